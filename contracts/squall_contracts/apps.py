@@ -1,0 +1,161 @@
+"""Client <-> gateway: the control API. Every reply may be `Refused` instead."""
+
+from squall_contracts.failures import Refused
+from squall_contracts.functions import AppRecord, AppState, FunctionSpec
+from squall_contracts.message import Message
+
+
+class StartApp(Message, frozen=True, kw_only=True):
+    """Register an ephemeral (or detached) app for a run. Reply: AppStarted."""
+
+    environment: str
+    name: str
+    functions: tuple[FunctionSpec, ...]
+    client_id: str
+    detach: bool = False
+
+
+class DeployApp(Message, frozen=True, kw_only=True):
+    """Create or update the deployed app of that name; functions it no longer has go. Reply: AppStarted."""
+
+    environment: str
+    name: str
+    functions: tuple[FunctionSpec, ...]
+    tag: str = ""
+
+
+class AppStarted(Message, frozen=True, kw_only=True, tag="app_started"):
+    app_id: str
+    version: int
+    function_ids: dict[str, str]
+    changed: bool = True
+    """False when a deploy found nothing to change."""
+
+
+class KeepApp(Message, frozen=True, kw_only=True):
+    """An ephemeral app's client still lives; silence for APP_TTL_S stops the app. Reply: Done."""
+
+    app_id: str
+
+
+class StopApp(Message, frozen=True, kw_only=True):
+    """Stop an app by id, or by environment and name when `app_id` is empty. Reply: Done."""
+
+    app_id: str = ""
+    environment: str = ""
+    name: str = ""
+
+
+class ListApps(Message, frozen=True, kw_only=True):
+    """Reply: AppList. None: of all environments."""
+
+    environment: str | None = None
+
+
+class AppEntry(Message, frozen=True, kw_only=True):
+    app_id: str
+    environment: str
+    name: str
+    state: AppState
+    version: int
+    created_unix_s: float
+    stopped_unix_s: float | None = None
+    functions: tuple[str, ...] = ()
+    containers: int = 0
+
+
+class AppList(Message, frozen=True, kw_only=True, tag="app_list"):
+    apps: tuple[AppEntry, ...]
+
+
+class AppHistory(Message, frozen=True, kw_only=True):
+    """Every version an app had. Reply: AppVersions."""
+
+    environment: str
+    name: str
+
+
+class AppVersions(Message, frozen=True, kw_only=True, tag="app_versions"):
+    versions: tuple[AppRecord, ...]
+
+
+class FindFunction(Message, frozen=True, kw_only=True):
+    """Look up a deployed function. Reply: FoundFunction."""
+
+    environment: str
+    app: str
+    name: str
+
+
+class FoundFunction(Message, frozen=True, kw_only=True, tag="found_function"):
+    function_id: str
+    app_id: str
+    environment: str
+    is_generator: bool
+    version: int
+    retryable: bool
+    """Whether it has a retry policy: such functions' inputs are never grouped."""
+
+
+class CancelCall(Message, frozen=True, kw_only=True):
+    """Drop a call's waiting inputs, interrupt its running ones, tell its waiters. Reply: Done."""
+
+    call_id: str
+    environment: str
+    terminate_containers: bool = False
+
+
+class ListContainers(Message, frozen=True, kw_only=True):
+    """Reply: ContainerList (see placement)."""
+
+    app_id: str | None = None
+    all: bool = False
+    """Also those that ended within the last hour."""
+
+
+class StopContainerRequest(Message, frozen=True, kw_only=True):
+    """Stop one container; its running inputs are rerun elsewhere. Reply: Done."""
+
+    container_id: str
+    graceful: bool = True
+
+
+class ExecRequest(Message, frozen=True, kw_only=True):
+    """Run a command in a running container, output collected. Reply: ExecFinished."""
+
+    container_id: str
+    argv: tuple[str, ...]
+    timeout_s: float = 60.0
+
+
+class ExecFinished(Message, frozen=True, kw_only=True, tag="exec_finished"):
+    exit_code: int
+    stdout: bytes
+    stderr: bytes
+
+
+class ServerInfo(Message, frozen=True, kw_only=True):
+    """What is this server? Reply: ServerDescription."""
+
+
+class ServerDescription(Message, frozen=True, kw_only=True, tag="server"):
+    version: str
+    workspace: str
+    runtimes: tuple[str, ...]
+    """Runtimes of the live runners, such as ("docker",)."""
+
+
+class Done(Message, frozen=True, kw_only=True, tag="done"):
+    pass
+
+
+APP_TTL_S = 45.0
+KEEP_APP_INTERVAL_S = 15.0
+
+StartReply = AppStarted | Refused
+DoneReply = Done | Refused
+AppListReply = AppList | Refused
+AppVersionsReply = AppVersions | Refused
+FindReply = FoundFunction | Refused
+ExecReply = ExecFinished | Refused
+ServerReply = ServerDescription | Refused

@@ -1,0 +1,119 @@
+"""What a function is: the declaration a client sends, kept in the registry and handed to guests."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from squall_contracts.message import Message
+
+DEFAULT_TIMEOUT_S = 300.0
+DEFAULT_SCALEDOWN_WINDOW_S = 60.0
+DAY_S = 24 * 3600.0
+
+Positive = Annotated[float, Meta(gt=0)]
+Count = Annotated[int, Meta(ge=0)]
+
+
+class Resources(Message, frozen=True, kw_only=True):
+    """What one container asks for, and may use at most."""
+
+    cpu: Annotated[float, Meta(gt=0, le=1024)] = 0.125
+    """Cores to reserve."""
+    cpu_limit: Positive | None = None
+    """Cores it may use at most; None: no cap below the machine's own."""
+    memory_mib: Annotated[int, Meta(gt=0)] = 128
+    memory_limit_mib: Annotated[int, Meta(gt=0)] | None = None
+    """MiB past which the kernel kills it; None: no cap below the machine's own."""
+    gpus: tuple[str, ...] = ()
+    """Acceptable GPU requests in order of preference, each `TYPE:COUNT`; empty: none needed."""
+
+
+class Scaling(Message, frozen=True, kw_only=True):
+    """Bounds for the autoscaler."""
+
+    min_containers: Count = 0
+    max_containers: Annotated[int, Meta(ge=1)] | None = None
+    """None: bounded by the workspace's quota and the machines alone."""
+    buffer_containers: Count = 0
+    scaledown_window_s: Annotated[float, Meta(ge=1, le=3600)] = DEFAULT_SCALEDOWN_WINDOW_S
+
+
+class RetryPolicy(Message, frozen=True, kw_only=True):
+    """When user code raises or times out: wait `initial_delay_s * backoff_coefficient ** (k - 1)`."""
+
+    max_retries: Count
+    backoff_coefficient: Annotated[float, Meta(ge=1, le=10)] = 1.0
+    initial_delay_s: Annotated[float, Meta(ge=0, le=60)] = 1.0
+    max_delay_s: Annotated[float, Meta(ge=1, le=60)] = 60.0
+
+
+class FileEntry(Message, frozen=True, kw_only=True):
+    """One local file laid over the image when a container starts."""
+
+    path: str
+    """Absolute path inside the container."""
+    sha256: str
+    """Names the content in the workspace's code store."""
+    size_bytes: Count
+    mode: int = 0o644
+
+
+class FunctionSpec(Message, frozen=True, kw_only=True):
+    """One function as its app declares it. Its identity is (environment, app, name)."""
+
+    name: str
+    module: str
+    """Importable name in the container; for a serialized function, where it was defined."""
+    qualname: str
+    serialized: str | None = None
+    """Digest of the cloudpickled function in the code store; None: imported from `module`."""
+    is_generator: bool = False
+    is_async: bool = False
+    image_id: str
+    files: tuple[FileEntry, ...] = ()
+    env: dict[str, str] = {}
+    resources: Resources = Resources()
+    scaling: Scaling = Scaling()
+    retry: RetryPolicy | None = None
+    timeout_s: Annotated[float, Meta(ge=1, le=DAY_S)] = DEFAULT_TIMEOUT_S
+    startup_timeout_s: Annotated[float, Meta(ge=1, le=DAY_S)] | None = None
+    """Seconds for import and set-up; None: as `timeout_s`."""
+    max_inputs: Annotated[int, Meta(ge=1)] = 1
+    """Inputs one container runs at a time."""
+    block_network: bool = False
+    schedule: str | None = None
+    """Cron expression, or None."""
+
+
+AppState = Literal["ephemeral", "detached", "deployed", "stopped"]
+
+
+class AppRecord(Message, frozen=True, kw_only=True):
+    """Registry entry of an app. Key: registry key app_key(workspace, app_id)."""
+
+    app_id: str
+    workspace: str
+    """The workspace's account id."""
+    environment: str
+    name: str
+    state: AppState
+    version: int = 1
+    created_unix_s: float
+    deployed_unix_s: float | None = None
+    stopped_unix_s: float | None = None
+    tag: str = ""
+    function_ids: dict[str, str] = {}
+    """Function name -> function id. A deployed function keeps its id across versions."""
+
+
+class FunctionRecord(Message, frozen=True, kw_only=True):
+    """Registry entry of a live function. Key: its id. Gone from the registry means stopped."""
+
+    function_id: str
+    app_id: str
+    app_name: str
+    workspace: str
+    environment: str
+    spec: FunctionSpec
+    version: int = 1
+    ephemeral: bool = False

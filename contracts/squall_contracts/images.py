@@ -1,0 +1,254 @@
+"""Client <-> gateway <-> builder: image recipes, builds and their logs.
+
+A recipe is data: a base and an ordered list of steps. Its hash names the image.
+"""
+
+import hashlib
+from typing import Literal
+
+import msgspec
+
+from squall_contracts.failures import Refused
+from squall_contracts.message import Message, encode
+
+BUILDER_VERSION = 1
+"""Part of every image id: raise it when the same recipe would build something else."""
+
+
+class ContextFile(Message, frozen=True, kw_only=True):
+    """A local file a build step needs, uploaded to the workspace's code store."""
+
+    path: str
+    """Path inside the build context."""
+    sha256: str
+    size_bytes: int
+    mode: int = 0o644
+
+
+class DebianSlim(Message, frozen=True, kw_only=True, tag="debian_slim"):
+    python_version: str
+    """`3.11`: major and minor."""
+
+
+class Registry(Message, frozen=True, kw_only=True, tag="registry"):
+    reference: str
+    setup_commands: tuple[str, ...] = ()
+    """Dockerfile lines run before anything else."""
+    add_python: str | None = None
+
+
+class Dockerfile(Message, frozen=True, kw_only=True, tag="dockerfile"):
+    text: str
+    context: tuple[ContextFile, ...] = ()
+    build_args: dict[str, str] = {}
+    add_python: str | None = None
+
+
+Base = DebianSlim | Registry | Dockerfile
+
+
+class PipInstall(Message, frozen=True, kw_only=True, tag="pip_install"):
+    """pip or uv installing into the image's Python."""
+
+    packages: tuple[str, ...] = ()
+    requirements: tuple[ContextFile, ...] = ()
+    installer: Literal["pip", "uv"] = "pip"
+    find_links: str | None = None
+    index_url: str | None = None
+    extra_index_url: str | None = None
+    pre: bool = False
+    extra_options: str = ""
+
+
+class UvSync(Message, frozen=True, kw_only=True, tag="uv_sync"):
+    """A project's locked dependencies in a virtual environment at /.uv/.venv, put on PATH."""
+
+    project: tuple[ContextFile, ...]
+    """pyproject.toml and, when frozen, uv.lock."""
+    groups: tuple[str, ...] = ()
+    extras: tuple[str, ...] = ()
+    frozen: bool = True
+    extra_options: str = ""
+
+
+class AptInstall(Message, frozen=True, kw_only=True, tag="apt_install"):
+    packages: tuple[str, ...]
+
+
+class RunCommands(Message, frozen=True, kw_only=True, tag="run_commands"):
+    commands: tuple[str, ...]
+
+
+class DockerfileCommands(Message, frozen=True, kw_only=True, tag="dockerfile_commands"):
+    lines: tuple[str, ...]
+    context: tuple[ContextFile, ...] = ()
+    build_args: dict[str, str] = {}
+
+
+class SetEnv(Message, frozen=True, kw_only=True, tag="env"):
+    values: dict[str, str]
+
+
+class Workdir(Message, frozen=True, kw_only=True, tag="workdir"):
+    path: str
+
+
+class Entrypoint(Message, frozen=True, kw_only=True, tag="entrypoint"):
+    argv: tuple[str, ...]
+
+
+class Cmd(Message, frozen=True, kw_only=True, tag="cmd"):
+    argv: tuple[str, ...]
+
+
+class CopyFiles(Message, frozen=True, kw_only=True, tag="copy"):
+    """Local files copied into the image; each `path` is absolute in the image."""
+
+    files: tuple[ContextFile, ...]
+
+
+class RunFunction(Message, frozen=True, kw_only=True, tag="run_function"):
+    """A Python function run once while building, for what it leaves on disk."""
+
+    serialized: ContextFile
+    """Cloudpickle of `(function, args, kwargs)`."""
+    source_sha256: str
+    """Of the function's source text and arguments: the cache key in place of the pickle's bytes."""
+    files: tuple[ContextFile, ...] = ()
+    """The modules it needs, as absolute paths in the image while it runs."""
+    timeout_s: float = 3600.0
+
+
+Step = (
+    PipInstall
+    | UvSync
+    | AptInstall
+    | RunCommands
+    | DockerfileCommands
+    | SetEnv
+    | Workdir
+    | Entrypoint
+    | Cmd
+    | CopyFiles
+    | RunFunction
+)
+
+
+class Recipe(Message, frozen=True, kw_only=True):
+    """An image as a list of steps on a base."""
+
+    base: Base
+    steps: tuple[Step, ...] = ()
+    force: str = ""
+    """A nonce that makes a forced build a new image; empty: reuse what exists."""
+
+
+def image_id(recipe: Recipe) -> str:
+    """`im-` and 22 hex digits of a hash over the recipe, file contents and the builder version."""
+    steps = tuple(
+        msgspec.structs.replace(step, serialized=ContextFile(path="", sha256="", size_bytes=0))
+        if isinstance(step, RunFunction)
+        else step
+        for step in recipe.steps
+    )
+    named = encode((BUILDER_VERSION, msgspec.structs.replace(recipe, steps=steps)))
+    return f"im-{hashlib.sha256(named).hexdigest()[:22]}"
+
+
+class EnsureImage(Message, frozen=True, kw_only=True):
+    """Client -> gateway: have this image, building it if need be. Reply: ImageStatus at once;
+    a build's log and end follow on subjects.build_feed."""
+
+    recipe: Recipe
+
+
+class BuildImage(Message, frozen=True, kw_only=True):
+    """Gateway -> builder (stream BUILDS): build this recipe for this workspace."""
+
+    workspace: str
+    image_id: str
+    recipe: Recipe
+
+
+ImageState = Literal["building", "ready", "failed"]
+
+
+class ImageRecord(Message, frozen=True, kw_only=True):
+    """Registry entry of an image, written by the builder. Key: subjects.image_key."""
+
+    image_id: str
+    workspace: str
+    recipe: Recipe
+    state: ImageState
+    runtime: str
+    """The runtime it was built for: docker or process."""
+    reference: str = ""
+    """What the runtime starts from: a Docker image tag, or the directory of a virtual environment."""
+    python_version: str = ""
+    size_bytes: int = 0
+    created_unix_s: float
+    build_s: float = 0.0
+    failed_step: str = ""
+    error: str = ""
+    log_tail: str = ""
+    workdir: str = ""
+    """Working directory the image asks for; empty: /root."""
+    env: dict[str, str] = {}
+
+
+class ImageStatus(Message, frozen=True, kw_only=True, tag="image"):
+    image_id: str
+    state: ImageState
+    failed_step: str = ""
+    error: str = ""
+    log_tail: str = ""
+
+
+class BuildLine(Message, frozen=True, kw_only=True, tag="line"):
+    """Builder -> waiting clients: one line of the build's log."""
+
+    image_id: str
+    text: str
+    step: int = 0
+    steps: int = 0
+
+
+class BuildEnded(Message, frozen=True, kw_only=True, tag="ended"):
+    image_id: str
+    state: ImageState
+    failed_step: str = ""
+    error: str = ""
+    log_tail: str = ""
+    build_s: float = 0.0
+
+
+BuildNews = BuildLine | BuildEnded
+
+
+class ListImages(Message, frozen=True, kw_only=True):
+    """Reply: ImageList."""
+
+
+class ImageList(Message, frozen=True, kw_only=True, tag="image_list"):
+    images: tuple[ImageRecord, ...]
+
+
+class PruneImages(Message, frozen=True, kw_only=True):
+    """Remove images no live function uses. Reply: ImagesPruned."""
+
+
+class ImagesPruned(Message, frozen=True, kw_only=True, tag="pruned"):
+    image_ids: tuple[str, ...]
+    freed_bytes: int = 0
+
+
+class RemoveImage(Message, frozen=True, kw_only=True):
+    """Gateway -> builder (request): forget an image and free its disk. Reply: ImagesPruned."""
+
+    workspace: str
+    image_id: str
+
+
+ImageReply = ImageStatus | Refused
+ImageListReply = ImageList | Refused
+PruneReply = ImagesPruned | Refused

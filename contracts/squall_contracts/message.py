@@ -1,0 +1,50 @@
+"""What all messages share: the base Struct, the wire encoding and the ids."""
+
+import secrets
+from typing import Final, TypeVar
+
+import msgspec
+
+ID_ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+ID_LENGTH: Final = 22
+"""22 characters of 62 hold 131 bits: ids can't be guessed, so holding one is proof of being told."""
+
+_encoder: Final = msgspec.msgpack.Encoder()
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Base of everything that crosses the bus. Subclasses repeat `kw_only=True`: it isn't inherited.
+
+    Messages evolve by adding fields with defaults; unknown fields are ignored when read.
+    """
+
+
+M = TypeVar("M")
+
+
+def encode(message: object) -> bytes:
+    """MessagePack bytes of a message (or of any value msgspec knows)."""
+    return _encoder.encode(message)
+
+
+def decode(payload: bytes, kind: type[M]) -> M:
+    """Read `payload` as a `kind`. msgspec.DecodeError or ValidationError names the field at fault."""
+    return msgspec.msgpack.decode(payload, type=kind)
+
+
+def new_id(prefix: str) -> str:
+    """A fresh unguessable id, such as `fc-4kT…`; the prefix says what it names (see DESIGN's words)."""
+    return f"{prefix}-{''.join(secrets.choice(ID_ALPHABET) for _ in range(ID_LENGTH))}"
+
+
+def input_id(call_id: str, index: int) -> str:
+    """The id of one input of a call: derived, so that it never has to be stored or looked up."""
+    return f"in-{call_id.removeprefix('fc-')}-{index}"
+
+
+def input_place(identifier: str) -> tuple[str, int]:
+    """The call id and index an input id was derived from. ValueError if it isn't an input id."""
+    stem, _, index = identifier.removeprefix("in-").rpartition("-")
+    if not identifier.startswith("in-") or not stem:
+        raise ValueError(f"{identifier!r} is not an input id")
+    return f"fc-{stem}", int(index)

@@ -1,0 +1,150 @@
+"""Scheduler <-> runner: containers, where they run and what becomes of them."""
+
+from typing import Literal
+
+from squall_contracts.failures import Failure, Refused
+from squall_contracts.functions import FunctionSpec
+from squall_contracts.message import Message
+
+RUNNER_TTL_S = 10.0
+RUNNER_BEAT_S = 3.0
+
+ContainerState = Literal[
+    "requested",  # wanted, no machine yet
+    "placed",  # a runner was told
+    "starting",  # the runner created it; the guest has not spoken
+    "importing",  # the guest runs the user's imports and set-up
+    "ready",  # takes inputs
+    "draining",  # takes no more, finishes what it has
+    "stopped",  # ended as asked
+    "failed",  # ended otherwise
+]
+ENDED: frozenset[ContainerState] = frozenset({"stopped", "failed"})
+
+
+class StartContainer(Message, frozen=True, kw_only=True, tag="start"):
+    """Scheduler -> runner (stream COMMANDS)."""
+
+    container_id: str
+    function_id: str
+    app_id: str
+    app_name: str
+    workspace: str
+    environment: str
+    version: int
+    spec: FunctionSpec
+    function_ids: dict[str, str] = {}
+    """All functions of the app by name, for calls made inside the container."""
+
+
+class StopContainer(Message, frozen=True, kw_only=True, tag="stop"):
+    """Scheduler -> runner (stream COMMANDS): drain within `grace_s`, then kill; 0 kills at once."""
+
+    container_id: str
+    grace_s: float
+    reason: str
+
+
+Command = StartContainer | StopContainer
+
+
+class HeldInput(Message, frozen=True, kw_only=True):
+    """A delivery a container had begun when it died, read from its flight record."""
+
+    ack_subject: str
+    call_id: str
+    reply_to: str
+    indexes: tuple[int, ...]
+
+
+class ContainerReport(Message, frozen=True, kw_only=True):
+    """Runner -> scheduler (stream EVENTS): a container changed its state."""
+
+    container_id: str
+    function_id: str
+    runner_id: str
+    workspace: str
+    state: ContainerState
+    at_unix_s: float
+    exit_code: int | None = None
+    out_of_memory: bool = False
+    reason: str = ""
+    held: tuple[HeldInput, ...] = ()
+    """What it was running when it died; empty when it ended in order."""
+
+
+class GuestReport(Message, frozen=True, kw_only=True):
+    """Guest -> scheduler (stream EVENTS): importing, ready, draining, or failed with the reason."""
+
+    container_id: str
+    function_id: str
+    state: Literal["importing", "ready", "draining", "failed"]
+    at_unix_s: float
+    failure: Failure | None = None
+
+
+class GuestStats(Message, frozen=True, kw_only=True):
+    """Guest -> autoscaler, every few seconds while it has work, unstored."""
+
+    container_id: str
+    function_id: str
+    running: int
+    queued: int
+    finished: int
+    run_s: float | None = None
+    """Moving average of one input's run time; None before the first has finished."""
+
+
+class ContainerRecord(Message, frozen=True, kw_only=True):
+    """Registry entry of a container, written by the scheduler alone. Key: its id."""
+
+    container_id: str
+    function_id: str
+    function_name: str
+    app_id: str
+    app_name: str
+    workspace: str
+    environment: str
+    version: int
+    state: ContainerState
+    runner_id: str = ""
+    cpu: float = 0.0
+    memory_mib: int = 0
+    waits_for: str = ""
+    """Why it isn't placed yet, for people; empty once placed."""
+    since_unix_s: dict[str, float] = {}
+    """When it entered each state: a cold start as a table."""
+    exit_code: int | None = None
+    reason: str = ""
+
+
+class ContainerList(Message, frozen=True, kw_only=True, tag="container_list"):
+    containers: tuple[ContainerRecord, ...]
+
+
+class ContainerNews(Message, frozen=True, kw_only=True):
+    """Scheduler -> an app's clients, unstored: what their calls are waiting for."""
+
+    container_id: str
+    function_name: str
+    state: ContainerState
+    waits_for: str = ""
+    reason: str = ""
+
+
+class RunnerRecord(Message, frozen=True, kw_only=True):
+    """A live machine, renewed every RUNNER_BEAT_S, gone after RUNNER_TTL_S. Key: runner id."""
+
+    runner_id: str
+    hostname: str
+    runtime: Literal["docker", "process"]
+    cpu: float
+    memory_mib: int
+    gpus: tuple[str, ...] = ()
+    """One GPU type per device, such as ("H100", "H100")."""
+    labels: dict[str, str] = {}
+    draining: bool = False
+    python_versions: tuple[str, ...] = ()
+
+
+ContainerListReply = ContainerList | Refused

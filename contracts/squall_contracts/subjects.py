@@ -1,0 +1,323 @@
+"""Every subject, stream, bucket and durable name, and the only place that spells them.
+
+Each workspace is a NATS account of its own, so names inside it carry no workspace. A workspace's
+clients and guests reach the platform under `up.`, which PLATFORM sees as `up.<account>.…`; the
+platform reaches a workspace under `down.<account>.…`, which the workspace sees as `down.…`.
+"""
+
+import re
+from typing import Final
+
+from squall_contracts.calls import Lane
+
+_TOKEN: Final = re.compile(r"[A-Za-z0-9_=-]{1,128}")
+_ENVIRONMENT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+def _token(value: str) -> str:
+    if not _TOKEN.fullmatch(value):
+        raise ValueError(
+            f"{value!r} can't be part of a subject: use 1 to 128 letters, digits, '-', '_' or '='"
+        )
+    return value
+
+
+def check_environment(value: str) -> str:
+    """`value` if it names an environment. ValueError says what is allowed."""
+    if not _ENVIRONMENT.fullmatch(value):
+        raise ValueError(
+            f"{value!r} can't name an environment: start with a letter or digit, "
+            "then letters, digits, '-' or '_', at most 64 characters"
+        )
+    return value
+
+
+# --- workspace account: streams -------------------------------------------------------------
+
+CALLS: Final = "CALLS"
+"""WorkQueue: inputs until acked, and retries until they fall due."""
+CALLS_SUBJECTS: Final = ("call.>", "retry.>")
+REPLIES: Final = "REPLIES"
+"""Limits, an hour: results somebody waits for; kept only to bridge a reconnect."""
+REPLIES_SUBJECTS: Final = ("reply.>",)
+RESULTS: Final = "RESULTS"
+"""Limits, seven days: results of spawned calls, collected later."""
+RESULTS_SUBJECTS: Final = ("result.>",)
+DEAD: Final = "DEAD"
+"""Limits, thirty days: inputs that ran out of attempts."""
+DEAD_SUBJECTS: Final = ("dead.>",)
+LOGS: Final = "LOGS"
+"""Limits, days and bytes: what containers printed."""
+LOGS_SUBJECTS: Final = ("log.>",)
+
+LANES: Final[tuple[Lane, ...]] = ("now", "bulk")
+
+
+def call(environment: str, function_id: str, lane: Lane, call_id: str) -> str:
+    """Where a client publishes the inputs of one call."""
+    return f"call.{check_environment(environment)}.{_token(function_id)}.{lane}.{_token(call_id)}"
+
+
+def call_lane(environment: str, function_id: str, lane: Lane) -> str:
+    """What one function's consumer of one lane takes."""
+    return f"call.{check_environment(environment)}.{_token(function_id)}.{lane}.*"
+
+
+def call_function(environment: str, function_id: str) -> str:
+    """All waiting inputs of one function."""
+    return f"call.{check_environment(environment)}.{_token(function_id)}.>"
+
+
+CALL_ALL: Final = "call.>"
+
+
+def call_parts(subject: str) -> tuple[str, str, Lane, str]:
+    """(environment, function id, lane, call id) of a call subject. ValueError for another subject."""
+    parts = subject.split(".")
+    if len(parts) != 5 or parts[0] != "call" or parts[3] not in LANES:
+        raise ValueError(f"{subject!r} is not a call subject")
+    return parts[1], parts[2], "now" if parts[3] == "now" else "bulk", parts[4]
+
+
+def calls_of(call_id: str) -> tuple[str, str]:
+    """Filters that purge a cancelled call: its waiting inputs and its delayed retries."""
+    return f"call.*.*.*.{_token(call_id)}", f"retry.*.*.*.{_token(call_id)}.*"
+
+
+def calls_of_function(environment: str, function_id: str) -> tuple[str, str]:
+    """Filters that purge a stopped function's waiting inputs and delayed retries."""
+    middle = f"{check_environment(environment)}.{_token(function_id)}"
+    return f"call.{middle}.>", f"retry.{middle}.>"
+
+
+def retry(call_subject: str, input_id: str) -> str:
+    """Where an input waits for its next attempt before the server moves it back to `call_subject`."""
+    call_parts(call_subject)
+    return f"retry{call_subject.removeprefix('call')}.{_token(input_id)}"
+
+
+def consumer(function_id: str, lane: Lane) -> str:
+    """Durable consumer of one function and lane on CALLS."""
+    return f"{_token(function_id)}_{lane}"
+
+
+def reply(environment: str, client_id: str, call_id: str) -> str:
+    """Where results go that a client waits for. The client's id is a secret between it and guests."""
+    return f"reply.{check_environment(environment)}.{_token(client_id)}.{_token(call_id)}"
+
+
+def result(environment: str, client_id: str, call_id: str) -> str:
+    """Where results go that may be collected days later."""
+    return f"result.{check_environment(environment)}.{_token(client_id)}.{_token(call_id)}"
+
+
+def replies_to(environment: str, client_id: str) -> tuple[str, str]:
+    """What a client listens to: everything sent back to it."""
+    middle = f"{check_environment(environment)}.{_token(client_id)}"
+    return f"reply.{middle}.*", f"result.{middle}.*"
+
+
+def result_of_call(environment: str, call_id: str) -> str:
+    """A spawned call's stored results, whoever spawned it."""
+    return f"result.{check_environment(environment)}.*.{_token(call_id)}"
+
+
+def cancel(environment: str, function_id: str) -> str:
+    """Unstored: the gateway tells a function's guests to interrupt inputs."""
+    return f"cancel.{check_environment(environment)}.{_token(function_id)}"
+
+
+def log(environment: str, app_id: str, function_id: str, container_id: str) -> str:
+    """Where a container's output is stored."""
+    return (
+        f"log.{check_environment(environment)}.{_token(app_id)}"
+        f".{_token(function_id)}.{_token(container_id)}"
+    )
+
+
+def logs_of_app(environment: str, app_id: str) -> str:
+    return f"log.{check_environment(environment)}.{_token(app_id)}.>"
+
+
+def logs_of_container(container_id: str) -> str:
+    return f"log.*.*.*.{_token(container_id)}"
+
+
+CODE_BUCKET: Final = "code"
+"""Objects named by sha256: source files, pickled functions, build contexts."""
+BLOBS_BUCKET: Final = "blobs"
+"""Objects named `<call id>/<n>`: payloads past the inline limit; they go with their call."""
+
+# --- workspace -> platform, as the workspace spells it ----------------------------------------
+
+
+def up_api(verb: str) -> str:
+    """A request of the control API."""
+    return f"up.api.{_token(verb)}"
+
+
+def up_hint(function_id: str) -> str:
+    """Unstored: an input waits."""
+    return f"up.hint.{_token(function_id)}"
+
+
+def up_container(container_id: str) -> str:
+    """A guest's GuestReport, stored in EVENTS."""
+    return f"up.container.{_token(container_id)}"
+
+
+def up_stats(container_id: str) -> str:
+    """A guest's GuestStats, unstored."""
+    return f"up.stats.{_token(container_id)}"
+
+
+UP_RENEW: Final = "up.renew"
+
+# --- the same, as the platform sees it ----------------------------------------------------------
+
+API_ALL: Final = "up.*.api.*"
+HINT_ALL: Final = "up.*.hint.*"
+GUEST_REPORT_ALL: Final = "up.*.container.*"
+STATS_ALL: Final = "up.*.stats.*"
+RENEW_ALL: Final = "up.*.renew"
+
+
+def speaker(subject: str) -> str:
+    """The account a message under `up.` came from: the server put it there, nobody can forge it."""
+    head, account, *rest = subject.split(".")
+    if head != "up" or not rest:
+        raise ValueError(f"{subject!r} does not come from a workspace")
+    return account
+
+
+def last(subject: str) -> str:
+    """The last token of a subject: a verb, function or container id."""
+    return subject.rpartition(".")[2]
+
+
+# --- platform -> workspace ----------------------------------------------------------------------
+
+
+def build_feed(account: str, image_id: str) -> str:
+    """Platform side: BuildNews for the workspace's waiting clients."""
+    return f"down.{_token(account)}.build.{_token(image_id)}"
+
+
+def down_build(image_id: str) -> str:
+    """Workspace side of build_feed."""
+    return f"down.build.{_token(image_id)}"
+
+
+def app_feed(account: str, app_id: str) -> str:
+    """Platform side: ContainerNews for the app's clients."""
+    return f"down.{_token(account)}.app.{_token(app_id)}"
+
+
+def down_app(app_id: str) -> str:
+    """Workspace side of app_feed."""
+    return f"down.app.{_token(app_id)}"
+
+
+# --- PLATFORM: streams, requests, registry --------------------------------------------------------
+
+BUILDS: Final = "BUILDS"
+"""WorkQueue: image builds to do."""
+BUILDS_SUBJECTS: Final = ("build.>",)
+BUILD_ALL: Final = "build.*"
+COMMANDS: Final = "COMMANDS"
+"""WorkQueue: what each runner is told to do."""
+COMMANDS_SUBJECTS: Final = ("command.>",)
+EVENTS: Final = "EVENTS"
+"""Limits, days: what became of every container."""
+EVENTS_SUBJECTS: Final = ("event.>", GUEST_REPORT_ALL)
+
+BUILDER_DURABLE: Final = "builder"
+SCHEDULER_DURABLE: Final = "scheduler"
+
+
+def build(image_id: str) -> str:
+    return f"build.{_token(image_id)}"
+
+
+def command(runner_id: str) -> str:
+    return f"command.{_token(runner_id)}"
+
+
+def runner_durable(runner_id: str) -> str:
+    """Durable consumer of one runner on COMMANDS."""
+    return f"runner_{_token(runner_id)}"
+
+
+def container_event(container_id: str) -> str:
+    """A runner's ContainerReport, stored in EVENTS."""
+    return f"event.container.{_token(container_id)}"
+
+
+CONTAINER_EVENT_ALL: Final = "event.container.*"
+MINT_SERVICE: Final = "platform.mint.service"
+MINT_GUEST: Final = "platform.mint.guest"
+MINT_RENEW: Final = "platform.mint.renew"
+REMOVE_IMAGE: Final = "platform.image.remove"
+
+
+def runner_exec(runner_id: str) -> str:
+    """Gateway -> runner (request): ExecRequest."""
+    return f"platform.exec.{_token(runner_id)}"
+
+
+WORKSPACES_BUCKET: Final = "workspaces"
+APPS_BUCKET: Final = "apps"
+FUNCTIONS_BUCKET: Final = "functions"
+IMAGES_BUCKET: Final = "images"
+CONTAINERS_BUCKET: Final = "containers"
+TARGETS_BUCKET: Final = "targets"
+RUNNERS_BUCKET: Final = "runners"
+LEASES_BUCKET: Final = "leases"
+SCHEDULES_BUCKET: Final = "schedules"
+DEATHS_BUCKET: Final = "deaths"
+"""How many containers died under an input; entries expire."""
+
+
+def app_key(account: str, app_id: str) -> str:
+    return f"{_token(account)}.{_token(app_id)}"
+
+
+def app_version_key(account: str, app_id: str, version: int) -> str:
+    """History entry of a deployed app, in the apps bucket too."""
+    return f"{_token(account)}.{_token(app_id)}.v{version}"
+
+
+def image_key(account: str, image_id: str) -> str:
+    return f"{_token(account)}.{_token(image_id)}"
+
+
+# --- what each role may touch --------------------------------------------------------------------
+
+
+def inbox(owner_id: str) -> str:
+    """Prefix of the inboxes of one connection: nobody else may listen there."""
+    return f"_INBOX_{_token(owner_id)}"
+
+
+def guest_may(environment: str, function_id: str, container_id: str) -> tuple[list[str], list[str]]:
+    """(publish, subscribe) of a guest: its own function's inputs, acks, results and reports."""
+    publish = [
+        f"call.{environment}.{function_id}.>",
+        f"retry.{environment}.{function_id}.>",
+        f"reply.{environment}.>",
+        f"result.{environment}.>",
+        up_container(container_id),
+        up_stats(container_id),
+        UP_RENEW,
+        f"$O.{BLOBS_BUCKET}.>",
+        f"$JS.API.DIRECT.GET.OBJ_{BLOBS_BUCKET}.>",
+        f"$JS.API.DIRECT.GET.OBJ_{CODE_BUCKET}.>",
+        f"$JS.API.CONSUMER.CREATE.OBJ_{BLOBS_BUCKET}.>",
+        f"$JS.API.CONSUMER.CREATE.OBJ_{CODE_BUCKET}.>",
+        f"$JS.API.CONSUMER.MSG.NEXT.OBJ_{BLOBS_BUCKET}.>",
+        f"$JS.API.CONSUMER.MSG.NEXT.OBJ_{CODE_BUCKET}.>",
+    ]
+    for lane in LANES:
+        durable = consumer(function_id, lane)
+        publish += [f"$JS.API.CONSUMER.MSG.NEXT.{CALLS}.{durable}", f"$JS.ACK.{CALLS}.{durable}.>"]
+    return publish, [f"{inbox(container_id)}.>", cancel(environment, function_id)]
