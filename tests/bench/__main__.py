@@ -1,0 +1,258 @@
+"""`just bench`: every figure beside its floor, measured in one run and interleaved.
+
+    python -m tests.bench [--runtime docker|process] [--only calls,maps,cold,rerun,bulk,idle]
+"""
+
+import argparse
+import asyncio
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import uvloop
+
+import squall
+from tests.bench import noop_app
+from tests.bench.figures import Figure, emit, quantile, report
+from tests.bench.floor import Floor, floor
+from tests.bench.servers import IMAGE, Server, server
+
+HELLO = Path(__file__).parents[2] / "examples" / "01_hello.py"
+ROUNDS = 5
+
+
+def measured(figure: Figure) -> Figure:
+    emit(figure)
+    return figure
+
+
+async def calls(bare: Floor, _: Server) -> list[Figure]:
+    """(a) Sequential warm calls."""
+    ours: list[float] = []
+    theirs: list[float] = []
+    await noop_app.one.remote.aio(None)
+    for _round in range(ROUNDS):
+        for _call in range(300):
+            began = time.perf_counter()
+            await noop_app.one.remote.aio(None)
+            ours.append(time.perf_counter() - began)
+        theirs += [await bare.call() for _call in range(300)]
+    return [
+        measured(
+            Figure(
+                name=f"warm .remote.aio() {name}", unit="ms", goal=goal,
+                value=quantile(ours, share) * 1e3, floor=quantile(theirs, share) * 1e3,
+            )  # fmt: skip
+        )
+        for name, share, goal in (("p50", 0.5, "<= 1.6"), ("p99", 0.99, "<= 2.5"))
+    ]
+
+
+async def one_map(function: "squall.Function[..., object]", count: int) -> float:
+    began = time.perf_counter()
+    got = 0
+    async for _result in function.map.aio(range(count)):
+        got += 1
+    assert got == count
+    return count / (time.perf_counter() - began)
+
+
+async def one_spawn_burst(function: "squall.Function[..., object]", count: int) -> float:
+    began = time.perf_counter()
+    handles = await asyncio.gather(*(function.spawn.aio(n) for n in range(count)))
+    await asyncio.gather(*(handle.get.aio() for handle in handles))
+    return count / (time.perf_counter() - began)
+
+
+async def maps(bare: Floor, _: Server) -> list[Figure]:
+    """(b) No-op calls per second from one client."""
+    figures = []
+    client = psutil.Process()
+    for containers, function in ((1, noop_app.one), (2, noop_app.two), (4, noop_app.four)):
+        await one_map(function, 2000)
+        before = client.memory_info().rss
+        ours, theirs, spawned = [], [], []
+        for _round in range(3):
+            ours.append(await one_map(function, 20_000))
+            theirs.append(await bare.many(20_000))
+            spawned.append(await one_spawn_burst(function, 2000))
+        grown = (client.memory_info().rss - before) / 2**20
+        plural = "s" if containers > 1 else ""
+        figures += [
+            measured(
+                Figure(
+                    name=f"map of 20,000 no-ops, {containers} container{plural}", unit="/s",
+                    value=statistics.median(ours), floor=statistics.median(theirs),
+                    goal=">= 0.4" if containers == 1 else "",
+                )  # fmt: skip
+            ),
+            measured(
+                Figure(
+                    name=f"2,000 spawned no-ops, {containers} container{plural}", unit="/s",
+                    value=statistics.median(spawned), floor=statistics.median(theirs),
+                )  # fmt: skip
+            ),
+        ]
+        print(f"client grew by {grown:.1f} MiB over 60,000 inputs", file=sys.stderr)
+    return figures
+
+
+def timed(action: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    action()
+    return time.perf_counter() - began
+
+
+def plain_docker_run() -> float:
+    command = ["docker", "run", "--rm", IMAGE, "python3", "-c", "pass"]
+    return timed(lambda: subprocess.run(command, check=True, capture_output=True))
+
+
+def plain_python() -> float:
+    return timed(lambda: subprocess.run([sys.executable, "-c", "pass"], check=True))
+
+
+async def cold(_: Floor, running: Server) -> list[Figure]:
+    """(c) From zero containers to the first result."""
+    plain = plain_docker_run if running.ready["runtime"] == "docker" else plain_python
+    ours, theirs = [], []
+    for _round in range(ROUNDS):
+        while (await noop_app.cold.get_current_stats.aio()).num_total_runners:  # noqa: ASYNC110
+            await asyncio.sleep(0.5)
+        began = time.perf_counter()
+        await noop_app.cold.remote.aio(None)
+        ours.append(time.perf_counter() - began)
+        theirs.append(await asyncio.to_thread(plain))
+    return [
+        measured(
+            Figure(
+                name=f"cold start from zero over {plain.__name__.replace('_', ' ')}", unit="ms",
+                value=statistics.median(ours) * 1e3, floor=statistics.median(theirs) * 1e3,
+                goal="<= 1.5" if plain is plain_docker_run else "",
+            )  # fmt: skip
+        )
+    ]
+
+
+def first_output(command: list[str]) -> float:
+    """Seconds until `command` prints its first line; it then runs to its end."""
+    began = time.perf_counter()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        took = time.perf_counter() - began
+        process.stdout.read()
+    if process.returncode or not line:
+        raise SystemExit(f"{command} failed with {process.returncode}")
+    return took
+
+
+async def rerun(_: Floor, running: Server) -> list[Figure]:
+    """(d) `squall run` of an unchanged script, server already up."""
+    plain = plain_docker_run if running.ready["runtime"] == "docker" else plain_python
+    command = [sys.executable, "-m", "squall.cli", "run", str(HELLO)]
+    await asyncio.to_thread(first_output, command)
+    ours, theirs = [], []
+    for _round in range(ROUNDS):
+        ours.append(await asyncio.to_thread(first_output, command))
+        theirs.append(await asyncio.to_thread(plain))
+    return [
+        measured(
+            Figure(
+                name=f"squall run, unchanged, to first output over {plain.__name__.replace('_', ' ')}",
+                unit="ms", value=statistics.median(ours) * 1e3,
+                floor=statistics.median(theirs) * 1e3,
+                goal="<= 2.5" if plain is plain_docker_run else "",
+            )  # fmt: skip
+        )
+    ]
+
+
+async def bulk(_: Floor, __: Server) -> list[Figure]:
+    """(e) 100 MB there and back, against a plain copy through the object store."""
+    payload = b"\x5a" * 100_000_000
+    ours, theirs = [], []
+    for _round in range(3):
+        began = time.perf_counter()
+        returned = await noop_app.one.remote.aio(payload)
+        ours.append(time.perf_counter() - began)
+        assert returned == payload
+        theirs.append(await squall_copy_twice(payload))
+    return [
+        measured(
+            Figure(
+                name="argument and result of 100 MB over two plain copies", unit="s",
+                value=statistics.median(ours), floor=statistics.median(theirs),
+            )  # fmt: skip
+        )
+    ]
+
+
+async def squall_copy_twice(payload: bytes) -> float:
+    """Seconds to put and get `payload` twice through the workspace's object store."""
+    from squall._client import Client
+
+    return await Client.current().run_aio(_copy_twice(payload))
+
+
+async def _copy_twice(payload: bytes) -> float:
+    from squall._client import Client
+
+    store = (await Client.current().bus()).objects("blobs")
+    began = time.perf_counter()
+    for number in range(2):
+        name = f"bench-copy/{number}"
+        await store.put(name, payload)
+        await store.get(name)
+    took = time.perf_counter() - began
+    for number in range(2):
+        await store.delete(f"bench-copy/{number}")
+    return took
+
+
+async def idle(running: Server) -> list[Figure]:
+    """(f) What a server costs that nobody uses."""
+    family = running.family()
+    await asyncio.sleep(5)
+    before = sum(sum(process.cpu_times()[:2]) for process in family)
+    await asyncio.sleep(20)
+    used = sum(sum(process.cpu_times()[:2]) for process in family) - before
+    memory = sum(process.memory_info().rss for process in family) / 2**20
+    return [
+        measured(
+            Figure(name="idle server, CPU of one core", unit="%", value=used / 20 * 100,
+                   floor=2.0, goal="<= 1.0")  # fmt: skip
+        ),
+        measured(
+            Figure(name="idle server, memory in all", unit="MiB", value=memory,
+                   floor=300.0, goal="<= 1.0")  # fmt: skip
+        ),
+    ]
+
+
+PARTS = {"calls": calls, "maps": maps, "cold": cold, "rerun": rerun, "bulk": bulk}
+
+
+async def main(runtime: str, only: set[str]) -> None:
+    figures: list[Figure] = []
+    with server(runtime) as running:
+        if "idle" in only:
+            figures += await idle(running)
+        async with floor() as bare, noop_app.app.run():
+            for name, part in PARTS.items():
+                if name in only:
+                    figures += await part(bare, running)
+        squall.disconnect()
+    report(f"Squall benchmarks, {running.ready['runtime']} runtime", figures)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runtime", default="auto", choices=["auto", "docker", "process"])
+    parser.add_argument("--only", default=",".join([*PARTS, "idle"]))
+    chosen = parser.parse_args()
+    uvloop.run(main(chosen.runtime, set(chosen.only.split(","))))

@@ -1,0 +1,111 @@
+"""A real server per runtime, shared by the session: nats-server, all services, real containers."""
+
+import contextlib
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import psutil
+import pytest
+
+import squall
+
+PROGRAMS = Path(__file__).parent / "programs"
+Program = Callable[[str], ModuleType]
+
+
+def docker_engine() -> str | None:
+    """The engine's version, or None when none answers."""
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        asked = subprocess.run(
+            ["docker", "version", "--format", "{{.Server.Version}}"],
+            capture_output=True, text=True, timeout=20, check=False,
+        )  # fmt: skip
+        if asked.returncode == 0:
+            return asked.stdout.strip()
+    return None
+
+
+class Server:
+    """A running one-machine server and where it keeps its things."""
+
+    def __init__(self, runtime: str, state: Path) -> None:
+        self.runtime = runtime
+        self.state = state
+        self.process: subprocess.Popen[str] | None = None
+        self.ready: dict[str, str] = {}
+
+    def start(self, *flags: str) -> None:
+        command = [sys.executable, "-m", "squall_server", "--state", str(self.state)]
+        self.process = subprocess.Popen(
+            [*command, "--runtime", self.runtime, "--until-parent-exits", *flags],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the server ended with {self.process.wait()} before it was ready")
+        self.ready = json.loads(line)
+
+    def stop(self) -> None:
+        assert self.process is not None
+        self.process.terminate()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        self.process.wait(60)
+
+    def family(self) -> list[psutil.Process]:
+        assert self.process is not None
+        root = psutil.Process(self.process.pid)
+        return [root, *root.children(recursive=True)]
+
+
+@pytest.fixture(
+    scope="session", params=["process", pytest.param("docker", marks=pytest.mark.docker)]
+)
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """One server for all tests of a runtime; the SDK of this process finds it by its state directory."""
+    runtime: str = request.param
+    if runtime == "docker" and docker_engine() is None:
+        pytest.skip("no Docker engine answers on this machine")
+    running = Server(runtime, tmp_path_factory.mktemp(f"state-{runtime}"))
+    running.start("--ephemeral")
+    before = os.environ.get("SQUALL_STATE_DIR")
+    os.environ["SQUALL_STATE_DIR"] = str(running.state)
+    try:
+        yield running
+    finally:
+        squall.disconnect()
+        if before is None:
+            del os.environ["SQUALL_STATE_DIR"]
+        else:
+            os.environ["SQUALL_STATE_DIR"] = before
+        running.stop()
+
+
+@pytest.fixture
+def program(server: Server) -> Iterator[Program]:
+    """Load a script of programs/ as a user's module and run its app for the length of the test."""
+    with contextlib.ExitStack() as running:
+
+        def load(name: str) -> ModuleType:
+            path = PROGRAMS / f"{name}.py"
+            spec = importlib.util.spec_from_file_location(name, path)
+            assert spec is not None
+            assert spec.loader is not None
+            module = importlib.util.module_from_spec(spec)
+            sys.modules[name] = module
+            running.callback(sys.modules.pop, name, None)
+            spec.loader.exec_module(module)
+            running.enter_context(module.app.run())
+            return module
+
+        yield load

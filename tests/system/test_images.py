@@ -1,0 +1,47 @@
+"""Scenario 2: dependencies, the image cache, and builds that fail."""
+
+import time
+
+import pytest
+
+import squall
+from tests.system.conftest import Program, Server
+
+
+def test_an_installed_package_works_and_an_unchanged_image_is_not_built_again(
+    program: Program,
+) -> None:
+    module = program("dependencies")
+    assert module.fetch.remote(1234) == 1234
+    assert list(module.fetch.map([77] * 10)) == [77] * 10
+    began = time.monotonic()
+    again = program("dependencies")
+    assert time.monotonic() - began < 3
+    assert again.fetch.remote(5) == 5
+
+
+def test_system_packages_numpy_and_environment(program: Program, server: Server) -> None:
+    if server.runtime == "process":
+        with pytest.raises(squall.exception.Error, match="(?i)apt_install.*docker"):
+            program("statistics_image")
+        return
+    result = program("statistics_image").describe.remote([1.5, 2.3, 4.7, 3.2, 5.8, 2.1, 4.4])
+    assert result["min"] == 1.5
+    assert result["max"] == 5.8
+    assert result["mean"] == pytest.approx(3.4286, abs=1e-4)
+    assert result["std"] == pytest.approx(1.4636, abs=1e-4)
+    assert result["unit"] == "metres"
+    assert result["tools"] == ["jq", "curl"]
+
+
+def test_a_failing_build_fails_the_run_with_the_step_and_the_log(program: Program) -> None:
+    with pytest.raises(squall.exception.ImageBuildError) as caught:
+        program("broken_image")
+    assert "this-package-does-not-exist-anywhere" in str(caught.value)
+    assert "pip_install" in str(caught.value)
+
+
+def test_a_module_missing_in_the_image_is_named(program: Program) -> None:
+    module = program("missing_module")
+    with pytest.raises((ImportError, squall.exception.Error), match="a_module_nobody_has"):
+        module.unreachable.remote()
