@@ -195,6 +195,26 @@ def last(subject: str) -> str:
     return subject.rpartition(".")[2]
 
 
+# --- what PLATFORM exports and workspaces import -------------------------------------------------
+
+UP_EXPORT: Final = "up.*.>"
+DOWN_EXPORT: Final = "down.*.>"
+EXPORT_ACCOUNT_TOKEN: Final = 2
+"""Which token of an exported subject is the importing account: the server enforces it."""
+UP_LOCAL: Final = "up.>"
+DOWN_LOCAL: Final = "down.>"
+
+
+def up_import(account: str) -> str:
+    """The part of UP_EXPORT one workspace may import, as UP_LOCAL."""
+    return f"up.{_token(account)}.>"
+
+
+def down_import(account: str) -> str:
+    """The part of DOWN_EXPORT one workspace may import, as DOWN_LOCAL."""
+    return f"down.{_token(account)}.>"
+
+
 # --- platform -> workspace ----------------------------------------------------------------------
 
 
@@ -291,33 +311,9 @@ def image_key(account: str, image_id: str) -> str:
     return f"{_token(account)}.{_token(image_id)}"
 
 
-# --- what each role may touch --------------------------------------------------------------------
+# --- inboxes -------------------------------------------------------------------------------------
 
 
 def inbox(owner_id: str) -> str:
     """Prefix of the inboxes of one connection: nobody else may listen there."""
     return f"_INBOX_{_token(owner_id)}"
-
-
-def guest_may(environment: str, function_id: str, container_id: str) -> tuple[list[str], list[str]]:
-    """(publish, subscribe) of a guest: its own function's inputs, acks, results and reports."""
-    publish = [
-        f"call.{environment}.{function_id}.>",
-        f"retry.{environment}.{function_id}.>",
-        f"reply.{environment}.>",
-        f"result.{environment}.>",
-        up_container(container_id),
-        up_stats(container_id),
-        UP_RENEW,
-        f"$O.{BLOBS_BUCKET}.>",
-        f"$JS.API.DIRECT.GET.OBJ_{BLOBS_BUCKET}.>",
-        f"$JS.API.DIRECT.GET.OBJ_{CODE_BUCKET}.>",
-        f"$JS.API.CONSUMER.CREATE.OBJ_{BLOBS_BUCKET}.>",
-        f"$JS.API.CONSUMER.CREATE.OBJ_{CODE_BUCKET}.>",
-        f"$JS.API.CONSUMER.MSG.NEXT.OBJ_{BLOBS_BUCKET}.>",
-        f"$JS.API.CONSUMER.MSG.NEXT.OBJ_{CODE_BUCKET}.>",
-    ]
-    for lane in LANES:
-        durable = consumer(function_id, lane)
-        publish += [f"$JS.API.CONSUMER.MSG.NEXT.{CALLS}.{durable}", f"$JS.ACK.{CALLS}.{durable}.>"]
-    return publish, [f"{inbox(container_id)}.>", cancel(environment, function_id)]

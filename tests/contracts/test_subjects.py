@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from squall_contracts import subjects
+from squall_contracts import rights, subjects
 from squall_contracts.message import input_id, input_place, new_id
 
 tokens = st.text(string.ascii_letters + string.digits + "_-=", min_size=1, max_size=64)
@@ -43,7 +43,9 @@ def test_no_environment_with_structure_is_accepted(value: str) -> None:
         subjects.call(value, "fn-1", "now", "fc-1")
 
 
-@pytest.mark.parametrize("subject", ["call.main.fn-1.now", "reply.main.a.b.c", "call.main.fn.slow.c"])
+@pytest.mark.parametrize(
+    "subject", ["call.main.fn-1.now", "reply.main.a.b.c", "call.main.fn.slow.c"]
+)
 def test_call_parts_refuses_other_subjects(subject: str) -> None:
     with pytest.raises(ValueError, match="not a call subject"):
         subjects.call_parts(subject)
@@ -66,6 +68,8 @@ def test_ids_do_not_repeat() -> None:
 
 
 def test_guest_reaches_its_own_function_only() -> None:
-    publish, subscribe = subjects.guest_may("main", "fn-mine", "ct-1")
-    assert not any("fn-other" in rule or rule in {">", "*", "call.>"} for rule in publish + subscribe)
+    publish, subscribe = rights.guest_may("main", "fn-mine", "ct-1")
+    assert not any(
+        "fn-other" in rule or rule in {">", "*", "call.>"} for rule in publish + subscribe
+    )
     assert all("fn-mine" in rule for rule in publish if "CALLS" in rule)
