@@ -1,7 +1,7 @@
 """Make Squall's base image from Debian packages, where no image registry can be reached.
 
-`python -m squall_builder.bootstrap --python 3.11` runs debootstrap, finishes the tree so that `python` and
-`pip` work in it as users expect, and imports it as `squall-base:bookworm-py3.11`.
+`python -m squall_builder.bootstrap --python 3.11` runs debootstrap, finishes the tree so that
+`python` and `pip` work in it as users expect, and imports it as `squall-base:bookworm-py3.11`.
 """
 
 import argparse
@@ -26,7 +26,7 @@ CHUNK_BYTES: Final = 1 << 20
 Say = Callable[[str], None]
 
 
-class BootstrapRefused(Exception):
+class BootstrapError(Exception):
     """Raised when the base can't be made here; the message names what is missing and the remedy."""
 
 
@@ -36,16 +36,16 @@ def base_tag(suite: str, python: str) -> str:
 
 
 def check_request(python: str | None, suite: str) -> str:
-    """The Python version a bootstrap of `suite` gives. BootstrapRefused unless it is the one asked for."""
+    """The Python version `suite` gives. BootstrapError unless it is the one asked for."""
     shipped = PYTHON_OF_SUITE.get(suite)
     if shipped is None:
-        raise BootstrapRefused(
+        raise BootstrapError(
             f"suite {suite!r} is not known: choose one of {', '.join(PYTHON_OF_SUITE)}"
         )
     if python is not None and python != shipped:
         other = next((name for name, version in PYTHON_OF_SUITE.items() if version == python), None)
         remedy = f"use --suite {other}" if other else "no Debian release has that version"
-        raise BootstrapRefused(f"Debian {suite} has Python {shipped}, not {python}: {remedy}")
+        raise BootstrapError(f"Debian {suite} has Python {shipped}, not {python}: {remedy}")
     return shipped
 
 
@@ -58,9 +58,10 @@ async def bootstrap(
 ) -> str:
     """Build and import the base image; returns its tag.
 
-    `python` None takes the suite's own version; `mirror` None takes debootstrap's default; `scratch` is
-    where the tree is laid while it is made (about 500 MB), None: the system's temporary directory.
-    BootstrapRefused names what is missing.
+    `python` None takes the suite's own version; `mirror` None takes debootstrap's default;
+    `scratch` is where the tree is laid while it is made (about 500 MB), None: the system's
+    temporary directory.
+    BootstrapError names what is missing.
     """
     version = check_request(python, suite)
     _check_host()
@@ -79,12 +80,12 @@ async def bootstrap(
 
 def _check_host() -> None:
     if shutil.which("debootstrap") is None:
-        raise BootstrapRefused(
-            "debootstrap is not installed: install it (apt-get install debootstrap), or load a base "
-            "image made elsewhere with `docker load` and name it in SQUALL_BUILDER_BASE_IMAGE"
+        raise BootstrapError(
+            "debootstrap is not installed: install it (apt-get install debootstrap), or load a "
+            "base made elsewhere with `docker load` and name it in SQUALL_BUILDER_BASE_IMAGE"
         )
     if os.geteuid() != 0:
-        raise BootstrapRefused("debootstrap needs root: run the command again with sudo")
+        raise BootstrapError("debootstrap needs root: run the command again with sudo")
 
 
 async def _debootstrap(directory: Path, suite: str, mirror: str | None, say: Say) -> None:
@@ -110,7 +111,7 @@ async def _debootstrap(directory: Path, suite: str, mirror: str | None, say: Say
             await process.wait()
         raise
     if code != 0:
-        raise BootstrapRefused(
+        raise BootstrapError(
             f"debootstrap ended with status {code} ({last_error or 'see the lines above'}): "
             "check the network and --mirror"
         )
@@ -151,38 +152,48 @@ def _add_updates(sources: Path, suite: str) -> None:
 
 
 async def import_tree(root: Path, tag: str) -> None:
-    """Import a directory as a one-layer Docker image. BootstrapRefused when no engine takes it."""
+    """Import a directory as a one-layer Docker image. BootstrapError when no engine takes it."""
     repository, _, label = tag.rpartition(":")
     try:
-        async with aiodocker.Docker() as engine:
+        async with (
+            aiodocker.Docker() as engine,
             # aiodocker has no public call for `docker import`.
-            async with engine._query(
+            engine._query(
                 "images/create",
                 "POST",
                 params={"fromSrc": "-", "repo": repository, "tag": label},
                 data=_tar(root),
                 headers={"Content-Type": "application/x-tar"},
                 timeout=aiohttp.ClientTimeout(total=None),
-            ) as response:
-                answer = await response.text()
-    except (aiodocker.DockerError, aiohttp.ClientError, OSError, AssertionError) as error:
-        # aiodocker asserts when it finds no socket.
-        raise BootstrapRefused(f"Docker did not take the image: {error or 'no engine found'}") from error
+            ) as response,
+        ):
+            answer = await response.text()
+    except AssertionError as error:  # aiodocker's answer where it finds no socket
+        raise BootstrapError("no Docker engine found: start it, or set DOCKER_HOST") from error
+    except (aiodocker.DockerError, aiohttp.ClientError, OSError) as error:
+        raise BootstrapError(f"Docker did not take the image: {error}") from error
     if '"error"' in answer:
-        raise BootstrapRefused(f"Docker did not take the image: {answer.strip().splitlines()[-1]}")
+        raise BootstrapError(f"Docker did not take the image: {answer.strip().splitlines()[-1]}")
 
 
 async def _tar(root: Path) -> AsyncIterator[bytes]:
     left_out = [f"--exclude={pattern}" for pattern in TREES_LEFT_OUT]
     process = await asyncio.create_subprocess_exec(
-        "tar", "-C", str(root), "--numeric-owner", *left_out, "-c", ".", stdout=asyncio.subprocess.PIPE
+        "tar",
+        "-C",
+        str(root),
+        "--numeric-owner",
+        *left_out,
+        "-c",
+        ".",
+        stdout=asyncio.subprocess.PIPE,
     )
     assert process.stdout is not None
     try:
         while chunk := await process.stdout.read(CHUNK_BYTES):
             yield chunk
         if await process.wait() != 0:
-            raise BootstrapRefused(f"tar ended with status {process.returncode} reading {root}")
+            raise BootstrapError(f"tar ended with status {process.returncode} reading {root}")
     finally:
         if process.returncode is None:
             process.kill()
@@ -202,7 +213,7 @@ def main() -> int:
 
     try:
         asyncio.run(bootstrap(wanted.python, wanted.suite, wanted.mirror, say))
-    except BootstrapRefused as refused:
+    except BootstrapError as refused:
         sys.stderr.write(f"{refused}\n")
         return 1
     return 0
