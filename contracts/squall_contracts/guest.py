@@ -9,6 +9,17 @@ ASSIGNMENT_VARIABLE = "SQUALL_ASSIGNMENT"
 FLIGHT_RECORD_BYTES = 64 * 1024
 FLIGHT_SLOT_BYTES = 512
 
+EXIT_STARTUP = 1
+"""The guest could not be made ready and said so: GuestReport(state="failed")."""
+EXIT_NO_BUS = 3
+"""The guest never reached NATS, or its connection ended for good; stderr names the reason."""
+EXIT_STUCK = 4
+"""User code yielded neither to its timeout nor to its cancellation; its outcome is stored."""
+EXIT_INTERRUPTED = 130
+"""User code raised KeyboardInterrupt, or the guest was told to end while it started."""
+EXIT_KILLED = 143
+"""A second SIGTERM: nothing was waited for."""
+
 
 class Credentials(Message, frozen=True, kw_only=True):
     """A NATS user: its JWT, and the seed that signs the server's nonce."""
@@ -41,7 +52,8 @@ class Assignment(Message, frozen=True, kw_only=True):
     """The directory `/` of `spec.files` maps to: `/` in Docker, a directory of its own for a process."""
     flight_record: str
     """A file of FLIGHT_RECORD_BYTES the guest maps and notes its running deliveries in, one slot of
-    FLIGHT_SLOT_BYTES each: 2 bytes length, then an encoded HeldInput; length 0 frees the slot."""
+    FLIGHT_SLOT_BYTES each: 2 bytes length (big-endian), then an encoded HeldInput; length 0 frees
+    the slot."""
     ack_wait_s: float
     """Deliveries must be acked or extended within this time; guests extend at a third of it."""
     drain_s: float = 30.0

@@ -81,6 +81,8 @@ class GuestReport(Message, frozen=True, kw_only=True):
     state: Literal["importing", "ready", "draining", "failed"]
     at_unix_s: float
     failure: Failure | None = None
+    phases_ms: dict[str, float] = {}
+    """In the `ready` report: milliseconds spent in each step of the guest's start, in order."""
 
 
 class GuestStats(Message, frozen=True, kw_only=True):
