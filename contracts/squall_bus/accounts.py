@@ -16,10 +16,10 @@ from typing import Any, Final, Literal
 
 import msgspec
 import nkeys
-
-from squall_bus.errors import BusRefused
 from squall_contracts import subjects
 from squall_contracts.guest import Credentials
+
+from squall_bus.errors import BusRefused
 
 KeyKind = Literal["operator", "account", "user"]
 Role = Literal["client", "guest", "service", "system"]

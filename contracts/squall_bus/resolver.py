@@ -1,7 +1,6 @@
 """nats-server in operator mode: its configuration, and telling it of accounts while it runs."""
 
 from pathlib import Path
-from typing import Final
 
 import msgspec
 

@@ -1,0 +1,194 @@
+"""The lifecycle all services share: connect, run until told to stop, drain, close the bus last."""
+
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Generic, Protocol, TypeVar
+
+import anyio
+import msgspec
+import structlog
+from anyio.abc import TaskStatus
+from squall_contracts import subjects
+
+from squall_bus.accounts import owner_of, read_credentials
+from squall_bus.bus import Bus
+from squall_bus.connection import connect
+from squall_bus.errors import BusError
+from squall_bus.lease import lead
+from squall_bus.logs import LogFormat, LogLevel, configure_logs
+from squall_bus.settings import SettingsError, read_settings
+from squall_bus.workspaces import Workspaces
+
+__all__ = ["Context", "Run", "Service", "ServiceEnded", "host", "lead", "main", "serve"]
+
+log = structlog.get_logger()
+
+DRAIN_S: Final = 20.0
+
+S = TypeVar("S", bound=msgspec.Struct)
+S_contra = TypeVar("S_contra", bound=msgspec.Struct, contravariant=True)
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a service runs with. Whoever made it closes it, after `run` has returned."""
+
+    bus: Bus
+    """In PLATFORM."""
+    workspaces: Workspaces
+    """Into the workspaces' accounts."""
+    servers: tuple[str, ...]
+    """NATS URLs as this process reaches them."""
+    stopping: anyio.Event
+    """Set once the service must close its intakes, finish what it took and return."""
+
+
+class Run(Protocol[S_contra]):
+    """A service's `run`: start the intakes, call `task_status.started()`, wait for
+    `context.stopping`, close the intakes, finish what was taken, return."""
+
+    async def __call__(
+        self, settings: S_contra, context: Context, *, task_status: TaskStatus[None]
+    ) -> None: ...
+
+
+@dataclass(frozen=True)
+class Service(Generic[S]):
+    """A service as its `app.py` declares it: import has no effect, `run` does everything."""
+
+    name: str
+    settings: type[S]
+    run: Run[S]
+
+
+class ServiceEnded(RuntimeError):
+    """Raised when a service returns although nobody told it to stop."""
+
+
+async def host(
+    service: Service[S],
+    settings: S,
+    context: Context,
+    *,
+    task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
+) -> None:
+    """Run `service` until `context.stopping`, then for at most `settings.drain_s` seconds more."""
+    drain_s = float(getattr(settings, "drain_s", DRAIN_S))
+    ended = False
+    async with anyio.create_task_group() as group:
+
+        async def limit_drain() -> None:
+            await context.stopping.wait()
+            group.cancel_scope.deadline = anyio.current_time() + drain_s
+
+        group.start_soon(limit_drain)
+        await service.run(settings, context, task_status=task_status)
+        ended = True
+        if not context.stopping.is_set():
+            raise ServiceEnded(f"{service.name} ended although it was not told to stop")
+        group.cancel_scope.cancel()
+    if not ended:
+        log.warning("service.drain_cut", service=service.name, drain_s=drain_s)
+
+
+class Process(msgspec.Struct, frozen=True, kw_only=True):
+    """What any service run as a process of its own is told, in `SQUALL_` variables."""
+
+    nats_urls: tuple[str, ...] = ()
+    """Where NATS listens; required."""
+    credentials: str = ""
+    """Path of the service's creds file; required."""
+    log: LogFormat = "json"
+    log_level: LogLevel = "info"
+    ready_file: str = ""
+    """Made when the service is ready, removed when it ends; empty: none."""
+
+
+async def serve(service: Service[S], settings: S, process: Process) -> None:
+    """Run one service as this process, until SIGTERM or SIGINT; a second one kills at once."""
+    credentials = read_credentials(Path(process.credentials))
+    stopping = anyio.Event()
+    async with anyio.create_task_group() as signals:
+        signals.start_soon(_stop_on_signal, stopping)
+        bus = await connect(
+            process.nats_urls,
+            credentials,
+            name=f"squall {service.name}",
+            inbox=subjects.inbox(owner_of(credentials.jwt)),
+        )
+        workspaces = Workspaces(bus, service.name, process.nats_urls)
+        context = Context(bus, workspaces, process.nats_urls, stopping)
+        try:
+            async with anyio.create_task_group() as running:
+                await running.start(host, service, settings, context)
+                _announce(service.name, process.ready_file)
+        finally:
+            if process.ready_file:
+                Path(process.ready_file).unlink(missing_ok=True)
+            with anyio.CancelScope(shield=True):
+                await workspaces.close()
+                await bus.drain()
+                await bus.close()
+        signals.cancel_scope.cancel()
+    log.info("service.stopped", service=service.name)
+
+
+async def _stop_on_signal(stopping: anyio.Event) -> None:
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as received:
+        async for number in received:
+            log.info("service.stop_asked", signal=signal.Signals(number).name)
+            stopping.set()
+            return  # the handlers go with the receiver: a second signal kills
+
+
+def _announce(name: str, ready_file: str) -> None:
+    if ready_file:
+        Path(ready_file).write_text(f"{os.getpid()}\n")
+    log.info("service.ready", service=name)
+
+
+def main(service: Service[S]) -> int:
+    """Run `service` as its environment says.
+
+    Exit code: 0 stopped as told, 1 failed, 2 misconfigured.
+    """
+    try:
+        process = _read_process(dict(os.environ))
+        settings = read_settings(service.settings, os.environ, f"SQUALL_{service.name.upper()}_")
+    except SettingsError as error:
+        print(f"squall {service.name}: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+    configure_logs(process.log, process.log_level)
+    try:
+        anyio.run(serve, service, settings, process, backend_options={"use_uvloop": True})
+    except Exception as error:
+        cause = root_cause(error)
+        if isinstance(cause, BusError):
+            log.error("service.failed", service=service.name, error=str(cause))
+        else:
+            log.error("service.failed", service=service.name, exc_info=error)
+        return 1
+    return 0
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """The one error inside nested groups of one; the group itself where several went wrong."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
+def _read_process(environment: dict[str, str]) -> Process:
+    names = {f"SQUALL_{name.upper()}" for name in Process.__struct_fields__}
+    if "SQUALL_NATS_URL" in environment:
+        environment.setdefault("SQUALL_NATS_URLS", environment["SQUALL_NATS_URL"])
+    own = {name: value for name, value in environment.items() if name in names}
+    process = read_settings(Process, own, "SQUALL_")
+    if not process.nats_urls:
+        raise SettingsError("SQUALL_NATS_URLS is required, such as nats://127.0.0.1:4222")
+    if not process.credentials:
+        raise SettingsError("SQUALL_CREDENTIALS is required: the path of the service's creds file")
+    return process
