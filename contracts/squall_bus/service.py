@@ -22,7 +22,7 @@ from squall_bus.logs import LogFormat, LogLevel, configure_logs
 from squall_bus.settings import SettingsError, read_settings
 from squall_bus.workspaces import Workspaces
 
-__all__ = ["Context", "Run", "Service", "ServiceEnded", "host", "lead", "main", "serve"]
+__all__ = ["Context", "Run", "Service", "ServiceEndedError", "host", "lead", "main", "serve"]
 
 log = structlog.get_logger()
 
@@ -64,7 +64,7 @@ class Service(Generic[S]):
     run: Run[S]
 
 
-class ServiceEnded(RuntimeError):
+class ServiceEndedError(RuntimeError):
     """Raised when a service returns although nobody told it to stop."""
 
 
@@ -88,7 +88,7 @@ async def host(
         await service.run(settings, context, task_status=task_status)
         ended = True
         if not context.stopping.is_set():
-            raise ServiceEnded(f"{service.name} ended although it was not told to stop")
+            raise ServiceEndedError(f"{service.name} ended although it was not told to stop")
         group.cancel_scope.cancel()
     if not ended:
         log.warning("service.drain_cut", service=service.name, drain_s=drain_s)
@@ -126,8 +126,7 @@ async def serve(service: Service[S], settings: S, process: Process) -> None:
                 await running.start(host, service, settings, context)
                 _announce(service.name, process.ready_file)
         finally:
-            if process.ready_file:
-                Path(process.ready_file).unlink(missing_ok=True)
+            _withdraw(process.ready_file)
             with anyio.CancelScope(shield=True):
                 await workspaces.close()
                 await bus.drain()
@@ -148,6 +147,11 @@ def _announce(name: str, ready_file: str) -> None:
     if ready_file:
         Path(ready_file).write_text(f"{os.getpid()}\n")
     log.info("service.ready", service=name)
+
+
+def _withdraw(ready_file: str) -> None:
+    if ready_file:
+        Path(ready_file).unlink(missing_ok=True)
 
 
 def main(service: Service[S]) -> int:

@@ -103,6 +103,10 @@ class CancelCall(Message, frozen=True, kw_only=True):
     call_id: str
     environment: str
     terminate_containers: bool = False
+    function_id: str = ""
+    """The function called; empty: every function of the environment is told."""
+    reply_to: str = ""
+    """The subject the call's results are stored under; empty: looked up among stored results."""
 
 
 class ListContainers(Message, frozen=True, kw_only=True):

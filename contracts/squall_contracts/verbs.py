@@ -1,0 +1,55 @@
+"""The control API as a table: what a client may ask of the gateway, and what it gets."""
+
+from typing import Any, Final
+
+import msgspec
+
+from squall_contracts import apps, images, placement
+from squall_contracts.message import Message
+
+
+class Verb(msgspec.Struct, frozen=True):
+    """One request of the control API, asked on `subjects.up_api(name)`."""
+
+    name: str
+    request: type[Message]
+    reply: Any
+    """A union to decode the reply as; every one includes Refused."""
+
+
+START_APP: Final = Verb("start_app", apps.StartApp, apps.StartReply)
+DEPLOY_APP: Final = Verb("deploy_app", apps.DeployApp, apps.StartReply)
+KEEP_APP: Final = Verb("keep_app", apps.KeepApp, apps.DoneReply)
+STOP_APP: Final = Verb("stop_app", apps.StopApp, apps.DoneReply)
+LIST_APPS: Final = Verb("list_apps", apps.ListApps, apps.AppListReply)
+APP_HISTORY: Final = Verb("app_history", apps.AppHistory, apps.AppVersionsReply)
+FIND_FUNCTION: Final = Verb("find_function", apps.FindFunction, apps.FindReply)
+CANCEL_CALL: Final = Verb("cancel_call", apps.CancelCall, apps.DoneReply)
+LIST_CONTAINERS: Final = Verb("list_containers", apps.ListContainers, placement.ContainerListReply)
+STOP_CONTAINER: Final = Verb("stop_container", apps.StopContainerRequest, apps.DoneReply)
+EXEC: Final = Verb("exec", apps.ExecRequest, apps.ExecReply)
+SERVER_INFO: Final = Verb("server_info", apps.ServerInfo, apps.ServerReply)
+ENSURE_IMAGE: Final = Verb("ensure_image", images.EnsureImage, images.ImageReply)
+LIST_IMAGES: Final = Verb("list_images", images.ListImages, images.ImageListReply)
+PRUNE_IMAGES: Final = Verb("prune_images", images.PruneImages, images.PruneReply)
+
+VERBS: Final[dict[str, Verb]] = {
+    verb.name: verb
+    for verb in (
+        START_APP,
+        DEPLOY_APP,
+        KEEP_APP,
+        STOP_APP,
+        LIST_APPS,
+        APP_HISTORY,
+        FIND_FUNCTION,
+        CANCEL_CALL,
+        LIST_CONTAINERS,
+        STOP_CONTAINER,
+        EXEC,
+        SERVER_INFO,
+        ENSURE_IMAGE,
+        LIST_IMAGES,
+        PRUNE_IMAGES,
+    )
+}
