@@ -58,6 +58,8 @@ class PipInstall(Message, frozen=True, kw_only=True, tag="pip_install"):
     extra_index_url: str | None = None
     pre: bool = False
     extra_options: str = ""
+    env: dict[str, str] = {}
+    """Variables of this step alone; the image doesn't keep them."""
 
 
 class UvSync(Message, frozen=True, kw_only=True, tag="uv_sync"):
@@ -69,14 +71,20 @@ class UvSync(Message, frozen=True, kw_only=True, tag="uv_sync"):
     extras: tuple[str, ...] = ()
     frozen: bool = True
     extra_options: str = ""
+    env: dict[str, str] = {}
+    """Variables of this step alone; the image doesn't keep them."""
 
 
 class AptInstall(Message, frozen=True, kw_only=True, tag="apt_install"):
     packages: tuple[str, ...]
+    env: dict[str, str] = {}
+    """Variables of this step alone; the image doesn't keep them."""
 
 
 class RunCommands(Message, frozen=True, kw_only=True, tag="run_commands"):
     commands: tuple[str, ...]
+    env: dict[str, str] = {}
+    """Variables of this step alone; the image doesn't keep them."""
 
 
 class DockerfileCommands(Message, frozen=True, kw_only=True, tag="dockerfile_commands"):
@@ -115,8 +123,11 @@ class RunFunction(Message, frozen=True, kw_only=True, tag="run_function"):
     source_sha256: str
     """Of the function's source text and arguments: the cache key in place of the pickle's bytes."""
     files: tuple[ContextFile, ...] = ()
-    """The modules it needs, as absolute paths in the image while it runs."""
+    """The modules it needs, as absolute paths in the image while it runs. Not part of the image's
+    name: an edit elsewhere in the script must not run it again."""
     timeout_s: float = 3600.0
+    env: dict[str, str] = {}
+    """Variables of this step alone; the image doesn't keep them."""
 
 
 Step = (
@@ -146,7 +157,9 @@ class Recipe(Message, frozen=True, kw_only=True):
 def image_id(recipe: Recipe) -> str:
     """`im-` and 22 hex digits of a hash over the recipe, file contents and the builder version."""
     steps = tuple(
-        msgspec.structs.replace(step, serialized=ContextFile(path="", sha256="", size_bytes=0))
+        msgspec.structs.replace(
+            step, serialized=ContextFile(path="", sha256="", size_bytes=0), files=()
+        )
         if isinstance(step, RunFunction)
         else step
         for step in recipe.steps
