@@ -1,0 +1,1 @@
+"""The `squall` command. Nothing here is imported by the SDK."""

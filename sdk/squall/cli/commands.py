@@ -1,0 +1,59 @@
+"""All commands but `run` as typer has them; `run` is listed here and parsed in run.py."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from squall.cli import apps, config, containers, deploy, doctor, images, run, servers, up
+
+app = typer.Typer(
+    name="squall",
+    help="Run Python functions in containers on your own machines.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(apps.app, name="app")
+app.add_typer(containers.app, name="container")
+app.add_typer(images.app, name="image")
+app.add_typer(config.app, name="config")
+app.command("deploy")(deploy.deploy)
+app.command("up")(up.up)
+app.command("down")(up.down)
+app.command("doctor")(doctor.doctor)
+
+
+@app.command(
+    "run",
+    help=run.SUMMARY,
+    add_help_option=False,
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+)
+def run_command(context: typer.Context) -> None:
+    """Reached only behind a global option; `squall run` itself never loads typer."""
+    raise typer.Exit(run.main(context.args))
+
+
+@app.callback(invoke_without_command=True)
+def globally(
+    profile: Annotated[
+        str | None, typer.Option(help="Profile of the configuration to use.")
+    ] = None,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    if version:
+        print(servers.version())
+        raise typer.Exit
+    if profile is not None:
+        config.use_profile(profile)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command line `argv`; returns its exit status."""
+    try:
+        app(list(argv), prog_name="squall")
+    except SystemExit as left:
+        return left.code if isinstance(left.code, int) else 0
+    return 0

@@ -1,0 +1,98 @@
+"""`squall container`: which run, what they print, a command inside one, the end of one."""
+
+import sys
+from typing import Annotated
+
+import typer
+from squall_contracts import apps as words
+from squall_contracts import subjects
+from squall_contracts.placement import ContainerList, ContainerRecord
+
+from squall.cli import control, logs
+from squall.cli.report import say
+from squall.cli.tables import Env, Json, ago, show, show_json
+
+app = typer.Typer(help="List, read, enter and stop containers.", no_args_is_help=True)
+Container = Annotated[str, typer.Argument(metavar="CONTAINER", help="Id of the container (ct-…).")]
+
+
+@app.command("list")
+def list_containers(
+    app_: Annotated[
+        str | None, typer.Option("--app", help="Only of this app (name or id).")
+    ] = None,
+    env: Env = None,
+    all_: Annotated[bool, typer.Option("--all", help="Also those of the last hour.")] = False,
+    json: Json = False,
+) -> None:
+    """List containers, with their state and what they wait for."""
+    app_id = control.find_app(app_, env).app_id if app_ else None
+    listed: ContainerList = control.ask(words.ListContainers(app_id=app_id, all=all_))
+    if json:
+        show_json(listed.containers)
+        return
+    show(
+        (_row(record) for record in sorted(listed.containers, key=_begin)),
+        ["id", "app", "function", "state", "for", "runner", "remark"],
+        empty="no containers",
+    )
+
+
+def _begin(record: ContainerRecord) -> float:
+    return min(record.since_unix_s.values(), default=0.0)
+
+
+def _row(record: ContainerRecord) -> list[str]:
+    return [
+        record.container_id,
+        record.app_name,
+        record.function_name,
+        record.state,
+        ago(record.since_unix_s.get(record.state)),
+        record.runner_id,
+        record.reason or record.waits_for,
+    ]
+
+
+@app.command("logs")
+def container_logs(
+    container: Container,
+    follow: logs.Follow = False,
+    since_s: logs.Since = None,
+    tail: logs.Tail = 100,
+    timestamps: logs.Timestamps = False,
+) -> None:
+    """Print what a container printed."""
+    subject = subjects.logs_of_container(container)
+    logs.show(subject, follow=follow, since_s=since_s, tail=tail, timestamps=timestamps)
+
+
+@app.command("stop")
+def stop_container(
+    container: Container,
+    now: Annotated[bool, typer.Option("--now", help="Don't let it finish what it runs.")] = False,
+) -> None:
+    """Stop a container; what it was running runs again elsewhere."""
+    control.ask(words.StopContainerRequest(container_id=container, graceful=not now))
+    say(f"stopping {container}")
+
+
+@app.command(
+    "exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}
+)
+def exec_in_container(
+    container: Container,
+    argv: Annotated[list[str], typer.Argument(metavar="COMMAND...", help="What to run.")],
+    timeout_s: Annotated[
+        float, typer.Option("--timeout", min=1, help="Seconds it may take.")
+    ] = 60.0,
+) -> None:
+    """Run a command in a running container; its exit status becomes this command's."""
+    reply: words.ExecFinished = control.ask(
+        words.ExecRequest(container_id=container, argv=tuple(argv), timeout_s=timeout_s)
+    )
+    sys.stdout.buffer.write(reply.stdout)
+    sys.stdout.buffer.flush()
+    sys.stderr.buffer.write(reply.stderr)
+    sys.stderr.buffer.flush()
+    raise typer.Exit(reply.exit_code)

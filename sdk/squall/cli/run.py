@@ -1,0 +1,132 @@
+"""`squall run FILE`: run an entrypoint here, or a function over there, and wait for it."""
+
+import argparse
+import asyncio
+import inspect
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from squall.cli import entry_args, refs
+from squall.cli.report import INTERRUPTED
+from squall.exception import InvalidError
+
+if TYPE_CHECKING:
+    from squall.app import LocalEntrypoint
+    from squall.function import Function
+
+SUMMARY = "Run a function or a local entrypoint, with containers on your own machines."
+_NOTHING = object()
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command line `argv`; returns the exit status. Errors as squall.exception has them."""
+    options = _parser().parse_args(argv)
+    reference = refs.parse(options.reference, as_module=options.module)
+    if options.env:
+        os.environ["SQUALL_ENVIRONMENT"] = options.env
+    from squall._loader import load_module, pick
+    from squall.cli import servers
+
+    with servers.for_this_run(
+        detached=options.detach, asks_help=_asks_help(options.rest)
+    ) as server:
+        module = load_module(reference.place, as_module=options.module)
+        runnable = pick(module, reference.name)
+        called = f"{reference.place}::{runnable.name}"
+        given = entry_args.parse(
+            _signature_of(runnable),
+            options.rest,
+            called=called,
+            doc=_signature_of(runnable).__doc__,
+        )
+        server.ready()
+        result = _run(runnable, given, options)
+    if result is _NOTHING:
+        return INTERRUPTED
+    if options.write_result:
+        _write(options.write_result, result)
+    return 0
+
+
+def _parser() -> entry_args.Parser:
+    parser = entry_args.Parser(
+        prog="squall run",
+        description=SUMMARY,
+        usage="squall run [options] FILE[::function] [arguments of the function]",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("reference", metavar="FILE[::function]", help="a .py file; with -m, a module")
+    add("rest", metavar="arguments", nargs=argparse.REMAINDER, help="see squall run FILE --help")
+    add("-d", "--detach", action="store_true", help="let the app go on when this command ends")
+    add("-q", "--quiet", action="store_true", help="show no progress and no container output")
+    add("-w", "--write-result", type=Path, metavar="PATH", help="write the str or bytes returned")
+    add("-m", "--module", action="store_true", help="take the reference as a module's name")
+    add("-n", "--name", help="name of the app for this run")
+    add("-e", "--env", help="environment to run in")
+    add("--timestamps", action="store_true", help="put the time before container output")
+    return parser
+
+
+def _asks_help(rest: Sequence[str]) -> bool:
+    return "--help" in rest or "-h" in rest
+
+
+def _signature_of(runnable: "LocalEntrypoint | Function[..., Any]") -> Any:
+    """The user's own function, whose parameters become options."""
+    from squall.function import Function
+
+    return runnable.raw if isinstance(runnable, Function) else runnable.function
+
+
+def _run(
+    runnable: "LocalEntrypoint | Function[..., Any]",
+    given: entry_args.EntryArgs,
+    options: argparse.Namespace,
+) -> object:
+    """What the runnable returned; _NOTHING when Ctrl-C ended it."""
+    import squall
+
+    if inspect.isgeneratorfunction(_signature_of(runnable)) and not _is_remote(runnable):
+        raise InvalidError(f"{runnable.name}: a local entrypoint can't be a generator")
+    with (
+        squall.enable_output(quiet=options.quiet, timestamps=options.timestamps),
+        runnable.app.run(name=options.name, detach=options.detach),
+    ):
+        return _call(runnable, given)
+    return _NOTHING
+
+
+def _is_remote(runnable: object) -> bool:
+    from squall.function import Function
+
+    return isinstance(runnable, Function)
+
+
+def _call(runnable: "LocalEntrypoint | Function[..., Any]", given: entry_args.EntryArgs) -> object:
+    from squall.function import Function
+
+    if not isinstance(runnable, Function):
+        result = runnable(*given.args, **given.kwargs)
+        return asyncio.run(result) if inspect.iscoroutine(result) else result
+    if runnable.is_generator:
+        for item in runnable.remote_gen(*given.args, **given.kwargs):
+            print(item, flush=True)
+        return None
+    result = runnable.remote(*given.args, **given.kwargs)
+    if result is not None:
+        print(result, flush=True)
+    return result
+
+
+def _write(path: Path, result: object) -> None:
+    if isinstance(result, str):
+        path.write_text(result)
+    elif isinstance(result, bytes):
+        path.write_bytes(result)
+    else:
+        raise InvalidError(
+            f"--write-result writes str or bytes, and the function returned {type(result).__name__}"
+        )

@@ -1,0 +1,64 @@
+"""Lists for people (a table) and for scripts (`--json`), on stdout."""
+
+import datetime
+import json
+import time
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+Env = Annotated[
+    str | None, typer.Option("--env", "-e", help="Environment; default: the configured one.")
+]
+
+
+def show(
+    rows: Iterable[Sequence[str]], columns: Sequence[str], *, empty: str, title: str | None = None
+) -> None:
+    """A table of `rows`, or the line `empty`."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*columns, box=SIMPLE_HEAD, title=title, title_justify="left")
+    for row in rows:
+        table.add_row(*row)
+    if table.row_count:
+        Console(soft_wrap=True).print(table)
+    else:
+        print(empty)
+
+
+def show_json(value: Any) -> None:
+    """`value`, messages included, as indented JSON."""
+    print(json.dumps(msgspec.to_builtins(value), indent=2))
+
+
+def moment(unix_s: float | None) -> str:
+    """Local date and time; empty for None."""
+    if unix_s is None:
+        return ""
+    return datetime.datetime.fromtimestamp(unix_s).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def ago(unix_s: float | None) -> str:
+    """`5 min` since then; empty for None."""
+    if unix_s is None:
+        return ""
+    seconds = max(0.0, time.time() - unix_s)
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def size(count_bytes: float) -> str:
+    """`1.5 GB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count_bytes < 1000:
+            return f"{count_bytes:.0f} {unit}" if unit == "B" else f"{count_bytes:.1f} {unit}"
+        count_bytes /= 1000
+    return f"{count_bytes:.1f} TB"

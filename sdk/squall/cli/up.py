@@ -1,0 +1,140 @@
+"""`squall up` and `squall down`: a server that stays, or single services in the foreground."""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from squall.cli import servers
+from squall.cli.report import say
+from squall.config import running_server, settings
+from squall.exception import ConnectionError, InvalidError
+
+SERVICES: Final = ("gateway", "builder", "scheduler", "autoscaler", "cron", "runner")
+
+
+def up(
+    services: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[SERVICE]...", help=f"Of {', '.join(SERVICES)}; none: a whole server."
+        ),
+    ] = None,
+    foreground: Annotated[
+        bool, typer.Option("--foreground", help="Stay, and show the server's log.")
+    ] = False,
+    runtime: Annotated[
+        str | None, typer.Option(help="docker or process; default: what is there.")
+    ] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port of its bus.")] = None,
+) -> None:
+    """Start a server on this machine that stays, or single SERVICEs in the foreground."""
+    servers.require_server_parts()
+    if services:
+        raise typer.Exit(_run_services(services))
+    options = _options(runtime, port)
+    state = settings().state_dir
+    if (running := running_server(state)) is not None:
+        say(f"already up: {running.url}, runtime {running.runtime} (squall down stops it)")
+        return
+    state.mkdir(parents=True, exist_ok=True)
+    command = servers.server_command("--state", str(state), *options)
+    if foreground:
+        os.execv(command[0], command)
+    _start(command, state / "server.log")
+
+
+def _options(runtime: str | None, port: int | None) -> list[str]:
+    if runtime not in (None, "docker", "process"):
+        raise InvalidError(f"--runtime {runtime}: choose docker or process")
+    options = ["--runtime", runtime] if runtime else []
+    return options + (["--port", str(port)] if port is not None else [])
+
+
+def _start(command: list[str], log: Path) -> None:
+    with log.open("w+b") as errors:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            start_new_session=True,
+        )
+        try:
+            told = servers.read_announcement(process, errors)
+        except KeyboardInterrupt:
+            servers.stop_process(process)
+            raise
+    say(f"{servers.describe(told, 'up: ' + told['url'])} (squall down stops it)")
+
+
+def down() -> None:
+    """Stop the server that `squall up` started, and wait until it has ended."""
+    state = settings().state_dir
+    if running_server(state) is None:
+        say("nothing is up")
+        return
+    pid = int(_announced(state)["pid"])
+    os.kill(pid, signal.SIGTERM)
+    if not _ended(pid, servers.STOP_WITHIN_S):
+        raise ConnectionError(
+            f"the server (process {pid}) did not end within {servers.STOP_WITHIN_S:.0f} s: "
+            f"see {state / 'server.log'}, or end it with kill -9 {pid}"
+        )
+    say("down")
+
+
+def _announced(state: Path) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads((state / "server.json").read_text())
+    return told
+
+
+def _ended(pid: int, within_s: float) -> bool:
+    """Wait for a process that isn't our child."""
+    if hasattr(os, "pidfd_open"):
+        try:
+            handle = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return True
+        try:
+            return bool(select.select([handle], [], [], within_s)[0])
+        finally:
+            os.close(handle)
+    until = time.monotonic() + within_s
+    while time.monotonic() < until:  # no event to wait for on this system
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def _run_services(names: list[str]) -> int:
+    """Run services in the foreground until one ends or a signal comes; returns the worst status."""
+    unknown = [name for name in names if name not in SERVICES or not find_spec(f"squall_{name}")]
+    if unknown:
+        raise InvalidError(f"no service {unknown[0]!r}: choose of {', '.join(SERVICES)}")
+    command = [sys.executable, "-P", "-m"]
+    if len(names) == 1:
+        os.execv(sys.executable, [*command, f"squall_{names[0]}"])
+    processes = [subprocess.Popen([*command, f"squall_{name}"]) for name in names]
+    signal.signal(signal.SIGTERM, _interrupt)
+    with suppress(KeyboardInterrupt):  # a terminal's Ctrl-C reached the services too
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
+    for process in processes:
+        servers.stop_process(process)
+    return max(abs(process.returncode) for process in processes)
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
