@@ -1,10 +1,42 @@
 """nats-server in operator mode: its configuration, and telling it of accounts while it runs."""
 
+import time
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
-from squall_bus.accounts import MAX_PAYLOAD_BYTES
+from squall_bus.accounts import MAX_PAYLOAD_BYTES, Key, verify_jwt
+from squall_bus.bus import Bus
+from squall_bus.errors import BusRefused
+
+_UPDATE: Final = "$SYS.REQ.CLAIMS.UPDATE"
+
+
+class _Verdict(msgspec.Struct, frozen=True):
+    code: int
+    message: str = ""
+    description: str = ""
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    data: _Verdict | None = None
+    error: _Verdict | None = None
+
+
+async def push_account(system: Bus, jwt: str, operator: Key) -> None:
+    """Tell the running server of an account; `system` is a connection in SYS.
+
+    The server answers 200 even to a JWT it then ignores, and overwrites its file with it, so the
+    signature is checked here first. BusRefused says why the server would not have it.
+    """
+    claims = verify_jwt(jwt, operator, now_unix_s=time.time())
+    reply = await system.call(_UPDATE, jwt.encode())
+    answer = msgspec.json.decode(reply.data, type=_Answer)
+    if answer.error is not None or answer.data is None or answer.data.code != 200:
+        verdict = answer.error or answer.data or _Verdict(0, "no verdict")
+        reason = verdict.description or verdict.message
+        raise BusRefused(f"the server refused account {claims.sub}: {reason}")
 
 
 def server_config(

@@ -123,8 +123,10 @@ async def serve(service: Service[S], settings: S, process: Process) -> None:
         context = Context(bus, workspaces, process.nats_urls, stopping)
         try:
             async with anyio.create_task_group() as running:
+                running.start_soon(fail_when_closed, bus, stopping)
                 await running.start(host, service, settings, context)
                 _announce(service.name, process.ready_file)
+                await stopping.wait()
         finally:
             _withdraw(process.ready_file)
             with anyio.CancelScope(shield=True):
@@ -133,6 +135,18 @@ async def serve(service: Service[S], settings: S, process: Process) -> None:
                 await bus.close()
         signals.cancel_scope.cancel()
     log.info("service.stopped", service=service.name)
+
+
+async def fail_when_closed(bus: Bus, stopping: anyio.Event) -> None:
+    """Return once `stopping`; raise as soon as `bus` is closed for good before that."""
+    async with anyio.create_task_group() as either:
+
+        async def stopped() -> None:
+            await stopping.wait()
+            either.cancel_scope.cancel()
+
+        either.start_soon(stopped)
+        raise await bus.wait_closed()
 
 
 async def _stop_on_signal(stopping: anyio.Event) -> None:

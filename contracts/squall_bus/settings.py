@@ -41,8 +41,8 @@ def read_settings(kind: type[S], environment: Mapping[str, str], prefix: str) ->
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
         reason, _, place = str(error).partition(" - at ")
-        name = re.match(r"`\$\.(\w+)", place)
-        where = variable.get(name[1], name[1]) if name else f"{prefix}*"
+        found = re.match(r"`\$\.(\w+)", place)
+        where = variable.get(found[1], found[1]) if found else f"{prefix}*"
         raise SettingsError(f"{where}: {reason}") from error
 
 
