@@ -1,0 +1,1 @@
+"""The wire: how everything in Squall talks. The only importer of nats; see connection and bus."""

@@ -1,0 +1,311 @@
+"""The real wire: nats-py's client for sockets, sign-in and reconnects, our own way for messages.
+
+The only module that imports nats or nkeys. It overrides private methods of nats-py, which is why
+that is pinned to 2.16.
+"""
+
+import asyncio
+import base64
+import logging
+import re
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import nkeys
+
+from squall_bus._parser import WireParser
+from squall_bus._wire import Hooks, RawHandler, check_subject
+from squall_bus.errors import (
+    BusClosed,
+    BusError,
+    BusRefused,
+    BusUnreachable,
+    PayloadTooLarge,
+)
+
+
+def _import_nats() -> None:
+    """Import nats without aiohttp, which it takes along for WebSocket URLs: 270 of its 370 ms.
+
+    aiohttp is masked for the moment and the module table put back exactly as it was.
+    """
+    absent = object()
+    before: Any = sys.modules.get("aiohttp", absent)
+    sys.modules["aiohttp"] = None  # type: ignore[assignment]
+    try:
+        import nats.aio.client  # noqa: F401
+    finally:
+        if before is absent:
+            del sys.modules["aiohttp"]
+        else:
+            sys.modules["aiohttp"] = before
+
+
+_import_nats()
+from nats import errors as nats_errors  # noqa: E402
+from nats.aio.client import Client  # noqa: E402
+
+_log: Final = logging.getLogger("squall.bus")
+
+FLUSH_ABOVE_BYTES: Final = 2 * 1024 * 1024
+UNSENT_LIMIT_BYTES: Final = 16 * 1024 * 1024
+"""What may wait to be sent while there is no connection."""
+LINGER_S: Final = 5.0
+RECONNECT_WAIT_S: Final = 0.1
+PATIENT_AFTER: Final = 50
+"""Failed reconnects after which the wait grows tenfold, to spare a server that refuses us."""
+_DENIED: Final = re.compile(r'Permissions Violation for (Publish|Subscription) to "([^"]+)"', re.I)
+
+
+class _Listener:
+    """The attributes of a nats-py subscription that its reconnect and close look at."""
+
+    _max_msgs = 0
+    _received = 0
+    _wait_for_msgs_task = None
+    _message_iterator = None
+    _pending_next_msgs_calls = None
+
+    def __init__(self, subject: str, queue: str) -> None:
+        self._subject = subject
+        self._queue = queue
+
+
+class NatsWire(Client):  # type: ignore[misc, unused-ignore]
+    """A `Wire` over nats-py."""
+
+    def __init__(self, inbox: str) -> None:
+        super().__init__()
+        self.inbox = inbox
+        self.epoch = 0
+        self.hooks = Hooks()
+        self.unsent_prefix = b"\0"
+        self._handlers: dict[str, RawHandler] = {}
+        self._ps: Any = WireParser(self, self._handlers)
+        self._failures = 0
+        self._last_error = ""
+        self._reconnecting_forever = False
+
+    # --- sending ------------------------------------------------------------------------------
+
+    def send(
+        self, subject: str, payload: bytes, reply: str = "", headers: bytes | None = None
+    ) -> None:
+        check_subject(subject)
+        if len(payload) > self._max_payload:
+            raise PayloadTooLarge(subject, len(payload), self._max_payload)
+        if headers is None:
+            head = f"PUB {subject} {reply} {len(payload)}\r\n".encode()
+            self._put(b"%b%b\r\n" % (head, payload))
+        else:
+            total = len(headers) + len(payload)
+            head = f"HPUB {subject} {reply} {len(headers)} {total}\r\n".encode()
+            self._put(b"%b%b%b\r\n" % (head, headers, payload))
+
+    def _put(self, command: bytes) -> None:
+        """Queue a command and wake the flusher: both the size and the wake-up, or it strands."""
+        if self._status != Client.CONNECTED:
+            if self.is_closed:
+                raise BusClosed(self._closed_text())
+            if self._pending_data_size + len(command) > UNSENT_LIMIT_BYTES:
+                raise BusUnreachable(
+                    "the server is away and too much waits to be sent: is it running?"
+                )
+        self._pending.append(command)
+        self._pending_data_size += len(command)
+        queue = self._flush_queue
+        if queue is not None and queue.empty() and self._status == Client.CONNECTED:
+            queue.put_nowait(asyncio.get_running_loop().create_future())
+
+    async def writable(self) -> None:
+        while self._pending_data_size > FLUSH_ABOVE_BYTES and self.is_connected:
+            flushed = asyncio.get_running_loop().create_future()
+            assert self._flush_queue is not None
+            await self._flush_queue.put(flushed)
+            # A flusher that dies with its connection never resolves the future; look again then.
+            await asyncio.wait([flushed], timeout=0.5)
+
+    # --- listening ----------------------------------------------------------------------------
+
+    def listen(self, subject: str, handler: RawHandler, queue: str = "") -> str:
+        check_subject(subject)
+        if self.is_closed:
+            raise BusClosed(self._closed_text())
+        self._sid += 1
+        sid = str(self._sid)
+        self._handlers[sid] = handler
+        self._subs[self._sid] = _Listener(subject, queue)  # type: ignore[assignment]
+        # Without a connection the subscription goes out with the others when there is one again.
+        if self.is_connected:
+            self._put(f"SUB {subject} {queue} {sid}\r\n".encode())
+        return sid
+
+    def unlisten(self, sid: str, *, linger: bool = False) -> None:
+        if self._subs.pop(int(sid), None) is None:
+            return
+        if self.is_connected:
+            self._put(f"UNSUB {sid}\r\n".encode())
+        if linger:
+            asyncio.get_running_loop().call_later(LINGER_S, self._handlers.pop, sid, None)
+        else:
+            self._handlers.pop(sid, None)
+
+    async def roundtrip(self, timeout_s: float = 5.0) -> None:
+        if self.is_closed:
+            raise BusClosed(self._closed_text())
+        if not self.is_connected or self._transport is None:
+            raise BusUnreachable("there is no connection to the server: is it running?")
+        # nats-py's own flush writes its PING past what still waits here, which would prove nothing.
+        self._transport.writelines([*self._pending, b"PING\r\n"])
+        self._pending = []
+        self._pending_data_size = 0
+        answered = asyncio.get_running_loop().create_future()
+        self._pongs.append(answered)
+        try:
+            await asyncio.wait_for(answered, timeout_s)
+        except TimeoutError as error:
+            raise BusUnreachable(f"the server did not answer within {timeout_s:g} s") from error
+
+    async def close(self) -> None:
+        try:
+            await super().close()
+        except OSError as error:
+            _log.debug("the connection broke while it was closed: %s", error)
+
+    async def reconnect(self) -> None:
+        await self.force_reconnect()
+
+    # --- what becomes of the connection -------------------------------------------------------
+
+    async def _process_err(self, err_msg: str) -> None:
+        """Expired credentials reconnect, newer ones may be at hand; who asked hears of refusals."""
+        denied = _DENIED.search(err_msg)
+        if denied:
+            action = "publishing to" if denied[1].lower() == "publish" else "subscribing to"
+            for hook in self.hooks.denied:
+                hook(action, denied[2])
+            return
+        self._last_error = err_msg.strip("'")
+        if "authentication expired" in err_msg.lower() and not self.is_closed:
+            await self._process_op_err(nats_errors.Error(err_msg))
+            return
+        await super()._process_err(err_msg.lower())
+
+    async def _process_pong(self) -> None:
+        """As nats-py does, but a ping whose waiter gave up must not end the read loop."""
+        if self._pongs:
+            answered = self._pongs.pop(0)
+            if not answered.done():
+                answered.set_result(True)
+        self._pongs_received += 1
+        self._pings_outstanding = 0
+
+    async def on_lost(self) -> None:
+        """The connection is gone: drop what will be sent anew by those who wait for its ack."""
+        if self.is_closed:
+            return
+        self.epoch += 1
+        self._pending = [command for command in self._pending if not self._stale(command)]
+        self._pending_data_size = sum(map(len, self._pending))
+        for hook in self.hooks.lost:
+            hook()
+
+    def _stale(self, command: bytes) -> bool:
+        return (
+            command.startswith((b"PUB $JS.API.CONSUMER.MSG.NEXT.", b"SUB ", b"UNSUB ", b"PING"))
+            or self.unsent_prefix in command[:512]
+        )
+
+    async def on_reconnected(self) -> None:
+        self._failures = 0
+        self.options["reconnect_time_wait"] = RECONNECT_WAIT_S
+        for hook in self.hooks.reconnected:
+            hook()
+
+    async def on_error(self, error: Exception) -> None:
+        self._last_error = str(error) or type(error).__name__
+        self._failures += 1
+        if self._failures == PATIENT_AFTER:
+            self.options["reconnect_time_wait"] = RECONNECT_WAIT_S * 10
+            _log.warning("still no connection to the server: %s", self._last_error)
+
+    async def on_closed(self) -> None:
+        error = BusClosed(self._closed_text())
+        for hook in self.hooks.closed:
+            hook(error)
+
+    def _closed_text(self) -> str:
+        return f"the connection is closed{': ' if self._last_error else ''}{self._last_error}"
+
+
+async def open_wire(
+    servers: Sequence[str],
+    *,
+    name: str,
+    inbox: str,
+    jwt: Callable[[], str],
+    seed: str,
+    timeout_s: float,
+) -> NatsWire:
+    """Connect to the first server that answers; each is tried once. BusUnreachable, BusRefused."""
+    if any(url.startswith(("ws://", "wss://")) for url in servers):
+        _unmask_websockets()
+    keys = nkeys.from_seed(bytearray(seed.encode()))
+    failure: BusError = BusUnreachable("no server is named: give at least one NATS URL")
+    for url in servers:
+        wire = NatsWire(inbox)
+        try:
+            await asyncio.wait_for(
+                wire.connect(
+                    [url],
+                    name=name,
+                    inbox_prefix=inbox,
+                    user_jwt_cb=lambda: bytearray(jwt().encode()),
+                    signature_cb=lambda nonce: base64.b64encode(keys.sign(nonce.encode())),
+                    allow_reconnect=False,
+                    max_reconnect_attempts=1,
+                    reconnect_time_wait=RECONNECT_WAIT_S,  # type: ignore[arg-type]
+                    connect_timeout=timeout_s,  # type: ignore[arg-type]
+                    error_cb=wire.on_error,
+                    disconnected_cb=wire.on_lost,
+                    reconnected_cb=wire.on_reconnected,
+                    closed_cb=wire.on_closed,
+                    ping_interval=20,
+                ),
+                timeout_s,
+            )
+        except (nats_errors.Error, OSError, TimeoutError) as error:
+            failure = _why(url, wire, error, timeout_s)
+            await wire.close()
+            if isinstance(failure, BusRefused):
+                break
+            continue
+        wire.options["allow_reconnect"] = True
+        wire.options["max_reconnect_attempts"] = -1
+        wire.set_server_pool(list(servers))
+        return wire
+    raise failure
+
+
+def _why(url: str, wire: NatsWire, error: Exception, timeout_s: float) -> BusError:
+    text = str(error).removeprefix("nats: ").strip("'")
+    if isinstance(error, TimeoutError) and not isinstance(error, nats_errors.Error):
+        return BusUnreachable(f"{url} did not answer in {timeout_s:g} s: is the server running?")
+    if isinstance(error, nats_errors.NoServersError):
+        return BusUnreachable(f"can't reach {url}: {wire._last_error}; is the server running?")
+    if isinstance(error, OSError):
+        return BusUnreachable(f"can't reach {url}: {text}; is the server running?")
+    if "authori" in text.lower() or "authenti" in text.lower() or "maximum" in text.lower():
+        return BusRefused(f"{url} refuses these credentials: {text}; get new ones")
+    return BusUnreachable(f"{url} does not answer as a NATS server: {text}")
+
+
+def _unmask_websockets() -> None:
+    """nats-py's WebSocket transport looks aiohttp up in its module: give it the real one."""
+    import aiohttp
+    import multidict
+    from nats.aio import transport
+
+    transport.aiohttp = aiohttp  # type: ignore[attr-defined]
+    transport.multidict = multidict  # type: ignore[attr-defined]

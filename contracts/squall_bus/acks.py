@@ -1,0 +1,208 @@
+"""Stored publishes: one shared inbox for all acks, a bounded number open, each retried until acked.
+
+A publish is one write and one entry in a table; its ack is found by an integer token. What has no
+ack when the connection comes back, or for too long, is published again as it was: with a message id
+the stream drops the second copy, without one it may be stored twice.
+"""
+
+import asyncio
+import itertools
+import logging
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+from squall_contracts.message import new_id
+
+from squall_bus._wire import Wire, status_of
+from squall_bus.errors import BusError, PermissionRefused, StoreRefused, StoreTimeout
+
+OnStored = Callable[[int | BusError], None]
+
+WINDOW: Final = 4096
+WINDOW_BYTES: Final = 64 * 1024 * 1024
+SWEEP_S: Final = 0.5
+ACK_TIMEOUT_S: Final = 2.0
+ACK_TIMEOUT_MAX_S: Final = 8.0
+RETRY_S: Final = 0.05
+RETRY_MAX_S: Final = 1.0
+
+UNAVAILABLE: Final = frozenset({10008, 10009})
+"""Codes of a server that will store again in a moment: no leader, or not ready."""
+
+_log: Final = logging.getLogger("squall.bus")
+
+
+class ApiError(msgspec.Struct):
+    code: int = 0
+    err_code: int = 0
+    description: str = ""
+
+
+class PubAck(msgspec.Struct):
+    seq: int = 0
+    duplicate: bool = False
+    error: ApiError | None = None
+
+
+read_ack: Final = msgspec.json.Decoder(PubAck).decode
+
+
+@dataclass(slots=True)
+class _Store:
+    subject: str
+    payload: bytes
+    headers: bytes | None
+    on_stored: OnStored | None
+    timeout_s: float
+    sent_at: float
+    deadline: float
+    epoch: int = -1
+    attempts: int = 0
+
+
+class StoreWindow:
+    """All stored publishes of one connection that have no ack yet."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self._loop = asyncio.get_running_loop()
+        self.prefix = f"{wire.inbox}.{new_id('a')}."
+        self._skip = len(self.prefix)
+        self._tokens = itertools.count()
+        self._open: dict[str, _Store] = {}
+        self._bytes = 0
+        self._waiters: list[asyncio.Future[None]] = []
+        self._flushers: list[asyncio.Future[None]] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._unheard: BusError | None = None
+        wire.listen(f"{self.prefix}*", self._on_ack)
+        wire.hooks.reconnected.append(self._resend_lost)
+        wire.hooks.denied.append(self._on_denied)
+        wire.hooks.closed.append(self._on_closed)
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    @property
+    def is_full(self) -> bool:
+        return len(self._open) >= WINDOW or self._bytes >= WINDOW_BYTES
+
+    async def room(self) -> None:
+        """Return when there is room; while full, only once a quarter of the window has drained."""
+        while self.is_full:
+            waiter: asyncio.Future[None] = self._loop.create_future()
+            self._waiters.append(waiter)
+            await waiter
+
+    async def flush(self) -> None:
+        """Return when nothing is open. Raises the first failure that no `on_stored` was told of."""
+        while self._open:
+            flusher: asyncio.Future[None] = self._loop.create_future()
+            self._flushers.append(flusher)
+            await flusher
+        if self._unheard is not None:
+            error, self._unheard = self._unheard, None
+            raise error
+
+    def put(
+        self,
+        subject: str,
+        payload: bytes,
+        headers: bytes | None,
+        on_stored: OnStored | None,
+        timeout_s: float,
+    ) -> None:
+        """Publish now, or as soon as there is a connection; `on_stored` hears how it went."""
+        now = self._loop.time()
+        store = _Store(subject, payload, headers, on_stored, timeout_s, now, now + timeout_s)
+        token = str(next(self._tokens))
+        if self._wire.is_connected or self._wire.is_closed:
+            store.epoch = self._wire.epoch
+            self._wire.send(subject, payload, self.prefix + token, headers)
+        self._open[token] = store
+        self._bytes += len(payload)
+        if self._timer is None:
+            self._timer = self._loop.call_later(SWEEP_S, self._sweep)
+
+    def _on_ack(self, subject: str, _reply: str, data: bytes, headers: bytes | None) -> None:
+        token = subject[self._skip :]
+        store = self._open.get(token)
+        if store is None:
+            return
+        if headers is not None and status_of(headers) == 503:
+            self._retry_later(token, store)
+            return
+        ack = read_ack(data)
+        if ack.error is None:
+            self._end(token, store, ack.seq)
+        elif ack.error.err_code in UNAVAILABLE:
+            self._retry_later(token, store)
+        else:
+            refused = StoreRefused(ack.error.err_code, ack.error.description, store.subject)
+            self._end(token, store, refused)
+
+    def _end(self, token: str, store: _Store, outcome: int | BusError) -> None:
+        if self._open.pop(token, None) is None:
+            return
+        self._bytes -= len(store.payload)
+        if self._waiters and len(self._open) <= WINDOW * 3 // 4 and self._bytes < WINDOW_BYTES:
+            _wake(self._waiters)
+        if self._flushers and not self._open:
+            _wake(self._flushers)
+        if store.on_stored is not None:
+            store.on_stored(outcome)
+        elif isinstance(outcome, BusError):
+            _log.error("%s", outcome)
+            self._unheard = self._unheard or outcome
+
+    def _retry_later(self, token: str, store: _Store) -> None:
+        delay = min(RETRY_MAX_S, RETRY_S * 2**store.attempts) * random.uniform(0.5, 1.0)
+        store.attempts += 1
+        self._loop.call_later(delay, self._resend, token)
+
+    def _resend(self, token: str) -> None:
+        store = self._open.get(token)
+        if store is None or not self._wire.is_connected:
+            return
+        store.epoch = self._wire.epoch
+        store.sent_at = self._loop.time()
+        self._wire.send(store.subject, store.payload, self.prefix + token, store.headers)
+
+    def _resend_lost(self) -> None:
+        for token, store in list(self._open.items()):
+            if store.epoch != self._wire.epoch:
+                self._resend(token)
+
+    def _sweep(self) -> None:
+        """Give up on what ran out of time, send again what has waited too long for its ack."""
+        self._timer = None
+        now = self._loop.time()
+        for token, store in list(self._open.items()):
+            if now >= store.deadline:
+                self._end(token, store, StoreTimeout(store.subject, store.timeout_s))
+            elif now - store.sent_at > min(ACK_TIMEOUT_MAX_S, ACK_TIMEOUT_S * 2**store.attempts):
+                store.attempts += 1
+                self._resend(token)
+        if self._open:
+            self._timer = self._loop.call_later(SWEEP_S, self._sweep)
+
+    def _on_denied(self, action: str, subject: str) -> None:
+        for token, store in list(self._open.items()):
+            if store.subject == subject:
+                self._end(token, store, PermissionRefused(action, subject))
+
+    def _on_closed(self, error: BusError) -> None:
+        for token, store in list(self._open.items()):
+            self._end(token, store, error)
+        if self._timer is not None:
+            self._timer.cancel()
+
+
+def _wake(waiters: list[asyncio.Future[None]]) -> None:
+    for waiter in waiters:
+        if not waiter.done():
+            waiter.set_result(None)
+    waiters.clear()

@@ -1,0 +1,49 @@
+"""The server's stream API: JSON requests and replies, tried again while the server is not ready."""
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from squall_bus.acks import UNAVAILABLE
+from squall_bus.errors import ApiRefused, NoResponder, NotFound, RequestTimeout
+
+if TYPE_CHECKING:
+    from squall_bus.bus import Bus
+
+NANOSECONDS: Final = 1_000_000_000
+STREAM_NOT_FOUND: Final = 10059
+CONSUMER_NOT_FOUND: Final = 10014
+MESSAGE_NOT_FOUND: Final = 10037
+_MISSING: Final = frozenset({STREAM_NOT_FOUND, CONSUMER_NOT_FOUND, MESSAGE_NOT_FOUND})
+
+Json = dict[str, Any]
+
+
+async def call_api(
+    bus: "Bus", verb: str, body: Json | None = None, *, timeout_s: float = 15.0
+) -> Json:
+    """The reply to `$JS.API.<verb>`. NotFound, ApiRefused; NoResponder or RequestTimeout at the end
+    of `timeout_s`, until which a server that is just starting is asked again."""
+    subject = f"$JS.API.{verb}"
+    payload = b"" if body is None else json.dumps(body).encode()
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + timeout_s
+    delay_s = 0.05
+    while True:
+        left_s = deadline - loop.time()
+        try:
+            reply = await bus.call(subject, payload, timeout_s=max(0.05, min(5.0, left_s)))
+        except (NoResponder, RequestTimeout):
+            if left_s <= delay_s:
+                raise
+        else:
+            answer: Json = json.loads(reply.data)
+            error = answer.get("error")
+            if error is None:
+                return answer
+            code = int(error.get("err_code", 0))
+            if code not in UNAVAILABLE or left_s <= delay_s:
+                kind = NotFound if code in _MISSING else ApiRefused
+                raise kind(code, str(error.get("description", "")), verb)
+        await asyncio.sleep(delay_s)
+        delay_s = min(1.0, delay_s * 2)

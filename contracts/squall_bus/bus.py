@@ -1,0 +1,280 @@
+"""The bus: typed publish, store, request and subscribe over one connection."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
+
+from squall_contracts.message import encode
+
+from squall_bus._wire import Wire, encode_headers
+from squall_bus.acks import OnStored, StoreWindow
+from squall_bus.errors import BusError
+from squall_bus.replies import Replies, Reply
+from squall_bus.responder import Responder
+from squall_bus.subscriptions import Delivery, Handler, Subscription, decode_as
+from squall_bus.tasks import Tasks
+
+if TYPE_CHECKING:
+    from squall_bus.admin import Admin
+    from squall_bus.kv import KeyValue
+    from squall_bus.objects import Objects
+
+R = TypeVar("R")
+Q = TypeVar("Q")
+M = TypeVar("M")
+
+__all__ = ["Bus", "Delivery", "Subscription"]
+
+_log: Final = logging.getLogger("squall.bus")
+
+
+class Bus:
+    """One connection. Made by `squall_bus.connection.connect`, or `testing.FakeBus`."""
+
+    def __init__(self, wire: Wire, *, name: str) -> None:
+        self.name = name
+        self.wire = wire
+        self.tasks = Tasks()
+        """Background work that ends with this connection."""
+        self._stores = StoreWindow(wire)
+        self._replies = Replies(wire)
+        self._admin: Admin | None = None
+        self._closed: asyncio.Future[BusError] = asyncio.get_running_loop().create_future()
+        wire.hooks.closed.append(self._on_closed)
+
+    @property
+    def is_connected(self) -> bool:
+        return self.wire.is_connected
+
+    @property
+    def is_closed(self) -> bool:
+        return self.wire.is_closed
+
+    @property
+    def store_prefix(self) -> bytes:
+        """What the reply subject of every stored publish begins with."""
+        return self._stores.prefix.encode()
+
+    @property
+    def max_payload_bytes(self) -> int:
+        return self.wire.max_payload
+
+    def on_reconnect(self, callback: Callable[[], Awaitable[None]]) -> None:
+        """Await `callback()` each time the connection is back; its failure is logged."""
+
+        async def run() -> None:
+            await callback()
+
+        self.wire.hooks.reconnected.append(
+            lambda: void(self.tasks.spawn(run(), f"{self.name}: after reconnect"))
+        )
+
+    async def wait_closed(self) -> BusError:
+        """Return why, once the connection is closed for good, by us or by the server."""
+        return await asyncio.shield(self._closed)
+
+    # --- unstored -----------------------------------------------------------------------------
+
+    async def publish(
+        self, subject: str, message: object, *, headers: Mapping[str, str] | None = None
+    ) -> None:
+        """Send to whoever listens now. While the server is away a few MB wait for its return.
+
+        `bytes` are sent as they are, anything else encoded. BusUnreachable, BusClosed,
+        PayloadTooLarge; a lack of permission is only logged.
+        """
+        self.wire.send(subject, to_bytes(message), "", encode_headers(headers) if headers else None)
+        await self.wire.writable()
+
+    async def subscribe(self, subject: str, handler: Handler, *, queue: str = "") -> Subscription:
+        """Call `handler` for each message, until `close()`; with `queue`, one member hears each.
+
+        Plain handlers run at once and must be quick; async ones run one after another. The
+        subscription stands on the server when this returns.
+        """
+        subscription = Subscription(self.wire, self.tasks, subject, handler, queue)
+        if self.wire.is_connected:
+            await self.wire.roundtrip()
+        return subscription
+
+    @overload
+    async def request(
+        self, subject: str, message: object, reply: type[R], *, timeout_s: float = 5.0
+    ) -> R: ...
+    @overload
+    async def request(
+        self, subject: str, message: object, reply: UnionType, *, timeout_s: float = 5.0
+    ) -> Any: ...
+    async def request(
+        self, subject: str, message: object, reply: Any, *, timeout_s: float = 5.0
+    ) -> Any:
+        """The answer, decoded as `reply`, which may be a union: annotate what you assign it to.
+
+        NoResponder, RequestTimeout, PermissionRefused; Undecodable when it is something else.
+        """
+        found = await self.call(subject, to_bytes(message), timeout_s=timeout_s)
+        return decode_as(reply, found.data, subject)
+
+    async def call(
+        self,
+        subject: str,
+        payload: bytes,
+        *,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float = 5.0,
+    ) -> Reply:
+        """As `request`, in bytes."""
+        block = encode_headers(headers) if headers else None
+        return await self._replies.request(subject, payload, block, timeout_s)
+
+    def begin_call(
+        self, subject: str, payload: bytes, *, headers: Mapping[str, str] | None = None
+    ) -> asyncio.Future[Reply]:
+        """Send now, await later; fails with replies.ConnectionLost if the connection breaks."""
+        block = encode_headers(headers) if headers else None
+        return self._replies.begin(subject, payload, block, once=True)
+
+    async def respond(
+        self,
+        subject: str,
+        request: type[Q],
+        handler: Callable[[str, Q], Awaitable[object]],
+        *,
+        queue: str = "",
+    ) -> Subscription:
+        """Answer requests with what `handler(subject, request)` returns, many at a time.
+
+        SquallRefusal is answered as its Refused; a request that can't be read as Refused(invalid);
+        any other exception is logged and answered as Refused(internal).
+        """
+        responder = Responder(self.wire, self.tasks, subject, request, handler)
+        return await self.subscribe(subject, responder.hear, queue=queue)
+
+    # --- stored -------------------------------------------------------------------------------
+
+    async def store(
+        self,
+        subject: str,
+        message: object,
+        *,
+        msg_id: str | None = None,
+        headers: dict[str, str] | None = None,
+        timeout_s: float = 30.0,
+    ) -> int:
+        """Publish to a stream and return the sequence it was stored under.
+
+        Tried again through restarts and leader changes, with the same `msg_id`, until `timeout_s`
+        is over; without `msg_id` it may then be stored twice. Cancelling stops the waiting, not the
+        storing. StoreRefused, StoreTimeout, PermissionRefused, BusClosed, PayloadTooLarge.
+        """
+        if self._stores.is_full:
+            await self._stores.room()
+        stored: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        def on_stored(outcome: int | BusError) -> None:
+            if stored.done():
+                return
+            if isinstance(outcome, BusError):
+                stored.set_exception(outcome)
+            else:
+                stored.set_result(outcome)
+
+        block = _store_headers(msg_id, headers)
+        self._stores.put(subject, to_bytes(message), block, on_stored, timeout_s)
+        return await stored
+
+    async def store_soon(
+        self,
+        subject: str,
+        message: object,
+        *,
+        msg_id: str | None = None,
+        headers: dict[str, str] | None = None,
+        on_stored: OnStored | None = None,
+        timeout_s: float = 30.0,
+    ) -> None:
+        """As `store`, without waiting for the ack; waits only while too many are without theirs.
+
+        `on_stored` is called with the sequence or the error, on the loop. Without it a failure is
+        logged and raised by the next `flush_stores`.
+        """
+        if self._stores.is_full:
+            await self._stores.room()
+        block = _store_headers(msg_id, headers)
+        self._stores.put(subject, to_bytes(message), block, on_stored, timeout_s)
+
+    async def flush_stores(self) -> None:
+        """Return when every stored publish has its ack, or has failed."""
+        await self._stores.flush()
+
+    @property
+    def unacked_stores(self) -> int:
+        return len(self._stores)
+
+    # --- what streams carry -------------------------------------------------------------------
+
+    def kv(self, bucket: str, kind: type[M]) -> "KeyValue[M]":
+        """The key-value bucket of that name, its values being of `kind`."""
+        from squall_bus.kv import KeyValue
+
+        return KeyValue(self, bucket, kind)
+
+    def objects(self, bucket: str) -> "Objects":
+        """The object store of that name."""
+        from squall_bus.objects import Objects
+
+        return Objects(self, bucket)
+
+    @property
+    def admin(self) -> "Admin":
+        """Streams, buckets and consumers: making, changing, looking at them."""
+        if self._admin is None:
+            from squall_bus.admin import Admin
+
+            self._admin = Admin(self)
+        return self._admin
+
+    # --- the end ------------------------------------------------------------------------------
+
+    async def drain(self) -> None:
+        """Close once every stored publish has its ack and everything sent has arrived."""
+        if not self.is_closed:
+            try:
+                await self._stores.flush()
+                if self.is_connected:
+                    await self.wire.roundtrip()
+            finally:
+                await self.close()
+
+    async def close(self) -> None:
+        """Close now: whoever still waits for something gets BusClosed."""
+        await self.wire.close()
+        await self.tasks.close()
+
+    def _on_closed(self, error: BusError) -> None:
+        if not self._closed.done():
+            self._closed.set_result(error)
+
+    async def __aenter__(self) -> "Bus":
+        return self
+
+    async def __aexit__(self, *_: Any) -> None:
+        await self.close()
+
+
+def to_bytes(message: object) -> bytes:
+    return message if isinstance(message, bytes) else encode(message)
+
+
+def void(_: object) -> None:
+    """Drop a result, in a lambda that must return None."""
+
+
+def _store_headers(msg_id: str | None, headers: dict[str, str] | None) -> bytes | None:
+    if headers is None:
+        if msg_id is None:
+            return None
+        return encode_headers({"Nats-Msg-Id": msg_id})
+    return encode_headers(headers if msg_id is None else {"Nats-Msg-Id": msg_id, **headers})

@@ -1,0 +1,95 @@
+"""Connecting, and staying connected: credentials are renewed before they expire."""
+
+import asyncio
+import base64
+import json
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
+
+from squall_contracts.guest import Credentials
+
+from squall_bus.bus import Bus
+
+MARGIN_S: Final = 300.0
+"""How long before its expiry a JWT is renewed; a quarter of its life when that is less."""
+RETRY_S: Final = 5.0
+
+_log: Final = logging.getLogger("squall.bus")
+
+
+async def connect(
+    servers: Sequence[str],
+    credentials: Credentials,
+    *,
+    name: str,
+    inbox: str,
+    renew: Callable[[str], Awaitable[str]] | None = None,
+    connect_timeout_s: float = 5.0,
+) -> Bus:
+    """Connect to the first of `servers` that answers, and reconnect forever after.
+
+    `name` is shown by the server's monitoring; `inbox` is subjects.inbox(owner id). `renew` gives a
+    new JWT for the old one; None: the JWT does not expire. BusUnreachable when no server answers,
+    BusRefused when the credentials aren't taken.
+    """
+    from squall_bus._nats import open_wire
+
+    holder = _Holder(credentials.jwt)
+    wire = await open_wire(
+        servers,
+        name=name,
+        inbox=inbox,
+        jwt=lambda: holder.jwt,
+        seed=credentials.seed,
+        timeout_s=connect_timeout_s,
+    )
+    bus = Bus(wire, name=name)
+    wire.unsent_prefix = bus.store_prefix
+    if renew is not None:
+        bus.tasks.spawn(_keep_renewed(bus, holder, renew), f"{name}: credentials")
+    return bus
+
+
+class _Holder:
+    """The JWT of now: nats-py asks for it synchronously at every connect."""
+
+    def __init__(self, jwt: str) -> None:
+        self.jwt = jwt
+
+
+def claims(jwt: str) -> dict[str, Any]:
+    """What a JWT says, unverified: only its holder's own server can tell whether it is good."""
+    body = jwt.split(".")[1]
+    found: dict[str, Any] = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+    return found
+
+
+def renewal_delay_s(jwt: str, now_unix_s: float, spread: float) -> float | None:
+    """Seconds until `jwt` should be renewed, moved by `spread` (0 to 1); None: it never expires."""
+    found = claims(jwt)
+    if not found.get("exp"):
+        return None
+    expires = float(found["exp"])
+    life_s = max(1.0, expires - float(found.get("iat", now_unix_s)))
+    margin_s = min(MARGIN_S, life_s / 4) * (0.75 + 0.5 * spread)
+    return max(0.0, expires - margin_s - now_unix_s)
+
+
+async def _keep_renewed(bus: Bus, holder: _Holder, renew: Callable[[str], Awaitable[str]]) -> None:
+    """Renew with jitter, so that a fleet started at once doesn't renew at once, then reconnect."""
+    while True:
+        delay_s = renewal_delay_s(holder.jwt, time.time(), random.random())
+        if delay_s is None:
+            return
+        await asyncio.sleep(delay_s)
+        try:
+            holder.jwt = await renew(holder.jwt)
+        except Exception as error:  # noqa: BLE001 - whatever it was, the old JWT may serve a while yet
+            _log.error("%s: credentials not renewed, trying again: %s", bus.name, error)
+            life_s = float(claims(holder.jwt)["exp"]) - time.time()
+            await asyncio.sleep(max(0.2, min(RETRY_S, life_s / 4)))
+            continue
+        await bus.wire.reconnect()
