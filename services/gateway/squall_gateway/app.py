@@ -1,0 +1,89 @@
+"""Wiring of the gateway: what it hears, and in which order it opens and closes."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import msgspec
+from anyio.abc import TaskStatus
+from squall_bus.keyring import Keyring
+from squall_bus.layout import ensure_platform
+from squall_bus.service import Context, Service
+from squall_contracts import subjects
+from squall_contracts.identity import MintGuest, MintService, Renew
+
+from squall_gateway.apps import Apps
+from squall_gateway.handlers import Api
+from squall_gateway.identity import Identity
+from squall_gateway.reaper import Reaper
+from squall_gateway.settings import Settings
+
+QUEUE: Final = "gateway"
+"""Of several gateways one answers each request."""
+
+Q = TypeVar("Q")
+
+
+class _InFlight:
+    """Counts the requests being answered, so that a drain can wait for the last."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def counted(
+        self, handler: Callable[[str, Q], Awaitable[object]]
+    ) -> Callable[[str, Q], Awaitable[object]]:
+        async def answer(subject: str, request: Q) -> object:
+            self._count += 1
+            self._idle.clear()
+            try:
+                return await handler(subject, request)
+            finally:
+                self._count -= 1
+                if not self._count:
+                    self._idle.set()
+
+        return answer
+
+    async def over(self) -> None:
+        await self._idle.wait()
+
+
+async def run(settings: Settings, context: Context, *, task_status: TaskStatus[None]) -> None:
+    """Answer the control API and mint credentials until told to stop."""
+    keyring = await asyncio.to_thread(Keyring, Path(settings.keys_dir))
+    await ensure_platform(context.bus)
+    identity = Identity(keyring, context, settings.credential_ttl_s)
+    own = Apps(settings, context)
+    api = Api(context, identity, own)
+    flight = _InFlight()
+    minting: tuple[tuple[str, type[Any], Callable[[str, Any], Awaitable[object]]], ...] = (
+        (subjects.MINT_SERVICE, MintService, identity.mint_service),
+        (subjects.MINT_GUEST, MintGuest, identity.mint_guest),
+        (subjects.MINT_RENEW, Renew, identity.renew_service),
+        (subjects.RENEW_ALL, Renew, identity.renew),
+    )
+    open_intakes = [
+        await context.bus.respond(subject, kind, flight.counted(handler), queue=QUEUE)
+        for subject, kind, handler in minting
+    ]
+    # Opening a workspace takes credentials, which this very service mints from here on.
+    await identity.provision(settings.workspaces)
+    async with asyncio.TaskGroup() as group:
+        reaper = group.create_task(Reaper(own, context, settings.app_ttl_s).run())
+        answer = flight.counted(api.answer)
+        open_intakes.append(
+            await context.bus.respond(subjects.API_ALL, msgspec.Raw, answer, queue=QUEUE)
+        )
+        task_status.started()
+        await context.stopping.wait()
+        for intake in reversed(open_intakes):
+            await intake.close()
+        await flight.over()
+        reaper.cancel()
+
+
+SERVICE: Final = Service(name="gateway", settings=Settings, run=run)

@@ -1,0 +1,215 @@
+"""Apps: started, deployed, kept, stopped and found."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Final
+
+import structlog
+from squall_bus.errors import SquallRefusal
+from squall_bus.service import Context
+from squall_contracts import apps, subjects
+from squall_contracts.functions import AppRecord, FunctionRecord, FunctionSpec
+from squall_contracts.images import ImageRecord
+from squall_contracts.message import new_id
+from squall_contracts.placement import ENDED, ContainerRecord
+
+from squall_gateway import core
+from squall_gateway.calls import drop_function
+from squall_gateway.registry import CHANGED_MEANWHILE, Registry
+from squall_gateway.settings import Settings
+from squall_gateway.validation import InvalidFieldError, check_app, check_environment
+
+log = structlog.get_logger()
+
+DEPLOY_ATTEMPTS: Final = 5
+STOPPED: Final = "the app was stopped"
+REMOVED: Final = "a new version of the app has no such function"
+
+
+class Apps:
+    """The part of the control API that writes the registry."""
+
+    def __init__(self, settings: Settings, context: Context) -> None:
+        self._settings = settings
+        self._context = context
+        self.registry = Registry(context.bus)
+        self._images = context.bus.kv(subjects.IMAGES_BUCKET, ImageRecord)
+        self._containers = context.bus.kv(subjects.CONTAINERS_BUCKET, ContainerRecord)
+
+    async def start(self, account: str, request: apps.StartApp) -> apps.AppStarted:
+        await self._check(account, request.environment, request.name, request.functions)
+        owner = core.Owner(workspace=account, environment=request.environment, name=request.name)
+        plan = core.plan_start(
+            owner,
+            request.functions,
+            app_id=new_id("ap"),
+            state="detached" if request.detach else "ephemeral",
+            now_unix_s=time.time(),
+            make_id=lambda _: new_id("fn"),
+        )
+        await self.registry.apply(plan, None)
+        log.info("app.started", app_id=plan.app.app_id, app=request.name, workspace=account)
+        return _started(plan)
+
+    async def deploy(self, account: str, request: apps.DeployApp) -> apps.AppStarted:
+        await self._check(account, request.environment, request.name, request.functions)
+        owner = core.Owner(workspace=account, environment=request.environment, name=request.name)
+        for _ in range(DEPLOY_ATTEMPTS):
+            entry = await self.registry.app(account, core.deployed_app_id(owner))
+            existing = None if entry is None else entry.value
+            plan = core.plan_deploy(
+                owner,
+                request.functions,
+                existing=existing,
+                live={} if existing is None else await self.registry.live(existing),
+                tag=request.tag,
+                now_unix_s=time.time(),
+                make_id=lambda _: new_id("fn"),
+            )
+            if plan.changed:
+                try:
+                    await self.registry.apply(plan, entry)
+                except CHANGED_MEANWHILE:
+                    continue
+                await self._drop(plan.remove, REMOVED)
+                log.info("app.deployed", app_id=plan.app.app_id, version=plan.app.version)
+            return _started(plan)
+        raise SquallRefusal(
+            "exhausted", f"app {request.name!r} is being deployed by others: try again"
+        )
+
+    async def keep(self, account: str, request: apps.KeepApp) -> apps.Done:
+        """The reaper hears every KeepApp by itself; here the client learns whether it counts."""
+        app = await self._known(account, request.app_id)
+        if app.state == "stopped":
+            raise SquallRefusal("not_found", f"app {request.app_id} was stopped: run it again")
+        return apps.Done()
+
+    async def stop(self, account: str, request: apps.StopApp) -> apps.Done:
+        if request.app_id:
+            await self.stop_app(await self._known(account, request.app_id))
+            return apps.Done()
+        _refuse(lambda: check_environment(request.environment))
+        found = await self.registry.named(account, request.environment, request.name)
+        if not found:
+            raise SquallRefusal(
+                "not_found",
+                f"no app {request.name!r} runs in environment {request.environment!r}",
+            )
+        for app in found:
+            await self.stop_app(app)
+        return apps.Done()
+
+    async def stop_app(self, app: AppRecord) -> None:
+        """Take the app's functions out, answer who waits for them; its entry says stopped.
+
+        The entry is last: a stop that was cut short is done again as a whole.
+        """
+        live = tuple((await self.registry.live(app)).values())
+        await self.registry.forget(live)
+        await self._drop(live, STOPPED)
+        if app.state != "stopped":
+            lasting = app.state == "deployed"
+            ttl_s = None if lasting else self._settings.stopped_ttl_s
+            await self.registry.finish(core.stopped(app, time.time()), ttl_s)
+            log.info("app.stopped", app_id=app.app_id, app=app.name, workspace=app.workspace)
+
+    async def list(self, account: str, request: apps.ListApps) -> apps.AppList:
+        containers = Counter(
+            record.app_id
+            for record in (await self._containers.items()).values()
+            if record.state not in ENDED
+        )
+        entries = [
+            apps.AppEntry(
+                app_id=app.app_id,
+                environment=app.environment,
+                name=app.name,
+                state=app.state,
+                version=app.version,
+                created_unix_s=app.created_unix_s,
+                stopped_unix_s=app.stopped_unix_s,
+                functions=tuple(sorted(app.function_ids)),
+                containers=containers[app.app_id],
+            )
+            for app in await self.registry.apps_of(account)
+            if request.environment in {None, app.environment}
+        ]
+        return apps.AppList(apps=tuple(sorted(entries, key=lambda e: (e.created_unix_s, e.app_id))))
+
+    async def history(self, account: str, request: apps.AppHistory) -> apps.AppVersions:
+        app = await self._deployed(account, request.environment, request.name)
+        return apps.AppVersions(versions=await self.registry.versions(account, app.app_id))
+
+    async def find_function(self, account: str, request: apps.FindFunction) -> apps.FoundFunction:
+        app = await self._deployed(account, request.environment, request.app)
+        function_id = app.function_ids.get(request.name)
+        entry = None if function_id is None else await self.registry.functions.get(function_id)
+        if app.state != "deployed" or entry is None:
+            state = "was stopped" if app.state == "stopped" else f"has no {request.name!r}"
+            raise SquallRefusal("not_found", f"app {request.app!r} {state}: deploy it again")
+        record = entry.value
+        return apps.FoundFunction(
+            function_id=record.function_id,
+            app_id=app.app_id,
+            environment=app.environment,
+            is_generator=record.spec.is_generator,
+            version=record.version,
+            retryable=record.spec.retry is not None,
+        )
+
+    async def _drop(self, functions: Iterable[FunctionRecord], why: str) -> None:
+        for record in functions:
+            workspace = await self._context.workspaces.get(record.workspace)
+            await drop_function(
+                workspace, record.environment, record.function_id, core.cancelled(why)
+            )
+
+    async def _known(self, account: str, app_id: str) -> AppRecord:
+        try:
+            entry = await self.registry.app(account, app_id)
+        except ValueError as error:
+            raise SquallRefusal("invalid", f"app_id: {error}") from error
+        if entry is None:
+            raise SquallRefusal("not_found", f"there is no app {app_id}")
+        return entry.value
+
+    async def _deployed(self, account: str, environment: str, name: str) -> AppRecord:
+        _refuse(lambda: check_environment(environment))
+        owner = core.Owner(workspace=account, environment=environment, name=name)
+        entry = await self.registry.app(account, core.deployed_app_id(owner))
+        if entry is None:
+            raise SquallRefusal(
+                "not_found",
+                f"no app {name!r} is deployed in environment {environment!r}: deploy it first",
+            )
+        return entry.value
+
+    async def _check(
+        self, account: str, environment: str, name: str, functions: tuple[FunctionSpec, ...]
+    ) -> None:
+        _refuse(lambda: check_app(environment, name, functions))
+        for image_id in sorted({function.image_id for function in functions}):
+            entry = await self._images.get(subjects.image_key(account, image_id))
+            if entry is None or entry.value.state != "ready":
+                state = "unknown" if entry is None else entry.value.state
+                raise SquallRefusal(
+                    "not_found", f"image {image_id} is {state}: ensure it before the app"
+                )
+
+
+def _started(plan: core.Plan) -> apps.AppStarted:
+    return apps.AppStarted(
+        app_id=plan.app.app_id,
+        version=plan.app.version,
+        function_ids=plan.app.function_ids,
+        changed=plan.changed,
+    )
+
+
+def _refuse(check: Callable[[], None]) -> None:
+    try:
+        check()
+    except InvalidFieldError as error:
+        raise SquallRefusal("invalid", str(error)) from error

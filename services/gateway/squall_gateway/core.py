@@ -1,0 +1,197 @@
+"""What the gateway decides: which registry entries a start, deploy or stop writes. Pure."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+import msgspec
+from squall_contracts.failures import Failure
+from squall_contracts.functions import AppRecord, AppState, FunctionRecord, FunctionSpec
+from squall_contracts.images import ImageRecord, ImageStatus
+from squall_contracts.placement import ENDED, ContainerRecord
+
+ENDED_LISTED_S: Final = 3600.0
+"""For how long containers that ended are listed when all are asked for."""
+
+
+class Owner(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose app it is and what it is called."""
+
+    workspace: str
+    environment: str
+    name: str
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What to write so that the registry holds the app as asked."""
+
+    app: AppRecord
+    write: tuple[FunctionRecord, ...]
+    remove: tuple[FunctionRecord, ...] = ()
+    """Live functions the app no longer has."""
+    changed: bool = True
+
+
+def deployed_app_id(owner: Owner) -> str:
+    """Derived from the name, so that two gateways that deploy it at once meet at one entry."""
+    named = "\0".join((owner.workspace, owner.environment, owner.name))
+    return f"ap-{hashlib.sha256(named.encode()).hexdigest()[:22]}"
+
+
+def plan_start(
+    owner: Owner,
+    functions: Iterable[FunctionSpec],
+    *,
+    app_id: str,
+    state: AppState,
+    now_unix_s: float,
+    make_id: Callable[[str], str],
+) -> Plan:
+    """A new app of its own: every function gets a new id."""
+    specs = {spec.name: spec for spec in functions}
+    ids = {name: make_id(name) for name in specs}
+    app = AppRecord(
+        app_id=app_id,
+        workspace=owner.workspace,
+        environment=owner.environment,
+        name=owner.name,
+        state=state,
+        created_unix_s=now_unix_s,
+        function_ids=ids,
+    )
+    return Plan(app=app, write=_records(app, specs))
+
+
+def plan_deploy(
+    owner: Owner,
+    functions: Iterable[FunctionSpec],
+    *,
+    existing: AppRecord | None,
+    live: Mapping[str, FunctionRecord],
+    tag: str,
+    now_unix_s: float,
+    make_id: Callable[[str], str],
+) -> Plan:
+    """The next version of a deployed app; `existing` is None the first time.
+
+    `live` holds the app's live functions by name: those keep their ids. When nothing differs, and
+    no other tag is asked for, `changed` is False and there is nothing to write.
+    """
+    specs = {spec.name: spec for spec in functions}
+    running = existing is not None and existing.state == "deployed"
+    if running and existing is not None and _same(existing, live, specs, tag):
+        return Plan(app=existing, write=(), changed=False)
+    ids = {name: live[name].function_id if name in live else make_id(name) for name in specs}
+    app = AppRecord(
+        app_id=deployed_app_id(owner),
+        workspace=owner.workspace,
+        environment=owner.environment,
+        name=owner.name,
+        state="deployed",
+        version=existing.version + 1 if existing is not None else 1,
+        created_unix_s=existing.created_unix_s if running and existing else now_unix_s,
+        deployed_unix_s=now_unix_s,
+        tag=tag,
+        function_ids=ids,
+    )
+    gone = tuple(live[name] for name in sorted(live) if name not in specs)
+    return Plan(app=app, write=_records(app, specs), remove=gone)
+
+
+def _same(
+    existing: AppRecord,
+    live: Mapping[str, FunctionRecord],
+    specs: Mapping[str, FunctionSpec],
+    tag: str,
+) -> bool:
+    return (
+        tag in {"", existing.tag}
+        and {name: record.spec for name, record in live.items()} == specs
+        and {name: record.function_id for name, record in live.items()} == existing.function_ids
+    )
+
+
+def _records(app: AppRecord, specs: Mapping[str, FunctionSpec]) -> tuple[FunctionRecord, ...]:
+    return tuple(
+        FunctionRecord(
+            function_id=app.function_ids[name],
+            app_id=app.app_id,
+            app_name=app.name,
+            workspace=app.workspace,
+            environment=app.environment,
+            spec=spec,
+            version=app.version,
+            ephemeral=app.state == "ephemeral",
+        )
+        for name, spec in specs.items()
+    )
+
+
+def stopped(app: AppRecord, now_unix_s: float) -> AppRecord:
+    """The app's entry once it is stopped; one that was stopped already stays as it is."""
+    if app.state == "stopped":
+        return app
+    return msgspec.structs.replace(app, state="stopped", stopped_unix_s=now_unix_s)
+
+
+def silent(
+    kept_s: Mapping[str, float], apps: Iterable[AppRecord], now_s: float, ttl_s: float
+) -> tuple[tuple[AppRecord, ...], float | None]:
+    """The ephemeral apps whose client was silent for `ttl_s`, and when the next one will be.
+
+    `kept_s` says on the clock of `now_s` when each app was last heard of; None: none is left.
+    """
+    due: list[AppRecord] = []
+    next_s: float | None = None
+    for app in sorted(apps, key=lambda app: app.app_id):
+        if app.state != "ephemeral":
+            continue
+        deadline_s = kept_s.get(app.app_id, now_s) + ttl_s
+        if deadline_s <= now_s:
+            due.append(app)
+        elif next_s is None or deadline_s < next_s:
+            next_s = deadline_s
+    return tuple(due), next_s
+
+
+def image_status(record: ImageRecord) -> ImageStatus:
+    """What a client is told of an image."""
+    return ImageStatus(
+        image_id=record.image_id,
+        state=record.state,
+        failed_step=record.failed_step,
+        error=record.error,
+        log_tail=record.log_tail,
+    )
+
+
+def unused_images(
+    images: Iterable[ImageRecord], functions: Iterable[FunctionRecord]
+) -> tuple[str, ...]:
+    """Ids of the images no live function uses; those being built are left alone."""
+    used = {function.spec.image_id for function in functions}
+    return tuple(
+        sorted(i.image_id for i in images if i.state != "building" and i.image_id not in used)
+    )
+
+
+def listed(
+    containers: Iterable[ContainerRecord], *, app_id: str | None, ended: bool, now_unix_s: float
+) -> tuple[ContainerRecord, ...]:
+    """Containers to show, oldest first; with `ended` also those that ended within the last hour."""
+
+    def shown(record: ContainerRecord) -> bool:
+        if app_id is not None and record.app_id != app_id:
+            return False
+        if record.state not in ENDED:
+            return True
+        return ended and now_unix_s - record.since_unix_s.get(record.state, 0.0) <= ENDED_LISTED_S
+
+    def age(record: ContainerRecord) -> tuple[float, str]:
+        return min(record.since_unix_s.values(), default=now_unix_s), record.container_id
+
+    return tuple(sorted(filter(shown, containers), key=age))
+
+
+def cancelled(message: str) -> Failure:
+    return Failure(kind="cancelled", message=message)

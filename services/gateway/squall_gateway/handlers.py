@@ -1,0 +1,222 @@
+"""The control API: every verb of `squall_contracts.verbs`, answered for the workspace that asks."""
+
+import time
+from collections.abc import Awaitable, Callable
+from importlib.metadata import version
+from typing import Any, Final
+
+import msgspec
+from squall_bus.errors import BusError, NoResponder, RequestTimeout, SquallRefusal
+from squall_bus.service import Context
+from squall_contracts import apps, images, placement, subjects, verbs
+from squall_contracts.failures import Refused
+
+from squall_gateway import core
+from squall_gateway.apps import Apps
+from squall_gateway.calls import cancel_call
+from squall_gateway.identity import Identity
+
+STOP_GRACE_S: Final = 30.0
+EXEC_MARGIN_S: Final = 10.0
+EXEC_LONGEST_S: Final = 3600.0
+REMOVE_TIMEOUT_S: Final = 120.0
+
+Handler = Callable[[str, Any], Awaitable[object]]
+
+
+class Api:
+    """One method a verb; each takes the asking workspace's account and the request."""
+
+    def __init__(self, context: Context, identity: Identity, own: Apps) -> None:
+        self._context = context
+        self._identity = identity
+        self._apps = own
+        bus = context.bus
+        self._images = bus.kv(subjects.IMAGES_BUCKET, images.ImageRecord)
+        self._containers = bus.kv(subjects.CONTAINERS_BUCKET, placement.ContainerRecord)
+        self._runners = bus.kv(subjects.RUNNERS_BUCKET, placement.RunnerRecord)
+        self._table: dict[str, Handler] = {
+            verbs.START_APP.name: own.start,
+            verbs.DEPLOY_APP.name: own.deploy,
+            verbs.KEEP_APP.name: own.keep,
+            verbs.STOP_APP.name: own.stop,
+            verbs.LIST_APPS.name: own.list,
+            verbs.APP_HISTORY.name: own.history,
+            verbs.FIND_FUNCTION.name: own.find_function,
+            verbs.CANCEL_CALL.name: self.cancel,
+            verbs.LIST_CONTAINERS.name: self.list_containers,
+            verbs.STOP_CONTAINER.name: self.stop_container,
+            verbs.EXEC.name: self.exec,
+            verbs.SERVER_INFO.name: self.server_info,
+            verbs.ENSURE_IMAGE.name: self.ensure_image,
+            verbs.LIST_IMAGES.name: self.list_images,
+            verbs.PRUNE_IMAGES.name: self.prune_images,
+        }
+
+    async def answer(self, subject: str, body: msgspec.Raw) -> object:
+        """Answer one request: who asks is in the subject, where only the server can have put it."""
+        name = subjects.last(subject)
+        verb = verbs.VERBS.get(name)
+        if verb is None:
+            raise SquallRefusal("invalid", f"this server knows no {name!r}: is it older than you?")
+        try:
+            request = msgspec.msgpack.decode(body, type=verb.request)
+        except msgspec.DecodeError as error:
+            raise SquallRefusal("invalid", f"{name}: {error}") from error
+        return await self._table[name](subjects.speaker(subject), request)
+
+    # --- calls -----------------------------------------------------------------------------------
+
+    async def cancel(self, account: str, request: apps.CancelCall) -> apps.Done:
+        try:
+            subjects.check_environment(request.environment)
+            subjects.calls_of(request.call_id)
+        except ValueError as error:
+            raise SquallRefusal("invalid", f"cancel_call: {error}") from error
+        if request.reply_to and not _is_reply(request.reply_to, request.call_id):
+            raise SquallRefusal("invalid", f"reply_to: {request.reply_to!r} is not of this call")
+        workspace = await self._context.workspaces.get(account)
+        await cancel_call(
+            workspace,
+            request.call_id,
+            reply_to=request.reply_to,
+            functions=await self._functions(account, request),
+            terminate=request.terminate_containers,
+            failure=core.cancelled("the call was cancelled"),
+        )
+        await workspace.flush_stores()
+        return apps.Done()
+
+    async def _functions(self, account: str, request: apps.CancelCall) -> list[tuple[str, str]]:
+        """Where the call's inputs may run: its function, or all that have containers."""
+        if request.function_id:
+            return [(request.environment, request.function_id)]
+        running = {
+            record.function_id
+            for record in await self._containers_of(account)
+            if record.environment == request.environment and record.state not in placement.ENDED
+        }
+        return [(request.environment, function_id) for function_id in sorted(running)]
+
+    # --- containers ------------------------------------------------------------------------------
+
+    async def list_containers(
+        self, account: str, request: apps.ListContainers
+    ) -> placement.ContainerList:
+        shown = core.listed(
+            await self._containers_of(account),
+            app_id=request.app_id,
+            ended=request.all,
+            now_unix_s=time.time(),
+        )
+        return placement.ContainerList(containers=shown)
+
+    async def stop_container(self, account: str, request: apps.StopContainerRequest) -> apps.Done:
+        record = await self._placed(account, request.container_id)
+        command = placement.StopContainer(
+            container_id=record.container_id,
+            grace_s=STOP_GRACE_S if request.graceful else 0.0,
+            reason="stopped by a client",
+        )
+        await self._context.bus.store(subjects.command(record.runner_id), command)
+        return apps.Done()
+
+    async def exec(self, account: str, request: apps.ExecRequest) -> object:
+        if not request.argv or not 0 < request.timeout_s <= EXEC_LONGEST_S:
+            raise SquallRefusal(
+                "invalid", f"exec: argv must not be empty, timeout_s 0 to {EXEC_LONGEST_S:g}"
+            )
+        record = await self._placed(account, request.container_id)
+        reply: Any = apps.ExecReply
+        return await self._ask(
+            subjects.runner_exec(record.runner_id),
+            request,
+            reply,
+            request.timeout_s + EXEC_MARGIN_S,
+            f"runner {record.runner_id}",
+        )
+
+    async def _containers_of(self, account: str) -> list[placement.ContainerRecord]:
+        records = (await self._containers.items()).values()
+        return [record for record in records if record.workspace == account]
+
+    async def _placed(self, account: str, container_id: str) -> placement.ContainerRecord:
+        """A live container of this workspace that is on a machine."""
+        try:
+            entry = await self._containers.get(container_id)
+        except ValueError as error:
+            raise SquallRefusal("invalid", f"container_id: {error}") from error
+        if entry is None or entry.value.workspace != account:
+            raise SquallRefusal("not_found", f"there is no container {container_id}")
+        record = entry.value
+        if record.state in placement.ENDED or not record.runner_id:
+            state = record.waits_for or record.reason or record.state
+            raise SquallRefusal("not_found", f"container {container_id} does not run: {state}")
+        return record
+
+    # --- images ----------------------------------------------------------------------------------
+
+    async def ensure_image(self, account: str, request: images.EnsureImage) -> images.ImageStatus:
+        image_id = images.image_id(request.recipe)
+        entry = await self._images.get(subjects.image_key(account, image_id))
+        if entry is not None and entry.value.state != "failed":
+            return core.image_status(entry.value)
+        # A failed build is tried again; the revision tells this attempt from the one that failed.
+        attempt = 0 if entry is None else entry.revision
+        await self._context.bus.store(
+            subjects.build(image_id),
+            images.BuildImage(workspace=account, image_id=image_id, recipe=request.recipe),
+            msg_id=f"{account}.{image_id}.{attempt}",
+        )
+        return images.ImageStatus(image_id=image_id, state="building")
+
+    async def list_images(self, account: str, _request: images.ListImages) -> images.ImageList:
+        records = (await self._images.items(f"{account}.")).values()
+        ordered = sorted(records, key=lambda record: (record.created_unix_s, record.image_id))
+        return images.ImageList(images=tuple(ordered))
+
+    async def prune_images(self, account: str, _request: images.PruneImages) -> object:
+        records = (await self._images.items(f"{account}.")).values()
+        functions = (await self._apps.registry.functions.items()).values()
+        removed: list[str] = []
+        freed_bytes = 0
+        for image_id in core.unused_images(records, functions):
+            answer = await self._ask(
+                subjects.REMOVE_IMAGE,
+                images.RemoveImage(workspace=account, image_id=image_id),
+                images.PruneReply,
+                REMOVE_TIMEOUT_S,
+                "the builder",
+            )
+            if isinstance(answer, Refused):
+                return answer
+            removed += answer.image_ids
+            freed_bytes += answer.freed_bytes
+        return images.ImagesPruned(image_ids=tuple(removed), freed_bytes=freed_bytes)
+
+    # --- the server ------------------------------------------------------------------------------
+
+    async def server_info(self, account: str, _request: apps.ServerInfo) -> apps.ServerDescription:
+        runners = (await self._runners.items()).values()
+        return apps.ServerDescription(
+            version=version("squall"),
+            workspace=await self._identity.workspace_name(account),
+            runtimes=tuple(sorted({record.runtime for record in runners})),
+        )
+
+    async def _ask(
+        self, subject: str, request: object, reply: Any, timeout_s: float, who: str
+    ) -> Any:
+        """Pass a request on to another service."""
+        try:
+            return await self._context.bus.request(subject, request, reply, timeout_s=timeout_s)
+        except (NoResponder, RequestTimeout) as error:
+            raise SquallRefusal("exhausted", f"{who} does not answer: {error}") from error
+        except BusError as error:
+            raise SquallRefusal("internal", f"{who}: {error}") from error
+
+
+def _is_reply(subject: str, call_id: str) -> bool:
+    """Whether results of this call, and nothing else, go there."""
+    parts = subject.split(".")
+    return len(parts) == 4 and parts[0] in {"reply", "result"} and parts[3] == call_id

@@ -1,0 +1,99 @@
+"""What the gateway refuses before it acts: each error names the field at fault. Pure."""
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from squall_contracts import schedules, subjects
+from squall_contracts.functions import FunctionSpec
+
+_APP: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_IMAGE: Final = re.compile(r"im-[A-Za-z0-9]{1,64}")
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_GPU: Final = re.compile(r"[A-Za-z0-9_.-]+:[1-9][0-9]*")
+_USER: Final = re.compile(r"U[A-Z2-7]{55}")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+MAX_FUNCTIONS: Final = 1000
+
+
+class InvalidFieldError(ValueError):
+    """Raised when a request can't be honoured as it stands; the text is for the client."""
+
+
+def check_app(environment: str, name: str, functions: tuple[FunctionSpec, ...]) -> None:
+    """InvalidFieldError unless this app could be started or deployed."""
+    check_environment(environment)
+    if not _APP.fullmatch(name):
+        raise InvalidFieldError(
+            f"name: {name!r} can't name an app: start with a letter or digit, then letters, "
+            "digits, '.', '-' or '_', at most 64 characters"
+        )
+    if len(functions) > MAX_FUNCTIONS:
+        raise InvalidFieldError(
+            f"functions: an app has at most {MAX_FUNCTIONS}, this one has {len(functions)}"
+        )
+    seen: set[str] = set()
+    for function in functions:
+        if function.name in seen:
+            raise InvalidFieldError(f"functions: two are called {function.name!r}: rename one")
+        seen.add(function.name)
+        check_function(function)
+
+
+def check_environment(environment: str) -> None:
+    try:
+        subjects.check_environment(environment)
+    except ValueError as error:
+        raise InvalidFieldError(f"environment: {error}") from error
+
+
+def check_user_key(field: str, public_key: str) -> None:
+    if not _USER.fullmatch(public_key):
+        raise InvalidFieldError(f"{field}: {public_key!r} is not a user's public key")
+
+
+def check_function(spec: FunctionSpec) -> None:
+    """InvalidFieldError unless a container could be made of `spec`."""
+    where = f"function {spec.name!r}"
+    if not spec.name or len(spec.name) > 128 or _CONTROL.search(spec.name) or " " in spec.name:
+        raise InvalidFieldError(f"{where}: name must be 1 to 128 characters without spaces")
+    if not _IMAGE.fullmatch(spec.image_id):
+        raise InvalidFieldError(f"{where}: image_id {spec.image_id!r} is not an image's id")
+    if spec.serialized is not None and not _SHA256.fullmatch(spec.serialized):
+        raise InvalidFieldError(f"{where}: serialized {spec.serialized!r} is not a sha256")
+    for problem in (*_files(spec), *_environment_variables(spec), *_bounds(spec)):
+        raise InvalidFieldError(f"{where}: {problem}")
+    if spec.schedule is not None:
+        try:
+            schedules.parse(spec.schedule)
+        except ValueError as error:
+            raise InvalidFieldError(f"{where}: {error}") from error
+
+
+def _files(spec: FunctionSpec) -> Iterable[str]:
+    for file in spec.files:
+        if not file.path.startswith("/") or ".." in file.path.split("/") or "\0" in file.path:
+            yield f"files: {file.path!r} must be an absolute path without '..'"
+        if not _SHA256.fullmatch(file.sha256):
+            yield f"files: {file.path!r} has no sha256"
+
+
+def _environment_variables(spec: FunctionSpec) -> Iterable[str]:
+    for name, value in spec.env.items():
+        if not name or "=" in name or "\0" in name + value:
+            yield f"env: {name!r} can't name an environment variable"
+
+
+def _bounds(spec: FunctionSpec) -> Iterable[str]:
+    resources, scaling = spec.resources, spec.scaling
+    if resources.cpu_limit is not None and resources.cpu_limit < resources.cpu:
+        yield f"cpu_limit {resources.cpu_limit:g} is below cpu {resources.cpu:g}"
+    limit_mib = resources.memory_limit_mib
+    if limit_mib is not None and limit_mib < resources.memory_mib:
+        yield f"memory_limit_mib {limit_mib} is below memory_mib {resources.memory_mib}"
+    for gpu in resources.gpus:
+        if not _GPU.fullmatch(gpu):
+            yield f"gpus: {gpu!r} is not TYPE:COUNT, such as 'H100:1'"
+    most = scaling.max_containers
+    if most is not None and scaling.min_containers > most:
+        yield f"min_containers {scaling.min_containers} is above max_containers {most}"
