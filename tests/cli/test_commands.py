@@ -40,7 +40,15 @@ def test_run_help_says_what_it_takes(squall: Squall) -> None:
     done = squall("run", "--help")
     assert done.returncode == 0
     assert "squall run [options] FILE[::function]" in done.stdout
-    for option in ("--detach", "--quiet", "--write-result", "--name", "--env", "--timestamps", "-m"):
+    for option in (
+        "--detach",
+        "--quiet",
+        "--write-result",
+        "--name",
+        "--env",
+        "--timestamps",
+        "-m",
+    ):
         assert option in done.stdout
 
 

@@ -1,0 +1,67 @@
+"""Every example runs, under every runtime there is, and prints what it promises."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ..system.conftest import Server
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+PRINTS: dict[str, list[str]] = {
+    "01_hello.py": [r"greeting world from \S+", "Hello, world!"],
+    "02_images.py": [r"3\.0 MB, exactly 3,000,000 bytes"],
+    "03_parallel_map.py": [
+        "longest way to 1 below 100: 118 steps, from 97",
+        r"powers: \[1024, 81\]",
+    ],
+    "04_streaming.py": ["ONE", "WORD", "AT", "A", "TIME"],
+    "05_errors_retries_timeouts.py": [
+        "error: division by zero",
+        "retry: passed at try 2",
+        "timeout: .+",
+    ],
+    "06_async.py": [r"3² \+ 4² = 25", "sum of 5 squares = 30", "collected later: 144"],
+}
+
+
+def run(server: Server, *argv: str) -> subprocess.CompletedProcess[str]:
+    """`squall run …` against `server`."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("SQUALL_")}
+    return subprocess.run(
+        [sys.executable, "-m", "squall.cli", "run", *argv],
+        env={**kept, "SQUALL_STATE_DIR": str(server.state), "NO_COLOR": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=170,
+    )
+
+
+def test_every_example_is_run() -> None:
+    assert sorted(PRINTS) == sorted(path.name for path in EXAMPLES.glob("*.py"))
+
+
+@pytest.mark.parametrize("name", sorted(PRINTS))
+def test_example_prints_what_it_promises(server: Server, name: str) -> None:
+    done = run(server, str(EXAMPLES / name))
+    assert done.returncode == 0, done.stderr
+    printed = done.stdout.splitlines()
+    for pattern in PRINTS[name]:
+        assert any(re.fullmatch(pattern, line) for line in printed), (pattern, done)
+
+
+def test_example_takes_arguments(server: Server) -> None:
+    done = run(server, "-q", str(EXAMPLES / "01_hello.py"), "--name", "Ada")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "Hello, Ada!\n"
+
+
+def test_example_gives_its_result_to_a_file(server: Server, tmp_path: Path) -> None:
+    written = tmp_path / "result.txt"
+    done = run(server, "-q", "-w", str(written), str(EXAMPLES / "04_streaming.py"))
+    assert done.returncode == 0, done.stderr
+    assert written.read_text() == "ONE WORD AT A TIME"
