@@ -35,6 +35,8 @@ class StartContainer(Message, frozen=True, kw_only=True, tag="start"):
     spec: FunctionSpec
     function_ids: dict[str, str] = {}
     """All functions of the app by name, for calls made inside the container."""
+    gpu: str = ""
+    """The GPU request this machine honours, `TYPE:COUNT` of `spec.resources.gpus`; empty: none."""
 
 
 class StopContainer(Message, frozen=True, kw_only=True, tag="stop"):
@@ -112,12 +114,21 @@ class ContainerRecord(Message, frozen=True, kw_only=True):
     runner_id: str = ""
     cpu: float = 0.0
     memory_mib: int = 0
+    gpu: str = ""
+    """The GPU request its machine honours; empty: none."""
     waits_for: str = ""
     """Why it isn't placed yet, for people; empty once placed."""
     since_unix_s: dict[str, float] = {}
     """When it entered each state: a cold start as a table."""
     exit_code: int | None = None
     reason: str = ""
+
+
+class Deaths(Message, frozen=True, kw_only=True):
+    """Registry entry (expires): the containers that died under an input. Key: the input's id."""
+
+    containers: tuple[str, ...]
+    """Ids, so that a report read twice counts once."""
 
 
 class ContainerList(Message, frozen=True, kw_only=True, tag="container_list"):

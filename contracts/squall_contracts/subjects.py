@@ -69,6 +69,8 @@ def call_function(environment: str, function_id: str) -> str:
 
 
 CALL_ALL: Final = "call.>"
+CALLS_ALL: Final = ">"
+"""Filter of all that CALLS holds: waiting inputs, running ones, and retries not due yet."""
 
 
 def call_parts(subject: str) -> tuple[str, str, Lane, str]:
@@ -77,6 +79,15 @@ def call_parts(subject: str) -> tuple[str, str, Lane, str]:
     if len(parts) != 5 or parts[0] != "call" or parts[3] not in LANES:
         raise ValueError(f"{subject!r} is not a call subject")
     return parts[1], parts[2], "now" if parts[3] == "now" else "bulk", parts[4]
+
+
+def waiting_for(subject: str) -> tuple[str, bool]:
+    """(function id, whether it is due) of a subject in CALLS: a retry is not due yet.
+    ValueError for another subject."""
+    parts = subject.split(".")
+    if len(parts) < 5 or parts[0] not in {"call", "retry"}:
+        raise ValueError(f"{subject!r} is not a subject of {CALLS}")
+    return parts[2], parts[0] == "call"
 
 
 def calls_of(call_id: str) -> tuple[str, str]:
@@ -253,6 +264,8 @@ EVENTS_SUBJECTS: Final = ("event.>", GUEST_REPORT_ALL)
 
 BUILDER_DURABLE: Final = "builder"
 SCHEDULER_DURABLE: Final = "scheduler"
+MAX_DELIVERIES_ADVISORY: Final = f"$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.{CALLS}.*"
+"""Workspace account: the server gave up delivering an input, which stays in CALLS until removed."""
 
 
 def build(image_id: str) -> str:

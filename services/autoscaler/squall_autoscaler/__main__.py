@@ -1,0 +1,8 @@
+"""`python -m squall_autoscaler`: the service on its own."""
+
+from squall_bus.service import main
+
+from squall_autoscaler.app import SERVICE
+
+if __name__ == "__main__":
+    raise SystemExit(main(SERVICE))

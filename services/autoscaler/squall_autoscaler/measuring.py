@@ -1,0 +1,123 @@
+"""What the autoscaler remembers of one function between samples."""
+
+from squall_contracts.functions import FunctionRecord
+from squall_contracts.placement import ENDED, ContainerRecord, GuestStats
+from squall_contracts.scaling import Target
+
+from squall_autoscaler.core import Live, Policy, Pool
+from squall_autoscaler.settings import Settings
+
+
+class Measured:
+    """A function, its containers, its backlog and its run time, as last heard."""
+
+    def __init__(self, function: FunctionRecord) -> None:
+        self.function = function
+        self.target = 0
+        self.backlog: int | None = None
+        self._delayed = 0
+        self._containers: dict[str, ContainerRecord] = {}
+        self._finished: dict[str, int] = {}
+        self._run_s: dict[str, float] = {}
+        self._last_run_s: float | None = None
+        self._busy_since: float | None = None
+        self._last_busy: float | None = None
+        self._progress: float | None = None
+
+    def declared(self, function: FunctionRecord) -> None:
+        """It was deployed again: another version may take another time."""
+        if function.version != self.function.version:
+            self._run_s.clear()
+            self._last_run_s = None
+        self.function = function
+
+    def targeted(self, target: Target, now_s: float) -> None:
+        """A target read back after a restart: whatever it stands for was busy until now."""
+        self.target = target.containers
+        if target.containers and self._last_busy is None:
+            self._last_busy = now_s
+
+    def sampled(self, backlog: int, delayed: int, now_s: float) -> None:
+        """`backlog` messages wait or run, `delayed` retries fall due later."""
+        if backlog:
+            if self._busy_since is None:
+                self._busy_since, self._progress = now_s, None
+            elif self.backlog is not None and backlog < self.backlog:
+                self._progress = now_s
+        else:
+            self._busy_since = self._progress = None
+        if backlog or delayed:
+            self._last_busy = now_s
+        self.backlog, self._delayed = backlog, delayed
+
+    def unmeasured(self) -> None:
+        """The backlog could not be read."""
+        self.backlog = None
+
+    def hinted(self, now_s: float) -> bool:
+        """A client says that an input waits. True if that alone decides: nothing could take it."""
+        if self.target or self._live():
+            return False
+        self.sampled(max(1, self.backlog or 0), self._delayed, now_s)
+        return True
+
+    def contained(self, record: ContainerRecord) -> None:
+        """A container changed. Draining and ended ones count no more."""
+        if record.state in ENDED:
+            self.released(record.container_id)
+        else:
+            self._containers[record.container_id] = record
+
+    def released(self, container_id: str) -> None:
+        self._containers.pop(container_id, None)
+        self._finished.pop(container_id, None)
+        self._run_s.pop(container_id, None)
+
+    def heard(self, stats: GuestStats, now_s: float) -> bool:
+        """A guest reported. True if the run time became known by it."""
+        if stats.finished > self._finished.get(stats.container_id, 0):
+            self._progress = now_s
+        self._finished[stats.container_id] = stats.finished
+        if stats.run_s is None:
+            return False
+        was_unknown = self._last_run_s is None
+        self._run_s[stats.container_id] = stats.run_s
+        self._last_run_s = sum(self._run_s.values()) / len(self._run_s)
+        return was_unknown
+
+    def pool(self) -> Pool:
+        return Pool(
+            function_id=self.function.function_id,
+            backlog=self.backlog,
+            delayed=self._delayed,
+            containers=tuple(
+                Live(record.container_id, record.state, record.since_unix_s.get("ready"))
+                for record in self._live()
+            ),
+            target=self.target,
+            run_s=self._last_run_s,
+            busy_since_unix_s=self._busy_since,
+            last_busy_unix_s=self._last_busy,
+            progress_unix_s=self._progress,
+        )
+
+    def policy(self, settings: Settings) -> Policy:
+        scaling = self.function.spec.scaling
+        return Policy(
+            min_containers=scaling.min_containers,
+            max_containers=min(
+                scaling.max_containers or settings.max_containers, settings.max_containers
+            ),
+            buffer_containers=scaling.buffer_containers,
+            scaledown_window_s=scaling.scaledown_window_s,
+            max_inputs=self.function.spec.max_inputs,
+            horizon_s=settings.horizon_s,
+            stall_s=settings.stall_s,
+        )
+
+    def _live(self) -> list[ContainerRecord]:
+        return [
+            record
+            for record in self._containers.values()
+            if record.version == self.function.version and record.state != "draining"
+        ]

@@ -1,0 +1,162 @@
+"""One workspace's sampler: reads its backlog on time and on hints, writes targets."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from typing import Protocol
+
+import structlog
+from squall_bus.bus import Bus
+from squall_bus.errors import BusError
+from squall_bus.kv import KeyValue
+from squall_contracts import subjects
+from squall_contracts.scaling import Target
+
+from squall_autoscaler.core import desired, is_active, is_eager
+from squall_autoscaler.measuring import Measured
+from squall_autoscaler.settings import Settings
+
+log = structlog.get_logger()
+
+
+class Accounts(Protocol):
+    """What opens a connection in a workspace: squall_bus.workspaces.Workspaces."""
+
+    async def get(self, account: str) -> Bus: ...
+
+
+class Sampler:
+    """Measures the functions of one workspace and decides their targets, one round at a time."""
+
+    def __init__(
+        self,
+        account: str,
+        accounts: Accounts,
+        targets: KeyValue[Target],
+        settings: Settings,
+        clock: Callable[[], float],
+    ) -> None:
+        self.functions: dict[str, Measured] = {}
+        self._account = account
+        self._accounts = accounts
+        self._targets = targets
+        self._settings = settings
+        self._clock = clock
+        self._hinted: set[str] = set()
+        self._retired: set[str] = set()
+        self._look_at_all = False
+        self._wake = asyncio.Event()
+
+    def hinted(self, function_id: str) -> None:
+        """An input of this function was just stored."""
+        self._hinted.add(function_id)
+        self._wake.set()
+
+    def look_at_all(self) -> None:
+        """Something else changed that a decision depends on."""
+        self._look_at_all = True
+        self._wake.set()
+
+    def retire(self, function_id: str) -> None:
+        """The function is gone: its target goes too."""
+        self.functions.pop(function_id, None)
+        self._retired.add(function_id)
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Sample and decide until cancelled. Costs nothing while the workspace has no functions."""
+        while True:
+            try:
+                async with asyncio.timeout(self._pause_s()):
+                    await self._wake.wait()
+            except TimeoutError:
+                self._look_at_all = True
+            await self._round()
+
+    async def _round(self) -> None:
+        self._wake.clear()
+        hinted, self._hinted = self._hinted & self.functions.keys(), set()
+        retired, self._retired = self._retired, set()
+        everything, self._look_at_all = self._look_at_all, False
+        for function_id in sorted(retired - self.functions.keys()):
+            await self._remove_target(function_id)
+        for function_id in sorted(hinted):
+            if self.functions[function_id].hinted(self._clock()):
+                await self._decide(function_id)
+        if everything or len(hinted) > 1:
+            await self._sample_all()
+        elif hinted:
+            await self._sample_one(hinted.pop())
+
+    def _pause_s(self) -> float | None:
+        """Until the next round if nothing happens; None: until something does."""
+        if not self.functions:
+            return None
+        now_s = self._clock()
+        active = False
+        for measured in self.functions.values():
+            pool, policy = measured.pool(), measured.policy(self._settings)
+            if is_eager(pool, policy, now_s):
+                return self._settings.eager_tick_s
+            active = active or is_active(pool, policy)
+        return self._settings.tick_s if active else self._settings.idle_tick_s
+
+    async def _sample_all(self) -> None:
+        backlog = await self._backlog(subjects.CALLS_ALL)
+        for function_id in list(self.functions):
+            if function_id in self.functions:  # it may have left during an await
+                self._note(function_id, backlog)
+                await self._decide(function_id)
+
+    async def _sample_one(self, function_id: str) -> None:
+        environment = self.functions[function_id].function.environment
+        backlog = await self._backlog(subjects.call_function(environment, function_id))
+        if function_id in self.functions:
+            self._note(function_id, backlog)
+            await self._decide(function_id)
+
+    async def _backlog(self, subject_filter: str) -> Counter[tuple[str, bool]] | None:
+        """Messages per (function, due); None where it couldn't be read."""
+        try:
+            bus = await self._accounts.get(self._account)
+            counts = await bus.admin.backlog(subjects.CALLS, subject_filter)
+        except BusError as error:
+            log.warning("backlog.unread", workspace=self._account, error=str(error))
+            return None
+        waiting: Counter[tuple[str, bool]] = Counter()
+        for subject, count in counts.items():
+            waiting[subjects.waiting_for(subject)] += count
+        return waiting
+
+    def _note(self, function_id: str, waiting: Counter[tuple[str, bool]] | None) -> None:
+        measured = self.functions[function_id]
+        if waiting is None:
+            measured.unmeasured()
+        else:
+            due, delayed = waiting[function_id, True], waiting[function_id, False]
+            measured.sampled(due, delayed, self._clock())
+
+    async def _decide(self, function_id: str) -> None:
+        measured = self.functions[function_id]
+        target = desired(measured.pool(), measured.policy(self._settings), self._clock())
+        if target is None:
+            return
+        try:
+            await self._targets.put(function_id, target)
+        except BusError as error:  # the next round decides the same again
+            log.warning("target.unwritten", function_id=function_id, error=str(error))
+            return
+        measured.target = target.containers
+        log.info(
+            "target.set",
+            function_id=function_id,
+            containers=target.containers,
+            reason=target.reason,
+        )
+
+    async def _remove_target(self, function_id: str) -> None:
+        try:
+            await self._targets.delete(function_id)
+        except BusError as error:
+            log.warning("target.not_removed", function_id=function_id, error=str(error))
+            self._retired.add(function_id)  # the next round tries again

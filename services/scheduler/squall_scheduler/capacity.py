@@ -1,0 +1,148 @@
+"""What containers ask for, what machines have free, and which machine fits best. Pure."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import msgspec
+from squall_contracts.functions import Resources
+
+
+class Demand(msgspec.Struct, frozen=True):
+    """What one container reserves, in whole units so that sums are exact."""
+
+    cpu_m: int
+    """Thousandths of a core."""
+    memory_mib: int
+    gpus: tuple[str, ...] = ()
+    """Acceptable `TYPE:COUNT` requests, best first; empty: none needed."""
+
+
+class Machine(msgspec.Struct, frozen=True):
+    """A connected runner and all it has, used or not."""
+
+    runner_id: str
+    cpu_m: int
+    memory_mib: int
+    gpus: tuple[str, ...] = ()
+    draining: bool = False
+    hostname: str = ""
+
+
+class Free(msgspec.Struct):
+    """What is left of a machine while containers are being placed; changes as they are."""
+
+    machine: Machine
+    cpu_m: int
+    memory_mib: int
+    gpus: Counter[str]
+
+    def take(self, demand: Demand, gpu: str) -> None:
+        self.cpu_m -= demand.cpu_m
+        self.memory_mib -= demand.memory_mib
+        for kind, count in _devices(self.gpus, gpu):
+            self.gpus[kind] -= count
+
+
+def demand_of(resources: Resources) -> Demand:
+    """The reservation a function's resources make. Limits don't count: they are caps, not claims."""
+    return Demand(
+        cpu_m=cores(resources.cpu), memory_mib=resources.memory_mib, gpus=resources.gpus
+    )
+
+
+def cores(cpu: float) -> int:
+    """Thousandths of a core, at least one."""
+    return max(1, round(cpu * 1000))
+
+
+def untouched(machine: Machine) -> Free:
+    """The machine as if nothing ran on it."""
+    return Free(
+        machine=machine,
+        cpu_m=machine.cpu_m,
+        memory_mib=machine.memory_mib,
+        gpus=Counter(kind.upper() for kind in machine.gpus),
+    )
+
+
+def fit(demand: Demand, free: Free) -> str | None:
+    """The GPU request `free` can honour, the most preferred first; "" where none is asked; None: no."""
+    if demand.cpu_m > free.cpu_m or demand.memory_mib > free.memory_mib:
+        return None
+    if not demand.gpus:
+        return ""
+    return next((gpu for gpu in demand.gpus if _has(free.gpus, gpu)), None)
+
+
+def best(demand: Demand, machines: Iterable[Free]) -> tuple[Free, str] | None:
+    """The machine to run on, with its GPU request: a better GPU first, then the fullest machine.
+
+    Machines without GPUs go first for what needs none. Ties go to the lower runner id.
+    """
+    fitting = [
+        (demand.gpus.index(gpu) if gpu else 0, _room(demand, free), free, gpu)
+        for free in machines
+        if not free.machine.draining and (gpu := fit(demand, free)) is not None
+    ]
+    if not fitting:
+        return None
+    _, _, free, gpu = min(
+        fitting, key=lambda option: (option[0], option[1], option[2].machine.runner_id)
+    )
+    return free, gpu
+
+
+def possible(demand: Demand, machines: Sequence[Machine]) -> bool:
+    """Whether some machine could take it were it empty."""
+    return any(fit(demand, untouched(machine)) is not None for machine in machines)
+
+
+def describe(demand: Demand) -> str:
+    """Such as `2 cores, 512 MiB and H100:1 or A100:2`."""
+    text = f"{_cores(demand.cpu_m)}, {demand.memory_mib} MiB"
+    return f"{text} and {' or '.join(demand.gpus)}" if demand.gpus else text
+
+
+def inventory(machines: Sequence[Machine]) -> str:
+    """What there is, machine by machine, for people; the first eight."""
+    lines = [_describe_machine(machine) for machine in machines[:8]]
+    if len(machines) > len(lines):
+        lines.append(f"and {len(machines) - len(lines)} more")
+    return "; ".join(lines)
+
+
+def _describe_machine(machine: Machine) -> str:
+    name = machine.hostname or machine.runner_id
+    gpus = Counter(kind.upper() for kind in machine.gpus)
+    owned = ", ".join(f"{kind}:{count}" for kind, count in sorted(gpus.items()))
+    return f"{name} has {_cores(machine.cpu_m)}, {machine.memory_mib} MiB and {owned or 'no GPU'}"
+
+
+def _cores(cpu_m: int) -> str:
+    return f"{cpu_m / 1000:g} {'core' if cpu_m == 1000 else 'cores'}"
+
+
+def _room(demand: Demand, free: Free) -> tuple[bool, float]:
+    """Smaller is better: GPUs left idle beside it, then the share of the machine left free."""
+    idle_gpus = not demand.gpus and bool(free.machine.gpus)
+    left = (free.cpu_m - demand.cpu_m) / max(1, free.machine.cpu_m)
+    left += (free.memory_mib - demand.memory_mib) / max(1, free.machine.memory_mib)
+    return idle_gpus, left
+
+
+def _request(gpu: str) -> tuple[str, int]:
+    kind, _, count = gpu.partition(":")
+    return kind.upper(), int(count) if count.isdigit() else 1
+
+
+def _has(gpus: Counter[str], gpu: str) -> bool:
+    return bool(_devices(gpus, gpu))
+
+
+def _devices(gpus: Counter[str], gpu: str) -> list[tuple[str, int]]:
+    """Which devices honour a request: one type, also for `ANY` (mixed sets can't work together)."""
+    if not gpu:
+        return []
+    kind, count = _request(gpu)
+    kinds = sorted(gpus) if kind == "ANY" else [kind]
+    return next(([(name, count)] for name in kinds if gpus[name] >= count), [])

@@ -1,0 +1,95 @@
+"""What a container held when it ended: rerun at once, or given up with the cause.
+
+A flight record is written by user-reachable code, so nothing in it is trusted beyond the
+container's own function: acks go to its consumers only, answers to result subjects only.
+"""
+
+import structlog
+from squall_bus.bus import Bus
+from squall_contracts import subjects
+from squall_contracts.calls import Raised, Results
+from squall_contracts.failures import Failure
+from squall_contracts.guest import EXIT_NO_BUS, EXIT_STUCK
+from squall_contracts.message import input_id
+from squall_contracts.placement import ContainerRecord, ContainerReport, Deaths, HeldInput
+
+from squall_scheduler.faults import lost_failure
+from squall_scheduler.settings import Settings
+
+log = structlog.get_logger()
+
+RERUN = b"-NAK"
+DROP = b"+TERM"
+
+
+def is_own(held: HeldInput, function_id: str) -> bool:
+    """Whether a held input names the function's own consumers, and a subject results go to."""
+    consumers = [
+        f"$JS.ACK.{subjects.CALLS}.{subjects.consumer(function_id, lane)}."
+        for lane in subjects.LANES
+    ]
+    return held.ack_subject.startswith(tuple(consumers)) and held.reply_to.startswith(
+        ("reply.", "result.")
+    )
+
+
+def is_death(report: ContainerReport, was_told_to_stop: bool) -> bool:
+    """Whether the inputs it held may be what killed it. A stuck guest has stored who did it."""
+    excused = report.exit_code in {EXIT_NO_BUS, EXIT_STUCK}
+    return report.state == "failed" and not was_told_to_stop and not excused
+
+
+class Mortuary:
+    """Counts the containers that died under each input, in a bucket that forgets."""
+
+    def __init__(self, bus: Bus, settings: Settings) -> None:
+        self._deaths = bus.kv(subjects.DEATHS_BUCKET, Deaths)
+        self._settings = settings
+
+    async def settle(
+        self,
+        workspace: Bus,
+        report: ContainerReport,
+        record: ContainerRecord,
+        *,
+        died: bool,
+        gone: Failure | None,
+    ) -> None:
+        """Rerun what the container held, or answer it: with `gone` if its function is gone, with
+        the cause if too many containers `died` under it. Safe to repeat. BusError if it must be."""
+        for held in report.held:
+            if not is_own(held, record.function_id):
+                log.warning(
+                    "held_input.ignored", container_id=record.container_id, ack=held.ack_subject
+                )
+                continue
+            failure = gone
+            if failure is None and died and held.indexes:
+                failure = await self._count(held, report)
+            if failure is None:
+                await workspace.publish(held.ack_subject, RERUN)
+            else:
+                await answer(workspace, held, report.container_id, failure)
+                await workspace.publish(held.ack_subject, DROP)
+
+    async def _count(self, held: HeldInput, report: ContainerReport) -> Failure | None:
+        key = input_id(held.call_id, held.indexes[0])
+        entry = await self._deaths.get(key)
+        before = entry.value.containers if entry is not None else ()
+        containers = before if report.container_id in before else (*before, report.container_id)
+        await self._deaths.put(
+            key, Deaths(containers=containers), ttl_s=self._settings.deaths_kept_s
+        )
+        if len(containers) < self._settings.max_deaths:
+            return None
+        return lost_failure(report, containers)
+
+
+async def answer(workspace: Bus, held: HeldInput, container_id: str, failure: Failure) -> None:
+    """Store the failure as the outcome of each input of a held delivery."""
+    outcome = Results(
+        call_id=held.call_id,
+        container_id=container_id,
+        items=tuple(Raised(index, failure) for index in held.indexes),
+    )
+    await workspace.store(held.reply_to, outcome)

@@ -1,0 +1,96 @@
+"""Containers that fail to start: how often in a row, what to do about it, when to try again. Pure."""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import msgspec
+from squall_contracts.failures import Failure
+from squall_contracts.guest import EXIT_NO_BUS
+from squall_contracts.placement import ContainerRecord, ContainerReport
+
+LONGEST_PAUSE_S: Final = 30.0
+NEVER: Final = float("inf")
+LOST: Final = "machine lost"
+
+
+class StartFaults(msgspec.Struct, frozen=True, kw_only=True):
+    """What a function's latest containers came to."""
+
+    in_a_row: int = 0
+    """Start failures since a container was last ready."""
+    until_unix_s: float = 0.0
+    """No new container before."""
+    open: bool = False
+    """Inputs were failed with the last failure; the next container is tried when one waits."""
+    asked: bool = False
+    """While open: an input waits again."""
+
+    @property
+    def held_until_unix_s(self) -> float:
+        """When the next container may be started."""
+        return NEVER if self.open and not self.asked else self.until_unix_s
+
+
+def after_failure(faults: StartFaults, attempts: int, now_s: float) -> StartFaults:
+    """One more container failed to start; `open` if that is as many as are tried."""
+    in_a_row = faults.in_a_row + 1
+    return StartFaults(
+        in_a_row=in_a_row,
+        until_unix_s=now_s + pause_s(in_a_row),
+        open=in_a_row >= attempts,
+    )
+
+
+def after_request(faults: StartFaults) -> StartFaults:
+    """An input waits for a function whose start failures were given as an answer before."""
+    return msgspec.structs.replace(faults, asked=True) if faults.open else faults
+
+
+def pause_s(in_a_row: int) -> float:
+    """Seconds before the next try: 1, 2, 4, ... 30; 0 without a failure."""
+    return min(LONGEST_PAUSE_S, 2.0 ** (in_a_row - 1)) if in_a_row else 0.0
+
+
+def remembered(records: Iterable[ContainerRecord]) -> StartFaults:
+    """The faults of one function, from what its containers left in the registry."""
+    ended = sorted(records, key=lambda record: max(record.since_unix_s.values(), default=0.0))
+    faults = StartFaults()
+    for record in ended:
+        if "ready" in record.since_unix_s:
+            faults = StartFaults()
+        elif record.state == "failed" and record.reason != LOST:
+            at = record.since_unix_s.get("failed", 0.0)
+            in_a_row = faults.in_a_row + 1
+            faults = StartFaults(in_a_row=in_a_row, until_unix_s=at + pause_s(in_a_row))
+    return faults
+
+
+def startup_failure(report: ContainerReport) -> Failure:
+    """Why a container that never got ready ended, as far as its runner can tell."""
+    return Failure(kind="startup", message=f"the container failed to start: {cause(report)}")
+
+
+def lost_failure(report: ContainerReport, deaths: Sequence[str]) -> Failure:
+    """Why an input is given up whose containers died."""
+    return Failure(
+        kind="container_lost",
+        message=f"{cause(report)}; {len(deaths)} containers died while they ran this input",
+    )
+
+
+def cause(report: ContainerReport) -> str:
+    """One line: out of memory, the exit code with its signal, or the runner's own words."""
+    if report.out_of_memory:
+        return "container killed: out of memory"
+    if report.exit_code == EXIT_NO_BUS:
+        return report.reason or "container could not reach NATS (exit code 3): see its logs"
+    if report.exit_code is None:
+        return report.reason or "container ended without an exit code"
+    ended = f"container ended with exit code {report.exit_code}{_signal(report.exit_code)}"
+    return f"{ended}: {report.reason}" if report.reason else ended
+
+
+def _signal(exit_code: int) -> str:
+    number = exit_code - 128 if exit_code > 128 else -exit_code
+    names = {1: "SIGHUP", 6: "SIGABRT", 7: "SIGBUS", 9: "SIGKILL", 11: "SIGSEGV", 15: "SIGTERM"}
+    return f" ({names[number]})" if number in names else ""

@@ -1,0 +1,187 @@
+"""A function's waiting inputs: the consumers guests take them from, and answers when none will."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Final, Protocol
+
+import structlog
+from squall_bus.bus import Bus
+from squall_bus.errors import BusError, Undecodable
+from squall_bus.job import Job
+from squall_bus.pull import StandingPull
+from squall_contracts import subjects
+from squall_contracts.calls import Inputs, Raised, Results
+from squall_contracts.failures import Failure
+from squall_contracts.functions import FunctionRecord
+
+from squall_scheduler.settings import Settings
+
+log = structlog.get_logger()
+
+ANSWERS_AT_ONCE: Final = 256
+QUIET_S: Final = 1.0
+"""Nothing came for so long: look whether anything is left."""
+
+
+class Accounts(Protocol):
+    """What opens a connection in a workspace: squall_bus.workspaces.Workspaces."""
+
+    async def get(self, account: str) -> Bus: ...
+
+
+class WaitingInputs:
+    """Makes and removes the durable consumers on CALLS, and empties them."""
+
+    def __init__(self, accounts: Accounts, settings: Settings) -> None:
+        self._accounts = accounts
+        self._settings = settings
+        self._ready: set[str] = set()
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    def has_consumers(self, function_id: str) -> bool:
+        """Whether they were made, or found, since this process began to lead."""
+        return function_id in self._ready
+
+    async def ensure(self, function: FunctionRecord) -> None:
+        """Make the function's consumers, one per lane. BusError."""
+        async with self._lock(function.function_id):
+            if function.function_id in self._ready:
+                return
+            bus = await self._accounts.get(function.workspace)
+            async with asyncio.TaskGroup() as group:
+                for lane in subjects.LANES:
+                    group.create_task(
+                        bus.admin.ensure_consumer(
+                            subjects.CALLS,
+                            subjects.consumer(function.function_id, lane),
+                            subjects=subjects.call_lane(
+                                function.environment, function.function_id, lane
+                            ),
+                            ack_wait_s=self._settings.ack_wait_s,
+                            max_ack_pending=self._settings.max_ack_pending,
+                            max_deliver=self._settings.max_deliver,
+                        )
+                    )
+            self._ready.add(function.function_id)
+
+    async def remove(self, function: FunctionRecord) -> None:
+        """Remove the function's consumers, if there are any. Inputs stay. BusError."""
+        async with self._lock(function.function_id):
+            bus = await self._accounts.get(function.workspace)
+            self._ready.discard(function.function_id)
+            for lane in subjects.LANES:
+                durable = subjects.consumer(function.function_id, lane)
+                await bus.admin.delete_consumer(subjects.CALLS, durable)
+        self._locks.pop(function.function_id, None)
+
+    async def remove_orphans(self, account: str, function_ids: Iterable[str]) -> None:
+        """Remove the consumers in a workspace that belong to none of these functions. BusError."""
+        bus = await self._accounts.get(account)
+        wanted = {
+            subjects.consumer(function_id, lane)
+            for function_id in function_ids
+            for lane in subjects.LANES
+        }
+        for durable in await bus.admin.consumers(subjects.CALLS):
+            if durable.endswith(tuple(f"_{lane}" for lane in subjects.LANES)):
+                if durable not in wanted:
+                    await bus.admin.delete_consumer(subjects.CALLS, durable)
+                else:
+                    self._ready.add(durable.rpartition("_")[0])
+
+    async def count(self, function: FunctionRecord) -> int:
+        """Messages of the function that wait, run, or fall due later. BusError."""
+        bus = await self._accounts.get(function.workspace)
+        total = 0
+        for subject in subjects.calls_of_function(function.environment, function.function_id):
+            total += sum((await bus.admin.backlog(subjects.CALLS, subject)).values())
+        return total
+
+    async def purge(self, function: FunctionRecord) -> None:
+        """Drop the function's inputs and retries unanswered. BusError."""
+        bus = await self._accounts.get(function.workspace)
+        for subject in subjects.calls_of_function(function.environment, function.function_id):
+            await bus.admin.purge(subjects.CALLS, subject)
+
+    async def answer_all(self, function: FunctionRecord, failure: Failure) -> int:
+        """Store `failure` as the outcome of every waiting input. Returns how many messages. BusError."""
+        await self.ensure(function)
+        bus = await self._accounts.get(function.workspace)
+        answered = 0
+        for lane in subjects.LANES:
+            answered += await _answer_lane(bus, subjects.consumer(function.function_id, lane), failure)
+        return answered
+
+    def _lock(self, function_id: str) -> asyncio.Lock:
+        return self._locks.setdefault(function_id, asyncio.Lock())
+
+
+def answers(inputs: Inputs, failure: Failure) -> Results:
+    """`failure` as the outcome of each of the message's inputs."""
+    return Results(
+        call_id=inputs.call_id,
+        container_id="",
+        items=tuple(Raised(item.index, failure) for item in inputs.items),
+    )
+
+
+def may_answer(reply_to: str) -> bool:
+    """Whether a client named a place results go to; anything else is not ours to write to."""
+    return reply_to.startswith(("reply.", "result."))
+
+
+async def _answer_lane(bus: Bus, durable: str, failure: Failure) -> int:
+    if (await bus.admin.consumer_state(subjects.CALLS, durable)).pending == 0:
+        return 0
+    jobs: asyncio.Queue[Job] = asyncio.Queue()  # bounded by max_held
+    pull = StandingPull(
+        bus,
+        subjects.CALLS,
+        durable,
+        jobs.put_nowait,
+        batch=ANSWERS_AT_ONCE,
+        max_held=ANSWERS_AT_ONCE,
+    )
+    await pull.start()
+    answered = 0
+    try:
+        while True:
+            try:
+                async with asyncio.timeout(QUIET_S):
+                    job = await jobs.get()
+            except TimeoutError:
+                if (await bus.admin.consumer_state(subjects.CALLS, durable)).pending == 0:
+                    break
+                continue
+            await _answer_one(bus, job, failure)
+            answered += 1
+            if job.pending == 0 and jobs.empty():
+                break
+    finally:
+        await pull.close()
+        while not jobs.empty():
+            jobs.get_nowait().nak()
+    await bus.flush_stores()
+    return answered
+
+
+async def _answer_one(bus: Bus, job: Job, failure: Failure) -> None:
+    try:
+        inputs = job.decode(Inputs)
+    except Undecodable as error:
+        log.error("input.undecodable", subject=job.subject, error=str(error))
+        job.term()
+        return
+    if not may_answer(inputs.reply_to):
+        log.warning("input.unanswerable", subject=job.subject, reply_to=inputs.reply_to)
+        job.term()
+        return
+
+    def settle(outcome: int | BusError) -> None:
+        if isinstance(outcome, BusError):
+            log.warning("answer.unstored", subject=inputs.reply_to, error=str(outcome))
+            job.nak(QUIET_S)
+        else:
+            job.ack()
+
+    await bus.store_soon(inputs.reply_to, answers(inputs, failure), on_stored=settle)

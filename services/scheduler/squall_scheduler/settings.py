@@ -1,0 +1,43 @@
+"""The scheduler's knobs."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from squall_scheduler.core import Limits
+
+Seconds = Annotated[float, Meta(gt=0)]
+Count = Annotated[int, Meta(ge=1)]
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    grace_s: Seconds = 30.0
+    """For a container that is no longer needed to finish what it runs."""
+    lost_after_s: Seconds = 6.0
+    """Beyond the end of a runner's lease, until its silent containers are given up."""
+    ack_wait_s: Seconds = 8.0
+    """A delivery neither acked nor extended for so long goes to another container."""
+    max_deliver: Count = 100
+    """Deliveries of one message, for whatever reason, before it is given up."""
+    max_ack_pending: Count = 20_000
+    """Deliveries of one function and lane that may be running at a time."""
+    max_deaths: Count = 8
+    """Containers that may die under an input before it is given up."""
+    deaths_kept_s: Seconds = 3600.0
+    ephemeral_attempts: Count = 1
+    """Containers of a run that may fail to start before its waiting inputs are failed."""
+    deployed_attempts: Count = 3
+    """The same, one after another, of a deployed app."""
+    ended_kept_s: Seconds = 3600.0
+    """How long an ended container can still be listed."""
+    idle_durables_s: Seconds = 600.0
+    """A function without target, containers and inputs for so long gives up its consumers."""
+    sweep_s: Seconds = 15.0
+    """Between looks at functions that only time or a lost hint can change."""
+    lease_ttl_s: Seconds = 10.0
+    """How long a killed leader keeps its replicas waiting."""
+    drain_s: Seconds = 10.0
+
+    def limits(self) -> Limits:
+        return Limits(grace_s=self.grace_s, lost_after_s=self.lost_after_s)

@@ -1,0 +1,201 @@
+"""What needs no decision but must be done in its time: consumers, farewells, strays, sweeps."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, Final
+
+import msgspec
+import structlog
+from squall_bus.bus import Bus, Delivery
+from squall_bus.errors import BusError, Undecodable
+from squall_bus.subscriptions import decode_as
+from squall_contracts import subjects
+from squall_contracts.calls import Inputs
+from squall_contracts.failures import Failure
+from squall_contracts.functions import FunctionRecord
+
+from squall_scheduler.inputs import Accounts, WaitingInputs, answers, may_answer
+from squall_scheduler.settings import Settings
+from squall_scheduler.world import World
+
+log = structlog.get_logger()
+
+RETRY_S: Final = 0.2
+RETRY_MAX_S: Final = 5.0
+FAREWELL_S: Final = 5.0
+"""For the containers of a stopped app to end before its consumers go under them."""
+
+
+class Undelivered(msgspec.Struct):
+    """The server's advisory: a message was delivered as often as it may be."""
+
+    stream_seq: int
+    deliveries: int
+
+
+class Tending:
+    """Background work, one task each, owned by the task group it is given."""
+
+    def __init__(
+        self,
+        accounts: Accounts,
+        world: World,
+        inputs: WaitingInputs,
+        settings: Settings,
+        tasks: asyncio.TaskGroup,
+    ) -> None:
+        self._accounts = accounts
+        self._world = world
+        self._inputs = inputs
+        self._settings = settings
+        self._tasks = tasks
+        self._running: set[asyncio.Task[None]] = set()
+        self._preparing: set[str] = set()
+        self._advised: dict[str, Bus] = {}
+        self._idle_since: dict[str, float] = {}
+
+    # --- what others ask for -----------------------------------------------------------------------
+
+    def prepare(self, function: FunctionRecord) -> None:
+        """Make the function's consumers unless they are there; guests ask for them until they are."""
+        function_id = function.function_id
+        if function_id in self._preparing or self._inputs.has_consumers(function_id):
+            return
+        self._preparing.add(function_id)
+        self._spawn(self._prepare(function))
+
+    def answer(self, function: FunctionRecord, failure: Failure) -> None:
+        """Fail all inputs of the function that wait."""
+        self._spawn(self._answer(function, failure))
+
+    def farewell(self, function: FunctionRecord) -> None:
+        """The function left the registry: let go of all it had."""
+        self._spawn(self._farewell(function))
+
+    def greet(self, account: str) -> None:
+        """A workspace has functions: open the connection before the first call needs it."""
+        self._spawn(self._listen(account))
+
+    async def finish(self) -> None:
+        """Return when what was begun is done."""
+        while self._running:
+            await asyncio.wait(set(self._running))
+
+    # --- in the background -------------------------------------------------------------------------
+
+    async def sweep(self) -> None:
+        """Look now and then at what no event tells, until cancelled."""
+        for account in {function.workspace for function in self._world.functions.values()}:
+            await self._logged(self._remove_orphans(account), "consumers.unswept", account)
+        while True:
+            await asyncio.sleep(self._settings.sweep_s)
+            now_s = self._world.clock()
+            self._world.ledger.forget_ended(now_s - self._settings.ended_kept_s)
+            for function_id, function in list(self._world.functions.items()):
+                await self._logged(self._look_after(function, now_s), "function.unswept", function_id)
+            for account in {function.workspace for function in self._world.functions.values()}:
+                await self._listen(account)
+
+    async def _remove_orphans(self, account: str) -> None:
+        functions = {**self._world.functions, **self._world.leaving}
+        mine = [name for name, function in functions.items() if function.workspace == account]
+        await self._inputs.remove_orphans(account, mine)
+
+    async def _look_after(self, function: FunctionRecord, now_s: float) -> None:
+        """Try a failing function again if somebody waits; let an idle one's consumers go."""
+        function_id = function.function_id
+        faults = self._world.faults.get(function_id)
+        parked = faults is not None and faults.open and not faults.asked
+        if parked and await self._inputs.count(function):
+            self._world.on_hint(function_id)
+        busy = self._world.targets.get(function_id, 0) or self._world.live(function_id)
+        if busy or not self._inputs.has_consumers(function_id):
+            self._idle_since.pop(function_id, None)
+            return
+        idle_s = now_s - self._idle_since.setdefault(function_id, now_s)
+        if idle_s >= self._settings.idle_durables_s and not await self._inputs.count(function):
+            await self._inputs.remove(function)
+            self._idle_since.pop(function_id, None)
+
+    async def _prepare(self, function: FunctionRecord) -> None:
+        delay_s = RETRY_S
+        try:
+            while function.function_id in self._world.functions:
+                try:
+                    await self._inputs.ensure(function)
+                except* BusError as errors:
+                    log.warning(
+                        "consumers.unmade",
+                        function_id=function.function_id,
+                        error=str(errors.exceptions[0]),
+                    )
+                else:
+                    return
+                await asyncio.sleep(delay_s)
+                delay_s = min(RETRY_MAX_S, 2 * delay_s)
+        finally:
+            self._preparing.discard(function.function_id)
+
+    async def _answer(self, function: FunctionRecord, failure: Failure) -> None:
+        answering = self._inputs.answer_all(function, failure)
+        await self._logged(answering, "inputs.unanswered", function.function_id)
+
+    async def _farewell(self, function: FunctionRecord) -> None:
+        """Ephemeral: its client is gone, so its inputs are dropped. Otherwise somebody may wait."""
+        function_id = function.function_id
+        if not function.ephemeral:
+            failure = Failure(kind="cancelled", message="the function's app was stopped")
+            await self._answer(function, failure)
+        if function_id in self._world.leaving:
+            await self._logged(self._inputs.purge(function), "inputs.unpurged", function_id)
+        await self._world.emptied(function_id, FAREWELL_S)
+        if function_id in self._world.leaving:
+            await self._logged(self._inputs.remove(function), "consumers.unremoved", function_id)
+            self._world.leaving.pop(function_id, None)
+
+    async def _listen(self, account: str) -> None:
+        """Hear which inputs of a workspace were given up, on its present connection."""
+        try:
+            bus = await self._accounts.get(account)
+            if self._advised.get(account) is bus:
+                return
+            self._advised[account] = bus
+
+            async def on_advisory(delivery: Delivery) -> None:
+                await self._give_up(bus, msgspec.json.decode(delivery.data, type=Undelivered))
+
+            await bus.subscribe(subjects.MAX_DELIVERIES_ADVISORY, on_advisory)
+        except BusError as error:
+            self._advised.pop(account, None)
+            log.warning("workspace.unreached", workspace=account, error=str(error))
+
+    async def _give_up(self, bus: Bus, undelivered: Undelivered) -> None:
+        """Answer an input the server won't deliver again, and take it out of the queue."""
+        seq = undelivered.stream_seq
+        message = await bus.admin.next_message(subjects.CALLS, subjects.CALLS_ALL, from_seq=seq)
+        if message is None or message.seq != seq:
+            return
+        failure = Failure(
+            kind="container_lost",
+            message=f"given up after {undelivered.deliveries} deliveries without a result",
+        )
+        try:
+            inputs = decode_as(Inputs, message.data, message.subject)
+        except Undecodable as error:
+            log.error("input.undecodable", subject=message.subject, error=str(error))
+        else:
+            if may_answer(inputs.reply_to):
+                await bus.store(inputs.reply_to, answers(inputs, failure))
+        await bus.admin.delete_message(subjects.CALLS, seq)
+
+    async def _logged(self, work: Coroutine[Any, Any, object], event: str, subject: str) -> None:
+        """Do what is worth trying but not worth dying for: a later sweep or event does it again."""
+        try:
+            await work
+        except* BusError as errors:
+            log.warning(event, about=subject, error=str(errors.exceptions[0]))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._tasks.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)

@@ -1,0 +1,190 @@
+"""All the scheduler knows, in memory; everything in it can be read back from buckets and streams."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable
+
+import msgspec
+from squall_contracts.functions import FunctionRecord
+from squall_contracts.placement import (
+    ENDED,
+    ContainerRecord,
+    RunnerRecord,
+    StartContainer,
+    StopContainer,
+)
+from squall_contracts.scaling import Target
+
+from squall_scheduler import snapshot
+from squall_scheduler.core import Cluster
+from squall_scheduler.faults import StartFaults, after_request, remembered
+from squall_scheduler.ledger import Ledger
+
+
+class World:
+    """Functions, targets, runners and containers. `changed` is set whenever a decision may change."""
+
+    def __init__(self, ledger: Ledger, clock: Callable[[], float]) -> None:
+        self.ledger = ledger
+        self.clock = clock
+        self.changed = asyncio.Event()
+        self.functions: dict[str, FunctionRecord] = {}
+        self.leaving: dict[str, FunctionRecord] = {}
+        """Gone from the registry; kept until nothing is left of them."""
+        self.targets: dict[str, int] = {}
+        self.runners: dict[str, RunnerRecord] = {}
+        self.gone: dict[str, float] = {}
+        """Runners whose lease expired, and when that was seen."""
+        self.faults: dict[str, StartFaults] = {}
+        self.heard: dict[str, float] = {}
+        self.told: dict[str, float] = {}
+        """The grace of the stop command each container was sent."""
+        self._watched_since = clock()
+        self._emptied: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+
+    # --- what the registry says ------------------------------------------------------------------
+
+    def on_function(self, function_id: str, record: FunctionRecord | None) -> FunctionRecord | None:
+        """A function came, changed or went. Returns the record of one that went just now."""
+        self.changed.set()
+        if record is None:
+            left = self.functions.pop(function_id, None)
+            self.faults.pop(function_id, None)
+            if left is not None:
+                self.leaving[function_id] = left
+            return left
+        before = self.functions.get(function_id)
+        if before is not None and before.version != record.version:
+            self.faults.pop(function_id, None)  # what failed to start was other code
+        self.leaving.pop(function_id, None)
+        self.functions[function_id] = record
+        return None
+
+    def on_target(self, function_id: str, target: Target | None) -> None:
+        count = target.containers if target is not None else 0
+        if count > self.targets.get(function_id, 0) and function_id in self.faults:
+            self.faults[function_id] = after_request(self.faults[function_id])
+        self.targets[function_id] = count
+        self.changed.set()
+
+    def on_runner(self, runner_id: str, record: RunnerRecord | None) -> None:
+        """A lease was renewed, or expired."""
+        if record is None:
+            self.runners.pop(runner_id, None)
+            self.gone[runner_id] = self.clock()
+        else:
+            if runner_id not in self.gone and self.runners.get(runner_id) == record:
+                return
+            self.gone.pop(runner_id, None)
+            self.runners[runner_id] = record
+        self.changed.set()
+
+    def on_hint(self, function_id: str) -> None:
+        """An input waits: a function given up for the time being is tried again."""
+        faults = self.faults.get(function_id)
+        if faults is not None and faults.open and not faults.asked:
+            self.faults[function_id] = after_request(faults)
+            self.changed.set()
+
+    def resume(self) -> None:
+        """After a restart: say again what a runner may not have been told, and remember faults."""
+        by_function: defaultdict[str, list[ContainerRecord]] = defaultdict(list)
+        for container_id, record in self.ledger.containers.items():
+            by_function[record.function_id].append(record)
+            if record.state in ENDED or not record.runner_id:
+                continue
+            if record.runner_id not in self.runners:
+                self.gone[record.runner_id] = self.clock()
+            function = self.functions.get(record.function_id)
+            if record.state == "placed" and function is not None:
+                self.ledger.command(container_id, self.start_command(record, function))
+        for function_id, records in by_function.items():
+            function = self.functions.get(function_id)
+            if function is not None:
+                self.faults[function_id] = remembered(
+                    record for record in records if record.version == function.version
+                )
+        self.changed.set()
+
+    # --- containers --------------------------------------------------------------------------------
+
+    def live(self, function_id: str) -> list[ContainerRecord]:
+        """The function's containers that haven't ended."""
+        return [
+            record
+            for record in self.ledger.containers.values()
+            if record.function_id == function_id and record.state not in ENDED
+        ]
+
+    def end(self, container_id: str) -> None:
+        """Forget what was only of use while the container lived."""
+        self.heard.pop(container_id, None)
+        self.told.pop(container_id, None)
+        function_id = self.ledger.containers[container_id].function_id
+        if function_id in self._emptied and not self.live(function_id):
+            self._emptied[function_id].set()
+        self.changed.set()
+
+    async def emptied(self, function_id: str, within_s: float) -> None:
+        """Return when none of the function's containers lives, or after `within_s`."""
+        if not self.live(function_id):
+            return
+        try:
+            async with asyncio.timeout(within_s):
+                await self._emptied[function_id].wait()
+        except TimeoutError:
+            return
+        finally:
+            self._emptied.pop(function_id, None)
+
+    def start_command(self, record: ContainerRecord, function: FunctionRecord) -> StartContainer:
+        return StartContainer(
+            container_id=record.container_id,
+            function_id=record.function_id,
+            app_id=function.app_id,
+            app_name=function.app_name,
+            workspace=record.workspace,
+            environment=record.environment,
+            version=record.version,
+            spec=function.spec,
+            function_ids={
+                other.spec.name: other.function_id
+                for other in self.functions.values()
+                if other.app_id == function.app_id
+            },
+            gpu=record.gpu,
+        )
+
+    def stop(self, container_id: str, grace_s: float, reason: str) -> None:
+        """End a container: tell its runner, or drop it at once if it has none."""
+        record = self.ledger.containers[container_id]
+        if record.state == "requested":
+            self.ledger.move(container_id, "stopped", self.clock(), reason=reason)
+            self.end(container_id)
+            return
+        if record.state != "draining":
+            self.ledger.move(container_id, "draining", self.clock(), reason=reason)
+        self.told[container_id] = grace_s
+        command = StopContainer(container_id=container_id, grace_s=grace_s, reason=reason)
+        self.ledger.command(container_id, command)
+
+    def wait(self, container_id: str, reason: str) -> None:
+        """Note why a container has no machine; written only when the reason is another."""
+        record = self.ledger.containers[container_id]
+        if record.waits_for != reason:
+            self.ledger.add(msgspec.structs.replace(record, waits_for=reason))
+
+    def cluster(self) -> Cluster:
+        """The snapshot decisions are made on."""
+        return snapshot.cluster(
+            functions=self.functions,
+            leaving=self.leaving,
+            targets=self.targets,
+            faults=self.faults,
+            containers=self.ledger.containers,
+            heard=self.heard,
+            told=self.told,
+            runners=self.runners,
+            gone=self.gone,
+            watched_since_unix_s=self._watched_since,
+        )
