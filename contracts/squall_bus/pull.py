@@ -46,7 +46,7 @@ class StandingPull:
         max_held: int | None = None,
     ) -> None:
         """`batch` messages are asked for ahead. With `max_held` no more are taken than that many
-        unsettled jobs: the next is asked for when one is acked, naked or terminated."""
+        unsettled jobs: the next is asked for when one is acked, nak’ed or terminated."""
         self._bus = bus
         self._wire = bus.wire
         self._loop = asyncio.get_running_loop()
@@ -115,6 +115,13 @@ class StandingPull:
         if self._outstanding > n:
             self._renew()
         else:
+            self._top_up()
+
+    def set_max_held(self, n: int) -> None:
+        """Change `max_held`, for a pull made with one. More is asked for at once if there is room;
+        what is asked for already stays so."""
+        self._max_held = n
+        if self._running:
             self._top_up()
 
     async def close(self) -> None:
