@@ -1,0 +1,6 @@
+"""`python -m squall_server`: everything on one machine, in one process beside nats-server."""
+
+from squall_server.app import main
+
+if __name__ == "__main__":
+    raise SystemExit(main())

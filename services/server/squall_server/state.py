@@ -1,0 +1,135 @@
+"""The state directory of a one-machine server: what is in it, and that one server has it."""
+
+import fcntl
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import msgspec
+
+
+class StateError(RuntimeError):
+    """Raised when the state directory is in use or can't be written; names it and the remedy."""
+
+
+class Announcement(msgspec.Struct, frozen=True, kw_only=True):
+    """What a ready server says of itself, on stdout and in `server.json`."""
+
+    ready: bool = True
+    url: str
+    container_url: str
+    credentials: str
+    runtime: str
+    reason: str
+    pid: int
+    state: str
+
+
+def default_state_dir() -> Path:
+    """SQUALL_STATE_DIR, else `squall` under XDG_STATE_HOME or ~/.local/state."""
+    named = os.environ.get("SQUALL_STATE_DIR")
+    if named:
+        return Path(named)
+    home = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return Path(home) / "squall"
+
+
+class State:
+    """The directory of one running server. Use as a context manager.
+
+    A server for one run keeps nothing but caches: its keys, streams and containers are in a
+    directory of its own, so that any number of them run side by side.
+    """
+
+    def __init__(self, folder: Path, *, ephemeral: bool) -> None:
+        self._shared = folder
+        self._ephemeral = ephemeral
+        self.folder = folder
+        self._lock = -1
+
+    def __enter__(self) -> "State":
+        try:
+            self._shared.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if self._ephemeral:
+                runs = self._shared / "runs"
+                runs.mkdir(exist_ok=True, mode=0o700)
+                _sweep(runs)
+                self.folder = Path(tempfile.mkdtemp(prefix="", dir=runs))
+            self._take()
+        except OSError as error:
+            raise StateError(
+                f"can't use the state directory {self._shared}: {error.strerror}; "
+                "make it writable, or name another with --state or SQUALL_STATE_DIR"
+            ) from error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.announcement.unlink(missing_ok=True)
+        if self._ephemeral:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        os.close(self._lock)
+
+    def _take(self) -> None:
+        path = self.folder / "server.lock"
+        self._lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.read(self._lock, 32).decode() or "another process"
+            os.close(self._lock)
+            raise StateError(
+                f"{self.folder} is in use by the server with pid {holder}: "
+                "stop it with `squall down`, or name another directory with --state"
+            ) from error
+        os.ftruncate(self._lock, 0)
+        os.write(self._lock, str(os.getpid()).encode())
+
+    def announce(self, announcement: Announcement) -> None:
+        """Let clients of this machine find the server; one for a single run isn't theirs to find."""
+        if not self._ephemeral:
+            draft = self.announcement.with_suffix(".draft")
+            draft.write_bytes(msgspec.json.encode(announcement))
+            draft.replace(self.announcement)
+
+    @property
+    def announcement(self) -> Path:
+        return self.folder / "server.json"
+
+    @property
+    def keys(self) -> Path:
+        return self.folder / "keys"
+
+    @property
+    def nats(self) -> Path:
+        return self.folder / "nats"
+
+    @property
+    def credentials(self) -> Path:
+        return self.folder / "credentials"
+
+    @property
+    def runner(self) -> Path:
+        return self.folder / "runner"
+
+    @property
+    def cache(self) -> Path:
+        """Guest sites, virtual environments, files by digest: shared by all servers of this user."""
+        return self._shared / "cache"
+
+
+def _sweep(runs: Path) -> None:
+    """Remove what servers left that were killed."""
+    for folder in runs.iterdir():
+        lock = folder / "server.lock"
+        try:
+            held = os.open(lock, os.O_RDWR)
+        except OSError:
+            continue  # another server is just making or removing it
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+        except BlockingIOError:
+            continue
+        finally:
+            os.close(held)
