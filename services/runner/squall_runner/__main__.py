@@ -1,0 +1,6 @@
+from squall_bus.service import main
+
+from squall_runner.app import SERVICE
+
+if __name__ == "__main__":
+    raise SystemExit(main(SERVICE))

@@ -1,0 +1,162 @@
+"""The runner, wired: commands in, containers watched, a lease kept."""
+
+from pathlib import Path
+
+import anyio
+import msgspec
+import structlog
+from anyio.abc import TaskGroup, TaskStatus
+from squall_bus.consume import consume
+from squall_bus.errors import BusError
+from squall_bus.service import Context, Service
+from squall_contracts import subjects
+from squall_contracts.apps import ExecRequest
+from squall_contracts.placement import RUNNER_BEAT_S, RUNNER_TTL_S, RunnerRecord
+
+from squall_runner import machine
+from squall_runner.docker import DockerRuntime
+from squall_runner.files import Files
+from squall_runner.handlers import Runner
+from squall_runner.process import ProcessRuntime
+from squall_runner.runtime import Runtime
+from squall_runner.settings import Settings
+from squall_runner.site import Sites
+from squall_runner.slots import Slots
+from squall_runner.starter import Starter
+from squall_runner.warm import WarmPool
+
+log = structlog.get_logger()
+
+COMMAND_WAIT_S = 30.0
+STOP_SHARE = 0.6
+"""Of `drain_s`, what an ephemeral runner's containers get to end by themselves."""
+
+
+async def run(settings: Settings, context: Context, *, task_status: TaskStatus[None]) -> None:
+    """Serve until told to stop. RuntimeUnavailableError when there is no Docker; StateInUseError."""
+    state = Path(settings.state_dir)
+    with machine.lock(state):
+        record = machine.describe(settings, machine.runner_id(state))
+        async with anyio.create_task_group() as tasks:
+            await _serve(settings, context, record, tasks, task_status)
+            tasks.cancel_scope.cancel()
+
+
+async def _serve(
+    settings: Settings,
+    context: Context,
+    record: RunnerRecord,
+    tasks: TaskGroup,
+    task_status: TaskStatus[None],
+) -> None:
+    state, bus, identity = Path(settings.state_dir), context.bus, record.runner_id
+    slots = Slots(state / "containers")
+    runtime = _runtime(settings, identity, slots, tasks)
+    await runtime.open()
+    pool = WarmPool(settings, slots, runtime, tasks)
+    files = Files(
+        state / "files",
+        linked=settings.runtime == "docker",
+        limit_bytes=settings.file_cache_mib * 1024 * 1024,
+    )
+    sites = Sites(state / "site", ca_bundle=settings.ca_bundle)
+    starter = Starter(
+        settings=settings,
+        context=context,
+        runtime=runtime,
+        slots=slots,
+        sites=sites,
+        files=files,
+        pool=pool,
+        cores=record.cpu,
+    )
+    runner = Runner(
+        settings=settings,
+        context=context,
+        runner_id=identity,
+        runtime=runtime,
+        slots=slots,
+        starter=starter,
+        tasks=tasks,
+    )
+    try:
+        await files.prune()
+        await runner.adopt()
+        await _intakes(
+            settings=settings,
+            context=context,
+            record=record,
+            runner=runner,
+            pool=pool,
+            tasks=tasks,
+            task_status=task_status,
+        )
+    finally:
+        with anyio.CancelScope(shield=True):
+            await pool.close()
+            await runtime.close()
+    if settings.ephemeral:
+        await bus.kv(subjects.RUNNERS_BUCKET, RunnerRecord).delete(identity)
+
+
+async def _intakes(
+    *,
+    settings: Settings,
+    context: Context,
+    record: RunnerRecord,
+    runner: Runner,
+    pool: WarmPool,
+    tasks: TaskGroup,
+    task_status: TaskStatus[None],
+) -> None:
+    bus, identity = context.bus, record.runner_id
+    durable = subjects.runner_durable(identity)
+    await bus.admin.ensure_consumer(
+        subjects.COMMANDS,
+        durable,
+        subjects=subjects.command(identity),
+        ack_wait_s=COMMAND_WAIT_S,
+    )
+    await bus.kv(subjects.RUNNERS_BUCKET, RunnerRecord).put(identity, record, RUNNER_TTL_S)
+    tasks.start_soon(_beat, context, record)
+    tasks.start_soon(pool.expire)
+    answering = await bus.respond(subjects.runner_exec(identity), ExecRequest, runner.exec)
+    task_status.started()
+    log.info("runner.ready", runner_id=identity, runtime=record.runtime, cpu=record.cpu)
+    async with anyio.create_task_group() as intake:
+        intake.start_soon(_take_commands, context, durable, runner, settings.starts_at_once)
+        await context.stopping.wait()
+        intake.cancel_scope.cancel()
+    await answering.close()
+    if settings.ephemeral:
+        await runner.stop_all("the runner stops", settings.drain_s * STOP_SHARE)
+
+
+async def _take_commands(
+    context: Context, durable: str, runner: Runner, starts_at_once: int
+) -> None:
+    await consume(context.bus, subjects.COMMANDS, durable, runner.hear, concurrency=starts_at_once)
+
+
+async def _beat(context: Context, record: RunnerRecord) -> None:
+    """Renew the lease; draining once told to stop, so that nothing more is placed here."""
+    runners = context.bus.kv(subjects.RUNNERS_BUCKET, RunnerRecord)
+    while True:
+        with anyio.move_on_after(RUNNER_BEAT_S):
+            if record.draining:
+                await anyio.sleep_forever()
+            await context.stopping.wait()
+            record = msgspec.structs.replace(record, draining=True)
+        try:
+            await runners.put(record.runner_id, record, RUNNER_TTL_S)
+        except BusError as error:
+            log.warning("lease.delayed", error=str(error))
+
+
+def _runtime(settings: Settings, identity: str, slots: Slots, tasks: TaskGroup) -> Runtime:
+    if settings.runtime == "docker":
+        return DockerRuntime(settings, identity, tasks)
+    return ProcessRuntime(settings, slots.directory)
+
+
+SERVICE = Service(name="runner", settings=Settings, run=run)

@@ -1,0 +1,198 @@
+"""One container's life, told in order: prepare, start, watch, report its end, forget."""
+
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final
+
+import anyio
+import structlog
+from squall_bus.errors import BusError
+from squall_contracts.apps import ExecFinished
+from squall_contracts.logs import LogBatch
+from squall_contracts.placement import ContainerReport, ContainerState, HeldInput, StartContainer
+
+from squall_runner import core
+from squall_runner.flight import held_inputs
+from squall_runner.logship import Shipper, system_line
+from squall_runner.runtime import Exit, Runtime, StartRefusedError
+from squall_runner.slots import Slot
+
+log = structlog.get_logger()
+
+OUTPUT_AFTER_END_S: Final = 30.0
+"""How long an ended container's output may take to be stored before it is given up."""
+
+Report = Callable[[ContainerReport], Coroutine[Any, Any, None]]
+StoreLogs = Callable[[StartContainer, LogBatch], Awaitable[None]]
+
+
+class Container:
+    """A started container. `watch` it until its end; `stop` it meanwhile."""
+
+    def __init__(
+        self,
+        start: StartContainer,
+        slot: Slot,
+        *,
+        runtime: Runtime,
+        runner_id: str,
+        report: Report,
+        store_logs: StoreLogs,
+    ) -> None:
+        self.start = start
+        self.slot = slot
+        self.gpus: tuple[int, ...] = ()
+        self._runtime = runtime
+        self._runner_id = runner_id
+        self._report = report
+        self._store_logs = store_logs
+        self._handle = ""
+        self._kill_at_s: float | None = None
+        self._stop_changed = anyio.Event()
+        self.stop_reason: str | None = None
+
+    def adopt(self) -> None:
+        """Go on with what the slot remembers, after a restart of the runner."""
+        record = self.slot.record
+        self._handle, self.gpus, self.stop_reason = record.handle, record.gpus, record.stop_reason
+        if self.stop_reason is not None:
+            self.stop(self.stop_reason, 0.0)
+
+    async def started(self, slot: Slot, handle: str) -> None:
+        """It runs, in `slot`: note it and tell the scheduler."""
+        self.slot, self._handle = slot, handle
+        slot.note(start=self.start, handle=handle, gpus=self.gpus, stop_reason=self.stop_reason)
+        await self._report(self._told("starting"))
+
+    async def refused(self, reason: str) -> None:
+        """It could not be started: tell the scheduler, in its log too."""
+        shipper = self._shipper()
+        shipper.close(system_line(time.time(), reason))
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._report, self._told("failed", reason=reason))
+            with anyio.move_on_after(OUTPUT_AFTER_END_S):
+                await shipper.run()
+
+    def stop(self, reason: str, grace_s: float) -> None:
+        """Have it end within `grace_s`; called again, the earlier time counts."""
+        at = anyio.current_time() + grace_s
+        self._kill_at_s = at if self._kill_at_s is None else min(at, self._kill_at_s)
+        if self.stop_reason is None:
+            self.stop_reason = reason
+            if self._handle:
+                self.slot.note(stop_reason=reason)
+        self._stop_changed.set()
+
+    async def exec(self, argv: tuple[str, ...], timeout_s: float) -> ExecFinished:
+        """Run a command in it. StartRefusedError, TimeoutError."""
+        if not self._handle:
+            raise StartRefusedError(f"container {self.start.container_id} has not started yet")
+        env = core.environment(self.start)
+        return await self._runtime.exec(self._handle, env, argv, timeout_s)
+
+    async def watch(self) -> None:
+        """Return once it has ended and everything of it is told and gone."""
+        with structlog.contextvars.bound_contextvars(container_id=self.start.container_id):
+            async with anyio.create_task_group() as group:
+                output = anyio.CancelScope()
+                group.start_soon(self._ship, output)
+                async with anyio.create_task_group() as stopping:
+                    stopping.start_soon(self._obey)
+                    ended = await self._runtime.wait(self._handle, self.slot.directory)
+                    stopping.cancel_scope.cancel()
+                output.deadline = anyio.current_time() + OUTPUT_AFTER_END_S
+                await self._tell_end(ended)
+            await self._runtime.remove(self._handle)
+            self.slot.forget()
+
+    async def lost(self) -> None:
+        """It ended while no runner watched, and nothing is left of it but its slot."""
+        await self._tell_end(Exit(code=None))
+        self.slot.forget()
+
+    async def _tell_end(self, ended: Exit) -> None:
+        verdict = core.verdict(
+            ended.code,
+            out_of_memory=ended.out_of_memory,
+            stop_reason=self.stop_reason,
+            memory_limit_mib=self.start.spec.resources.memory_limit_mib,
+        )
+        held = held_inputs(self.slot.flight, self.start.function_id)
+        log.info("container.ended", state=verdict.state, reason=verdict.reason, held=len(held))
+        await self._report(
+            self._told(
+                verdict.state,
+                exit_code=ended.code,
+                out_of_memory=ended.out_of_memory,
+                reason=verdict.reason,
+                held=held,
+            )
+        )
+
+    async def _obey(self) -> None:
+        """SIGTERM once told to stop, SIGKILL when the grace is over."""
+        while self._kill_at_s is None:
+            await self._next_stop()
+        if self._kill_at_s > anyio.current_time():
+            await self._runtime.terminate(self._handle)
+        while self._kill_at_s > anyio.current_time():
+            with anyio.move_on_after(self._kill_at_s - anyio.current_time()):
+                await self._next_stop()
+        await self._runtime.kill(self._handle)
+
+    async def _next_stop(self) -> None:
+        await self._stop_changed.wait()
+        self._stop_changed = anyio.Event()
+
+    async def _ship(self, scope: anyio.CancelScope) -> None:
+        shipper = self._shipper()
+        with scope:
+            async with anyio.create_task_group() as group:
+                group.start_soon(shipper.run)
+                await self._runtime.output(
+                    self._handle, self.slot.directory, self.slot.position(), shipper.add
+                )
+                shipper.close()
+        if scope.cancelled_caught:
+            log.warning("logs.given_up")
+
+    def _shipper(self) -> Shipper:
+        async def store(batch: LogBatch) -> None:
+            await self._store_logs(self.start, batch)
+
+        return Shipper(self.start, store, self.slot.note_position)
+
+    def _told(
+        self,
+        state: ContainerState,
+        *,
+        exit_code: int | None = None,
+        out_of_memory: bool = False,
+        reason: str = "",
+        held: tuple[HeldInput, ...] = (),
+    ) -> ContainerReport:
+        return ContainerReport(
+            container_id=self.start.container_id,
+            function_id=self.start.function_id,
+            runner_id=self._runner_id,
+            workspace=self.start.workspace,
+            state=state,
+            at_unix_s=time.time(),
+            exit_code=exit_code,
+            out_of_memory=out_of_memory,
+            reason=reason,
+            held=held,
+        )
+
+
+async def surely(what: str, store: Callable[[], Awaitable[object]]) -> None:
+    """Store until it is stored: a report must not be lost because NATS restarts."""
+    delay_s = 0.2
+    while True:
+        try:
+            await store()
+            return
+        except BusError as error:
+            log.warning("store.delayed", what=what, error=str(error))
+        await anyio.sleep(delay_s)
+        delay_s = min(delay_s * 2, 5.0)

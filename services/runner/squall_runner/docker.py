@@ -1,0 +1,250 @@
+"""The Docker runtime: a container is a Docker container started from the image's tag."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+import anyio
+import structlog
+from aiodocker import Docker, DockerError
+from aiodocker.containers import DockerContainer
+from anyio.abc import TaskGroup
+from squall_contracts.apps import ExecFinished
+from squall_contracts.guest import ASSIGNMENT_VARIABLE
+
+from squall_runner import docker_output, engine
+from squall_runner.core import Found, Limits, RuntimeName
+from squall_runner.networks import LABEL_RUNNER, LABEL_SANDBOX, Networks
+from squall_runner.runtime import Exit, Launch, Layout, Sink
+from squall_runner.settings import Settings
+
+log = structlog.get_logger()
+
+LABEL_SLOT: Final = "squall.slot"
+CAPABILITIES: Final = (
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "SETGID",
+    "SETUID",
+    "KILL",
+    "NET_BIND_SERVICE",
+)
+EXEC_OUTPUT_BYTES: Final = 256 * 1024
+CA_BUNDLE: Final = "/squall/ca-bundle.pem"
+CA_VARIABLES: Final = ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+BOOT: Final = (
+    "/bin/sh",
+    "-c",
+    "command -v python >/dev/null && exec python -P /squall/site/boot.py;"
+    " exec python3 -P /squall/site/boot.py",
+)
+"""Debian's images have python3 alone, most others python too: asking costs 1 ms, a probe 250."""
+LAYOUT: Final = Layout(
+    assignment="/squall/in/assignment",
+    files_dir="/squall/in/files",
+    root="/",
+    flight_record="/squall/out/flight",
+)
+
+
+class DockerRuntime:
+    """Containers through the Docker engine. Handles are `<container id>[+<sandbox id>]`."""
+
+    name: RuntimeName = "docker"
+
+    def __init__(self, settings: Settings, runner_id: str, tasks: TaskGroup) -> None:
+        self._settings = settings
+        self._runner_id = runner_id
+        self._tasks = tasks
+        self._networks = Networks(settings.network, runner_id, ready=settings.sandboxes)
+        self._docker: Docker
+
+    async def open(self) -> None:
+        self._docker = await engine.connect()
+        await self._networks.open(self._docker, self._tasks)
+
+    async def close(self) -> None:
+        await self._networks.close()
+        await engine.close(self._docker)
+
+    def gateway(self, *, block_network: bool) -> str:
+        return self._networks.gateway(blocked=block_network)
+
+    def layout(self, directory: Path) -> Layout:
+        return LAYOUT
+
+    async def create(self, launch: Launch) -> str:
+        sandbox = self._networks.take(launch.reference, blocked=launch.block_network)
+        network = (
+            f"container:{sandbox}" if sandbox else self._networks.name(blocked=launch.block_network)
+        )
+        try:
+            with engine.told("create the container"):
+                container = await self._docker.containers.create(
+                    self._config(launch, network), name=f"squall-{launch.slot}"
+                )
+        except BaseException:
+            if sandbox:
+                with anyio.CancelScope(shield=True):
+                    await self._networks.discard(sandbox)
+            raise
+        return f"{container.id}+{sandbox}" if sandbox else container.id
+
+    async def start(self, handle: str, launch: Launch) -> str:
+        with engine.told("start the container"):
+            await self._container(handle).start()
+        return handle
+
+    async def assign(self, handle: str, limits: Limits, name: str) -> None:
+        body = {key: value for key, value in _limits(limits).items() if value}
+        container = self._container(handle)
+        with engine.told("update the container"):
+            await engine.update(self._docker, container.id, body)
+            await container.rename(f"squall-{name}")
+
+    async def terminate(self, handle: str) -> None:
+        with engine.gone_is_fine():
+            await self._container(handle).kill(signal="SIGTERM")
+
+    async def kill(self, handle: str) -> None:
+        with engine.gone_is_fine():
+            await self._container(handle).kill(signal="SIGKILL")
+
+    async def wait(self, handle: str, directory: Path) -> Exit:
+        container = self._container(handle)
+        delay_s = 0.1
+        while True:
+            try:
+                ended = await container.wait()
+                state = (await container.show())["State"]
+                return Exit(code=int(ended["StatusCode"]), out_of_memory=bool(state["OOMKilled"]))
+            except DockerError as error:
+                if error.status == 404:
+                    return Exit(code=None)
+                log.warning("docker.wait_failed", container=container.id, error=error.message)
+            except aiohttp.ClientError as error:  # the engine restarts: containers may live on
+                log.warning("docker.wait_broken", container=container.id, error=str(error))
+            await anyio.sleep(delay_s)
+            delay_s = min(delay_s * 2, 5.0)
+
+    async def output(self, handle: str, directory: Path, position: str, sink: Sink) -> None:
+        container = self._container(handle)
+        while True:
+            since = docker_output.since_parameter(position)
+            try:
+                async with engine.log_stream(self._docker, container.id, since) as stream:
+                    async for piece in docker_output.pieces(stream, position):
+                        position = piece.position
+                        await sink(piece)
+                if not (await container.show())["State"]["Running"]:
+                    return
+            except DockerError as error:
+                if error.status in {404, 409}:
+                    return
+                log.warning("docker.logs_failed", container=container.id, error=error.message)
+            except aiohttp.ClientError as error:
+                log.warning("docker.logs_broken", container=container.id, error=str(error))
+            await anyio.sleep(0.5)
+
+    async def exec(
+        self, handle: str, launch_env: dict[str, str], argv: Sequence[str], timeout_s: float
+    ) -> ExecFinished:
+        with engine.told("run the command"):
+            run = await self._container(handle).exec(
+                list(argv), stdout=True, stderr=True, environment=launch_env
+            )
+            output: dict[int, bytearray] = {1: bytearray(), 2: bytearray()}
+            with anyio.fail_after(timeout_s):
+                async with run.start(detach=False) as stream:
+                    while (message := await stream.read_out()) is not None:
+                        kept = output[message.stream]
+                        kept += message.data[: EXEC_OUTPUT_BYTES - len(kept)]
+            shown = await run.inspect()
+        return ExecFinished(
+            exit_code=int(shown["ExitCode"]), stdout=bytes(output[1]), stderr=bytes(output[2])
+        )
+
+    async def remove(self, handle: str) -> None:
+        with engine.gone_is_fine():
+            await self._container(handle).delete(force=True, v=True)
+        _, _, sandbox = handle.partition("+")
+        if sandbox:
+            await self._networks.discard(sandbox)
+
+    async def found(self) -> list[Found]:
+        """Also removes sandboxes no container of ours joined."""
+        listed = await self._docker.containers.list(
+            all=1, filters=f'{{"label": ["{LABEL_RUNNER}={self._runner_id}"]}}'
+        )
+        joined, found, sandboxes = set[str](), list[Found](), list[str]()
+        for container in listed:
+            labels = container["Labels"]
+            if LABEL_SANDBOX in labels:
+                sandboxes.append(container.id)
+                continue
+            _, _, sandbox = container["HostConfig"]["NetworkMode"].partition("container:")
+            joined.add(sandbox)
+            found.append(
+                Found(
+                    slot=labels.get(LABEL_SLOT, ""),
+                    handle=f"{container.id}+{sandbox}" if sandbox else container.id,
+                    begun=container["State"] != "created",
+                )
+            )
+        for sandbox in sandboxes:
+            if sandbox not in joined:
+                await self._networks.discard(sandbox)
+        return found
+
+    def _container(self, handle: str) -> DockerContainer:
+        return self._docker.containers.container(handle.partition("+")[0])
+
+    def _config(self, launch: Launch, network: str) -> dict[str, Any]:
+        binds = [
+            f"{launch.directory}/in:/squall/in:ro",
+            f"{launch.directory}/out:/squall/out",
+            f"{launch.site}:/squall/site:ro",
+        ]
+        env = {**launch.env, ASSIGNMENT_VARIABLE: LAYOUT.assignment, "PYTHONUNBUFFERED": "1"}
+        if self._settings.ca_bundle:
+            binds.append(f"{self._settings.ca_bundle}:{CA_BUNDLE}:ro")
+            env = {**dict.fromkeys(CA_VARIABLES, CA_BUNDLE), **env}
+        host: dict[str, Any] = {
+            "Binds": binds,
+            "NetworkMode": network,
+            "CapDrop": ["ALL"],
+            "CapAdd": list(CAPABILITIES),
+            "SecurityOpt": ["no-new-privileges"],
+            **_limits(launch.limits),
+        }
+        if self._settings.oci_runtime:
+            host["Runtime"] = self._settings.oci_runtime
+        if launch.gpus:
+            host["DeviceRequests"] = [
+                {"DeviceIDs": [str(gpu) for gpu in launch.gpus], "Capabilities": [["gpu"]]}
+            ]
+        return {
+            "Image": launch.reference,
+            "Entrypoint": list(BOOT),
+            "Cmd": [],
+            "User": "0:0",
+            "WorkingDir": launch.workdir or "/root",
+            "Env": [f"{name}={value}" for name, value in env.items()],
+            "Labels": {LABEL_RUNNER: self._runner_id, LABEL_SLOT: launch.slot, **launch.labels},
+            "Healthcheck": {"Test": ["NONE"]},
+            "HostConfig": host,
+        }
+
+
+def _limits(limits: Limits) -> dict[str, int]:
+    """As the engine spells them; swap is not added to a memory limit."""
+    return {
+        "CpuShares": limits.cpu_shares,
+        "NanoCpus": limits.nano_cpus,
+        "MemoryReservation": limits.memory_reservation_bytes,
+        "Memory": limits.memory_bytes,
+        "MemorySwap": limits.memory_bytes,
+        "PidsLimit": limits.pids,
+    }

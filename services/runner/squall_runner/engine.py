@@ -1,0 +1,95 @@
+"""The connection to the Docker engine: found, checked, and its errors turned into the runner's."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Final
+
+import aiohttp
+from aiodocker import Docker, DockerError
+
+from squall_runner.runtime import RuntimeUnavailableError, StartRefusedError
+
+REMEDY: Final = "start Docker, or use the process runtime"
+
+
+async def connect() -> Docker:
+    """A client without a bound on its connections: each container holds two open.
+
+    RuntimeUnavailableError when no engine answers, or refuses this user.
+    """
+    try:
+        found = Docker(api_version="auto")
+    except (ValueError, AssertionError) as error:
+        raise RuntimeUnavailableError(f"no Docker engine found; {REMEDY}") from error
+    client = found
+    if isinstance(found.connector, aiohttp.UnixConnector):
+        path = found.connector.path
+        await found.close()
+        connector = aiohttp.UnixConnector(path, limit=0)
+        session = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout())
+        client = Docker(url="unix://localhost", connector=connector, session=session)
+    try:
+        await client.version()
+    except (DockerError, aiohttp.ClientError, OSError) as error:
+        await close(client)
+        raise RuntimeUnavailableError(
+            f"the Docker engine does not answer: {error}; {REMEDY}"
+        ) from error
+    return client
+
+
+async def close(client: Docker) -> None:
+    await client.close()
+    await client.session.close()
+
+
+@contextmanager
+def told(what: str) -> Iterator[None]:
+    """Errors of the engine as StartRefusedError (it won't) or RuntimeUnavailableError (it doesn't answer)."""
+    try:
+        yield
+    except DockerError as error:
+        message = " ".join(str(error.message).split())
+        if error.status >= 500 and "OCI runtime" not in message and "shim" not in message:
+            raise RuntimeUnavailableError(f"Docker failed to {what}: {message}") from error
+        raise StartRefusedError(f"Docker refused to {what}: {message}") from error
+    except (aiohttp.ClientError, OSError) as error:
+        raise RuntimeUnavailableError(f"Docker did not answer ({what}): {error}") from error
+
+
+@contextmanager
+def gone_is_fine() -> Iterator[None]:
+    """Ignore that a container has already ended, or been removed, or is being removed."""
+    try:
+        yield
+    except DockerError as error:
+        if error.status not in {304, 404, 409}:
+            raise
+
+
+async def update(client: Docker, handle: str, limits: dict[str, int]) -> None:
+    """Change a running container's limits: aiodocker has no call for it."""
+    url = f"{client.docker_host}/{client.api_version}/containers/{handle}/update"
+    async with client.session.post(url, json=limits) as response:
+        body = await response.json()
+        if response.status != 200:
+            raise DockerError(response.status, body.get("message", "no update"))
+
+
+@asynccontextmanager
+async def log_stream(
+    client: Docker, handle: str, since: str
+) -> AsyncIterator[aiohttp.StreamReader]:
+    """The engine's log stream of a container, both sources with times, to its end.
+
+    aiodocker's own `log` forgets which source a line came from.
+    """
+    url = f"{client.docker_host}/{client.api_version}/containers/{handle}/logs"
+    params = {"follow": "1", "stdout": "1", "stderr": "1", "timestamps": "1"}
+    if since:
+        params["since"] = since
+    async with client.session.get(url, params=params) as response:
+        if response.status != 200:
+            body = await response.json()
+            raise DockerError(response.status, body.get("message", "no logs"))
+        yield response.content

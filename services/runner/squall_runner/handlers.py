@@ -1,0 +1,239 @@
+"""Commands in, reports out: the containers of this runner and what is done with them."""
+
+from collections import OrderedDict
+from typing import Final
+
+import anyio
+import structlog
+from anyio.abc import TaskGroup
+from squall_bus.errors import BusError, Retry, SquallRefusal
+from squall_bus.job import Job
+from squall_bus.service import Context
+from squall_contracts import subjects
+from squall_contracts.apps import ExecFinished, ExecRequest
+from squall_contracts.logs import LogBatch
+from squall_contracts.placement import (
+    Command,
+    ContainerRecord,
+    ContainerReport,
+    ContainerState,
+    StartContainer,
+    StopContainer,
+)
+
+from squall_runner import core
+from squall_runner.container import Container, surely
+from squall_runner.runtime import Runtime, RuntimeUnavailableError, StartRefusedError
+from squall_runner.settings import Settings
+from squall_runner.slots import Slots
+from squall_runner.starter import Starter
+
+log = structlog.get_logger()
+
+REMEMBERED: Final = 4096
+"""Ended containers whose late or repeated commands are known to be that."""
+START_TRIES: Final = 10
+
+
+class Runner:
+    """The containers of one machine."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        context: Context,
+        runner_id: str,
+        runtime: Runtime,
+        slots: Slots,
+        starter: Starter,
+        tasks: TaskGroup,
+    ) -> None:
+        self._settings = settings
+        self._context = context
+        self._runner_id = runner_id
+        self._runtime = runtime
+        self._slots = slots
+        self._starter = starter
+        self._tasks = tasks
+        self._containers: dict[str, Container] = {}
+        self._ended: OrderedDict[str, None] = OrderedDict()
+        self._none_left = anyio.Event()
+
+    # --- messages in ------------------------------------------------------------------------------
+
+    async def hear(self, job: Job) -> None:
+        """One command. Retry when the runtime or NATS doesn't answer."""
+        command: Command = job.decode(Command)  # type: ignore[arg-type]  # a union, not a class
+        if isinstance(command, StopContainer):
+            await self._stop(command)
+        else:
+            await self._start(command, last_try=job.delivered >= START_TRIES)
+
+    async def exec(self, _subject: str, request: ExecRequest) -> ExecFinished:
+        """Run a command in a container and collect what it prints."""
+        container = self._containers.get(request.container_id)
+        if container is None:
+            raise SquallRefusal("not_found", f"container {request.container_id} does not run here")
+        if not request.argv:
+            raise SquallRefusal("invalid", "argv is empty: give the command to run")
+        try:
+            return await container.exec(request.argv, request.timeout_s)
+        except TimeoutError as error:
+            raise SquallRefusal(
+                "exhausted", f"the command did not end within {request.timeout_s:g} s"
+            ) from error
+        except (StartRefusedError, RuntimeUnavailableError) as error:
+            raise SquallRefusal("invalid", str(error)) from error
+
+    async def _start(self, command: StartContainer, *, last_try: bool) -> None:
+        if command.container_id in self._containers or command.container_id in self._ended:
+            return
+        container = self._container(command)
+        self._containers[command.container_id] = container
+        try:
+            gpus = core.choose_gpus(
+                command.spec.resources.gpus, self._settings.gpus, self._taken_gpus()
+            )
+            if gpus is None:
+                wanted = ", ".join(command.spec.resources.gpus)
+                raise StartRefusedError(
+                    f"none of the GPUs asked for ({wanted}) is free on this runner"
+                )
+            container.gpus = gpus
+            await self._starter.start(container)
+        except StartRefusedError as error:
+            await self._refuse(container, str(error))
+        except (RuntimeUnavailableError, BusError, OSError) as error:
+            log.warning("container.delayed", container_id=command.container_id, error=str(error))
+            if last_try:
+                await self._refuse(container, str(error))
+                return
+            del self._containers[command.container_id]
+            raise Retry(1.0) from error
+        except BaseException:
+            self._forget(container)
+            raise
+        else:
+            self._tasks.start_soon(self._watch, container)
+
+    async def _stop(self, command: StopContainer) -> None:
+        container = self._containers.get(command.container_id)
+        if container is not None:
+            log.info("container.stopping", container_id=command.container_id, reason=command.reason)
+            container.stop(command.reason, command.grace_s)
+        else:  # its start, should it still come, is void
+            self._remember(command.container_id)
+
+    async def _refuse(self, container: Container, reason: str) -> None:
+        log.warning("container.refused", container_id=container.start.container_id, reason=reason)
+        try:
+            await container.refused(reason)
+        finally:
+            self._forget(container)
+
+    async def _watch(self, container: Container) -> None:
+        try:
+            await container.watch()
+        finally:
+            self._forget(container)
+
+    # --- restarts and the end ---------------------------------------------------------------------
+
+    async def adopt(self) -> None:
+        """Go on with the containers an earlier run left; remove those nobody wants any more."""
+        remembered, records = [], {}
+        for slot in self._slots:
+            slot.load()
+            records[slot.name] = slot
+            start = slot.record.start
+            remembered.append(
+                core.Remembered(slot=slot.name, container_id=start.container_id if start else "")
+            )
+        found = await self._runtime.found()
+        known = await self._known([memory.container_id for memory in remembered])
+        plan = core.adoption(found, remembered, known)
+        handles = {item.slot: item.handle for item in found}
+        for name in plan.remove:
+            log.info("container.removed", slot=name)
+            if name in handles:
+                await self._runtime.remove(handles[name])
+            self._slots.slot(name).forget()
+        for name in (*plan.adopt, *plan.lost):
+            slot = records[name]
+            assert slot.record.start is not None
+            container = self._container(slot.record.start)
+            container.slot = slot
+            container.adopt()
+            self._containers[slot.record.start.container_id] = container
+            log.info("container.adopted", slot=name, lost=name in plan.lost)
+            run = self._lost if name in plan.lost else self._watch
+            self._tasks.start_soon(run, container)
+
+    async def stop_all(self, reason: str, grace_s: float) -> None:
+        """Stop every container and return when all have ended."""
+        for container in self._containers.values():
+            container.stop(reason, grace_s)
+        while self._containers:
+            self._none_left = anyio.Event()
+            await self._none_left.wait()
+
+    async def _lost(self, container: Container) -> None:
+        try:
+            await container.lost()
+        finally:
+            self._forget(container)
+
+    async def _known(self, container_ids: list[str]) -> dict[str, ContainerState]:
+        records = self._context.bus.kv(subjects.CONTAINERS_BUCKET, ContainerRecord)
+        known: dict[str, ContainerState] = {}
+        for container_id in container_ids:
+            entry = await records.get(container_id) if container_id else None
+            if entry is not None:
+                known[container_id] = entry.value.state
+        return known
+
+    # --- messages out -----------------------------------------------------------------------------
+
+    async def _report(self, report: ContainerReport) -> None:
+        async def store() -> None:
+            await self._context.bus.store(
+                subjects.container_event(report.container_id),
+                report,
+                msg_id=f"{report.container_id}.{report.state}",
+            )
+
+        await surely(f"report {report.state} of {report.container_id}", store)
+
+    async def _store_logs(self, start: StartContainer, batch: LogBatch) -> None:
+        bus = await self._context.workspaces.get(start.workspace)
+        subject = subjects.log(
+            start.environment, start.app_id, start.function_id, start.container_id
+        )
+        await bus.store(subject, batch)
+
+    # --- books ------------------------------------------------------------------------------------
+
+    def _container(self, start: StartContainer) -> Container:
+        return Container(
+            start,
+            self._slots.slot(start.container_id),
+            runtime=self._runtime,
+            runner_id=self._runner_id,
+            report=self._report,
+            store_logs=self._store_logs,
+        )
+
+    def _taken_gpus(self) -> set[int]:
+        return {gpu for container in self._containers.values() for gpu in container.gpus}
+
+    def _forget(self, container: Container) -> None:
+        self._containers.pop(container.start.container_id, None)
+        self._remember(container.start.container_id)
+        if not self._containers:
+            self._none_left.set()
+
+    def _remember(self, container_id: str) -> None:
+        self._ended[container_id] = None
+        while len(self._ended) > REMEMBERED:
+            self._ended.popitem(last=False)

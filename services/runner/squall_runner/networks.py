@@ -1,0 +1,121 @@
+"""Container networks, and network namespaces made ahead.
+
+Docker takes about 150 ms of a container's start to make and wire its network namespace. So a
+sandbox, a container that only sleeps, is kept ready per network; a user's container joins its
+namespace and has it for itself from then on. A sandbox is used once and removed with its user.
+"""
+
+from typing import Any, Final
+
+import anyio
+import structlog
+from aiodocker import Docker, DockerError
+from anyio.abc import TaskGroup
+from squall_contracts.message import new_id
+
+from squall_runner.engine import gone_is_fine
+from squall_runner.runtime import RuntimeUnavailableError
+
+log = structlog.get_logger()
+
+LABEL_SANDBOX: Final = "squall.sandbox"
+LABEL_RUNNER: Final = "squall.runner"
+_NO_NEIGHBOURS: Final = {"com.docker.network.bridge.enable_icc": "false"}
+
+
+class Networks:
+    """The two bridge networks and their ready sandboxes. Run `refill` in a task group."""
+
+    def __init__(self, name: str, runner_id: str, *, ready: int) -> None:
+        self._names = {False: name, True: f"{name}-blocked"}
+        self._runner_id = runner_id
+        self._wanted = ready
+        self._gateways: dict[bool, str] = {}
+        self._ready: dict[bool, list[str]] = {False: [], True: []}
+        self._making: dict[bool, int] = {False: 0, True: 0}
+        self._image = ""
+        self._docker: Docker
+        self._tasks: TaskGroup
+
+    async def open(self, docker: Docker, tasks: TaskGroup) -> None:
+        """Make the networks that are missing. Containers on them can't reach one another."""
+        self._docker, self._tasks = docker, tasks
+        for blocked, name in self._names.items():
+            self._gateways[blocked] = await self._ensure(name, internal=blocked)
+
+    def gateway(self, *, blocked: bool) -> str:
+        return self._gateways[blocked]
+
+    def name(self, *, blocked: bool) -> str:
+        return self._names[blocked]
+
+    def take(self, image: str, *, blocked: bool) -> str | None:
+        """A ready sandbox, the caller's from now on; None when there is none. More are made."""
+        self._image = image
+        ready = self._ready[blocked]
+        sandbox = ready.pop() if ready else None
+        missing = self._wanted - len(ready) - self._making[blocked]
+        for _ in range(missing):
+            self._making[blocked] += 1
+            self._tasks.start_soon(self._make, blocked)
+        return sandbox
+
+    async def _make(self, blocked: bool) -> None:
+        config: dict[str, Any] = {
+            "Image": self._image,
+            "Entrypoint": ["sleep", "2147483647"],
+            "Labels": {LABEL_SANDBOX: "1", LABEL_RUNNER: self._runner_id},
+            "HostConfig": {
+                "NetworkMode": self._names[blocked],
+                "CapDrop": ["ALL"],
+                "SecurityOpt": ["no-new-privileges"],
+                "PidsLimit": 4,
+                "LogConfig": {"Type": "none"},
+            },
+        }
+        try:
+            name = f"squall-{new_id('net')}"
+            container = await self._docker.containers.create(config, name=name)
+            await container.start()
+        except DockerError as error:
+            log.warning("sandbox.failed", error=error.message)
+        else:
+            self._ready[blocked].append(container.id)
+        finally:
+            self._making[blocked] -= 1
+
+    async def discard(self, sandbox: str) -> None:
+        with gone_is_fine():
+            await self._docker.containers.container(sandbox).delete(force=True)
+
+    async def close(self) -> None:
+        """Remove the sandboxes nobody took."""
+        with anyio.CancelScope(shield=True):
+            for ready in self._ready.values():
+                while ready:
+                    await self.discard(ready.pop())
+
+    async def _ensure(self, name: str, *, internal: bool) -> str:
+        wanted = {
+            "Name": name,
+            "Driver": "bridge",
+            "Internal": internal,
+            "CheckDuplicate": True,
+            "Options": _NO_NEIGHBOURS,
+            "Labels": {"squall.network": "1"},
+        }
+        try:
+            if not any(found["Name"] == name for found in await self._docker.networks.list()):
+                await self._docker.networks.create(wanted)
+        except DockerError as error:
+            if error.status != 409:  # another runner of this machine was faster
+                raise RuntimeUnavailableError(
+                    f"network {name} can't be made: {error.message}"
+                ) from error
+        shown = await (await self._docker.networks.get(name)).show()
+        if bool(shown["Internal"]) is not internal:
+            raise RuntimeUnavailableError(
+                f"network {name} exists and its `internal` is not {internal}; "
+                "remove it or set SQUALL_RUNNER_NETWORK"
+            )
+        return str(shown["IPAM"]["Config"][0]["Gateway"])

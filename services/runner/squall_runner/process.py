@@ -1,0 +1,277 @@
+"""The process runtime: a container is a process tree in a virtual environment of the image.
+
+It keeps nothing apart: no limits, no network or file system of its own; what needs those is
+refused. The tree outlives the runner and is adopted by its first process's id and start time.
+"""
+
+import asyncio
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import anyio
+import structlog
+from squall_contracts.apps import ExecFinished
+from squall_contracts.guest import ASSIGNMENT_VARIABLE
+
+from squall_runner.core import Found, Limits, RuntimeName
+from squall_runner.docker import CA_VARIABLES, EXEC_OUTPUT_BYTES
+from squall_runner.follow import Follower
+from squall_runner.runtime import (
+    Exit,
+    Launch,
+    Layout,
+    Piece,
+    RuntimeUnavailableError,
+    Sink,
+    Source,
+    StartRefusedError,
+)
+from squall_runner.settings import Settings
+
+log = structlog.get_logger()
+
+SOURCES: Final[tuple[Source, Source]] = ("stdout", "stderr")
+LINGER_S: Final = 2.0
+"""How long a killed tree's first process may take to end its descendants."""
+HANDLE_FILE: Final = "process"
+
+
+class ProcessRuntime:
+    """Containers as processes. Handles are `<pid>:<start time in clock ticks>:<slot>`."""
+
+    name: RuntimeName = "process"
+
+    def __init__(self, settings: Settings, containers: Path) -> None:
+        self._settings = settings
+        self._containers = containers
+        self._follower: Follower
+        self._ended: dict[str, asyncio.Event] = {}
+        self._children: dict[int, subprocess.Popen[bytes]] = {}
+
+    async def open(self) -> None:
+        if not hasattr(os, "pidfd_open"):
+            raise RuntimeUnavailableError(
+                "the process runtime needs Linux 5.3 or newer; use Docker"
+            )
+        self._follower = Follower()
+
+    async def close(self) -> None:
+        self._follower.close()
+        for child in self._children.values():
+            child.returncode = child.poll() or 0  # left running on purpose: no ResourceWarning
+
+    def gateway(self, *, block_network: bool) -> str:
+        return "127.0.0.1"
+
+    def layout(self, directory: Path) -> Layout:
+        return Layout(
+            assignment=str(directory / "in" / "assignment"),
+            files_dir=str(directory / "in" / "files"),
+            root=str(directory / "root"),
+            flight_record=str(directory / "out" / "flight"),
+        )
+
+    async def create(self, launch: Launch) -> str:
+        if not (Path(launch.reference) / "bin" / "python").exists():
+            raise StartRefusedError(
+                f"image {launch.reference} is gone from this machine; run again to rebuild it"
+            )
+        (launch.directory / "root" / "root").mkdir(parents=True, exist_ok=True)
+        for source in SOURCES:
+            (launch.directory / source).touch(0o600)
+        return ""
+
+    async def start(self, handle: str, launch: Launch) -> str:
+        directory = launch.directory
+        outputs = [
+            os.open(directory / source, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+            for source in SOURCES
+        ]
+        try:
+            child = subprocess.Popen(  # noqa: ASYNC220 - a fork of milliseconds; asyncio's blocks too
+                [f"{launch.reference}/bin/python", "-P", str(launch.site / "boot.py")],
+                env=self._env(launch),
+                cwd=_workdir(launch),
+                stdin=subprocess.DEVNULL,
+                stdout=outputs[0],
+                stderr=outputs[1],
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise StartRefusedError(f"the container's process can't be started: {error}") from error
+        finally:
+            for output in outputs:
+                os.close(output)
+        self._children[child.pid] = child
+        made = f"{child.pid}:{_start_ticks(child.pid)}:{launch.slot}"
+        (directory / HANDLE_FILE).write_text(made)
+        return made
+
+    async def assign(self, handle: str, limits: Limits, name: str) -> None:
+        """Processes have no limits and no names."""
+
+    async def terminate(self, handle: str) -> None:
+        self._signal(handle, signal.SIGTERM)
+
+    async def kill(self, handle: str) -> None:
+        """The tree's first process ends all the others; where it can't, its session is killed."""
+        self._signal(handle, signal.SIGUSR2)
+        with anyio.move_on_after(LINGER_S):
+            await self._wait_gone(handle)
+            return
+        if _alive(handle):
+            os.killpg(_pid(handle), signal.SIGKILL)
+
+    async def wait(self, handle: str, directory: Path) -> Exit:
+        await self._wait_gone(handle)
+        self._ended_event(handle).set()
+        self._follower.wake()
+        child = self._children.pop(_pid(handle), None)
+        status = child.wait() if child is not None else None
+        try:
+            return Exit(code=int((directory / "out" / "exit").read_text()))
+        except FileNotFoundError:  # the first process was itself killed
+            if status is None:
+                return Exit(code=None)
+            return Exit(code=128 - status if status < 0 else status)
+
+    async def output(self, handle: str, directory: Path, position: str, sink: Sink) -> None:
+        offsets = [int(part) for part in position.split(",")] if position else [0, 0]
+        ended = self._ended_event(handle)
+
+        async def read(number: int) -> None:
+            path = directory / SOURCES[number]
+            async for data, offset in self._follower.follow(path, offsets[number], ended):
+                offsets[number] = offset
+                await sink(
+                    Piece(
+                        source=SOURCES[number],
+                        at_unix_s=time.time(),
+                        data=data,
+                        position=f"{offsets[0]},{offsets[1]}",
+                    )
+                )
+
+        async with anyio.create_task_group() as readers:
+            for number in range(len(SOURCES)):
+                readers.start_soon(read, number)
+
+    async def exec(
+        self, handle: str, launch_env: dict[str, str], argv: Sequence[str], timeout_s: float
+    ) -> ExecFinished:
+        if not _alive(handle):
+            raise StartRefusedError("the container has ended")
+        pid = _pid(handle)
+        env, cwd = _surroundings(pid)
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *argv,
+                env={**env, **launch_env},
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise StartRefusedError(f"the command can't be run: {error}") from error
+        try:
+            with anyio.fail_after(timeout_s):
+                stdout, stderr = await process.communicate()
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            with anyio.CancelScope(shield=True):
+                await process.wait()
+            raise
+        code = process.returncode or 0
+        return ExecFinished(
+            exit_code=128 - code if code < 0 else code,
+            stdout=stdout[:EXEC_OUTPUT_BYTES],
+            stderr=stderr[:EXEC_OUTPUT_BYTES],
+        )
+
+    async def remove(self, handle: str) -> None:
+        if handle and _alive(handle):
+            await self.kill(handle)
+        self._ended.pop(handle, None)
+
+    async def found(self) -> list[Found]:
+        """Also ended ones: their directories still hold the exit code and the output."""
+        items = []
+        for directory in sorted(self._containers.iterdir()) if self._containers.is_dir() else ():
+            record = directory / HANDLE_FILE
+            if record.is_file():
+                items.append(Found(slot=directory.name, handle=record.read_text()))
+        return items
+
+    def _env(self, launch: Launch) -> dict[str, str]:
+        """The image's variables and the function's; nothing of the runner's own but the locale."""
+        directory = launch.directory
+        env = {
+            "PATH": f"{launch.reference}/bin:{os.environ.get('PATH', os.defpath)}",
+            "HOME": str(directory / "root" / "root"),
+            "VIRTUAL_ENV": launch.reference,
+            "LANG": os.environ.get("LANG", "C.UTF-8"),
+            "PYTHONUNBUFFERED": "1",
+            **launch.env,
+            ASSIGNMENT_VARIABLE: self.layout(directory).assignment,
+            "SQUALL_EXIT_FILE": str(directory / "out" / "exit"),
+        }
+        if self._settings.ca_bundle:
+            env = {**dict.fromkeys(CA_VARIABLES, self._settings.ca_bundle), **env}
+        return env
+
+    def _ended_event(self, handle: str) -> asyncio.Event:
+        return self._ended.setdefault(handle, asyncio.Event())
+
+    def _signal(self, handle: str, number: int) -> None:
+        if _alive(handle):
+            os.kill(_pid(handle), number)
+
+    async def _wait_gone(self, handle: str) -> None:
+        try:
+            descriptor = os.pidfd_open(_pid(handle))
+        except ProcessLookupError:
+            return
+        try:
+            if _alive(handle):
+                await anyio.wait_readable(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _workdir(launch: Launch) -> Path:
+    """The image's working directory below the container's root; /root when it names none."""
+    home = launch.directory / "root" / (launch.workdir or "/root").lstrip("/")
+    home.mkdir(parents=True, exist_ok=True)
+    return home
+
+
+def _surroundings(pid: int) -> tuple[dict[str, str], Path]:
+    """A process's environment and working directory."""
+    environment = Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace")
+    env = dict(item.partition("=")[::2] for item in environment.split("\0") if "=" in item)
+    return env, Path(f"/proc/{pid}/cwd").readlink()
+
+
+def _pid(handle: str) -> int:
+    return int(handle.partition(":")[0])
+
+
+def _start_ticks(pid: int) -> str:
+    """Field 22 of /proc/<pid>/stat: with the pid it names a process for good. Empty: it is gone."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    return stat.rpartition(")")[2].split()[19]
+
+
+def _alive(handle: str) -> bool:
+    pid, ticks, _ = handle.split(":")
+    return _start_ticks(int(pid)) == ticks

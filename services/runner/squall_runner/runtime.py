@@ -1,0 +1,116 @@
+"""What a runtime does: the one seam between the runner and Docker or plain processes."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Literal, Protocol
+
+import msgspec
+from squall_contracts.apps import ExecFinished
+
+from squall_runner.core import Found, Limits, RuntimeName
+
+Source = Literal["stdout", "stderr"]
+
+
+class StartRefusedError(Exception):
+    """Raised when a container can't be started and trying again would not help: one line why."""
+
+
+class RuntimeUnavailableError(Exception):
+    """Raised when the runtime itself doesn't answer: worth trying again."""
+
+
+class Layout(msgspec.Struct, frozen=True, kw_only=True):
+    """Where things are, as code inside the container sees them."""
+
+    assignment: str
+    files_dir: str
+    root: str
+    flight_record: str
+
+
+class Launch(msgspec.Struct, frozen=True, kw_only=True):
+    """All a runtime needs to start one container."""
+
+    slot: str
+    """Names the container to its runtime; its directories are the slot's."""
+    labels: dict[str, str]
+    reference: str
+    """A Docker image, or the directory of a virtual environment."""
+    directory: Path
+    """The slot's directory: `in` (read-only inside), `out`, and what the runtime keeps there."""
+    site: Path
+    env: dict[str, str]
+    workdir: str
+    """Empty: /root."""
+    limits: Limits
+    block_network: bool = False
+    gpus: tuple[int, ...] = ()
+
+
+class Exit(msgspec.Struct, frozen=True, kw_only=True):
+    """How a container ended. `code` None: nobody saw it."""
+
+    code: int | None
+    out_of_memory: bool = False
+
+
+class Piece(msgspec.Struct, frozen=True, kw_only=True):
+    """Some output. `position` resumes after it."""
+
+    source: Source
+    at_unix_s: float
+    data: bytes
+    position: str
+
+
+Sink = Callable[[Piece], Awaitable[None]]
+
+
+class Runtime(Protocol):
+    """Starts, watches and ends containers. Handles outlive the runner's process."""
+
+    name: RuntimeName
+
+    async def open(self) -> None:
+        """Make ready what containers share. RuntimeUnavailableError names what is missing."""
+
+    async def close(self) -> None: ...
+
+    def gateway(self, *, block_network: bool) -> str:
+        """The host's address as containers reach it."""
+
+    def layout(self, directory: Path) -> Layout: ...
+
+    async def create(self, launch: Launch) -> str:
+        """Make a container ready to start; returns its handle. StartRefusedError, RuntimeUnavailableError."""
+
+    async def start(self, handle: str, launch: Launch) -> str:
+        """Start it; returns its handle from now on. StartRefusedError, RuntimeUnavailableError."""
+
+    async def assign(self, handle: str, limits: Limits, name: str) -> None:
+        """Give a warm container the limits and the name of what it becomes."""
+
+    async def terminate(self, handle: str) -> None:
+        """Ask it to end (SIGTERM). Harmless once it has ended."""
+
+    async def kill(self, handle: str) -> None:
+        """End it with all its processes. Harmless once it has ended."""
+
+    async def wait(self, handle: str, directory: Path) -> Exit:
+        """Return once it has ended."""
+
+    async def output(self, handle: str, directory: Path, position: str, sink: Sink) -> None:
+        """Give `sink` its output after `position` (empty: from its start), until it has ended and
+        all was given."""
+
+    async def exec(
+        self, handle: str, launch_env: dict[str, str], argv: Sequence[str], timeout_s: float
+    ) -> ExecFinished:
+        """Run a command inside it. TimeoutError, StartRefusedError."""
+
+    async def remove(self, handle: str) -> None:
+        """Forget an ended container (killing it first if need be)."""
+
+    async def found(self) -> list[Found]:
+        """The containers of this runner that still exist."""

@@ -1,0 +1,56 @@
+"""The runner's knobs, from SQUALL_RUNNER_* or from the one-machine server."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+
+def default_state_dir() -> str:
+    """`runner` under SQUALL_STATE_DIR, XDG_STATE_HOME/squall or ~/.local/state/squall."""
+    base = os.environ.get("SQUALL_STATE_DIR")
+    if base is None:
+        home = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+        base = str(Path(home) / "squall")
+    return str(Path(base) / "runner")
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Each field is read from SQUALL_RUNNER_<FIELD>; tuples are comma separated."""
+
+    runtime: Literal["docker", "process"] = "docker"
+    state_dir: str = msgspec.field(default_factory=default_state_dir)
+    """Container directories, caches and the runner's id: local disk, one runner's alone."""
+    servers_for_containers: tuple[str, ...] = ()
+    """NATS URLs as containers reach them; empty: the runner's own, with loopback hosts replaced by
+    the container network's gateway."""
+    network: str = "squall"
+    """Bridge network of containers, made when missing; block_network uses `<network>-blocked`."""
+    oci_runtime: str = ""
+    """Such as `runsc`; empty: Docker's default."""
+    pids_limit: Annotated[int, msgspec.Meta(ge=16)] = 1024
+    ca_bundle: str = ""
+    """A file of CA certificates containers trust, for networks whose proxy re-signs TLS."""
+    warm_pool: Annotated[int, msgspec.Meta(ge=0, le=64)] = 1
+    """Containers kept started ahead for each image in use; 0: none."""
+    warm_window_s: Annotated[float, msgspec.Meta(ge=1)] = 600.0
+    """An image counts as in use this long after its last start."""
+    sandboxes: Annotated[int, msgspec.Meta(ge=0, le=64)] = 1
+    """Network namespaces kept ready per network (Docker takes 150 ms to make one); 0: none."""
+    cpu: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    """Cores to offer; None: all of them."""
+    memory_mib: Annotated[int, msgspec.Meta(gt=0)] | None = None
+    """Memory to offer; None: all of it."""
+    gpus: tuple[str, ...] = ()
+    """One GPU type per device, in device order, such as `H100,H100`."""
+    labels: dict[str, str] = {}
+    starts_at_once: Annotated[int, msgspec.Meta(ge=1, le=256)] = 16
+    file_cache_mib: Annotated[int, msgspec.Meta(ge=1)] = 4096
+    ack_wait_s: Annotated[float, msgspec.Meta(ge=1)] = 10.0
+    """What guests are told: deliveries are extended at a third of it. The scheduler's consumers
+    must use the same figure."""
+    guest_drain_s: Annotated[float, msgspec.Meta(ge=0)] = 30.0
+    ephemeral: bool = False
+    """Stop all containers with the runner; else they work on and the next runner adopts them."""
+    drain_s: Annotated[float, msgspec.Meta(ge=0)] = 20.0

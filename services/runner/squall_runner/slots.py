@@ -1,0 +1,113 @@
+"""Slots: one directory for each container, so that a restarted runner knows what it runs.
+
+<slot>/record          what runs here and its handle
+<slot>/position        up to where its output is stored in LOGS
+<slot>/in/assignment   what the guest reads (a pipe in a warm container)
+<slot>/in/files/...    spec.files
+<slot>/out/flight      what the guest is running
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+from squall_contracts.guest import FLIGHT_RECORD_BYTES
+from squall_contracts.message import Message, decode, encode
+from squall_contracts.placement import StartContainer
+
+
+class SlotRecord(Message, frozen=True, kw_only=True):
+    """What a slot holds. `start` None: a warm container nobody was given."""
+
+    start: StartContainer | None = None
+    handle: str = ""
+    gpus: tuple[int, ...] = ()
+    stop_reason: str | None = None
+    """Why it was told to stop; None: it wasn't."""
+
+
+class Slot:
+    """One container's directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.record = SlotRecord()
+
+    @property
+    def name(self) -> str:
+        return self.directory.name
+
+    @property
+    def assignment(self) -> Path:
+        return self.directory / "in" / "assignment"
+
+    @property
+    def files(self) -> Path:
+        return self.directory / "in" / "files"
+
+    @property
+    def flight(self) -> Path:
+        return self.directory / "out" / "flight"
+
+    def make(self, *, pipe: bool = False) -> None:
+        """Lay the directory anew. Its parent is closed to others, so modes inside serve containers
+        whose user is not ours."""
+        self.forget()
+        self.files.mkdir(parents=True, mode=0o755)
+        self.flight.parent.mkdir()
+        self.flight.parent.chmod(0o777)
+        with self.flight.open("wb") as record:
+            record.truncate(FLIGHT_RECORD_BYTES)
+        self.flight.chmod(0o666)
+        if pipe:
+            os.mkfifo(self.assignment)
+            self.assignment.chmod(0o644)
+
+    def note(self, **changes: object) -> None:
+        """Change the record, on disk as well: whole or not at all."""
+        self.record = msgspec.structs.replace(self.record, **changes)
+        self._write("record", encode(self.record))
+
+    def note_position(self, position: str) -> None:
+        self._write("position", position.encode())
+
+    def position(self) -> str:
+        """Up to where its output is stored; empty: nothing is."""
+        try:
+            return (self.directory / "position").read_text()
+        except FileNotFoundError:
+            return ""
+
+    def load(self) -> bool:
+        """Read the record; False when there is none that can be read."""
+        try:
+            self.record = decode((self.directory / "record").read_bytes(), SlotRecord)
+        except (FileNotFoundError, msgspec.DecodeError, msgspec.ValidationError):
+            return False
+        return True
+
+    def forget(self) -> None:
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _write(self, name: str, data: bytes) -> None:
+        fresh = self.directory / f".{name}"
+        fresh.write_bytes(data)
+        fresh.rename(self.directory / name)
+
+
+class Slots:
+    """All slots of a runner, in one directory only it can enter."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        directory.chmod(0o700)
+
+    def slot(self, name: str) -> Slot:
+        return Slot(self.directory / name)
+
+    def __iter__(self) -> Iterator[Slot]:
+        for directory in sorted(self.directory.iterdir()):
+            yield Slot(directory)

@@ -1,0 +1,213 @@
+"""Starting a container: a warm one given its assignment, or a new one.
+
+Everything that can happen at the same time does: a person waits for this.
+"""
+
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any
+
+import anyio
+import structlog
+from squall_bus.service import Context
+from squall_contracts import subjects
+from squall_contracts.guest import Credentials
+from squall_contracts.images import ImageRecord
+from squall_contracts.message import encode
+from squall_contracts.placement import StartContainer
+
+from squall_runner import core, prepare
+from squall_runner.container import Container
+from squall_runner.files import Files
+from squall_runner.runtime import Launch, Runtime, RuntimeUnavailableError, StartRefusedError
+from squall_runner.settings import Settings
+from squall_runner.site import Sites
+from squall_runner.slots import Slot, Slots
+from squall_runner.warm import Key, Warm, WarmPool
+
+log = structlog.get_logger()
+
+
+class Starter:
+    """Starts containers of one runner."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        context: Context,
+        runtime: Runtime,
+        slots: Slots,
+        sites: Sites,
+        files: Files,
+        pool: WarmPool,
+        cores: float,
+    ) -> None:
+        self._settings = settings
+        self._context = context
+        self._runtime = runtime
+        self._slots = slots
+        self._sites = sites
+        self._files = files
+        self._pool = pool
+        self._cores = cores
+        self._images = prepare.Images(context.bus, runtime.name)
+
+    async def start(self, container: Container) -> None:
+        """Start it, or leave nothing of it. StartRefusedError: in vain; RuntimeUnavailableError or BusError:
+        worth trying again."""
+        began_s = time.monotonic()
+        start = container.start
+        refused = core.refusal(start.spec, self._runtime.name)
+        if refused is not None:
+            raise StartRefusedError(refused)
+        image = await self._images.get(start.workspace, start.spec.image_id)
+        refused = core.python_refusal(image.image_id, image.python_version)
+        if refused is not None:
+            raise StartRefusedError(refused)
+        site = await self._sites.get(image.python_version)
+        key = Key(
+            workspace=start.workspace,
+            reference=image.reference,
+            site=str(site),
+            workdir=image.workdir,
+            block_network=start.spec.block_network,
+        )
+        warm = self._take(key, container)
+        was_warm = warm is not None and await self._start_warm(container, warm)
+        if not was_warm:
+            try:
+                await self._start_new(container, image, site)
+            except StartRefusedError:
+                self._images.forget(start.workspace, start.spec.image_id)
+                raise
+        took_ms = round((time.monotonic() - began_s) * 1000, 1)
+        log.info("container.started", container_id=start.container_id, warm=was_warm, ms=took_ms)
+        self._pool.used(key, image.env)
+
+    def _take(self, key: Key, container: Container) -> Warm | None:
+        if container.gpus or core.starts_alone(container.start.spec.env):
+            return None
+        return self._pool.take(key)
+
+    async def _start_warm(self, container: Container, warm: Warm) -> bool:
+        """False when the guest was gone: nothing is left of it."""
+        start, slot = container.start, warm.slot
+        users: list[tuple[Credentials, Credentials]] = []
+
+        async def mint() -> None:
+            users.append(await prepare.mint(self._context.bus, start))
+
+        try:
+            await together(
+                mint,
+                lambda: self._lay(start, slot),
+                lambda: self._runtime.assign(warm.handle, self._limits(start), start.container_id),
+            )
+            slot.note(start=start, handle=warm.handle)
+            try:
+                await warm.give(self._assignment(start, slot, users[0]))
+            except OSError as error:
+                log.warning("warm.lost", slot=slot.name, error=str(error))
+                await self._drop(slot, warm.handle)
+                return False
+        except BaseException:
+            warm.close()
+            await self._drop(slot, warm.handle)
+            raise
+        await container.started(slot, warm.handle)
+        return True
+
+    async def _start_new(self, container: Container, image: ImageRecord, site: Path) -> None:
+        start, slot = container.start, self._slots.slot(container.start.container_id)
+        users: list[tuple[Credentials, Credentials]] = []
+        handle = ""
+        launch = self._launch(container, image, site, slot)
+
+        async def mint() -> None:
+            users.append(await prepare.mint(self._context.bus, start))
+
+        async def create() -> None:
+            nonlocal handle
+            handle = await self._runtime.create(launch)
+
+        slot.make()
+        slot.note(start=start, gpus=container.gpus)
+        try:
+            await together(mint, create, lambda: self._lay(start, slot))
+            slot.assignment.write_bytes(self._assignment(start, slot, users[0]))
+            handle = await self._runtime.start(handle, launch)
+        except BaseException:
+            await self._drop(slot, handle)
+            raise
+        await container.started(slot, handle)
+
+    async def _drop(self, slot: Slot, handle: str) -> None:
+        with anyio.CancelScope(shield=True):
+            try:
+                if handle:
+                    await self._runtime.remove(handle)
+            except (StartRefusedError, RuntimeUnavailableError) as error:
+                log.warning("container.left", slot=slot.name, error=str(error))
+            slot.forget()
+
+    async def _lay(self, start: StartContainer, slot: Slot) -> None:
+        async def fetch(digest: str) -> bytes:
+            bus = await self._context.workspaces.get(start.workspace)
+            return await bus.objects(subjects.CODE_BUCKET).get(digest)
+
+        await self._files.lay(start.spec.files, slot.files, start.workspace, fetch)
+
+    def _limits(self, start: StartContainer) -> core.Limits:
+        return core.limits(start.spec.resources, pids=self._settings.pids_limit, cores=self._cores)
+
+    def _assignment(
+        self, start: StartContainer, slot: Slot, users: tuple[Credentials, Credentials]
+    ) -> bytes:
+        servers = self._settings.servers_for_containers
+        if not servers:
+            gateway = self._runtime.gateway(block_network=start.spec.block_network)
+            servers = prepare.servers_for_containers(self._context.servers, gateway)
+        layout = self._runtime.layout(slot.directory)
+        return encode(prepare.assignment(start, layout, servers, users, self._settings))
+
+    def _launch(self, container: Container, image: ImageRecord, site: Path, slot: Slot) -> Launch:
+        start = container.start
+        return Launch(
+            slot=slot.name,
+            labels={
+                "squall.container": start.container_id,
+                "squall.function": start.function_id,
+                "squall.workspace": start.workspace,
+            },
+            reference=image.reference,
+            directory=slot.directory,
+            site=site,
+            env={**image.env, **core.environment(start)},
+            workdir=image.workdir,
+            limits=self._limits(start),
+            block_network=start.spec.block_network,
+            gpus=container.gpus,
+        )
+
+
+async def together(*parts: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run all at once; what one raises ends the others and is raised as it is, not in a group."""
+    try:
+        async with anyio.create_task_group() as group:
+            for part in parts:
+                group.start_soon(part)
+    except BaseExceptionGroup as failed:
+        raise _telling(_leaves(failed)) from failed
+
+
+def _leaves(error: BaseException) -> list[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for part in error.exceptions for leaf in _leaves(part)]
+    return [error]
+
+
+def _telling(errors: Sequence[BaseException]) -> BaseException:
+    """What won't get better by trying again says most."""
+    return next((error for error in errors if isinstance(error, StartRefusedError)), errors[0])

@@ -1,0 +1,186 @@
+"""Warm containers: started ahead with a guest that waits at a pipe for its assignment.
+
+One is kept for each image in use (a setting says how many), for one workspace and one network,
+and it is used once: no container ever passes from one workspace to another.
+"""
+
+import os
+import threading
+import time
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+import msgspec
+import structlog
+from anyio.abc import TaskGroup
+from squall_contracts.message import new_id
+
+from squall_runner import core
+from squall_runner.runtime import Launch, Runtime, RuntimeUnavailableError, StartRefusedError
+from squall_runner.settings import Settings
+from squall_runner.slots import Slot, Slots
+
+log = structlog.get_logger()
+
+OPENING_S = 60.0
+"""A guest that hasn't come to its pipe by then is given up."""
+
+
+class Key(msgspec.Struct, frozen=True, kw_only=True):
+    """What a warm container is good for."""
+
+    workspace: str
+    reference: str
+    site: str
+    workdir: str
+    block_network: bool
+
+
+class Warm:
+    """A started container whose guest waits for an assignment."""
+
+    def __init__(self, slot: Slot, handle: str, pipe: int) -> None:
+        self.slot = slot
+        self.handle = handle
+        self._pipe = pipe
+
+    async def give(self, assignment: bytes) -> None:
+        """Hand the guest its assignment. OSError when the guest is gone."""
+        await anyio.to_thread.run_sync(self._write, assignment)
+
+    def _write(self, assignment: bytes) -> None:
+        pipe, self._pipe = self._pipe, -1
+        with os.fdopen(pipe, "wb") as file:
+            file.write(assignment)
+
+    def close(self) -> None:
+        """Leave it without an assignment, unless it has one: its guest reads nothing and ends."""
+        pipe, self._pipe = self._pipe, -1
+        if pipe >= 0:
+            os.close(pipe)
+
+
+class WarmPool:
+    """Keeps `settings.warm_pool` containers for each key used within `settings.warm_window_s`."""
+
+    def __init__(
+        self, settings: Settings, slots: Slots, runtime: Runtime, tasks: TaskGroup
+    ) -> None:
+        self._settings = settings
+        self._slots = slots
+        self._runtime = runtime
+        self._tasks = tasks
+        self._ready: dict[Key, list[Warm]] = {}
+        self._used_s: dict[Key, float] = {}
+        self._env: dict[Key, dict[str, str]] = {}
+        self._making: dict[Key, int] = {}
+        self._closing = False
+        self._threads = anyio.CapacityLimiter(256)
+
+    def take(self, key: Key) -> Warm | None:
+        """A warm container, the caller's from now on; None when there is none."""
+        ready = self._ready.get(key)
+        return ready.pop() if ready else None
+
+    def used(self, key: Key, env: dict[str, str]) -> None:
+        """A container of this key was started, `env` being its image's: keep some warm for it."""
+        if not self._settings.warm_pool or self._closing:
+            return
+        self._used_s[key] = time.monotonic()
+        self._env[key] = env
+        missing = (
+            self._settings.warm_pool - len(self._ready.get(key, ())) - self._making.get(key, 0)
+        )
+        for _ in range(missing):
+            self._making[key] = self._making.get(key, 0) + 1
+            self._tasks.start_soon(self._make, key)
+
+    async def expire(self) -> None:
+        """Remove, for ever, those whose image is no longer in use."""
+        while True:
+            await anyio.sleep(self._settings.warm_window_s / 10)
+            now_s = time.monotonic()
+            for key in [
+                k for k, at in self._used_s.items() if now_s - at > self._settings.warm_window_s
+            ]:
+                del self._used_s[key], self._env[key]
+                await self._discard_all(key)
+
+    async def close(self) -> None:
+        """Remove them all; none is made any more."""
+        self._closing = True
+        for key in list(self._ready):
+            await self._discard_all(key)
+
+    async def _discard_all(self, key: Key) -> None:
+        for warm in self._ready.pop(key, []):
+            warm.close()
+            await self._discard(warm.slot, warm.handle)
+
+    async def _discard(self, slot: Slot, handle: str) -> None:
+        with anyio.CancelScope(shield=True):
+            if handle:
+                await self._runtime.remove(handle)
+            slot.forget()
+
+    async def _make(self, key: Key) -> None:
+        slot = self._slots.slot(new_id("warm"))
+        handle = ""
+        try:
+            slot.make(pipe=True)
+            slot.note()
+            launch = self._launch(key, slot)
+            handle = await self._runtime.create(launch)
+            handle = await self._runtime.start(handle, launch)
+            slot.note(handle=handle)
+            with anyio.fail_after(OPENING_S):
+                pipe = await self._open(slot.assignment)
+        except (StartRefusedError, RuntimeUnavailableError, TimeoutError, OSError) as error:
+            log.warning("warm.failed", reference=key.reference, error=str(error))
+            await self._discard(slot, handle)
+        except BaseException:
+            await self._discard(slot, handle)
+            raise
+        else:
+            warm = Warm(slot, handle, pipe)
+            if self._closing or key not in self._used_s:
+                warm.close()
+                await self._discard(slot, handle)
+            else:
+                self._ready.setdefault(key, []).append(warm)
+                log.info("warm.ready", slot=slot.name, workspace=key.workspace)
+        finally:
+            self._making[key] -= 1
+
+    async def _open(self, path: Path) -> int:
+        """The pipe's writing end, once the guest has opened its reading end."""
+        given_up = threading.Event()
+
+        def wait_for_reader() -> int:
+            pipe = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+            if given_up.is_set():
+                os.close(pipe)
+            return pipe
+
+        try:
+            return await anyio.to_thread.run_sync(
+                wait_for_reader, limiter=self._threads, abandon_on_cancel=True
+            )
+        except BaseException:
+            given_up.set()
+            os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))  # lets the thread's open return
+            raise
+
+    def _launch(self, key: Key, slot: Slot) -> Launch:
+        return Launch(
+            slot=slot.name,
+            labels={"squall.workspace": key.workspace, "squall.warm": "1"},
+            reference=key.reference,
+            directory=slot.directory,
+            site=Path(key.site),
+            env=self._env[key],
+            workdir=key.workdir,
+            limits=core.Limits(cpu_shares=core.IDLE_CPU_SHARES, pids=self._settings.pids_limit),
+            block_network=key.block_network,
+        )
