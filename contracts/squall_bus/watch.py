@@ -14,7 +14,8 @@ from squall_contracts.message import new_id
 
 from squall_bus._wire import decode_headers, status_of
 from squall_bus.api import NANOSECONDS, Json, call_api
-from squall_bus.errors import BusClosed, BusError, NotFound, PermissionRefused, Undecodable
+from squall_bus.errors import BusClosed, BusError, Undecodable
+from squall_bus.reading import remove_consumer
 from squall_bus.subscriptions import decode_as
 
 if TYPE_CHECKING:
@@ -181,15 +182,8 @@ class Watch(Generic[M]):
             return
         self._bus.wire.unlisten(self._sid)
         self._sid = ""
-        if not self._bus.is_connected:
-            return
-        verb = f"CONSUMER.DELETE.{self._stream}.{self._name}"
-        try:
-            await call_api(self._bus, verb, timeout_s=2.0)
-        except (NotFound, PermissionRefused):
-            pass
-        except BusError as error:
-            _log.debug("%s was left to expire: %s", verb, error)
+        if self._bus.is_connected:
+            await remove_consumer(self._bus, self._stream, self._name)
 
     def _on_closed(self, error: BusError) -> None:
         self._ended = error

@@ -1,0 +1,106 @@
+"""A real nats-server in operator mode, in a directory of its own."""
+
+import asyncio
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from squall_bus.accounts import Key, new_key, user_jwt
+from squall_bus.bus import Bus
+from squall_bus.connection import connect
+from squall_bus.keyring import Keyring
+from squall_bus.resolver import server_config
+from squall_contracts import subjects
+from squall_contracts.guest import Credentials
+
+BINARY = shutil.which("nats-server") or str(Path(sys.executable).with_name("nats-server"))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class NatsServer:
+    """One server with PLATFORM and the workspace `test`; `kill` and `start` keep what is stored."""
+
+    def __init__(self, folder: Path) -> None:
+        self.keys = Keyring(folder / "keys")
+        self.workspace = self.keys.workspace("test")
+        self.port = free_port()
+        self.url = f"nats://127.0.0.1:{self.port}"
+        self.process: subprocess.Popen[bytes] | None = None
+        self._log = (folder / "nats.log").open("ab")
+        self._config = folder / "nats.conf"
+        self._config.write_text(
+            server_config(
+                name="test",
+                listen=f"127.0.0.1:{self.port}",
+                operator=self.keys.operator_jwt(),
+                system_account=self.keys.system.public,
+                accounts=self.keys.account_jwts(),
+                jetstream_dir=folder / "js",
+                accounts_dir=folder / "jwt",
+            )
+        )
+
+    async def start(self) -> None:
+        self.process = subprocess.Popen(
+            [BINARY, "-c", str(self._config)], stdout=self._log, stderr=self._log
+        )
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", self.port)
+            except OSError:
+                if self.process.poll() is not None:
+                    raise RuntimeError(f"nats-server ended: see {self._log.name}") from None
+                await asyncio.sleep(0.005)
+            else:
+                writer.close()
+                return
+
+    def stop(self, how: signal.Signals = signal.SIGKILL) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(how)
+            self.process.wait()
+
+    def close(self) -> None:
+        self.stop()
+        self._log.close()
+
+    def user(
+        self,
+        account: Key,
+        *,
+        publish: tuple[str, ...] = (">",),
+        subscribe: tuple[str, ...] = (">",),
+        expires_unix_s: float | None = None,
+        key: Key | None = None,
+    ) -> Credentials:
+        user = key or new_key("user")
+        jwt = user_jwt(
+            account,
+            user.public,
+            "test",
+            publish=publish,
+            subscribe=subscribe,
+            expires_unix_s=expires_unix_s,
+        )
+        return Credentials(jwt=jwt, seed=user.seed)
+
+    async def connect(
+        self,
+        owner: str = "tester",
+        *,
+        publish: tuple[str, ...] = (">",),
+        subscribe: tuple[str, ...] = (">",),
+    ) -> Bus:
+        """A user of the workspace; by default one who may do anything in it."""
+        credentials = self.user(self.workspace, publish=publish, subscribe=subscribe)
+        return await connect(
+            [self.url], credentials, name=owner, inbox=subjects.inbox(owner)
+        )
