@@ -48,11 +48,13 @@ def _name(root: Path, path: Path) -> str:
 def imports(module: Module) -> Iterator[tuple[str, int]]:
     """(dotted name, line) of all a module imports but the standard library, wherever in it."""
     for node in ast.walk(module.tree):
-        names: list[str] = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            names = [_from(module, node)]
+        match node:
+            case ast.Import():
+                names = [alias.name for alias in node.names]
+            case ast.ImportFrom():
+                names = [_from(module, node)]
+            case _:
+                continue
         for name in names:
             if name.partition(".")[0] not in sys.stdlib_module_names:
                 yield name, node.lineno

@@ -6,7 +6,10 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
+
+from ..system.conftest import Server
 
 Squall = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -62,3 +65,33 @@ def write(home: Path) -> Callable[[str, str], Path]:
 def no_docker(home: Path) -> Iterator[dict[str, str]]:
     """An environment in which no Docker engine can be found."""
     yield {"DOCKER_HOST": f"unix://{home}/no-engine.sock"}
+
+
+def processes_of(home: Path) -> list[psutil.Process]:
+    """Every process that was started with that home, whoever started it."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("HOME") == str(home):
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+            continue
+    return found
+
+
+def all_end(home: Path, within_s: float = 30.0) -> bool:
+    """Whether every process of that home ends by itself."""
+    _, alive = psutil.wait_procs(processes_of(home), timeout=within_s)
+    return not alive
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The environment that leads to a running server of the process runtime."""
+    server = Server("process", tmp_path_factory.mktemp("stack"))
+    server.start("--ephemeral")
+    yield {
+        "SQUALL_SERVER_URL": server.ready["url"],
+        "SQUALL_CREDENTIALS": server.ready["credentials"],
+    }
+    server.stop()

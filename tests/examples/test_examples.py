@@ -31,9 +31,13 @@ PRINTS: dict[str, list[str]] = {
 def run(server: Server, *argv: str) -> subprocess.CompletedProcess[str]:
     """`squall run …` against `server`."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("SQUALL_")}
+    found = {
+        "SQUALL_SERVER_URL": server.ready["url"],
+        "SQUALL_CREDENTIALS": server.ready["credentials"],
+    }
     return subprocess.run(
         [sys.executable, "-m", "squall.cli", "run", *argv],
-        env={**kept, "SQUALL_STATE_DIR": str(server.state), "NO_COLOR": "1"},
+        env={**kept, **found, "NO_COLOR": "1"},
         capture_output=True,
         text=True,
         check=False,

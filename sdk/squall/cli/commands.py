@@ -13,16 +13,9 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # importing rich doubles the time `--help` takes
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(apps.app, name="app")
-app.add_typer(containers.app, name="container")
-app.add_typer(images.app, name="image")
-app.add_typer(config.app, name="config")
-app.command("deploy")(deploy.deploy)
-app.command("up")(up.up)
-app.command("down")(up.down)
-app.command("doctor")(doctor.doctor)
 
 
 @app.command(
@@ -34,6 +27,19 @@ app.command("doctor")(doctor.doctor)
 def run_command(context: typer.Context) -> None:
     """Reached only behind a global option; `squall run` itself never loads typer."""
     raise typer.Exit(run.main(context.args))
+
+
+app.command("deploy")(deploy.deploy)
+app.command("up")(up.up)
+app.command("down")(up.down)
+app.command("doctor")(doctor.doctor)
+for name, group in (
+    ("app", apps.app),
+    ("container", containers.app),
+    ("image", images.app),
+    ("config", config.app),
+):
+    app.add_typer(group, name=name)
 
 
 @app.callback(invoke_without_command=True)

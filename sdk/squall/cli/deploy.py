@@ -31,7 +31,7 @@ def deploy(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
     json: Json = False,
 ) -> None:
-    """Deploy an app: its functions stay callable by name until it is stopped."""
+    """Deploy an app, to be called by name until it is stopped."""
     import squall
     from squall._loader import load_module
     from squall.runner import deploy_app

@@ -9,7 +9,11 @@ _MARKS = {"ok": "ok", "note": "–", "bad": "BAD"}
 
 
 def doctor(json: Json = False) -> None:
-    """Look at NATS, Docker, GPU, disk and versions; exit status 1 when something must be mended."""
+    """Say what is wrong on this machine and how to mend it.
+
+    Looks at versions, NATS, Docker and its rights, GPU, disk and the server; the exit status is 1
+    when something must be mended.
+    """
     findings = all_findings()
     if json:
         show_json([finding._asdict() for finding in findings])

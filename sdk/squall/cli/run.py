@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from squall.app import LocalEntrypoint
     from squall.function import Function
 
-SUMMARY = "Run a function or a local entrypoint, with containers on your own machines."
+SUMMARY = "Run a function or a local entrypoint of a file."
 _NOTHING = object()
 
 

@@ -130,7 +130,7 @@ def last_words(errors: IO[bytes]) -> str:
     """The last line a server wrote to stderr, for an error of one line."""
     errors.seek(0)
     lines = errors.read().decode("utf-8", "replace").strip().splitlines()
-    return lines[-1].strip() if lines else "it ended without a word"
+    return lines[-1].removeprefix("squall server: ") if lines else "it ended without a word"
 
 
 def stop_process(process: subprocess.Popen[bytes]) -> None:

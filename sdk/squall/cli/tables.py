@@ -15,19 +15,19 @@ Env = Annotated[
 ]
 
 
-def show(
-    rows: Iterable[Sequence[str]], columns: Sequence[str], *, empty: str, title: str | None = None
-) -> None:
+def show(rows: Iterable[Sequence[str]], columns: Sequence[str], *, empty: str) -> None:
     """A table of `rows`, or the line `empty`."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(*columns, box=SIMPLE_HEAD, title=title, title_justify="left")
+    table = Table(box=SIMPLE_HEAD)
+    for column in columns:
+        table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*row)
     if table.row_count:
-        Console(soft_wrap=True).print(table)
+        Console().print(table)
     else:
         print(empty)
 

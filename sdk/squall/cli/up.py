@@ -20,6 +20,8 @@ from squall.config import running_server, settings
 from squall.exception import ConnectionError, InvalidError
 
 SERVICES: Final = ("gateway", "builder", "scheduler", "autoscaler", "cron", "runner")
+DOWN_WITHIN_S: Final = 180.0
+"""Writing the state of many functions to disk takes its time."""
 
 
 def up(
@@ -37,7 +39,7 @@ def up(
     ] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port of its bus.")] = None,
 ) -> None:
-    """Start a server on this machine that stays, or single SERVICEs in the foreground."""
+    """Keep a server on this machine, or run single services."""
     servers.require_server_parts()
     if services:
         raise typer.Exit(_run_services(services))
@@ -78,16 +80,16 @@ def _start(command: list[str], log: Path) -> None:
 
 
 def down() -> None:
-    """Stop the server that `squall up` started, and wait until it has ended."""
+    """Stop the server of `squall up` and wait for its end."""
     state = settings().state_dir
     if running_server(state) is None:
         say("nothing is up")
         return
     pid = int(_announced(state)["pid"])
     os.kill(pid, signal.SIGTERM)
-    if not _ended(pid, servers.STOP_WITHIN_S):
+    if not _ended(pid, DOWN_WITHIN_S):
         raise ConnectionError(
-            f"the server (process {pid}) did not end within {servers.STOP_WITHIN_S:.0f} s: "
+            f"the server (process {pid}) did not end within {DOWN_WITHIN_S:.0f} s: "
             f"see {state / 'server.log'}, or end it with kill -9 {pid}"
         )
     say("down")
@@ -133,7 +135,7 @@ def _run_services(names: list[str]) -> int:
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
     for process in processes:
         servers.stop_process(process)
-    return max(abs(process.returncode) for process in processes)
+    return max(abs(process.wait()) for process in processes)
 
 
 def _interrupt(_number: int, _frame: object) -> None:
