@@ -1,4 +1,4 @@
-"""Bad input of every kind: one line that names the thing and the remedy, and nothing left running."""
+"""Bad input of every kind: one line that names thing and remedy, and nothing left running."""
 
 import socket
 from collections.abc import Callable
@@ -86,30 +86,29 @@ def body(text: str, decorated: str = "") -> str:
     return f"{HEAD}import threading\n@app.function({decorated})\ndef f(x=None):\n{lines}"
 
 
+UNPICKLABLE_ARGUMENT = (
+    body("return 1") + "@app.local_entrypoint()\ndef main():\n    f.remote(threading.Lock())\n"
+)
+MISSING_MODULE = (
+    HEAD + "if not squall.is_local():\n    import gone\n@app.function()\ndef f(): ...\n"
+)
+
+
 @pytest.mark.parametrize(
-    ("source", "status", "words"),
+    ("source", "words"),
     [
-        (body("return threading.Lock()"), 1, ["SerializationError", "lock"]),
-        (
-            body("return 1")
-            + "@app.local_entrypoint()\ndef main():\n    f.remote(threading.Lock())\n",
-            1,
-            ["SerializationError", "lock"],
-        ),
-        (body("import time; time.sleep(60)", "timeout=1"), 1, ["FunctionTimeoutError", "1 s"]),
-        (
-            HEAD + "if not squall.is_local():\n    import gone\n@app.function()\ndef f(): ...\n",
-            1,
-            ["gone"],
-        ),
+        (body("return threading.Lock()"), ["SerializationError", "lock"]),
+        (UNPICKLABLE_ARGUMENT, ["SerializationError", "lock"]),
+        (body("import time; time.sleep(60)", "timeout=1"), ["FunctionTimeoutError", "1 s"]),
+        (MISSING_MODULE, ["gone"]),
     ],
 )
 def test_failure_without_user_code_is_one_line(
-    squall: Squall, stack: dict[str, str], write: Write, source: str, status: int, words: list[str]
+    squall: Squall, stack: dict[str, str], write: Write, source: str, words: list[str]
 ) -> None:
     write("bad.py", source)
     done = squall("run", "-q", "bad.py", **stack)
-    assert done.returncode == status, done
+    assert done.returncode == 1, done
     last = done.stderr.strip().splitlines()[-1]
     for word in words:
         assert word in last, done.stderr
