@@ -1,0 +1,281 @@
+"""Images built by the Docker engine, with its classic builder."""
+
+import asyncio
+import hashlib
+import re
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import IO, Any, Final
+
+import aiodocker
+import aiohttp
+from squall_contracts import images
+
+from squall_builder import guest_site
+from squall_builder.bootstrap import base_tag
+from squall_builder.buildlog import BuildLog
+from squall_builder.built import BuildError, Built, Fetch, InUseError, Say
+from squall_builder.context import BigReads, ContextTar
+from squall_builder.core import BadRecipeError, Plan, plan
+from squall_builder.lines import CONTEXT, IN_IMAGE, Options
+from squall_builder.settings import Settings
+from squall_builder.tools import uv_binary
+
+OFFICIAL_BASE: Final = "python:{python}-slim-bookworm"
+SUITES: Final = ("bookworm", "trixie", "bullseye")
+CA_ARGUMENTS: Final = (
+    "PIP_CERT",
+    "SSL_CERT_FILE",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "GIT_SSL_CAINFO",
+    "NODE_EXTRA_CA_CERTS",
+)
+OLDEST_PYTHON: Final = (3, 11)
+
+
+def tag(account: str, image_id: str) -> str:
+    """Docker tag of a workspace's image; account ids have capitals, which Docker refuses."""
+    return f"squall-{hashlib.sha256(account.encode()).hexdigest()[:12]}:{image_id}"
+
+
+def network_arguments(settings: Settings) -> dict[str, str]:
+    """Build arguments that say how to reach things; stages declare them, images don't keep them."""
+    found = dict.fromkeys(CA_ARGUMENTS, f"{IN_IMAGE}/ca.pem") if settings.ca_bundle else {}
+    if settings.index_url:
+        found |= {"PIP_INDEX_URL": settings.index_url, "UV_DEFAULT_INDEX": settings.index_url}
+    if settings.extra_index_url:
+        found["PIP_EXTRA_INDEX_URL"] = settings.extra_index_url
+        found["UV_INDEX"] = settings.extra_index_url
+    if settings.python_mirror:
+        found["UV_PYTHON_INSTALL_MIRROR"] = settings.python_mirror
+    return found
+
+
+def proxy_arguments(settings: Settings) -> dict[str, str]:
+    """Docker knows these build arguments without a declaration."""
+    given = {
+        "http_proxy": settings.http_proxy,
+        "https_proxy": settings.https_proxy,
+        "no_proxy": settings.no_proxy,
+    }
+    return {
+        spelled: value for name, value in given.items() if value for spelled in (name, name.upper())
+    }
+
+
+class DockerRuntime:
+    """Builds images on one Docker engine."""
+
+    name = "docker"
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._scratch = Path(settings.state_dir) / "builds"
+        self._opened: aiodocker.Docker | None = None
+
+    def _engine(self) -> aiodocker.Docker:
+        if self._opened is None:
+            try:
+                self._opened = aiodocker.Docker(url=self._settings.docker_url or None)
+            except AssertionError as error:  # aiodocker's answer where it finds no socket
+                raise BuildError(
+                    "no Docker engine found: start it, or set SQUALL_BUILDER_DOCKER_URL"
+                ) from error
+        return self._opened
+
+    async def close(self) -> None:
+        if self._opened is not None:
+            await self._opened.close()
+            self._opened = None
+
+    async def find(self, order: images.BuildImage) -> Built | None:
+        name = tag(order.workspace, order.image_id)
+        async with _plain_errors():
+            described = await self._inspect(name)
+            if described is None:
+                return None
+            return await self._describe(order, name, described)
+
+    async def build(self, order: images.BuildImage, fetch: Fetch, say: Say) -> Built:
+        name = tag(order.workspace, order.image_id)
+        async with _plain_errors():
+            options = await self._options(order.recipe)
+            try:
+                planned = plan(order.recipe, options)
+            except BadRecipeError as error:
+                raise BuildError(str(error)) from error
+            log = BuildLog(planned, say)
+            self._scratch.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self._scratch) as file:
+                await self._pack(file, planned, options, fetch)
+                await self._run(order, name, planned, file, log)
+            described = await self._inspect(name)
+            if described is None:
+                raise BuildError(f"Docker finished the build but has no image {name}: ask again")
+            return await self._describe(order, name, described)
+
+    async def remove(self, account: str, image_id: str) -> int:
+        name = tag(account, image_id)
+        async with _plain_errors():
+            described = await self._inspect(name)
+            if described is None:
+                return 0
+            try:
+                await self._engine().images.delete(name)
+            except aiodocker.DockerError as error:
+                if error.status == 409:
+                    raise InUseError(f"image {image_id} is in use: {error.message}") from error
+                raise
+            layers = int(described["Size"])
+            return layers if await self._inspect(described["Id"]) is None else 0
+
+    async def _options(self, recipe: images.Recipe) -> Options:
+        base, complete = "", False
+        if isinstance(recipe.base, images.DebianSlim):
+            base, complete = await self._base(recipe.base.python_version)
+        return Options(
+            base_image=base,
+            base_complete=complete,
+            ca_bundle=bool(self._settings.ca_bundle),
+            arguments=tuple(network_arguments(self._settings)),
+            copy_uv=uv_binary() is not None,
+            copy_site=guest_site.fits(recipe),
+        )
+
+    async def _base(self, python: str) -> tuple[str, bool]:
+        """What debian_slim starts from, and whether it is known to have python and pip."""
+        if self._settings.base_image:
+            return self._settings.base_image.format(python=python), False
+        for suite in SUITES:
+            bootstrapped = base_tag(suite, python)
+            if await self._inspect(bootstrapped) is not None:
+                return bootstrapped, True
+        return OFFICIAL_BASE.format(python=python), True
+
+    async def _inspect(self, name: str) -> dict[str, Any] | None:
+        try:
+            return await self._engine().images.inspect(name)
+        except aiodocker.DockerError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    async def _pack(self, file: IO[bytes], planned: Plan, options: Options, fetch: Fetch) -> None:
+        archive = ContextTar(file, planned.directory_modes)
+        archive.data(f"{CONTEXT}/Dockerfile", planned.dockerfile.encode())
+        if options.ca_bundle:
+            archive.local(f"{CONTEXT}/ca.pem", Path(self._settings.ca_bundle))
+        uv = uv_binary() if planned.uses_uv and options.copy_uv else None
+        if uv is not None:
+            archive.local(f"{CONTEXT}/uv", uv)
+        if planned.uses_site:
+            archive.local(f"{CONTEXT}/site/run_function.py", guest_site.RUNNER)
+            for name, directory in guest_site.packages(options.copy_site).items():
+                archive.tree(f"{CONTEXT}/site/{name}", directory)
+        for entry in planned.context:
+            await archive.stream(entry.path, entry.size_bytes, entry.mode, fetch(entry))
+        archive.end()
+
+    async def _run(
+        self,
+        order: images.BuildImage,
+        name: str,
+        planned: Plan,
+        file: IO[bytes],
+        log: BuildLog,
+    ) -> None:
+        arguments = network_arguments(self._settings) | proxy_arguments(self._settings)
+        stream: AsyncIterator[dict[str, Any]] = self._engine().images.build(
+            fileobj=BigReads(file),
+            encoding="identity",
+            path_dockerfile=f"{CONTEXT}/Dockerfile",
+            tag=name,
+            buildargs=arguments | planned.build_args,
+            labels={"squall.image": order.image_id, "squall.workspace": order.workspace},
+            nocache=bool(order.recipe.force),
+            forcerm=True,
+            stream=True,
+        )
+        try:
+            async with asyncio.timeout(self._settings.build_timeout_s):
+                async for event in stream:
+                    await log.event(event)
+                await log.flush()
+        except aiodocker.exceptions.DockerStreamError as error:
+            await log.flush()
+            raise log.failure(error.message) from error
+        except TimeoutError:
+            raise log.failure(
+                f"took longer than {self._settings.build_timeout_s:g} s: raise "
+                "SQUALL_BUILDER_BUILD_TIMEOUT_S"
+            ) from None
+
+    async def _describe(
+        self, order: images.BuildImage, name: str, described: dict[str, Any]
+    ) -> Built:
+        config = described.get("Config") or {}
+        if isinstance(order.recipe.base, images.DebianSlim) and not _may_change_python(order):
+            version = ".".join(order.recipe.base.python_version.split(".")[:2])
+        else:
+            version = await self._ask_python(name)
+        env: dict[str, str] = {}
+        for step in order.recipe.steps:
+            if isinstance(step, images.SetEnv):
+                env |= step.values
+        return Built(
+            reference=name,
+            python_version=version,
+            size_bytes=int(described["Size"]),
+            workdir=config.get("WorkingDir") or "",
+            env=env,
+        )
+
+    async def _ask_python(self, name: str) -> str:
+        """The Python version in an image, by running it. BuildError: none, or too old."""
+        code = "import sys; print('%d.%d' % sys.version_info[:2])"
+        container = await self._engine().containers.create(
+            {"Image": name, "Entrypoint": ["python", "-c", code], "Cmd": []}
+        )
+        try:
+            try:
+                await container.start()
+            except aiodocker.DockerError as error:
+                raise BuildError(
+                    f"the image has no python to run ({error.message}): give it add_python="
+                ) from error
+            await container.wait()
+            output = "".join(await container.log(stdout=True, stderr=True)).strip()
+        finally:
+            await container.delete(force=True, v=True)
+        if not re.fullmatch(r"\d+\.\d+", output):
+            raise BuildError(f"python doesn't run in the image: {output[-300:]}")
+        if tuple(map(int, output.split("."))) < OLDEST_PYTHON:
+            raise BuildError(
+                f"the image has Python {output}, and 3.{OLDEST_PYTHON[1]} is the oldest that works"
+            )
+        return output
+
+
+def _may_change_python(order: images.BuildImage) -> bool:
+    """Whether a step could have put another Python first on PATH."""
+    loose = (images.RunCommands, images.DockerfileCommands)
+    return any(
+        isinstance(step, loose) or (isinstance(step, images.SetEnv) and "PATH" in step.values)
+        for step in order.recipe.steps
+    )
+
+
+@asynccontextmanager
+async def _plain_errors() -> AsyncIterator[None]:
+    """Turn what the engine's client raises into one line that says what to do."""
+    try:
+        yield
+    except aiodocker.DockerError as error:
+        raise BuildError(f"Docker refused: {error.message}") from error
+    except aiohttp.ClientError as error:
+        raise BuildError(f"Docker can't be reached: {error}: is the engine running?") from error
+    except PermissionError as error:
+        raise BuildError(f"no right to use Docker ({error}): join the docker group") from error
