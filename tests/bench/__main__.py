@@ -5,6 +5,7 @@
 
 import argparse
 import asyncio
+import os
 import statistics
 import subprocess
 import sys
@@ -16,10 +17,12 @@ import psutil
 import uvloop
 
 import squall
+from squall import _client
+from squall._sync import run
 from tests.bench import noop_app
 from tests.bench.figures import Figure, emit, quantile, report
 from tests.bench.floor import Floor, floor
-from tests.bench.servers import IMAGE, Server, server
+from tests.bench.servers import IMAGE, Measured, server
 
 HELLO = Path(__file__).parents[2] / "examples" / "01_hello.py"
 ROUNDS = 5
@@ -30,7 +33,7 @@ def measured(figure: Figure) -> Figure:
     return figure
 
 
-async def calls(bare: Floor, _: Server) -> list[Figure]:
+async def calls(bare: Floor, _: Measured) -> list[Figure]:
     """(a) Sequential warm calls."""
     ours: list[float] = []
     theirs: list[float] = []
@@ -68,7 +71,7 @@ async def one_spawn_burst(function: "squall.Function[..., object]", count: int) 
     return count / (time.perf_counter() - began)
 
 
-async def maps(bare: Floor, _: Server) -> list[Figure]:
+async def maps(bare: Floor, _: Measured) -> list[Figure]:
     """(b) No-op calls per second from one client."""
     figures = []
     client = psutil.Process()
@@ -116,7 +119,7 @@ def plain_python() -> float:
     return timed(lambda: subprocess.run([sys.executable, "-c", "pass"], check=True))
 
 
-async def cold(_: Floor, running: Server) -> list[Figure]:
+async def cold(_: Floor, running: Measured) -> list[Figure]:
     """(c) From zero containers to the first result."""
     plain = plain_docker_run if running.ready["runtime"] == "docker" else plain_python
     ours, theirs = [], []
@@ -151,10 +154,12 @@ def first_output(command: list[str]) -> float:
     return took
 
 
-async def rerun(_: Floor, running: Server) -> list[Figure]:
+async def rerun(_: Floor, running: Measured) -> list[Figure]:
     """(d) `squall run` of an unchanged script, server already up."""
     plain = plain_docker_run if running.ready["runtime"] == "docker" else plain_python
     command = [sys.executable, "-m", "squall.cli", "run", str(HELLO)]
+    os.environ["SQUALL_SERVER_URL"] = running.ready["url"]
+    os.environ["SQUALL_CREDENTIALS"] = running.ready["credentials"]
     await asyncio.to_thread(first_output, command)
     ours, theirs = [], []
     for _round in range(ROUNDS):
@@ -172,7 +177,7 @@ async def rerun(_: Floor, running: Server) -> list[Figure]:
     ]
 
 
-async def bulk(_: Floor, __: Server) -> list[Figure]:
+async def bulk(_: Floor, __: Measured) -> list[Figure]:
     """(e) 100 MB there and back, against a plain copy through the object store."""
     payload = b"\x5a" * 100_000_000
     ours, theirs = [], []
@@ -194,27 +199,22 @@ async def bulk(_: Floor, __: Server) -> list[Figure]:
 
 async def squall_copy_twice(payload: bytes) -> float:
     """Seconds to put and get `payload` twice through the workspace's object store."""
-    from squall._client import Client
 
-    return await Client.current().run_aio(_copy_twice(payload))
+    async def copy() -> float:
+        store = (await _client.connected()).bus.objects("blobs")
+        began = time.perf_counter()
+        for number in range(2):
+            await store.put(f"bench-copy/{number}", payload)
+            await store.get(f"bench-copy/{number}")
+        took = time.perf_counter() - began
+        for number in range(2):
+            await store.delete(f"bench-copy/{number}")
+        return took
 
-
-async def _copy_twice(payload: bytes) -> float:
-    from squall._client import Client
-
-    store = (await Client.current().bus()).objects("blobs")
-    began = time.perf_counter()
-    for number in range(2):
-        name = f"bench-copy/{number}"
-        await store.put(name, payload)
-        await store.get(name)
-    took = time.perf_counter() - began
-    for number in range(2):
-        await store.delete(f"bench-copy/{number}")
-    return took
+    return await asyncio.to_thread(run, copy())
 
 
-async def idle(running: Server) -> list[Figure]:
+async def idle(running: Measured) -> list[Figure]:
     """(f) What a server costs that nobody uses."""
     family = running.family()
     await asyncio.sleep(5)
@@ -246,7 +246,6 @@ async def main(runtime: str, only: set[str]) -> None:
             for name, part in PARTS.items():
                 if name in only:
                     figures += await part(bare, running)
-        squall.disconnect()
     report(f"Squall benchmarks, {running.ready['runtime']} runtime", figures)
 
 

@@ -7,19 +7,20 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import psutil
+
+from squall import _client
+from squall.config import Server, use_server
 
 IMAGE = os.environ.get("SQUALL_BENCH_IMAGE", "squall-base:bookworm-py3.11")
 
 
-class Server:
-    """A running one-machine server."""
+class Measured:
+    """A running one-machine server and what it announced."""
 
-    def __init__(self, process: "subprocess.Popen[str]", state: Path, ready: dict[str, str]) -> None:
+    def __init__(self, process: "subprocess.Popen[str]", ready: dict[str, str]) -> None:
         self.process = process
-        self.state = state
         self.ready = ready
 
     def family(self) -> list[psutil.Process]:
@@ -28,7 +29,7 @@ class Server:
 
 
 @contextlib.contextmanager
-def server(runtime: str) -> Iterator[Server]:
+def server(runtime: str) -> Iterator[Measured]:
     """Start `python -m squall_server`, point this process's SDK at it, and take it down again."""
     with tempfile.TemporaryDirectory(prefix="squall-bench-") as home:
         command = [sys.executable, "-m", "squall_server", "--state", home, "--runtime", runtime]
@@ -40,9 +41,10 @@ def server(runtime: str) -> Iterator[Server]:
             line = process.stdout.readline()
             if not line:
                 raise SystemExit(f"the server did not start (exit code {process.wait()})")
-            os.environ["SQUALL_STATE_DIR"] = home
-            yield Server(process, Path(home), json.loads(line))
+            ready = json.loads(line)
+            use_server(Server(ready["url"], ready["credentials"], ready["runtime"], "benchmark"))
+            yield Measured(process, ready)
         finally:
+            _client.shutdown()
             process.terminate()
             process.wait(60)
-            os.environ.pop("SQUALL_STATE_DIR", None)

@@ -3,7 +3,6 @@
 import contextlib
 import importlib.util
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,7 +12,9 @@ from types import ModuleType
 import psutil
 import pytest
 
-import squall
+from squall import _client
+from squall.config import Server as Endpoint
+from squall.config import use_server
 
 PROGRAMS = Path(__file__).parent / "programs"
 Program = Callable[[str], ModuleType]
@@ -78,16 +79,13 @@ def server(
         pytest.skip("no Docker engine answers on this machine")
     running = Server(runtime, tmp_path_factory.mktemp(f"state-{runtime}"))
     running.start("--ephemeral")
-    before = os.environ.get("SQUALL_STATE_DIR")
-    os.environ["SQUALL_STATE_DIR"] = str(running.state)
+    use_server(
+        Endpoint(running.ready["url"], running.ready["credentials"], runtime, "system tests")
+    )
     try:
         yield running
     finally:
-        squall.disconnect()
-        if before is None:
-            del os.environ["SQUALL_STATE_DIR"]
-        else:
-            os.environ["SQUALL_STATE_DIR"] = before
+        _client.shutdown()
         running.stop()
 
 
