@@ -53,6 +53,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     max_inputs: int = 1
     horizon_s: float = 1.0
     """Have enough containers to finish what waits within this time."""
+    patience_s: float = 0.2
+    """A ready container's silence says nothing about the run time before."""
     stall_s: float = 5.0
     """Work that has not got less for so long runs longer than its average says."""
 
@@ -69,9 +71,7 @@ def desired(pool: Pool, policy: Policy, now_s: float) -> Target | None:
     count = max(floor, min(count, policy.max_containers))
     if count == pool.target:
         return None
-    return Target(
-        function_id=pool.function_id, containers=count, reason=reason, at_unix_s=now_s
-    )
+    return Target(function_id=pool.function_id, containers=count, reason=reason, at_unix_s=now_s)
 
 
 def is_active(pool: Pool, policy: Policy) -> bool:
@@ -112,15 +112,15 @@ def _at_rest(pool: Pool, policy: Policy, now_s: float) -> tuple[int, str]:
 def _need(pool: Pool, policy: Policy, backlog: int, now_s: float) -> int:
     """Containers to finish `backlog` within the horizon: at least one, never more than can be used.
 
-    While no run time is known and the wait is below the horizon, at most twice as many as are
-    ready: booting ones have not had their chance yet.
+    While no run time is known, one until it has been silent for `patience_s`, then at most twice
+    as many as are ready until it has been for the horizon: booting ones had no chance yet.
     """
     usable = math.ceil(backlog / policy.max_inputs)
     run_s = _run_s(pool, policy, now_s)
     need = math.ceil(backlog * run_s / (policy.horizon_s * policy.max_inputs))
     if pool.run_s is None and run_s < policy.horizon_s:
         ready = sum(container.ready_unix_s is not None for container in pool.containers)
-        need = min(need, max(1, 2 * ready))
+        need = min(need, max(1, 2 * ready)) if run_s >= policy.patience_s else 1
     return max(1, min(need, usable))
 
 

@@ -4,7 +4,9 @@ import asyncio
 import time
 from collections.abc import Callable
 
+import structlog
 from squall_bus.bus import Bus, Delivery
+from squall_bus.errors import Undecodable
 from squall_contracts import subjects
 from squall_contracts.functions import FunctionRecord
 from squall_contracts.placement import ContainerRecord, GuestStats
@@ -13,6 +15,8 @@ from squall_contracts.scaling import Target
 from squall_autoscaler.measuring import Measured
 from squall_autoscaler.sampling import Accounts, Sampler
 from squall_autoscaler.settings import Settings
+
+log = structlog.get_logger()
 
 EARLY_HINTS = 1024
 """Hints kept for functions the registry has not told us of yet."""
@@ -74,11 +78,11 @@ class Autoscaler:
             for measured in self._functions.values():
                 measured.released(container_id)
             return
-        if (measured := self._functions.get(record.function_id)) is None:
+        if (owner := self._functions.get(record.function_id)) is None:
             return
-        measured.contained(record)
+        owner.contained(record)
         if record.state == "ready":
-            self._sampler(measured.function.workspace).look_at_all()
+            self._sampler(owner.function.workspace).look_at_all()
 
     def on_hint(self, delivery: Delivery) -> None:
         """A client stored an input: look at its function now."""
@@ -94,7 +98,11 @@ class Autoscaler:
 
     def on_stats(self, delivery: Delivery) -> None:
         """A guest says how it fares. The account its subject carries must be its function's."""
-        stats = delivery.decode(GuestStats)
+        try:
+            stats = delivery.decode(GuestStats)
+        except Undecodable as error:
+            log.warning("stats.undecodable", error=str(error))
+            return
         measured = self._functions.get(stats.function_id)
         account = subjects.speaker(delivery.subject)
         if measured is None or measured.function.workspace != account:

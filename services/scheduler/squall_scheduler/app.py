@@ -3,12 +3,11 @@
 import asyncio
 import time
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from typing import TypeVar
 
 from anyio.abc import TaskStatus
-from squall_bus.bus import Bus, Delivery
+from squall_bus.consume import consume
 from squall_bus.kv import Watch
-from squall_bus.pull import consume
 from squall_bus.service import Context, Service, lead
 from squall_contracts import subjects
 from squall_contracts.functions import FunctionRecord
@@ -24,6 +23,8 @@ from squall_scheduler.settings import Settings
 from squall_scheduler.tending import Tending
 from squall_scheduler.world import World
 
+V = TypeVar("V")
+
 
 async def run(settings: Settings, context: Context, *, task_status: TaskStatus[None]) -> None:
     """Compete for the lease and schedule while holding it, until told to stop."""
@@ -31,6 +32,11 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
     async def work() -> None:
         await schedule(settings, context)
 
+    await context.bus.admin.ensure_consumer(
+        subjects.EVENTS,
+        subjects.SCHEDULER_DURABLE,
+        subjects=(subjects.CONTAINER_EVENT_ALL, subjects.GUEST_REPORT_ALL),
+    )
     task_status.started()
     await lead(
         context.bus,
@@ -40,3 +46,73 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
         stopping=context.stopping,
         ttl_s=settings.lease_ttl_s,
     )
+
+
+async def schedule(settings: Settings, context: Context) -> None:
+    """Read everything, then act on it and on what follows, until told to stop."""
+    bus = context.bus
+    world = World(Ledger(bus, settings.ended_kept_s), time.time)
+    await world.ledger.restore()
+    async with (
+        bus.kv(subjects.FUNCTIONS_BUCKET, FunctionRecord).watch() as functions,
+        bus.kv(subjects.TARGETS_BUCKET, Target).watch() as targets,
+        bus.kv(subjects.RUNNERS_BUCKET, RunnerRecord).watch() as runners,
+        asyncio.TaskGroup() as tasks,
+    ):
+        inputs = WaitingInputs(context.workspaces, settings)
+        tending = Tending(context.workspaces, world, inputs, settings, tasks)
+        scheduler = Scheduler(world, settings, answer=tending.answer, prepare=tending.prepare)
+        reports = Reports(bus, context.workspaces, world, scheduler, settings)
+        greeted: set[str] = set()
+
+        def on_function(function_id: str, record: FunctionRecord | None) -> None:
+            left = world.on_function(function_id, record)
+            if left is not None:
+                tending.farewell(left)
+            if record is not None and record.workspace not in greeted:
+                greeted.add(record.workspace)
+                tending.greet(record.workspace)
+
+        followers = [
+            await _follow(tasks, functions, on_function),
+            await _follow(tasks, targets, world.on_target),
+            await _follow(tasks, runners, world.on_runner),
+        ]
+        world.resume()
+        subscriptions = [
+            await bus.subscribe(subjects.HINT_ALL, world.on_hint),
+            await bus.subscribe(subjects.STATS_ALL, world.on_stats),
+        ]
+        consuming = consume(
+            bus, subjects.EVENTS, subjects.SCHEDULER_DURABLE, reports.on_event, concurrency=1
+        )
+        work = [
+            tasks.create_task(consuming, name="container events"),
+            tasks.create_task(scheduler.run(), name="rounds"),
+            tasks.create_task(tending.sweep(), name="sweep"),
+        ]
+        await context.stopping.wait()
+        for subscription in subscriptions:
+            await subscription.close()
+        await tending.finish()
+        for task in (*followers, *work):
+            task.cancel()
+        await asyncio.wait((*followers, *work))
+        await world.ledger.flush()
+
+
+async def _follow(
+    tasks: asyncio.TaskGroup, changes: Watch[V], apply: Callable[[str, V | None], None]
+) -> asyncio.Task[None]:
+    """Apply what the bucket holds, then go on with its changes in the background."""
+    for key, value in (await changes.initial()).items():
+        apply(key, value)
+
+    async def follow() -> None:
+        async for change in changes:
+            apply(change.key, change.value)
+
+    return tasks.create_task(follow())
+
+
+SERVICE = Service(name="scheduler", settings=Settings, run=run)

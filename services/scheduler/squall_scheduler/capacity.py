@@ -44,10 +44,8 @@ class Free(msgspec.Struct):
 
 
 def demand_of(resources: Resources) -> Demand:
-    """The reservation a function's resources make. Limits don't count: they are caps, not claims."""
-    return Demand(
-        cpu_m=cores(resources.cpu), memory_mib=resources.memory_mib, gpus=resources.gpus
-    )
+    """What a function's resources reserve. Limits don't count: they are caps, not claims."""
+    return Demand(cpu_m=cores(resources.cpu), memory_mib=resources.memory_mib, gpus=resources.gpus)
 
 
 def cores(cpu: float) -> int:
@@ -66,7 +64,7 @@ def untouched(machine: Machine) -> Free:
 
 
 def fit(demand: Demand, free: Free) -> str | None:
-    """The GPU request `free` can honour, the most preferred first; "" where none is asked; None: no."""
+    """The best GPU request `free` can honour, "" where none is asked; None: it doesn't fit."""
     if demand.cpu_m > free.cpu_m or demand.memory_mib > free.memory_mib:
         return None
     if not demand.gpus:
@@ -105,7 +103,8 @@ def describe(demand: Demand) -> str:
 
 def inventory(machines: Sequence[Machine]) -> str:
     """What there is, machine by machine, for people; the first eight."""
-    lines = [_describe_machine(machine) for machine in machines[:8]]
+    ordered = sorted(machines, key=lambda machine: machine.runner_id)
+    lines = [_describe_machine(machine) for machine in ordered[:8]]
     if len(machines) > len(lines):
         lines.append(f"and {len(machines) - len(lines)} more")
     return "; ".join(lines)

@@ -32,11 +32,11 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     stopped_run_grace_s: float = 1.0
     """The same where the app was ephemeral: nobody waits for its inputs any more."""
     lost_after_s: float = 6.0
-    """A runner's lease has expired and its container's guest was silent for so long: both are lost."""
+    """A runner's lease has expired and a container's guest was silent for so long: it is lost."""
     settle_s: float = 2.0
     """A container must have been wanted for so long before it is called impossible to place."""
     watch_s: float = 10.0
-    """The machines must have been watched for so long before the same: some may be about to join."""
+    """And the machines watched for so long: some may be about to join."""
     boot_slack_s: float = 30.0
     """Added to a function's start-up timeout: the guest enforces it first, and can say why."""
 

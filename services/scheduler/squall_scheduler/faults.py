@@ -1,4 +1,4 @@
-"""Containers that fail to start: how often in a row, what to do about it, when to try again. Pure."""
+"""Containers that fail to start: how often in a row, what then, when to try again. Pure."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final

@@ -1,4 +1,4 @@
-"""One round after another: decide on a snapshot, apply what was decided, write it, wait for news."""
+"""Round after round: decide on a snapshot, apply what was decided, write it, wait for news."""
 
 import asyncio
 from collections.abc import Callable
@@ -52,7 +52,7 @@ class Scheduler:
         self._prepare = prepare
 
     async def run(self) -> None:
-        """Decide whenever something changed, or time alone may change a decision; until cancelled."""
+        """Decide whenever something changed or time alone may matter; until cancelled."""
         while True:
             pause_s = await self.round()
             try:
@@ -88,9 +88,7 @@ class Scheduler:
             return
         if attempts is None:
             attempts = self.attempts(function)
-        faults = after_failure(
-            world.faults.get(record.function_id, StartFaults()), attempts, now_s
-        )
+        faults = after_failure(world.faults.get(record.function_id, StartFaults()), attempts, now_s)
         if faults.open:
             if any(other.state == "ready" for other in world.live(record.function_id)):
                 faults = msgspec.structs.replace(faults, open=False)
@@ -151,9 +149,7 @@ class Scheduler:
             world.ledger.command(change.container_id, command)
         record = world.ledger.move(change.container_id, "failed", now_s, reason=change.reason)
         world.end(change.container_id)
-        log.warning(
-            "container.given_up", container_id=record.container_id, reason=change.reason
-        )
+        log.warning("container.given_up", container_id=record.container_id, reason=change.reason)
         if change.blame_function:
             message = f"the container failed to start: {change.reason}"
             self.start_failed(record, Failure(kind="startup", message=message))

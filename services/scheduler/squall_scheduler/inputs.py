@@ -1,7 +1,7 @@
 """A function's waiting inputs: the consumers guests take them from, and answers when none will."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable
 from typing import Final, Protocol
 
 import structlog
@@ -74,20 +74,17 @@ class WaitingInputs:
                 await bus.admin.delete_consumer(subjects.CALLS, durable)
         self._locks.pop(function.function_id, None)
 
-    async def remove_orphans(self, account: str, function_ids: Iterable[str]) -> None:
-        """Remove the consumers in a workspace that belong to none of these functions. BusError."""
+    async def remove_orphans(self, account: str, is_known: Callable[[str], bool]) -> None:
+        """Remove the consumers in a workspace whose function isn't known. BusError."""
         bus = await self._accounts.get(account)
-        wanted = {
-            subjects.consumer(function_id, lane)
-            for function_id in function_ids
-            for lane in subjects.LANES
-        }
         for durable in await bus.admin.consumers(subjects.CALLS):
-            if durable.endswith(tuple(f"_{lane}" for lane in subjects.LANES)):
-                if durable not in wanted:
-                    await bus.admin.delete_consumer(subjects.CALLS, durable)
-                else:
-                    self._ready.add(durable.rpartition("_")[0])
+            function_id, _, lane = durable.rpartition("_")
+            if lane not in subjects.LANES:
+                continue
+            if is_known(function_id):
+                self._ready.add(function_id)
+            else:
+                await bus.admin.delete_consumer(subjects.CALLS, durable)
 
     async def count(self, function: FunctionRecord) -> int:
         """Messages of the function that wait, run, or fall due later. BusError."""
@@ -104,12 +101,14 @@ class WaitingInputs:
             await bus.admin.purge(subjects.CALLS, subject)
 
     async def answer_all(self, function: FunctionRecord, failure: Failure) -> int:
-        """Store `failure` as the outcome of every waiting input. Returns how many messages. BusError."""
+        """Store `failure` as the outcome of every waiting input; returns how many messages.
+        BusError."""
         await self.ensure(function)
         bus = await self._accounts.get(function.workspace)
         answered = 0
         for lane in subjects.LANES:
-            answered += await _answer_lane(bus, subjects.consumer(function.function_id, lane), failure)
+            durable = subjects.consumer(function.function_id, lane)
+            answered += await _answer_lane(bus, durable, failure)
         return answered
 
     def _lock(self, function_id: str) -> asyncio.Lock:

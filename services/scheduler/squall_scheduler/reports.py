@@ -1,4 +1,4 @@
-"""What runners and guests report of their containers (stream EVENTS), in the order it was stored."""
+"""What runners and guests report of their containers (stream EVENTS), in stored order."""
 
 import msgspec
 import structlog
@@ -102,7 +102,7 @@ class Reports:
         reason: str,
         exit_code: int | None,
     ) -> ContainerRecord | None:
-        """The record in its new state; None if the report changes nothing but a missing exit code."""
+        """The record in its new state; None if the report changes none."""
         history = list(record.since_unix_s)
         try:
             state = advance(record.container_id, record.state, told, history)

@@ -34,7 +34,7 @@ BOOTING: Final[frozenset[ContainerState]] = frozenset(
 )
 
 
-class InvalidTransition(Exception):
+class InvalidTransition(Exception):  # noqa: N818 - it names the fault
     """Raised when a container is told to enter a state that cannot follow its own."""
 
     def __init__(

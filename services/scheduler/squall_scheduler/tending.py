@@ -54,10 +54,10 @@ class Tending:
         self._advised: dict[str, Bus] = {}
         self._idle_since: dict[str, float] = {}
 
-    # --- what others ask for -----------------------------------------------------------------------
+        """Make the function's consumers; guests ask for them until they are there."""
 
     def prepare(self, function: FunctionRecord) -> None:
-        """Make the function's consumers unless they are there; guests ask for them until they are."""
+        """Make the function's consumers; guests ask for them until they are there."""
         function_id = function.function_id
         if function_id in self._preparing or self._inputs.has_consumers(function_id):
             return
@@ -81,25 +81,27 @@ class Tending:
         while self._running:
             await asyncio.wait(set(self._running))
 
-    # --- in the background -------------------------------------------------------------------------
+    # --- in the background ----------------------------------------------------------------------
 
     async def sweep(self) -> None:
         """Look now and then at what no event tells, until cancelled."""
-        for account in {function.workspace for function in self._world.functions.values()}:
+        for account in sorted(self._world.workspaces()):
             await self._logged(self._remove_orphans(account), "consumers.unswept", account)
         while True:
             await asyncio.sleep(self._settings.sweep_s)
             now_s = self._world.clock()
             self._world.ledger.forget_ended(now_s - self._settings.ended_kept_s)
             for function_id, function in list(self._world.functions.items()):
-                await self._logged(self._look_after(function, now_s), "function.unswept", function_id)
+                work = self._look_after(function, now_s)
+                await self._logged(work, "function.unswept", function_id)
             for account in {function.workspace for function in self._world.functions.values()}:
                 await self._listen(account)
 
     async def _remove_orphans(self, account: str) -> None:
-        functions = {**self._world.functions, **self._world.leaving}
-        mine = [name for name, function in functions.items() if function.workspace == account]
-        await self._inputs.remove_orphans(account, mine)
+        def is_known(function_id: str) -> bool:
+            return function_id in self._world.functions or function_id in self._world.leaving
+
+        await self._inputs.remove_orphans(account, is_known)
 
     async def _look_after(self, function: FunctionRecord, now_s: float) -> None:
         """Try a failing function again if somebody waits; let an idle one's consumers go."""
@@ -107,7 +109,7 @@ class Tending:
         faults = self._world.faults.get(function_id)
         parked = faults is not None and faults.open and not faults.asked
         if parked and await self._inputs.count(function):
-            self._world.on_hint(function_id)
+            self._world.ask_again(function_id)
         busy = self._world.targets.get(function_id, 0) or self._world.live(function_id)
         if busy or not self._inputs.has_consumers(function_id):
             self._idle_since.pop(function_id, None)

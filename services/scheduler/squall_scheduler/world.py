@@ -1,10 +1,12 @@
-"""All the scheduler knows, in memory; everything in it can be read back from buckets and streams."""
+"""All the scheduler knows, in memory; it can be read back from buckets and streams."""
 
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable
 
 import msgspec
+from squall_bus.bus import Delivery
+from squall_contracts import subjects
 from squall_contracts.functions import FunctionRecord
 from squall_contracts.placement import (
     ENDED,
@@ -22,7 +24,7 @@ from squall_scheduler.ledger import Ledger
 
 
 class World:
-    """Functions, targets, runners and containers. `changed` is set whenever a decision may change."""
+    """Functions, targets, runners, containers. `changed` is set when a decision may change."""
 
     def __init__(self, ledger: Ledger, clock: Callable[[], float]) -> None:
         self.ledger = ledger
@@ -79,7 +81,20 @@ class World:
             self.runners[runner_id] = record
         self.changed.set()
 
-    def on_hint(self, function_id: str) -> None:
+    def on_stats(self, delivery: Delivery) -> None:
+        """A guest works, whatever became of its runner."""
+        container_id = subjects.last(delivery.subject)
+        record = self.ledger.containers.get(container_id)
+        if record is not None and record.workspace == subjects.speaker(delivery.subject):
+            self.heard[container_id] = self.clock()
+
+    def on_hint(self, delivery: Delivery) -> None:
+        """A client stored an input."""
+        function = self.functions.get(subjects.last(delivery.subject))
+        if function is not None and function.workspace == subjects.speaker(delivery.subject):
+            self.ask_again(function.function_id)
+
+    def ask_again(self, function_id: str) -> None:
         """An input waits: a function given up for the time being is tried again."""
         faults = self.faults.get(function_id)
         if faults is not None and faults.open and not faults.asked:
@@ -106,7 +121,12 @@ class World:
                 )
         self.changed.set()
 
-    # --- containers --------------------------------------------------------------------------------
+    # --- containers -------------------------------------------------------------------------------
+
+    def workspaces(self) -> set[str]:
+        """Accounts that have functions, or had containers lately."""
+        accounts = {function.workspace for function in self.functions.values()}
+        return accounts | {record.workspace for record in self.ledger.containers.values()}
 
     def live(self, function_id: str) -> list[ContainerRecord]:
         """The function's containers that haven't ended."""

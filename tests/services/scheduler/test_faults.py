@@ -1,0 +1,81 @@
+"""Start failures in a row, the pause after each, and words for what a container died of."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from squall_contracts.placement import ContainerRecord, ContainerReport, ContainerState
+from squall_scheduler.faults import (
+    LOST,
+    NEVER,
+    StartFaults,
+    after_failure,
+    after_request,
+    cause,
+    pause_s,
+    remembered,
+)
+
+
+def record(state: ContainerState, reason: str = "", **since: float) -> ContainerRecord:
+    return ContainerRecord(
+        container_id="ct-1",
+        function_id="fn-1",
+        function_name="f",
+        app_id="ap-1",
+        app_name="a",
+        workspace="A",
+        environment="main",
+        version=1,
+        state=state,
+        since_unix_s=since,
+        reason=reason,
+    )
+
+
+def report(**more: object) -> ContainerReport:
+    fields: dict[str, object] = {
+        "container_id": "ct-1",
+        "function_id": "fn-1",
+        "runner_id": "rn-1",
+        "workspace": "A",
+        "state": "failed",
+        "at_unix_s": 1.0,
+        **more,
+    }
+    return ContainerReport(**fields)  # type: ignore[arg-type]
+
+
+@given(st.integers(1, 10), st.integers(1, 20))
+def test_inputs_are_failed_after_as_many_attempts_as_granted(attempts: int, times: int) -> None:
+    faults = StartFaults()
+    for _ in range(times):
+        faults = after_failure(faults, attempts, 100.0)
+    assert faults.in_a_row == times
+    assert faults.open == (times >= attempts)
+    assert 101.0 <= faults.until_unix_s <= 130.0
+
+
+def test_pauses_double_up_to_half_a_minute() -> None:
+    assert [pause_s(n) for n in range(8)] == [0, 1, 2, 4, 8, 16, 30, 30]
+
+
+def test_a_given_up_function_is_tried_again_when_somebody_asks_but_not_before_its_pause() -> None:
+    faults = after_failure(StartFaults(), 1, 100.0)
+    assert faults.held_until_unix_s == NEVER
+    assert after_request(faults).held_until_unix_s == 101.0
+
+
+def test_a_restart_remembers_what_failed_since_the_last_success() -> None:
+    assert remembered([]) == StartFaults()
+    failures = [record("failed", failed=10.0), record("failed", failed=30.0)]
+    assert remembered(failures).in_a_row == 2
+    assert remembered(failures).until_unix_s == 32.0
+    assert remembered([*failures, record("stopped", ready=20.0, stopped=25.0)]).in_a_row == 1
+    assert remembered([record("failed", LOST, failed=10.0)]).in_a_row == 0
+
+
+def test_causes_name_memory_exit_code_and_signal() -> None:
+    assert cause(report(out_of_memory=True, exit_code=137)) == "container killed: out of memory"
+    assert cause(report(exit_code=137)) == "container ended with exit code 137 (SIGKILL)"
+    assert cause(report(exit_code=-11)) == "container ended with exit code -11 (SIGSEGV)"
+    assert cause(report(exit_code=1)) == "container ended with exit code 1"
+    assert cause(report(reason="no such image")) == "no such image"
