@@ -50,6 +50,9 @@ class Key:
         try:
             self._pair = nkeys.from_seed(bytearray(seed.encode()))
             self.public: str = self._pair.public_key.decode()
+            prefix, raw = nkeys.decode_seed(seed.encode())
+            if nkeys.encode_seed(bytes(raw), prefix).decode() != seed:  # nkeys ignores the checksum
+                raise ValueError("wrong checksum")
         except (nkeys.NkeysError, ValueError) as error:
             raise InvalidCredentials("not an nkey seed: make new credentials") from error
         self.seed = seed
