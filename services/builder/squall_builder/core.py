@@ -11,6 +11,7 @@ from squall_builder.lines import (
     CONTEXT,
     IN_IMAGE,
     Options,
+    adds_python,
     base_lines,
     bring_uv,
     copy_root,
@@ -60,7 +61,8 @@ def plan(recipe: images.Recipe, options: Options) -> Plan:
     """The Dockerfile of a recipe and what its context must hold. Same recipe, same text."""
     pieces = [Piece(0, line) for line in base_lines(recipe.base, options)]
     context = _base_context(recipe.base)
-    uses_uv = uses_site = False
+    uses_uv = adds_python(recipe.base)
+    uses_site = False
     for number, step in enumerate(recipe.steps, 1):
         before = recipe.steps[: number - 1]
         if needs_uv(step, before) and not uses_uv:

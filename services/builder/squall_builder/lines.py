@@ -52,6 +52,11 @@ def base_lines(base: images.Base, options: Options) -> list[str]:
     return lines
 
 
+def adds_python(base: images.Base) -> bool:
+    """Whether the base gets a Python that uv fetches."""
+    return not isinstance(base, images.DebianSlim) and base.add_python is not None
+
+
 _ENSURE_PYTHON: Final = (
     "RUN command -v python >/dev/null 2>&1 || "
     '{ p=$(command -v python3) && ln -s "$p" /usr/local/bin/python; } || '
