@@ -33,10 +33,13 @@ def main() -> None:
 
 
 def run_guest() -> None:
-    """The image's own packages come first on sys.path, so that the user's versions win."""
+    """Squall's own packages come first on sys.path and are always the runner's; what they need
+    comes last, so that the user's versions win."""
     import runpy
 
-    sys.path.append(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120 - no pathlib: start time
+    site = __file__.rpartition("/")[0]
+    sys.path.insert(0, f"{site}/own")
+    sys.path.append(f"{site}/packages")
     sys.argv = ["squall_guest"]
     runpy.run_module("squall_guest", run_name="__main__", alter_sys=True)
 
@@ -64,7 +67,7 @@ def attend(guest: int, exit_file: str) -> None:
         code = 128 - code
     if exit_file:
         _end_descendants()
-        with open(f"{exit_file}.new", "w", encoding="ascii") as file:  # noqa: PTH123 - no pathlib: start time
+        with open(f"{exit_file}.new", "w", encoding="ascii") as file:  # noqa: PTH123 - no pathlib
             file.write(str(code))
         os.rename(f"{exit_file}.new", exit_file)  # noqa: PTH104
     os._exit(code)

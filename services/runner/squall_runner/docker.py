@@ -69,6 +69,16 @@ class DockerRuntime:
         await self._networks.close()
         await engine.close(self._docker)
 
+    async def has_image(self, reference: str) -> bool:
+        """Whether the engine has it, so that a container can start without a download."""
+        try:
+            await self._docker.images.inspect(reference)
+        except DockerError as error:
+            if error.status == 404:
+                return False
+            raise
+        return True
+
     def gateway(self, *, block_network: bool) -> str:
         return self._networks.gateway(blocked=block_network)
 
@@ -131,15 +141,20 @@ class DockerRuntime:
 
     async def output(self, handle: str, directory: Path, position: str, sink: Sink) -> None:
         container = self._container(handle)
+        read = docker_output.Position(position)
+        follow = True
         while True:
-            since = docker_output.since_parameter(position)
             try:
-                async with engine.log_stream(self._docker, container.id, since) as stream:
-                    async for piece in docker_output.pieces(stream, position):
-                        position = piece.position
+                async with engine.log_stream(
+                    self._docker, container.id, read.since, follow=follow
+                ) as stream:
+                    async for piece in docker_output.pieces(stream, read):
                         await sink(piece)
-                if not (await container.show())["State"]["Running"]:
+                if not follow:
                     return
+                if not (await container.show())["State"]["Running"]:
+                    follow = False  # the engine may end a followed log before its last frames
+                    continue
             except DockerError as error:
                 if error.status in {404, 409}:
                     return

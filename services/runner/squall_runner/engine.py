@@ -45,7 +45,7 @@ async def close(client: Docker) -> None:
 
 @contextmanager
 def told(what: str) -> Iterator[None]:
-    """Errors of the engine as StartRefusedError (it won't) or RuntimeUnavailableError (it doesn't answer)."""
+    """The engine's errors: StartRefusedError if it won't, RuntimeUnavailableError if it can't."""
     try:
         yield
     except DockerError as error:
@@ -53,6 +53,8 @@ def told(what: str) -> Iterator[None]:
         if error.status >= 500 and "OCI runtime" not in message and "shim" not in message:
             raise RuntimeUnavailableError(f"Docker failed to {what}: {message}") from error
         raise StartRefusedError(f"Docker refused to {what}: {message}") from error
+    except TimeoutError:  # of a caller's own making
+        raise
     except (aiohttp.ClientError, OSError) as error:
         raise RuntimeUnavailableError(f"Docker did not answer ({what}): {error}") from error
 
@@ -78,14 +80,14 @@ async def update(client: Docker, handle: str, limits: dict[str, int]) -> None:
 
 @asynccontextmanager
 async def log_stream(
-    client: Docker, handle: str, since: str
+    client: Docker, handle: str, since: str, *, follow: bool
 ) -> AsyncIterator[aiohttp.StreamReader]:
-    """The engine's log stream of a container, both sources with times, to its end.
+    """The engine's log stream of a container, both sources with times.
 
     aiodocker's own `log` forgets which source a line came from.
     """
     url = f"{client.docker_host}/{client.api_version}/containers/{handle}/logs"
-    params = {"follow": "1", "stdout": "1", "stderr": "1", "timestamps": "1"}
+    params = {"follow": str(int(follow)), "stdout": "1", "stderr": "1", "timestamps": "1"}
     if since:
         params["since"] = since
     async with client.session.get(url, params=params) as response:

@@ -36,7 +36,7 @@ class Files:
     async def lay(
         self, entries: Sequence[FileEntry], target: Path, account: str, fetch: Fetch
     ) -> None:
-        """Put each entry at its path below `target`. StartRefusedError names the one that can't be."""
+        """Put each entry at its path below `target`. StartRefusedError names one that can't be."""
         if not entries:
             return
         for entry in entries:

@@ -61,7 +61,7 @@ class Follower:
     async def follow(
         self, path: Path, offset: int, ended: asyncio.Event
     ) -> AsyncIterator[tuple[bytes, int]]:
-        """`(bytes, offset after them)` from `offset` on, until the file's end once `ended` is set."""
+        """`(bytes, offset after them)` from `offset` on, to the file's end once `ended` is set."""
         watch = self._libc.inotify_add_watch(self._fd, os.fsencode(path), _IN_MODIFY)
         if watch < 0:
             number = ctypes.get_errno()

@@ -83,7 +83,7 @@ class Runtime(Protocol):
     def layout(self, directory: Path) -> Layout: ...
 
     async def create(self, launch: Launch) -> str:
-        """Make a container ready to start; returns its handle. StartRefusedError, RuntimeUnavailableError."""
+        """Make a container ready to start; returns its handle. Raises as `start`."""
 
     async def start(self, handle: str, launch: Launch) -> str:
         """Start it; returns its handle from now on. StartRefusedError, RuntimeUnavailableError."""

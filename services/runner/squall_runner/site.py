@@ -1,8 +1,8 @@
 """Site directories: the guest and what it imports, one directory for each Python version.
 
-Containers mount it read-only and append it to sys.path, so images need no rebuild when Squall is
-upgraded. It holds boot.py, copies of Squall's own packages, and their few dependencies: copied from
-the running environment where its Python is the same, installed by uv where it is another.
+Containers mount it read-only, so images need no rebuild when Squall is upgraded. It holds boot.py,
+`own` with copies of Squall's packages, and `packages` with their few dependencies: copied from the
+running environment where its Python is the same, installed by uv where it is another.
 """
 
 import asyncio
@@ -31,6 +31,8 @@ from squall_runner.runtime import StartRefusedError
 log = structlog.get_logger()
 
 PACKAGES: Final = ("squall_contracts", "squall_bus", "squall", "squall_guest")
+OWN_DIRECTORY: Final = "own"
+PACKAGES_DIRECTORY: Final = "packages"
 ROOTS: Final = ("msgspec", "nats-py", "nkeys", "cloudpickle", "uvloop")
 OWN_VERSION: Final = f"{sys.version_info.major}.{sys.version_info.minor}"
 _UNWANTED: Final = frozenset({"..", "__pycache__", "tests"})
@@ -82,7 +84,8 @@ class Sites:
         from uv import find_uv_bin
 
         argv = [find_uv_bin(), "pip", "install", "--quiet", "--no-deps", "--only-binary", ":all:"]
-        argv += ["--python-version", version, "--target", str(target), "--python", sys.executable]
+        argv += ["--python-version", version, "--python", sys.executable]
+        argv += ["--target", str(target / PACKAGES_DIRECTORY)]
         argv += [f"{name}=={metadata.version(name)}" for name in names]
         env = dict(os.environ)
         if self._ca_bundle:
@@ -174,7 +177,7 @@ def _copy_distributions(target: Path, names: Sequence[str]) -> None:
             if not _UNWANTED.isdisjoint(entry.parts) or entry.parts[0].endswith(".dist-info"):
                 continue
             source = Path(str(distribution.locate_file(entry)))
-            destination = target / entry
+            destination = target / PACKAGES_DIRECTORY / entry
             destination.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, destination)
 
@@ -183,7 +186,7 @@ def _copy_packages(target: Path, version: str) -> None:
     for name in PACKAGES:
         package = package_directory(name)
         for path in _sources(package):
-            destination = target / name / path.relative_to(package)
+            destination = target / OWN_DIRECTORY / name / path.relative_to(package)
             destination.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, destination)
     shutil.copyfile(boot.__file__, target / "boot.py")

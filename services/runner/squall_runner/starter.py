@@ -55,8 +55,8 @@ class Starter:
         self._images = prepare.Images(context.bus, runtime.name)
 
     async def start(self, container: Container) -> None:
-        """Start it, or leave nothing of it. StartRefusedError: in vain; RuntimeUnavailableError or BusError:
-        worth trying again."""
+        """Start it, or leave nothing of it. StartRefusedError: in vain. RuntimeUnavailableError,
+        BusError: worth trying again."""
         began_s = time.monotonic()
         start = container.start
         refused = core.refusal(start.spec, self._runtime.name)
