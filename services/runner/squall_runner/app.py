@@ -33,7 +33,7 @@ STOP_SHARE = 0.6
 
 
 async def run(settings: Settings, context: Context, *, task_status: TaskStatus[None]) -> None:
-    """Serve until told to stop. RuntimeUnavailableError, StateInUseError."""
+    """Serve until told to stop. RuntimeUnavailable, StateInUse."""
     state = Path(settings.state_dir)
     with machine.lock(state):
         record = machine.describe(settings, machine.runner_id(state))

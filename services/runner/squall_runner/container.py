@@ -14,7 +14,7 @@ from squall_contracts.placement import ContainerReport, ContainerState, HeldInpu
 from squall_runner import core
 from squall_runner.flight import held_inputs
 from squall_runner.logship import Shipper, system_line
-from squall_runner.runtime import Exit, Runtime, StartRefusedError
+from squall_runner.runtime import Exit, Runtime, StartRefused
 from squall_runner.slots import Slot
 
 log = structlog.get_logger()
@@ -84,9 +84,9 @@ class Container:
         self._stop_changed.set()
 
     async def exec(self, argv: tuple[str, ...], timeout_s: float) -> ExecFinished:
-        """Run a command in it. StartRefusedError, TimeoutError."""
+        """Run a command in it. StartRefused, TimeoutError."""
         if not self._handle:
-            raise StartRefusedError(f"container {self.start.container_id} has not started yet")
+            raise StartRefused(f"container {self.start.container_id} has not started yet")
         env = core.environment(self.start)
         return await self._runtime.exec(self._handle, env, argv, timeout_s)
 

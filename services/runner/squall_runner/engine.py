@@ -7,7 +7,7 @@ from typing import Final
 import aiohttp
 from aiodocker import Docker, DockerError
 
-from squall_runner.runtime import RuntimeUnavailableError, StartRefusedError
+from squall_runner.runtime import RuntimeUnavailable, StartRefused
 
 REMEDY: Final = "start Docker, or use the process runtime"
 
@@ -15,12 +15,12 @@ REMEDY: Final = "start Docker, or use the process runtime"
 async def connect() -> Docker:
     """A client without a bound on its connections: each container holds two open.
 
-    RuntimeUnavailableError when no engine answers, or refuses this user.
+    RuntimeUnavailable when no engine answers, or refuses this user.
     """
     try:
         found = Docker(api_version="auto")
     except (ValueError, AssertionError) as error:
-        raise RuntimeUnavailableError(f"no Docker engine found; {REMEDY}") from error
+        raise RuntimeUnavailable(f"no Docker engine found; {REMEDY}") from error
     client = found
     if isinstance(found.connector, aiohttp.UnixConnector):
         path = found.connector.path
@@ -32,9 +32,7 @@ async def connect() -> Docker:
         await client.version()
     except (DockerError, aiohttp.ClientError, OSError) as error:
         await close(client)
-        raise RuntimeUnavailableError(
-            f"the Docker engine does not answer: {error}; {REMEDY}"
-        ) from error
+        raise RuntimeUnavailable(f"the Docker engine does not answer: {error}; {REMEDY}") from error
     return client
 
 
@@ -45,18 +43,18 @@ async def close(client: Docker) -> None:
 
 @contextmanager
 def told(what: str) -> Iterator[None]:
-    """The engine's errors: StartRefusedError if it won't, RuntimeUnavailableError if it can't."""
+    """The engine's errors: StartRefused if it won't, RuntimeUnavailable if it can't."""
     try:
         yield
     except DockerError as error:
         message = " ".join(str(error.message).split())
         if error.status >= 500 and "OCI runtime" not in message and "shim" not in message:
-            raise RuntimeUnavailableError(f"Docker failed to {what}: {message}") from error
-        raise StartRefusedError(f"Docker refused to {what}: {message}") from error
+            raise RuntimeUnavailable(f"Docker failed to {what}: {message}") from error
+        raise StartRefused(f"Docker refused to {what}: {message}") from error
     except TimeoutError:  # of a caller's own making
         raise
     except (aiohttp.ClientError, OSError) as error:
-        raise RuntimeUnavailableError(f"Docker did not answer ({what}): {error}") from error
+        raise RuntimeUnavailable(f"Docker did not answer ({what}): {error}") from error
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import anyio.to_thread
 from squall_bus.errors import DigestMismatch, ObjectMissing
 from squall_contracts.functions import FileEntry
 
-from squall_runner.runtime import StartRefusedError
+from squall_runner.runtime import StartRefused
 
 FETCHES_AT_ONCE: Final = 16
 
@@ -36,7 +36,7 @@ class Files:
     async def lay(
         self, entries: Sequence[FileEntry], target: Path, account: str, fetch: Fetch
     ) -> None:
-        """Put each entry at its path below `target`. StartRefusedError names one that can't be."""
+        """Put each entry at its path below `target`. StartRefused names one that can't be."""
         if not entries:
             return
         for entry in entries:
@@ -88,11 +88,9 @@ class Files:
 def _check(entry: FileEntry) -> None:
     path = entry.path
     if not path.startswith("/") or posixpath.normpath(path) != path or path == "/" or "\0" in path:
-        raise StartRefusedError(
-            f"file {path!r}: give an absolute path without '.', '..' or a final '/'"
-        )
+        raise StartRefused(f"file {path!r}: give an absolute path without '.', '..' or a final '/'")
     if len(entry.sha256) != 64 or not entry.sha256.isalnum():
-        raise StartRefusedError(f"file {path}: {entry.sha256!r} is not a sha256")
+        raise StartRefused(f"file {path}: {entry.sha256!r} is not a sha256")
 
 
 def _cached(cache: Path, entry: FileEntry) -> Path:
@@ -104,11 +102,11 @@ async def _fetch_into(path: Path, entry: FileEntry, fetch: Fetch, slots: anyio.S
         try:
             data = await fetch(entry.sha256)
         except ObjectMissing as error:
-            raise StartRefusedError(
+            raise StartRefused(
                 f"file {entry.path} is not in the code store; run or deploy the app again"
             ) from error
         except DigestMismatch as error:
-            raise StartRefusedError(f"file {entry.path} is damaged in the code store") from error
+            raise StartRefused(f"file {entry.path} is damaged in the code store") from error
         await anyio.to_thread.run_sync(_write, path, data, entry.mode & 0o777)
 
 

@@ -23,7 +23,7 @@ from squall_contracts.placement import (
 
 from squall_runner import core
 from squall_runner.container import Container, surely
-from squall_runner.runtime import Runtime, RuntimeUnavailableError, StartRefusedError
+from squall_runner.runtime import Runtime, RuntimeUnavailable, StartRefused
 from squall_runner.settings import Settings
 from squall_runner.slots import Slots
 from squall_runner.starter import Starter
@@ -83,7 +83,7 @@ class Runner:
             raise SquallRefusal(
                 "exhausted", f"the command did not end within {request.timeout_s:g} s"
             ) from error
-        except (StartRefusedError, RuntimeUnavailableError) as error:
+        except (StartRefused, RuntimeUnavailable) as error:
             raise SquallRefusal("invalid", str(error)) from error
 
     async def _start(self, command: StartContainer, *, last_try: bool) -> None:
@@ -97,14 +97,12 @@ class Runner:
             )
             if gpus is None:
                 wanted = ", ".join(command.spec.resources.gpus)
-                raise StartRefusedError(
-                    f"none of the GPUs asked for ({wanted}) is free on this runner"
-                )
+                raise StartRefused(f"none of the GPUs asked for ({wanted}) is free on this runner")
             container.gpus = gpus
             await self._starter.start(container)
-        except StartRefusedError as error:
+        except StartRefused as error:
             await self._refuse(container, str(error))
-        except (RuntimeUnavailableError, BusError, OSError) as error:
+        except (RuntimeUnavailable, BusError, OSError) as error:
             log.warning("container.delayed", container_id=command.container_id, error=str(error))
             if last_try:
                 await self._refuse(container, str(error))

@@ -9,22 +9,23 @@ from typing import IO
 from squall_contracts.message import new_id
 from squall_contracts.placement import RunnerRecord
 
+from squall_runner.runtime import RunnerError
 from squall_runner.settings import Settings
 
 
-class StateInUseError(Exception):
+class StateInUse(RunnerError):
     """Raised when another runner works on the state directory."""
 
 
 def lock(state: Path) -> IO[str]:
-    """Hold the directory until the returned file is closed. StateInUseError when another does."""
+    """Hold the directory until the returned file is closed. StateInUse when another does."""
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
     file = (state / "lock").open("w")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         file.close()
-        raise StateInUseError(
+        raise StateInUse(
             f"another runner works on {state}: stop it or set SQUALL_RUNNER_STATE_DIR"
         ) from error
     return file

@@ -14,7 +14,7 @@ from anyio.abc import TaskGroup
 from squall_contracts.message import new_id
 
 from squall_runner.engine import gone_is_fine
-from squall_runner.runtime import RuntimeUnavailableError
+from squall_runner.runtime import RuntimeUnavailable
 
 log = structlog.get_logger()
 
@@ -109,12 +109,12 @@ class Networks:
                 await self._docker.networks.create(wanted)
         except DockerError as error:
             if error.status != 409:  # another runner of this machine was faster
-                raise RuntimeUnavailableError(
+                raise RuntimeUnavailable(
                     f"network {name} can't be made: {error.message}"
                 ) from error
         shown = await (await self._docker.networks.get(name)).show()
         if bool(shown["Internal"]) is not internal:
-            raise RuntimeUnavailableError(
+            raise RuntimeUnavailable(
                 f"network {name} exists and its `internal` is not {internal}; "
                 "remove it or set SQUALL_RUNNER_NETWORK"
             )

@@ -13,7 +13,7 @@ from squall_contracts.images import ImageRecord
 from squall_contracts.placement import StartContainer
 
 from squall_runner.core import RuntimeName
-from squall_runner.runtime import Layout, StartRefusedError
+from squall_runner.runtime import Layout, StartRefused
 from squall_runner.settings import Settings
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0", "::"})
@@ -28,15 +28,15 @@ class Images:
         self._known: dict[str, ImageRecord] = {}
 
     async def get(self, account: str, image_id: str) -> ImageRecord:
-        """The image's record. StartRefusedError when it isn't ready, or is for another runtime."""
+        """The image's record. StartRefused when it isn't ready, or is for another runtime."""
         key = subjects.image_key(account, image_id)
         if key not in self._known:
             entry = await self._records.get(key)
             if entry is None or entry.value.state != "ready":
                 state = "unknown" if entry is None else entry.value.state
-                raise StartRefusedError(f"image {image_id} is {state}: run or deploy the app again")
+                raise StartRefused(f"image {image_id} is {state}: run or deploy the app again")
             if entry.value.runtime != self._runtime:
-                raise StartRefusedError(
+                raise StartRefused(
                     f"image {image_id} was built for the {entry.value.runtime} runtime "
                     f"and this runner has {self._runtime}: run or deploy the app again"
                 )
@@ -49,7 +49,7 @@ class Images:
 
 
 async def mint(bus: Bus, start: StartContainer) -> tuple[Credentials, Credentials]:
-    """The container's two users, its guest's and its client's. StartRefusedError, BusError."""
+    """The container's two users, its guest's and its client's. StartRefused, BusError."""
     guest, client = new_key("user"), new_key("user")
     reply: MintedGuest | Refused = await bus.request(
         subjects.MINT_GUEST,
@@ -64,7 +64,7 @@ async def mint(bus: Bus, start: StartContainer) -> tuple[Credentials, Credential
         MintGuestReply,
     )
     if isinstance(reply, Refused):
-        raise StartRefusedError(f"no credentials for the container: {reply.message}")
+        raise StartRefused(f"no credentials for the container: {reply.message}")
     return (
         Credentials(jwt=reply.guest_jwt, seed=guest.seed),
         Credentials(jwt=reply.client_jwt, seed=client.seed),

@@ -26,10 +26,10 @@ from squall_runner.runtime import (
     Launch,
     Layout,
     Piece,
-    RuntimeUnavailableError,
+    RuntimeUnavailable,
     Sink,
     Source,
-    StartRefusedError,
+    StartRefused,
 )
 from squall_runner.settings import Settings
 
@@ -55,9 +55,7 @@ class ProcessRuntime:
 
     async def open(self) -> None:
         if not hasattr(os, "pidfd_open"):
-            raise RuntimeUnavailableError(
-                "the process runtime needs Linux 5.3 or newer; use Docker"
-            )
+            raise RuntimeUnavailable("the process runtime needs Linux 5.3 or newer; use Docker")
         self._follower = Follower()
 
     async def close(self) -> None:
@@ -78,7 +76,7 @@ class ProcessRuntime:
 
     async def create(self, launch: Launch) -> str:
         if not (Path(launch.reference) / "bin" / "python").exists():
-            raise StartRefusedError(
+            raise StartRefused(
                 f"image {launch.reference} is gone from this machine; run again to rebuild it"
             )
         (launch.directory / "root" / "root").mkdir(parents=True, exist_ok=True)
@@ -103,7 +101,7 @@ class ProcessRuntime:
                 start_new_session=True,
             )
         except OSError as error:
-            raise StartRefusedError(f"the container's process can't be started: {error}") from error
+            raise StartRefused(f"the container's process can't be started: {error}") from error
         finally:
             for output in outputs:
                 os.close(output)
@@ -165,7 +163,7 @@ class ProcessRuntime:
         self, handle: str, launch_env: dict[str, str], argv: Sequence[str], timeout_s: float
     ) -> ExecFinished:
         if not _alive(handle):
-            raise StartRefusedError("the container has ended")
+            raise StartRefused("the container has ended")
         pid = _pid(handle)
         env, cwd = _surroundings(pid)
         try:
@@ -179,7 +177,7 @@ class ProcessRuntime:
                 start_new_session=True,
             )
         except OSError as error:
-            raise StartRefusedError(f"the command can't be run: {error}") from error
+            raise StartRefused(f"the command can't be run: {error}") from error
         try:
             with anyio.fail_after(timeout_s):
                 stdout, stderr = await process.communicate()

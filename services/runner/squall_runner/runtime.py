@@ -12,11 +12,15 @@ from squall_runner.core import Found, Limits, RuntimeName
 Source = Literal["stdout", "stderr"]
 
 
-class StartRefusedError(Exception):
+class RunnerError(Exception):
+    """Root of the runner's own errors."""
+
+
+class StartRefused(RunnerError):
     """Raised when a container can't be started and trying again would not help: one line why."""
 
 
-class RuntimeUnavailableError(Exception):
+class RuntimeUnavailable(RunnerError):
     """Raised when the runtime itself doesn't answer: worth trying again."""
 
 
@@ -73,7 +77,7 @@ class Runtime(Protocol):
     name: RuntimeName
 
     async def open(self) -> None:
-        """Make ready what containers share. RuntimeUnavailableError names what is missing."""
+        """Make ready what containers share. RuntimeUnavailable names what is missing."""
 
     async def close(self) -> None: ...
 
@@ -86,7 +90,7 @@ class Runtime(Protocol):
         """Make a container ready to start; returns its handle. Raises as `start`."""
 
     async def start(self, handle: str, launch: Launch) -> str:
-        """Start it; returns its handle from now on. StartRefusedError, RuntimeUnavailableError."""
+        """Start it; returns its handle from now on. StartRefused, RuntimeUnavailable."""
 
     async def assign(self, handle: str, limits: Limits, name: str) -> None:
         """Give a warm container the limits and the name of what it becomes."""
@@ -107,7 +111,7 @@ class Runtime(Protocol):
     async def exec(
         self, handle: str, launch_env: dict[str, str], argv: Sequence[str], timeout_s: float
     ) -> ExecFinished:
-        """Run a command inside it. TimeoutError, StartRefusedError."""
+        """Run a command inside it. TimeoutError, StartRefused."""
 
     async def remove(self, handle: str) -> None:
         """Forget an ended container (killing it first if need be)."""

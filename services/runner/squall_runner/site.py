@@ -26,7 +26,7 @@ import structlog
 
 from squall_runner import boot
 from squall_runner.core import minor
-from squall_runner.runtime import StartRefusedError
+from squall_runner.runtime import StartRefused
 
 log = structlog.get_logger()
 
@@ -49,7 +49,7 @@ class Sites:
         self._ready: dict[str, Path] = {}
 
     async def get(self, python_version: str) -> Path:
-        """The directory for images of this Python; StartRefusedError when it can't be made."""
+        """The directory for images of this Python; StartRefused when it can't be made."""
         version = minor(python_version)
         ready = self._ready.get(version)
         if ready is not None:
@@ -96,7 +96,7 @@ class Sites:
         output, _ = await process.communicate()
         if process.returncode != 0:
             lines = output.decode(errors="replace").strip().splitlines()
-            raise StartRefusedError(
+            raise StartRefused(
                 f"the guest's packages for Python {version} can't be installed: "
                 f"{' '.join(lines[-3:])}; check the runner's network and package index"
             )

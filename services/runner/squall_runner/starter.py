@@ -20,7 +20,7 @@ from squall_contracts.placement import StartContainer
 from squall_runner import core, prepare
 from squall_runner.container import Container
 from squall_runner.files import Files
-from squall_runner.runtime import Launch, Runtime, RuntimeUnavailableError, StartRefusedError
+from squall_runner.runtime import Launch, Runtime, RuntimeUnavailable, StartRefused
 from squall_runner.settings import Settings
 from squall_runner.site import Sites
 from squall_runner.slots import Slot, Slots
@@ -55,17 +55,17 @@ class Starter:
         self._images = prepare.Images(context.bus, runtime.name)
 
     async def start(self, container: Container) -> None:
-        """Start it, or leave nothing of it. StartRefusedError: in vain. RuntimeUnavailableError,
+        """Start it, or leave nothing of it. StartRefused: in vain. RuntimeUnavailable,
         BusError: worth trying again."""
         began_s = time.monotonic()
         start = container.start
         refused = core.refusal(start.spec, self._runtime.name)
         if refused is not None:
-            raise StartRefusedError(refused)
+            raise StartRefused(refused)
         image = await self._images.get(start.workspace, start.spec.image_id)
         refused = core.python_refusal(image.image_id, image.python_version)
         if refused is not None:
-            raise StartRefusedError(refused)
+            raise StartRefused(refused)
         site = await self._sites.get(image.python_version)
         key = Key(
             workspace=start.workspace,
@@ -79,7 +79,7 @@ class Starter:
         if not was_warm:
             try:
                 await self._start_new(container, image, site)
-            except StartRefusedError:
+            except StartRefused:
                 self._images.forget(start.workspace, start.spec.image_id)
                 raise
         took_ms = round((time.monotonic() - began_s) * 1000, 1)
@@ -148,7 +148,7 @@ class Starter:
             try:
                 if handle:
                     await self._runtime.remove(handle)
-            except (StartRefusedError, RuntimeUnavailableError) as error:
+            except (StartRefused, RuntimeUnavailable) as error:
                 log.warning("container.left", slot=slot.name, error=str(error))
             slot.forget()
 
@@ -210,4 +210,4 @@ def _leaves(error: BaseException) -> list[BaseException]:
 
 def _telling(errors: Sequence[BaseException]) -> BaseException:
     """What won't get better by trying again says most."""
-    return next((error for error in errors if isinstance(error, StartRefusedError)), errors[0])
+    return next((error for error in errors if isinstance(error, StartRefused)), errors[0])

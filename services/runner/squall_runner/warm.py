@@ -17,7 +17,7 @@ from anyio.abc import TaskGroup
 from squall_contracts.message import new_id
 
 from squall_runner import core
-from squall_runner.runtime import Launch, Runtime, RuntimeUnavailableError, StartRefusedError
+from squall_runner.runtime import Launch, Runtime, RuntimeUnavailable, StartRefused
 from squall_runner.settings import Settings
 from squall_runner.slots import Slot, Slots
 
@@ -136,7 +136,7 @@ class WarmPool:
             slot.note(handle=handle)
             with anyio.fail_after(OPENING_S):
                 pipe = await self._open(slot.assignment)
-        except (StartRefusedError, RuntimeUnavailableError, TimeoutError, OSError) as error:
+        except (StartRefused, RuntimeUnavailable, TimeoutError, OSError) as error:
             log.warning("warm.failed", reference=key.reference, error=str(error))
             await self._discard(slot, handle)
         except BaseException:

@@ -16,7 +16,7 @@ from squall_runner import boot
 from squall_runner.core import Limits
 from squall_runner.docker import DockerRuntime
 from squall_runner.process import ProcessRuntime
-from squall_runner.runtime import Launch, Piece, Runtime, RuntimeUnavailableError
+from squall_runner.runtime import Launch, Piece, Runtime, RuntimeUnavailable
 from squall_runner.settings import Settings
 from squall_runner.slots import Slot, Slots
 
@@ -112,7 +112,7 @@ async def open_docker(settings: Settings, runner_id: str, tasks: TaskGroup) -> R
     runtime = DockerRuntime(settings, runner_id, tasks)
     try:
         await runtime.open()
-    except RuntimeUnavailableError as error:
+    except RuntimeUnavailable as error:
         pytest.skip(str(error))
     if not await runtime.has_image(IMAGE):
         await runtime.close()

@@ -9,7 +9,7 @@ import pytest
 from anyio.abc import SocketAttribute
 from squall_contracts.guest import FLIGHT_RECORD_BYTES
 from squall_runner.core import MIB, Limits
-from squall_runner.runtime import StartRefusedError
+from squall_runner.runtime import StartRefused
 
 from .conftest import Bench
 
@@ -171,7 +171,7 @@ async def test_exec_is_given_up_after_its_time(bench: Bench) -> None:
 
 async def test_unknown_image_is_refused_in_one_line(bench: Bench) -> None:
     bench.reference = "nobody/has:this"
-    with pytest.raises(StartRefusedError) as refused:
+    with pytest.raises(StartRefused) as refused:
         await bench.start("pass")
     assert "nobody/has:this" in str(refused.value)
     assert "\n" not in str(refused.value)
