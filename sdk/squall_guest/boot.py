@@ -1,0 +1,212 @@
+"""The story of a container: imports, assignment, user code, inputs, the end.
+
+The slow imports come first and the assignment after them, so that a container of a warm pool has
+them behind it when it is told what to be.
+"""
+
+import asyncio
+import logging
+import os
+import sys
+import time
+from contextlib import suppress
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Final, NoReturn
+
+import cloudpickle  # noqa: F401 - imported here so that no input waits for it
+import msgspec
+import squall.function  # noqa: F401 - user code will
+from squall import _container
+from squall.exception import FunctionTimeoutError
+from squall_bus import _nats, objects  # noqa: F401 - the bus imports them on first use
+from squall_bus.errors import BusError
+from squall_contracts.failures import Failure
+from squall_contracts.guest import (
+    ASSIGNMENT_VARIABLE,
+    EXIT_INTERRUPTED,
+    EXIT_NO_BUS,
+    EXIT_STARTUP,
+    Assignment,
+)
+from squall_contracts.message import decode
+
+from squall_guest import layout, load, report
+from squall_guest.execute import Executor, Loop, Serial, Threads
+from squall_guest.flight import FlightRecord
+from squall_guest.inputs import Body
+from squall_guest.interrupt import InputTimeout, MainGuard
+from squall_guest.link import Link
+from squall_guest.session import Session
+from squall_guest.shutdown import Signals, leave
+from squall_guest.watch import GRACE_S
+
+SWITCH_S: Final = 0.0005
+"""How long the NATS thread waits at most for user code to let go of the interpreter."""
+_log: Final = logging.getLogger("squall.guest")
+
+
+class Phases:
+    """What the start took, in milliseconds."""
+
+    def __init__(self) -> None:
+        self.ms: dict[str, float] = {}
+        self._since_s = time.monotonic()
+        stat = Path("/proc/self/stat").read_text("ascii").rpartition(")")[2].split()
+        began_s = int(stat[19]) / os.sysconf("SC_CLK_TCK")
+        self.ms["python_and_imports"] = _ms(time.clock_gettime(time.CLOCK_BOOTTIME) - began_s)
+
+    def end(self, name: str) -> None:
+        """What was done since the last call is called `name`."""
+        now_s = time.monotonic()
+        self.ms[name] = _ms(now_s - self._since_s)
+        self._since_s = now_s
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 2)
+
+
+def main() -> NoReturn:
+    """Live as a container, and exit."""
+    sys.setswitchinterval(SWITCH_S)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(line_buffering=True)
+    leave(_live())
+
+
+def _live() -> int:
+    phases, signals, guard, link = Phases(), Signals(), MainGuard(), Link()
+    link.start()
+    try:
+        assignment = _read_assignment()
+    except (OSError, KeyError, msgspec.DecodeError) as error:
+        _log.error("can't read the assignment that %s names: %r", ASSIGNMENT_VARIABLE, error)
+        return EXIT_NO_BUS
+    phases.end("assignment")
+    start = _Start(assignment, link, guard, phases)
+    try:
+        executor = start.ready()
+    except BusError as error:
+        _log.error("the container can't start: %s", error)
+        return EXIT_NO_BUS
+    if executor is None:
+        return EXIT_STARTUP
+    session = start.session
+    signals.drain_with(lambda: void(link.loop.call_soon_threadsafe(session.begin_drain)))
+    code = _serve(executor, link, session, signals)
+    link.stop()
+    return code
+
+
+def _read_assignment() -> Assignment:
+    path = os.environ.pop(ASSIGNMENT_VARIABLE)
+    return decode(Path(path).read_bytes(), Assignment)
+
+
+class _Start:
+    """From the assignment to the first input. The bus connects while user code is imported."""
+
+    def __init__(
+        self, assignment: Assignment, link: Link, guard: MainGuard, phases: Phases
+    ) -> None:
+        self._assignment = assignment
+        self._link = link
+        self._guard = guard
+        self._phases = phases
+        self._limit_s = assignment.spec.startup_timeout_s or assignment.spec.timeout_s
+        self.session = Session(assignment, link.tasks)
+        self._opened = link.call(self.session.open())
+
+    def ready(self) -> Executor | None:
+        """The executor, inputs on their way to it. None: user code can't be made ready, and the
+        platform was told why. BusError: it can't be reached."""
+        limit = self._link.call(self._limit())
+        try:
+            function = self._guarded_load()
+        except (KeyboardInterrupt, BusError):
+            raise
+        except BaseException as error:  # noqa: BLE001 - user code's imports may raise anything
+            limit.cancel()
+            self._opened.result()
+            self._link.call(self.session.fail(self._failure(error))).result()
+            return None
+        limit.cancel()
+        self._opened.result()
+        self._phases.end("connect")
+        executor = self._executor(function)
+        self._link.call(self.session.start(executor, self._phases.ms)).result()
+        return executor
+
+    def _guarded_load(self) -> load.Function:
+        try:
+            try:
+                self._guard.enter(self)
+                return self._load()
+            finally:
+                self._guard.leave(self)
+        except BaseException:
+            self._guard.leave(self)
+            raise
+
+    def _load(self) -> load.Function:
+        spec = self._assignment.spec
+        layout.set_environment(self._assignment)
+        layout.lay_files(self._assignment)
+        layout.enter_root(self._assignment)
+        self._phases.end("files")
+        _container.enter(self._assignment)
+        if spec.serialized is None:
+            function = load.imported(spec)
+        else:
+            self._opened.result()
+            pickled = self._link.call(self.session.code(spec.serialized)).result()
+            function = load.unpickled(spec, pickled)
+        self._phases.end("user_imports")
+        return function
+
+    def _executor(self, function: load.Function) -> Executor:
+        spec, desk = self._assignment.spec, self.session.desk
+        body = Body(spec, function, self.session.outbox)
+        flight = FlightRecord(self._assignment.flight_record)
+        if spec.is_async:
+            return Loop(body, desk, flight)
+        if spec.max_inputs > 1:
+            return Threads(body, desk, flight)
+        return Serial(body, desk, flight, self._guard)
+
+    async def _limit(self) -> None:
+        """Interrupt a start that takes too long; one that doesn't yield is reported from here."""
+        await asyncio.sleep(self._limit_s)
+        self._guard.throw(self, InputTimeout)
+        await asyncio.sleep(GRACE_S)
+        await asyncio.wrap_future(self._opened)
+        await self.session.fail(self._failure(InputTimeout()))
+        os._exit(EXIT_STARTUP)
+
+    def _failure(self, error: BaseException) -> Failure:
+        if isinstance(error, InputTimeout):
+            text = f"the container was not ready within {self._limit_s:g} s"
+            error = FunctionTimeoutError(text).with_traceback(error.__traceback__)
+        return report.failure(error, "startup")
+
+
+def _serve(executor: Executor, link: Link, session: Session, signals: Signals) -> int:
+    """Run inputs until told to stop; the exit code."""
+    code, release = 0, False
+    try:
+        executor.serve()
+    except KeyboardInterrupt:
+        # Sent from outside: what ran is run elsewhere. Raised by user code: the flight record tells
+        # the runner, which counts it as a death of the container.
+        release = signals.interrupted
+        code = 0 if release else EXIT_INTERRUPTED
+    with suppress(KeyboardInterrupt):
+        link.call(session.close(release=release)).result()
+        _container.leave()
+    return code
+
+
+def void(_: object) -> None:
+    """Drop a result, in a lambda that must return None."""

@@ -1,0 +1,151 @@
+"""Where deliveries change hands: the NATS thread puts them down, user code's threads take them."""
+
+import logging
+from collections import deque
+from collections.abc import Sequence
+from queue import SimpleQueue
+from typing import Final, Literal
+
+from squall.exception import DeserializationError
+from squall_bus.errors import BusError
+from squall_bus.job import Job
+from squall_contracts.calls import Inputs, Lane, Report
+from squall_contracts.placement import HeldInput
+
+_log: Final = logging.getLogger("squall.guest")
+
+
+class Held:
+    """One delivery, from its arrival to its ack. The NATS thread's, except while it is run."""
+
+    __slots__ = (
+        "arrived_s",
+        "blobs",
+        "cancelled",
+        "finished",
+        "has_blobs",
+        "inputs",
+        "job",
+        "lane",
+        "queued_s",
+        "refused",
+        "seq",
+        "size_bytes",
+        "unstored",
+        "uploading",
+    )
+
+    def __init__(self, job: Job, inputs: Inputs, lane: Lane, now_s: float) -> None:
+        self.job = job
+        self.seq = job.seq
+        self.inputs = inputs
+        self.lane = lane
+        self.arrived_s = now_s
+        self.queued_s: float | None = None
+        """When it was put down for the main thread; None before, and once it was taken back."""
+        self.size_bytes = len(job.data)
+        self.blobs: dict[int, bytes | DeserializationError] = {}
+        """Payloads fetched from the blob store, or why they can't be, by position."""
+        self.has_blobs = False
+        """It counts among those whose blobs are in memory."""
+        self.cancelled = False
+        self.finished = False
+        """Its last outcome has been handed over; it is acked when `unstored` is 0."""
+        self.unstored = 0
+        self.refused = False
+        """The server refused one of its results: it is nak'd instead."""
+        self.uploading: deque[tuple[Held, Report, int]] | None = None
+        """Reports kept in order behind one whose payload is being uploaded."""
+
+    def payload(self, position: int) -> bytes:
+        """The pickled arguments of one input. DeserializationError if its blob is gone."""
+        payload: object = self.inputs.items[position].payload
+        if not isinstance(payload, bytes):
+            payload = self.blobs[position]
+        if isinstance(payload, DeserializationError):
+            raise payload
+        return payload
+
+    def settle(self, verdict: Literal["ack", "nak"], delay_s: float = 0.0) -> None:
+        """Tell the server. What can't be told is delivered again when it misses the ack."""
+        try:
+            if verdict == "ack":
+                self.job.ack()
+            else:
+                self.job.nak(delay_s)
+        except BusError as error:
+            _log.warning("%s of %s not sent: %s", verdict, self.inputs.call_id, error)
+
+    def extend(self) -> None:
+        """Tell the server that it is still worked on."""
+        try:
+            self.job.in_progress()
+        except BusError as error:
+            _log.warning("%s could not be extended: %s", self.inputs.call_id, error)
+
+    def record(self) -> HeldInput:
+        """What the flight record says of it."""
+        return HeldInput(
+            ack_subject=self.job.ack_subject,
+            call_id=self.inputs.call_id,
+            reply_to=self.inputs.reply_to,
+            indexes=tuple([item.index for item in self.inputs.items]),
+        )
+
+
+class Desk:
+    """A queue of two lanes, `now` before `bulk`. Every method may be called from any thread."""
+
+    def __init__(self) -> None:
+        self._lanes: dict[Lane, deque[Held]] = {"now": deque(), "bulk": deque()}
+        self._order = (self._lanes["now"], self._lanes["bulk"])
+        self._tokens: SimpleQueue[None] = SimpleQueue()  # one for each put: a taker sleeps in C
+        self._closed = False
+
+    def put(self, held: Held) -> None:
+        self._lanes[held.lane].append(held)
+        self._tokens.put(None)
+
+    def poll(self) -> Held | None:
+        """The next one to run; None if there is none."""
+        for lane in self._order:
+            try:
+                return lane.popleft()
+            except IndexError:
+                continue
+        return None
+
+    def take(self) -> Held | None:
+        """Wait for the next one to run, open to signals; None once the desk is closed."""
+        while True:
+            self._tokens.get()
+            if self._closed:
+                self._tokens.put(None)  # for the next of several takers
+                return None
+            held = self.poll()
+            if held is not None:
+                return held
+
+    def withdraw(self, held: Held) -> bool:
+        """Take back this one. False: somebody has taken it."""
+        try:
+            self._lanes[held.lane].remove(held)
+        except ValueError:
+            return False
+        return True
+
+    def waiting(self) -> Sequence[Held]:
+        """Those nobody has taken yet, in the order they will be."""
+        return (*tuple(self._order[0]), *tuple(self._order[1]))  # tuple() copies in one step
+
+    def clear(self) -> list[Held]:
+        """Take back all that wait."""
+        taken = []
+        while (held := self.poll()) is not None:
+            taken.append(held)
+        return taken
+
+    def close(self) -> None:
+        """Let every `take` return None from now on."""
+        self._closed = True
+        self._tokens.put(None)

@@ -1,0 +1,178 @@
+"""One input, from its pickled arguments to its outcome: for sync functions and for async ones."""
+
+import asyncio
+import inspect
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+from squall import _container, _pickling
+from squall.exception import InvalidError
+from squall_contracts.calls import Exhausted, Raised, Report, Returned, Yielded
+from squall_contracts.failures import Failure, FailureKind
+from squall_contracts.functions import FunctionSpec
+
+from squall_guest import report
+from squall_guest.desk import Held
+from squall_guest.interrupt import ERRORS, Guard, Reason
+from squall_guest.load import Function
+from squall_guest.outbox import Outbox
+
+
+class Run:
+    """One input being run. The NATS thread writes `reason` before it interrupts."""
+
+    __slots__ = (
+        "began_s",
+        "held",
+        "interrupted_s",
+        "position",
+        "reason",
+        "since_s",
+        "slot",
+        "stage",
+        "thread",
+    )
+
+    def __init__(self, held: Held, position: int, slot: int, since_s: float) -> None:
+        self.held = held
+        self.position = position
+        self.slot = slot
+        self.since_s = since_s
+        """When its delivery took the slot."""
+        self.began_s = time.monotonic()
+        self.thread = threading.get_ident()
+        self.reason: Reason | None = None
+        self.interrupted_s = 0.0
+        self.stage: FailureKind = "arguments"
+        """The kind of failure an exception now would be."""
+
+
+class Body:
+    """The user's function, and how it is run on one input."""
+
+    def __init__(self, spec: FunctionSpec, function: Function, outbox: Outbox) -> None:
+        self.spec = spec
+        self._function = function
+        self.outbox = outbox
+
+    def run(self, run: Run, guard: Guard) -> Report:
+        """Run a sync function, or drain a sync generator, on this thread. Of all that user code can
+        raise only KeyboardInterrupt comes out."""
+        inputs = run.held.inputs
+        index = inputs.items[run.position].index
+        try:
+            try:
+                guard.enter(run)
+                if run.reason is not None:  # set before we entered: nobody raises it in here
+                    raise ERRORS[run.reason]
+                with _container.running(inputs.call_id, index):
+                    args, kwargs = _pickling.load_call(run.held.payload(run.position))
+                    run.stage = "exception"
+                    value = self._function(*args, **kwargs)
+                    if self.spec.is_generator:
+                        return self._drain(run, index, self._checked_iterator(value))
+                    return self._returned(run, index, value)
+            finally:
+                guard.leave(run)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - SystemExit and its like are ordinary failures
+            guard.leave(run)
+            return Raised(index, self._failure(run, error))
+
+    async def run_async(self, run: Run) -> Report:
+        """The same for an async function or generator, in the current task."""
+        inputs = run.held.inputs
+        index = inputs.items[run.position].index
+        try:
+            with _container.running(inputs.call_id, index):
+                args, kwargs = _pickling.load_call(run.held.payload(run.position))
+                run.stage = "exception"
+                if self.spec.is_generator:
+                    produced = self._checked_iterator(self._function(*args, **kwargs))
+                    return await self._drain_async(run, index, produced)
+                return self._returned(run, index, await self._function(*args, **kwargs))
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            if isinstance(error, asyncio.CancelledError) and run.reason is None:
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    raise  # the loop ends; nobody asks for an outcome
+            return Raised(index, self._failure(run, error))
+
+    def failure(self, run: Run, where: Any) -> Failure:
+        """What to say of an interrupted input; `where` shows where it stood."""
+        if run.reason == "cancelled":
+            return report.cancelled(where)
+        return report.timed_out(self.spec.timeout_s, where)
+
+    def _failure(self, run: Run, error: BaseException) -> Failure:
+        if run.reason is not None:
+            return self.failure(run, error)
+        return report.failure(error, run.stage)
+
+    def _returned(self, run: Run, index: int, value: object) -> Returned:
+        if inspect.isgenerator(value) or inspect.isasyncgen(value) or inspect.iscoroutine(value):
+            if not inspect.isasyncgen(value):
+                value.close()
+            raise InvalidError(
+                f"{self.spec.name} returned a {type(value).__name__}: declare it with "
+                "@app.function(is_generator=True), or return a value that can be pickled"
+            )
+        run_s = time.monotonic() - run.began_s
+        run.stage = "result"
+        return Returned(index, _pickling.dumps(value), run_s)
+
+    def _checked_iterator(self, produced: Any) -> Any:
+        wanted = AsyncIterator if self.spec.is_async else Iterator
+        if isinstance(produced, wanted):
+            return produced
+        raise InvalidError(
+            f"{self.spec.name} is declared a generator but returned a {type(produced).__name__}: "
+            "make it yield, or drop is_generator=True"
+        )
+
+    def _drain(self, run: Run, index: int, produced: Iterator[object]) -> Exhausted:
+        count = 0
+        for value in produced:
+            self._yielded(run, index, count, value)
+            count += 1
+            room = self.outbox.crowded()
+            if room is not None:
+                room.result()
+        return Exhausted(index, count)
+
+    async def _drain_async(
+        self, run: Run, index: int, produced: AsyncIterator[object]
+    ) -> Exhausted:
+        count = 0
+        try:
+            async for value in produced:
+                self._yielded(run, index, count, value)
+                count += 1
+                room = self.outbox.crowded()
+                if room is not None:
+                    await asyncio.wrap_future(room)
+        finally:
+            if inspect.isasyncgen(produced):
+                await produced.aclose()
+        return Exhausted(index, count)
+
+    def _yielded(self, run: Run, index: int, position: int, value: object) -> None:
+        run.stage = "result"
+        payload = _pickling.dumps(value)
+        run.stage = "exception"
+        item = Yielded(index, run.held.inputs.attempt, position, payload)
+        self.outbox.put(run.held, item, len(payload), None)
+
+
+def size_of(outcome: Report) -> int:
+    """Bytes of an outcome's payload, for the outbox."""
+    if isinstance(outcome, Returned):
+        return len(outcome.payload) if isinstance(outcome.payload, bytes) else 0
+    if isinstance(outcome, Raised):
+        return len(outcome.failure.pickled or b"") + len(outcome.failure.traceback)
+    return 0

@@ -1,0 +1,270 @@
+"""The way in: two standing pulls, how much they may hold, what is split, dropped or given back."""
+
+import asyncio
+import hashlib
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from functools import partial
+from typing import Final, Literal
+
+import msgspec
+from squall.exception import DeserializationError
+from squall_bus.bus import Bus, Delivery
+from squall_bus.errors import BusError, DigestMismatch, ObjectMissing, Undecodable
+from squall_bus.job import Job
+from squall_bus.pull import StandingPull
+from squall_contracts import subjects
+from squall_contracts.calls import BlobRef, CancelInputs, Inputs, Lane
+from squall_contracts.guest import Assignment
+
+from squall_guest import prefetch, retry
+from squall_guest.desk import Desk, Held
+
+_REMEMBERED_CANCELS: Final = 10_000
+_LATER_S: Final = 1.0
+_WEIGHT: Final = 0.2
+_read_inputs: Final = msgspec.msgpack.Decoder(Inputs).decode
+_log: Final = logging.getLogger("squall.guest")
+
+
+class Intake:
+    """What is done with deliveries up to where they are run. Lives on the NATS thread."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        assignment: Assignment,
+        desk: Desk,
+        tasks: asyncio.TaskGroup,
+        *,
+        on_queued: Callable[[], None],
+        on_cancelled: Callable[[Held], bool],
+        on_terminate: Callable[[], None],
+    ) -> None:
+        """`on_queued()` after each delivery put on the desk; `on_cancelled(held)` interrupts it and
+        says whether it ran; `on_terminate()` when the container is to end with what it ran."""
+        self._bus = bus
+        self._assignment = assignment
+        self._desk = desk
+        self._tasks = tasks
+        self._on_queued = on_queued
+        self._on_cancelled = on_cancelled
+        self._on_terminate = on_terminate
+        self._slots = assignment.spec.max_inputs
+        self._pulls: list[StandingPull] = []
+        self._held: dict[int, Held] = {}
+        self._unfinished = 0
+        self._pace = prefetch.Pace()
+        self._rest: Literal["no", "going", "yes"] = "no"
+        self._closed = False
+        self._cancelled: OrderedDict[str, None] = OrderedDict()
+        self._blobs_ahead = asyncio.Semaphore(self._slots + 1)
+        self.working = asyncio.Event()
+        self.idle = asyncio.Event()
+        self.idle.set()
+        self.finished = 0
+        self.run_s: float | None = None
+
+    @property
+    def unfinished(self) -> int:
+        """Deliveries here whose user code has not ended."""
+        return self._unfinished
+
+    async def start(self) -> None:
+        """Listen for cancellations and begin to pull."""
+        function_id, environment = self._assignment.function_id, self._assignment.environment
+        for lane in subjects.LANES:
+            durable = subjects.consumer(function_id, lane)
+            pull = StandingPull(
+                self._bus,
+                subjects.CALLS,
+                durable,
+                partial(self._on_job, lane),
+                batch=prefetch.MOST_HELD,
+                max_held=self._slots,
+            )
+            self._pulls.append(pull)
+            await pull.start()
+        await self._bus.subscribe(subjects.cancel(environment, function_id), self._on_cancel)
+
+    # --- a delivery arrives ----------------------------------------------------------------------
+
+    def _on_job(self, lane: Lane, job: Job) -> None:
+        known = self._held.get(job.seq)
+        if known is not None:  # the server lost patience while we work on it: the newest ack counts
+            known.job = job
+            return
+        try:
+            inputs = _read_inputs(job.data)
+        except msgspec.DecodeError as error:
+            _log.error("dropped a delivery on %s that is no Inputs: %s", job.subject, error)
+            job.term()
+            return
+        held = Held(job, inputs, lane, time.monotonic())
+        self._held[held.seq] = held
+        self._unfinished += 1
+        if not self.working.is_set():
+            self.working.set()
+            self.idle.clear()
+        if inputs.call_id in self._cancelled:
+            self._let_go(held, "ack")
+        elif len(inputs.items) > 1 and job.delivered > 1:
+            self._tasks.create_task(self._split(held))
+        elif any(type(item.payload) is BlobRef for item in inputs.items):
+            self._tasks.create_task(self._fetch(held))
+        else:
+            self._queue(held)
+
+    def _queue(self, held: Held) -> None:
+        if self._closed:
+            self._let_go(held, "nak")
+        elif held.cancelled:
+            self._let_go(held, "ack")
+        else:
+            held.queued_s = time.monotonic()
+            self._desk.put(held)
+            self._on_queued()
+
+    async def _fetch(self, held: Held) -> None:
+        """Fetch the payloads kept as blobs, a few deliveries ahead of the one being run."""
+        await self._blobs_ahead.acquire()
+        held.has_blobs = True
+        for position, item in enumerate(held.inputs.items):
+            if isinstance(item.payload, BlobRef):
+                try:
+                    held.blobs[position] = await self._blob(item.payload)
+                except BusError as error:
+                    _log.warning("a blob of %s was not read: %s", held.inputs.call_id, error)
+                    self._let_go(held, "nak", _LATER_S)
+                    return
+        self._queue(held)
+
+    async def _blob(self, blob: BlobRef) -> bytes | DeserializationError:
+        try:
+            data = await self._bus.objects(subjects.BLOBS_BUCKET).get(blob.name)
+        except (ObjectMissing, DigestMismatch) as error:
+            return DeserializationError(f"the arguments are not in the blob store: {error}")
+        digest = await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest())
+        if digest != blob.sha256:
+            return DeserializationError(f"the arguments in blob {blob.name!r} are not those sent")
+        return data
+
+    async def _split(self, held: Held) -> None:
+        """A group that comes again goes back as single inputs: its container died under it."""
+        try:
+            async with asyncio.TaskGroup() as stores:
+                for single, msg_id in retry.split(held.inputs):
+                    stores.create_task(self._bus.store(held.job.subject, single, msg_id=msg_id))
+        except* BusError as errors:
+            _log.warning("a group was not split: %s", errors.exceptions[0])
+            self._let_go(held, "nak", _LATER_S)
+        else:
+            self._let_go(held, "ack")
+
+    # --- a delivery leaves -----------------------------------------------------------------------
+
+    def on_finished(self, held: Held, spent_s: float) -> None:
+        """Its user code has ended: learn from it, and ask for more."""
+        count = len(held.inputs.items)
+        self._unfinished -= 1
+        self.finished += count
+        self._pace = prefetch.observe(self._pace, spent_s, held.size_bytes)
+        each_s = spent_s / count
+        self.run_s = each_s if self.run_s is None else self.run_s + _WEIGHT * (each_s - self.run_s)
+        most = prefetch.most_held(self._pace, self._slots)
+        for pull in self._pulls:
+            pull.set_max_held(most)
+        self._resume_if_free()
+
+    def on_settled(self, held: Held) -> None:
+        """It was acked or nak'd: forget it."""
+        if not held.finished:
+            self._unfinished -= 1
+            held.finished = True
+        if held.has_blobs:
+            held.has_blobs = False
+            self._blobs_ahead.release()
+        self._held.pop(held.seq, None)
+        if not self._held:
+            self.working.clear()
+            self.idle.set()
+        self._resume_if_free()
+
+    def _let_go(self, held: Held, verdict: Literal["ack", "nak"], delay_s: float = 0.0) -> None:
+        held.settle(verdict, delay_s)
+        self.on_settled(held)
+
+    # --- more is here than can be run ------------------------------------------------------------
+
+    def rest(self) -> None:
+        """User code is slow just now: ask for nothing until it ends, and give back what waits."""
+        if self._rest == "no" and not self._closed:
+            self._rest = "going"
+            self._tasks.create_task(self._go_to_rest())
+        elif self._rest == "yes":
+            self._give_back()
+
+    async def _go_to_rest(self) -> None:
+        for pull in self._pulls:
+            await pull.pause()
+        self._give_back()
+        self._rest = "yes"
+        self._resume_if_free()
+
+    def _resume_if_free(self) -> None:
+        if self._rest == "yes" and self._unfinished < self._slots and not self._closed:
+            self._rest = "no"
+            for pull in self._pulls:
+                self._tasks.create_task(pull.resume(prefetch.MOST_HELD))
+
+    def _give_back(self) -> None:
+        for held in self._desk.clear():
+            self._let_go(held, "nak")
+
+    async def close(self) -> None:
+        """Take nothing more, and give back what isn't being run."""
+        self._closed = True
+        for pull in self._pulls:
+            await pull.close()
+        self._give_back()
+
+    def release(self, *, spare: Held | None = None) -> None:
+        """Have everything unfinished rerun elsewhere, now, but for `spare`."""
+        for held in list(self._held.values()):
+            if not held.finished and held is not spare:
+                self._let_go(held, "nak")
+
+    # --- cancellation, and staying alive ---------------------------------------------------------
+
+    def _on_cancel(self, delivery: Delivery) -> None:
+        try:
+            cancel = delivery.decode(CancelInputs)
+        except Undecodable as error:
+            _log.error("ignored a cancellation: %s", error)
+            return
+        self._cancelled[cancel.call_id] = None
+        while len(self._cancelled) > _REMEMBERED_CANCELS:
+            self._cancelled.popitem(last=False)
+        ran = False
+        for held in list(self._held.values()):
+            if held.inputs.call_id == cancel.call_id and not held.finished:
+                held.cancelled = True  # seen by whoever is about to run it
+                if self._desk.withdraw(held):
+                    self._let_go(held, "ack")
+                else:
+                    ran = self._on_cancelled(held) or ran
+        if ran and cancel.terminate_container:
+            self._on_terminate()
+
+    async def keep_alive(self) -> None:
+        """Tell the server, for ever, that what is held is still worked on."""
+        interval_s = self._assignment.ack_wait_s / 3
+        while True:
+            await self.working.wait()
+            await asyncio.sleep(interval_s)
+            young = time.monotonic() - interval_s / 2
+            for held in list(self._held.values()):
+                if held.arrived_s < young:
+                    held.extend()

@@ -1,0 +1,219 @@
+"""The way back: results are stored, then their deliveries acked; failures may be retried."""
+
+import asyncio
+import logging
+import os
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
+from typing import Final
+
+import msgspec
+from squall_bus.bus import Bus
+from squall_bus.errors import BusError
+from squall_contracts import subjects
+from squall_contracts.calls import (
+    INLINE_LIMIT_BYTES,
+    BlobRef,
+    Raised,
+    Report,
+    Results,
+    Retrying,
+    Returned,
+    Yielded,
+)
+from squall_contracts.functions import RetryPolicy
+
+from squall_guest import retry
+from squall_guest.desk import Held
+
+MOST_UNSTORED: Final = 1024
+MOST_UNSTORED_BYTES: Final = 64 * 1024 * 1024
+_MOST_GROUPED: Final = 512
+_REFUSED_DELAY_S: Final = 1.0
+_log: Final = logging.getLogger("squall.guest")
+
+Entry = tuple[Held, Report, int]
+"""A report on its way, and its size in bytes."""
+
+
+class Outbox:
+    """Takes reports from the threads of user code, stores them from the NATS thread.
+
+    Results that pile up between two turns of the loop travel in one message. A delivery is acked
+    once all its results are stored: what dies in between is run again, never lost.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        container_id: str,
+        policy: RetryPolicy | None,
+        *,
+        on_finished: Callable[[Held, float], None],
+        on_settled: Callable[[Held], None],
+    ) -> None:
+        """`on_finished(held, seconds on its slot)`: its user code is over. `on_settled(held)`: it
+        was acked. Both on the NATS thread."""
+        self._bus = bus
+        self._container_id = container_id
+        self._policy = policy
+        self._on_finished = on_finished
+        self._on_settled = on_settled
+        self._queue: deque[tuple[Held, Report, int, float | None]] = deque()
+        self._unstored = 0
+        self._unstored_bytes = 0
+        self._crowd: deque[Future[None]] = deque()
+        self._loop = asyncio.get_running_loop()
+        self._wake = asyncio.Event()
+        self._waking = False
+        self._emptied = asyncio.Event()
+        """Set each time nothing is left unstored."""
+
+    # --- called by the threads of user code ------------------------------------------------------
+
+    def put(self, held: Held, report: Report, size_bytes: int, spent_s: float | None) -> None:
+        """Send `report`. `spent_s`: seconds the delivery held its slot; with its last report."""
+        self._queue.append((held, report, size_bytes, spent_s))
+        if not self._waking:  # one wake-up for all that is put until the loop turns
+            self._waking = True
+            self._loop.call_soon_threadsafe(self._wake.set)
+
+    def crowded(self) -> Future[None] | None:
+        """None while there is room; else what is done once there is."""
+        if not self._is_crowded():
+            return None
+        room: Future[None] = Future()
+        self._crowd.append(room)
+        if not self._is_crowded():  # it emptied before it could see us wait
+            return None
+        return room
+
+    def _is_crowded(self) -> bool:
+        waiting = self._unstored + len(self._queue)
+        return waiting > MOST_UNSTORED or self._unstored_bytes > MOST_UNSTORED_BYTES
+
+    # --- the NATS thread -------------------------------------------------------------------------
+
+    async def ship(self, tasks: asyncio.TaskGroup) -> None:
+        """Send what is put, for ever. Uploads run in `tasks`."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            self._waking = False
+            while self._queue:
+                await self._send_all(tasks)
+
+    async def flushed(self) -> None:
+        """Wait until all that was put is stored and acked."""
+        while self._queue or self._unstored:
+            self._wake.set()
+            self._emptied.clear()
+            await self._emptied.wait()
+
+    async def _send_all(self, tasks: asyncio.TaskGroup) -> None:
+        groups: dict[str, list[Entry]] = {}
+        for _ in range(len(self._queue)):
+            held, report, size, spent_s = self._queue.popleft()
+            if held.finished:
+                continue  # its fate was sealed while user code would not yield
+            self._count(held, size)
+            if type(report) is Raised:
+                report = await self._retried(held, report) or report
+            if spent_s is not None:
+                held.finished = True
+                self._on_finished(held, spent_s)
+            entry = (held, report, size)
+            if held.uploading is not None:
+                held.uploading.append(entry)
+            elif size > INLINE_LIMIT_BYTES and type(report) in (Returned, Yielded):
+                held.uploading = deque([entry])
+                tasks.create_task(self._upload(held, held.uploading))
+            else:
+                groups.setdefault(held.inputs.reply_to, []).append(entry)
+        for entries in groups.values():
+            await self._send(entries)
+
+    def _count(self, held: Held, size: int) -> None:
+        held.unstored += 1
+        self._unstored += 1
+        self._unstored_bytes += size
+
+    async def _send(self, entries: list[Entry]) -> None:
+        start = size = 0
+        for at, entry in enumerate(entries):
+            if size > INLINE_LIMIT_BYTES or at - start >= _MOST_GROUPED:
+                await self._store(entries[start:at])
+                start, size = at, 0
+            size += entry[2]
+        await self._store(entries[start:])
+
+    async def _store(self, entries: list[Entry]) -> None:
+        inputs = entries[0][0].inputs
+        results = Results(inputs.call_id, self._container_id, tuple([e[1] for e in entries]))
+        await self._bus.store_soon(
+            inputs.reply_to, results, on_stored=partial(self._stored, entries)
+        )
+
+    def _stored(self, entries: list[Entry], outcome: int | BusError) -> None:
+        for held, _, size in entries:
+            self._settle_one(held, size, outcome)
+        if not self._unstored:
+            self._emptied.set()
+        while self._crowd and not self._is_crowded():
+            room = self._crowd.popleft()
+            if room.set_running_or_notify_cancel():
+                room.set_result(None)
+
+    def _settle_one(self, held: Held, size: int, outcome: int | BusError) -> None:
+        self._unstored -= 1
+        self._unstored_bytes -= size
+        held.unstored -= 1
+        if isinstance(outcome, BusError):
+            held.refused = True
+            _log.error("a result was not stored, its input is run again: %s", outcome)
+        if held.finished and held.unstored == 0:
+            held.settle("nak" if held.refused else "ack", _REFUSED_DELAY_S)
+            self._on_settled(held)
+
+    async def _upload(self, held: Held, waiting: deque[Entry]) -> None:
+        """Store what waits behind a large payload, in order, large payloads as blobs."""
+        while waiting:
+            _, report, size = waiting.popleft()
+            if isinstance(report, Returned | Yielded) and size > INLINE_LIMIT_BYTES:
+                try:
+                    report = await self._with_blob(held, report)
+                except BusError as error:
+                    self._stored([(held, report, size)], error)
+                    continue
+            await self._store([(held, report, size)])
+        held.uploading = None
+
+    async def _with_blob(self, held: Held, report: Returned | Yielded) -> Report:
+        if isinstance(report.payload, BlobRef):
+            return report
+        name = f"{held.inputs.call_id}/{report.index}.{held.inputs.attempt}.{os.urandom(8).hex()}"
+        info = await self._bus.objects(subjects.BLOBS_BUCKET).put(name, report.payload)
+        blob = BlobRef(name=name, size_bytes=len(report.payload), sha256=info.sha256)
+        return msgspec.structs.replace(report, payload=blob)
+
+    async def _retried(self, held: Held, raised: Raised) -> Retrying | None:
+        """Store the next attempt if the policy grants one. None: the failure is final."""
+        delay_s = retry.delay_s(self._policy, raised.failure, held.inputs.attempt)
+        if delay_s is None or held.cancelled:
+            return None
+        indexes = [item.index for item in held.inputs.items]
+        subject, again, msg_id, headers = retry.next_attempt(
+            held.job.subject, held.inputs, indexes.index(raised.index), time.time() + delay_s
+        )
+        self._count(held, 0)
+        await self._bus.store_soon(
+            subject,
+            again,
+            msg_id=msg_id,
+            headers=headers,
+            on_stored=lambda outcome: self._stored([(held, raised, 0)], outcome),
+        )
+        return Retrying(raised.index, held.inputs.attempt, delay_s, raised.failure.message)

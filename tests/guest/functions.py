@@ -1,0 +1,170 @@
+"""The user's module in the guest's tests: shipped to /root/functions.py and imported there."""
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import squall
+
+attempts = 0
+
+
+class Odd(Exception):
+    """An exception of the user's own."""
+
+
+class Unpicklable(Exception):
+    def __init__(self) -> None:
+        super().__init__("kept")
+        self.lock = threading.Lock()
+
+
+class WantsTwo(Exception):
+    """Pickles, but does not come back."""
+
+    def __init__(self, first: str, second: str) -> None:
+        super().__init__(first + second)
+
+
+def double(number: int) -> int:
+    return number * 2
+
+
+def noop(value: object = None) -> object:
+    return value
+
+
+def where_am_i() -> dict[str, object]:
+    return {
+        "thread": threading.current_thread() is threading.main_thread(),
+        "local": squall.is_local(),
+        "input": squall.current_input_id(),
+        "call": squall.current_function_call_id(),
+        "task": os.environ["MODAL_TASK_ID"],
+        "function": os.environ["SQUALL_FUNCTION_NAME"],
+        "own": os.environ.get("MINE"),
+        "path": sys.path[0],
+        "file": __file__,
+    }
+
+
+def fail(text: str) -> None:
+    raise Odd(text)
+
+
+def fail_how(how: str) -> object:
+    if how == "exit":
+        sys.exit(3)
+    if how == "unpicklable":
+        raise Unpicklable
+    if how == "two":
+        raise WantsTwo("a", "b")
+    if how == "lock":
+        return threading.Lock()
+    if how == "generator":
+        return (n for n in range(3))
+    if how == "keyboard":
+        raise KeyboardInterrupt
+    return how
+
+
+def fail_twice(value: int) -> int:
+    global attempts
+    attempts += 1
+    if attempts <= 2:
+        raise Odd(f"attempt {attempts}")
+    return value
+
+
+def nap(seconds: float, marker: str = "") -> str:
+    if marker:
+        with Path(marker).open("a") as file:
+            file.write("began\n")
+    time.sleep(seconds)
+    return "slept"
+
+
+def spin(seconds: float) -> str:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        pass
+    return "spun"
+
+
+def stubborn(seconds: float) -> str:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        try:
+            time.sleep(0.05)
+        except BaseException:
+            continue
+    return "done"
+
+
+def count(upto: int, size: int = 0, fail_at: int = -1) -> Iterator[object]:
+    for number in range(upto):
+        if number == fail_at:
+            raise Odd(f"at {number}")
+        yield bytes(size) if size else number
+
+
+async def count_async(upto: int) -> AsyncIterator[int]:
+    for number in range(upto):
+        await asyncio.sleep(0)
+        yield number
+
+
+async def nap_async(seconds: float) -> str:
+    await asyncio.sleep(seconds)
+    return "slept"
+
+
+loops: set[int] = set()
+
+
+async def which_loop() -> tuple[int, bool]:
+    loops.add(id(asyncio.get_running_loop()))
+    return len(loops), threading.current_thread() is threading.main_thread()
+
+
+async def block_loop(seconds: float) -> str:
+    stubborn(seconds)
+    return "done"
+
+
+def big(size: int) -> bytes:
+    return bytes(size)
+
+
+def length(data: bytes) -> int:
+    return len(data)
+
+
+def die(marker: str) -> str:
+    """Kill this container the first time, return the second."""
+    path = Path(marker)
+    if path.exists():
+        return "survived"
+    path.write_text("died")
+    os.kill(os.getpid(), signal.SIGKILL)
+    return "unreachable"
+
+
+def chatty(text: str) -> str:
+    print(text)
+    print("to stderr", file=sys.stderr)
+    return text
+
+
+not_a_function = 3
+
+
+def drip(pause: float) -> Iterator[str]:
+    yield "first"
+    time.sleep(pause)
+    yield "second"
