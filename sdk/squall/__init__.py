@@ -1,0 +1,83 @@
+"""Squall: decorate a function, call `f.remote(x)`, and it runs in a container on your machines.
+
+Everything public is here; each name loads its module when it is first used.
+"""
+
+import importlib
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from squall import exception
+from squall.exception import Error
+
+if TYPE_CHECKING:
+    from squall._context import current_function_call_id, current_input_id, is_local
+    from squall._output import enable_output
+    from squall.app import App
+    from squall.call import FunctionCall, gather, wait_first
+    from squall.file_pattern_matcher import FilePatternMatcher
+    from squall.function import Function
+    from squall.image import Image
+    from squall.retries import Retries
+    from squall.schedule import Cron, Period
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "App",
+    "Cron",
+    "Error",
+    "FilePatternMatcher",
+    "Function",
+    "FunctionCall",
+    "Image",
+    "Period",
+    "Retries",
+    "current_function_call_id",
+    "current_input_id",
+    "enable_output",
+    "exception",
+    "gather",
+    "is_local",
+    "wait_first",
+]
+
+_HOMES = {
+    "App": "app",
+    "Cron": "schedule",
+    "FilePatternMatcher": "file_pattern_matcher",
+    "Function": "function",
+    "FunctionCall": "call",
+    "Image": "image",
+    "Period": "schedule",
+    "Retries": "retries",
+    "current_function_call_id": "_context",
+    "current_input_id": "_context",
+    "enable_output": "_output",
+    "gather": "call",
+    "is_local": "_context",
+    "wait_first": "call",
+}
+_OLD = {"Stub": "App"}
+_MODULES = frozenset({"config", "runner"})
+
+
+def __getattr__(name: str) -> Any:
+    if name in _OLD:
+        warnings.warn(
+            f"squall.{name} is now called squall.{_OLD[name]}",
+            exception.DeprecationError,
+            stacklevel=2,
+        )
+        name = _OLD[name]
+    if name in _MODULES:
+        return importlib.import_module(f"squall.{name}")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'squall' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"squall.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_MODULES})

@@ -1,0 +1,202 @@
+"""The process's connection to a server, opened on first use on the SDK loop."""
+
+import asyncio
+import atexit
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, overload
+
+from squall_contracts import apps, images, placement, subjects, verbs
+from squall_contracts.failures import Refused
+from squall_contracts.guest import Credentials
+from squall_contracts.identity import MintReply, Renew
+from squall_contracts.message import Message, new_id
+
+from squall import _container, _errors, _sync, config
+from squall._blobs import Blobs
+from squall._outbox import Outbox
+from squall._results import Router
+from squall.exception import ClientClosed, ConnectionError
+
+if TYPE_CHECKING:
+    from squall_bus.bus import Bus
+
+_CLOSE_S = 3.0
+_REQUEST_S = 30.0
+_VERBS = {verb.request: verb for verb in verbs.VERBS.values()}
+
+
+class _Connection:
+    """This process's one connection."""
+
+    client: "Client | None" = None
+    opening: "asyncio.Task[Client] | None" = None
+
+
+class Client:
+    """One connection, what is on its way out and back, and the stores beside it."""
+
+    def __init__(self, bus: "Bus", environment: str) -> None:
+        self.bus = bus
+        self.environment = environment
+        """Where calls and look-ups go that name no environment."""
+        self.client_id = new_id("cl")
+        self.router = Router(bus, self.client_id)
+        self.outbox = Outbox(bus, asyncio.get_running_loop())
+        self.blobs = Blobs(bus)
+        self.code = bus.objects(subjects.CODE_BUCKET)
+        self._sender = _sync.background(self.outbox.run())
+        self._watcher = _sync.background(self._fail_when_closed())
+
+    @property
+    def is_closed(self) -> bool:
+        return self.bus.is_closed
+
+    async def _fail_when_closed(self) -> None:
+        error = await self.bus.wait_closed()
+        self.router.fail_all(_errors.of_bus(error))
+
+    @overload
+    async def control(self, message: apps.StartApp | apps.DeployApp) -> apps.AppStarted: ...
+    @overload
+    async def control(
+        self,
+        message: apps.KeepApp | apps.StopApp | apps.CancelCall | apps.StopContainerRequest,
+    ) -> apps.Done: ...
+    @overload
+    async def control(self, message: apps.ListApps) -> apps.AppList: ...
+    @overload
+    async def control(self, message: apps.AppHistory) -> apps.AppVersions: ...
+    @overload
+    async def control(self, message: apps.FindFunction) -> apps.FoundFunction: ...
+    @overload
+    async def control(self, message: apps.ListContainers) -> placement.ContainerList: ...
+    @overload
+    async def control(self, message: apps.ExecRequest) -> apps.ExecFinished: ...
+    @overload
+    async def control(self, message: apps.ServerInfo) -> apps.ServerDescription: ...
+    @overload
+    async def control(self, message: images.EnsureImage) -> images.ImageStatus: ...
+    @overload
+    async def control(self, message: images.ListImages) -> images.ImageList: ...
+    @overload
+    async def control(self, message: images.PruneImages) -> images.ImagesPruned: ...
+    async def control(self, message: Message) -> Any:
+        """Ask the gateway. Its refusals and the bus's failures come as squall.exception errors."""
+        verb = _VERBS[type(message)]
+        async with translated():
+            reply = await self.bus.request(
+                subjects.up_api(verb.name), message, verb.reply, timeout_s=_patience_s(message)
+            )
+        if isinstance(reply, Refused):
+            raise _errors.of_refusal(reply)
+        return reply
+
+    async def close(self) -> None:
+        """Send what is on its way, then close; waits at most a few seconds."""
+        self._sender.cancel()
+        self._watcher.cancel()
+        self.router.fail_all(ClientClosed("the connection was closed before a result came"))
+        try:
+            await asyncio.wait_for(self.bus.drain(), _CLOSE_S)
+        except TimeoutError:
+            await self.bus.close()
+
+
+def _patience_s(message: Message) -> float:
+    return message.timeout_s + 10.0 if isinstance(message, apps.ExecRequest) else _REQUEST_S
+
+
+@asynccontextmanager
+async def translated() -> AsyncIterator[None]:
+    """Errors of the bus leave this block as those of squall.exception."""
+    from squall_bus.errors import BusError
+
+    try:
+        yield
+    except BusError as error:
+        raise _errors.of_bus(error) from error
+
+
+def current() -> Client | None:
+    """The open connection, if there is one; from any thread."""
+    client = _Connection.client
+    return None if client is None or client.is_closed else client
+
+
+async def connected() -> Client:
+    """The process's connection, opened if need be. On the SDK loop.
+
+    ConnectionError if no server is known or answers, AuthError if it refuses the credentials.
+    """
+    if (client := current()) is not None:
+        return client
+    opening = _Connection.opening
+    if opening is None or opening.done():
+        opening = _Connection.opening = asyncio.get_running_loop().create_task(_open())
+    return await asyncio.shield(opening)
+
+
+async def _open() -> Client:
+    assignment = _container.assignment()
+    if assignment is not None:
+        bus = await _connect(list(assignment.servers), assignment.client)
+        return _hold(Client(bus, assignment.environment))
+    server = config.find_server()
+    if server is None:
+        raise ConnectionError(
+            "no Squall server: start one with `squall up`, or set SQUALL_SERVER_URL and "
+            "SQUALL_CREDENTIALS"
+        )
+    bus = await _connect(server.url.split(","), config.read_credentials(server.credentials))
+    return _hold(Client(bus, config.settings().environment))
+
+
+def _hold(client: Client) -> Client:
+    _Connection.client = client
+    atexit.register(shutdown)
+    return client
+
+
+async def _connect(servers: list[str], credentials: Credentials) -> "Bus":
+    from squall_bus.connection import claims, connect
+
+    held: list[Bus] = []
+
+    async def renew(jwt: str) -> str:
+        reply = await held[0].request(subjects.UP_RENEW, Renew(jwt=jwt), MintReply)
+        if isinstance(reply, Refused):
+            raise _errors.of_refusal(reply)
+        jwt_now: str = reply.jwt
+        return jwt_now
+
+    said = claims(credentials.jwt)
+    async with translated():
+        bus = await connect(
+            servers,
+            credentials,
+            name="squall-sdk",
+            inbox=subjects.inbox(said["sub"]),
+            renew=renew if said.get("exp") else None,
+        )
+    held.append(bus)
+    return bus
+
+
+def shutdown() -> None:
+    """Close the connection and end the SDK's thread; a later call opens anew."""
+    atexit.unregister(shutdown)
+    client, _Connection.client = _Connection.client, None
+    _Connection.opening = None
+    if client is not None:
+        _sync.run(client.close())
+    _sync.stop()
+
+
+def _forget() -> None:
+    """A forked child shares no connection with its parent."""
+    _Connection.client = _Connection.opening = None
+
+
+os.register_at_fork(after_in_child=_forget)

@@ -1,0 +1,75 @@
+"""The SDK inside a container: what the guest tells it before and while it runs user code."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from squall_contracts.guest import Assignment
+
+from squall._context import Running
+from squall._context import running as _running
+
+if TYPE_CHECKING:
+    from squall.app import App
+    from squall.function import Function
+
+
+class _Here:
+    """What this process is, if it is a container's."""
+
+    assignment: Assignment | None = None
+    served: "App | None" = None
+
+
+def enter(assignment: Assignment) -> None:
+    """This process runs `assignment`: call once, before the user's module is imported."""
+    _Here.assignment = assignment
+
+
+def assignment() -> Assignment | None:
+    """What this container runs; None outside of one."""
+    return _Here.assignment
+
+
+def serve(thing: Any) -> Callable[..., Any]:
+    """The user's own function behind `thing`, a squall Function or already a plain callable.
+
+    Remembers the function's app, whose functions find their ids by name from then on.
+    """
+    from squall.function import Function
+
+    if isinstance(thing, Function):
+        _Here.served = thing.app
+        return thing.raw
+    if not callable(thing):
+        raise TypeError(f"{thing!r} is not a function")
+    wrapped: Callable[..., Any] = thing
+    return wrapped
+
+
+@contextmanager
+def running(call_id: str, index: int) -> Iterator[None]:
+    """Around each input, in the thread or task that runs it."""
+    token = _running.set(Running(call_id, index))
+    try:
+        yield
+    finally:
+        _running.reset(token)
+
+
+def leave() -> None:
+    """Close the SDK's own connection, if user code ever opened one."""
+    from squall import _client
+
+    _client.shutdown()
+
+
+def function_id(function: "Function[Any, Any, Any]") -> str | None:
+    """The id of a function declared in this container's app; None if it isn't of this app."""
+    here = _Here.assignment
+    app = function.app
+    if here is None or app is None:
+        return None
+    if app is not _Here.served and not app.goes_by(here.app_name):
+        return None
+    return here.function_ids.get(function.name)

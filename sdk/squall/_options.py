@@ -1,0 +1,192 @@
+"""What `@app.function(…)` was told, checked at once so that the error points at the decorator."""
+
+import inspect
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from squall_contracts.functions import DEFAULT_TIMEOUT_S, Resources, RetryPolicy, Scaling
+from squall_contracts.schedules import Cron, Every, spell
+
+from squall import _validate, retries, schedule
+from squall.exception import DeprecationError, InvalidError
+
+if TYPE_CHECKING:
+    from squall.image import Image
+
+_OLD = {
+    "concurrency_limit": "max_containers",
+    "keep_warm": "min_containers",
+    "container_idle_timeout": "scaledown_window",
+    "allow_concurrent_inputs": "max_inputs",
+}
+_IGNORED = frozenset(
+    {
+        "cloud",
+        "region",
+        "routing_region",
+        "nonpreemptible",
+        "enable_memory_snapshot",
+        "restrict_modal_access",
+        "i6pn",
+        "experimental_options",
+        "ephemeral_disk",
+        "proxy",
+        "network_file_systems",
+    }
+)
+"""Of Modal's cloud or optional there: accepted, so that scripts run, and without effect here."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """A function's declaration, in wire terms."""
+
+    image: "Image | None"
+    schedule: str | None
+    env: dict[str, str]
+    resources: Resources
+    scaling: Scaling
+    retry: RetryPolicy | None
+    timeout_s: float
+    startup_timeout_s: float | None
+    max_inputs: int
+    block_network: bool
+    serialized: bool
+    include_source: bool | None
+    is_generator: bool
+    is_async: bool
+
+
+def current_spellings(given: dict[str, Any]) -> dict[str, Any]:
+    """`given` with old spellings renamed, each with a warning, and options without effect dropped.
+
+    TypeError for a name that never existed.
+    """
+    chosen: dict[str, Any] = {}
+    for name, value in given.items():
+        if name in _OLD:
+            warnings.warn(f"{name} is now called {_OLD[name]}", DeprecationError, stacklevel=4)
+            chosen[_OLD[name]] = value
+        elif name not in _IGNORED:
+            raise TypeError(f"function() got an unexpected keyword argument {name!r}")
+    return chosen
+
+
+def check_callable(raw: object, serialized: bool) -> None:
+    """InvalidError or TypeError for what can't become a Function."""
+    from squall.function import Function
+
+    if isinstance(raw, Function):
+        raise InvalidError(f"{raw.name} is a Function already: @app.function() goes on top, once")
+    if inspect.isclass(raw):
+        raise TypeError(f"@app.function() is for functions, not for the class {raw.__name__}")
+    if not inspect.isfunction(raw):
+        raise InvalidError(f"@app.function() needs a function, not a {type(raw).__name__}")
+    holder, _, _ = raw.__qualname__.rpartition(".")
+    if holder.endswith("<locals>"):
+        if not serialized:
+            raise InvalidError(
+                f"{raw.__qualname__} is defined inside a function, where containers can't import "
+                "it: move it to the module's top level, or pass serialized=True"
+            )
+    elif holder:
+        raise InvalidError(f"{raw.__qualname__} is a method: @app.function() is for functions")
+
+
+def generates(raw: Callable[..., Any], said: bool | None) -> bool:
+    if said is not None:
+        return _validate.truth("is_generator", said)
+    return inspect.isgeneratorfunction(raw) or inspect.isasyncgenfunction(raw)
+
+
+def runs_async(raw: Callable[..., Any]) -> bool:
+    return inspect.iscoroutinefunction(raw) or inspect.isasyncgenfunction(raw)
+
+
+def schedule_of(value: object, raw: Callable[..., Any]) -> str | None:
+    """The wire form of a schedule; its function must not need arguments."""
+    if value is None:
+        return None
+    if not isinstance(value, schedule.Schedule):
+        raise InvalidError(f"schedule must be squall.Cron or squall.Period, not {value!r}")
+    for parameter in inspect.signature(raw).parameters.values():
+        if parameter.default is parameter.empty and parameter.kind in {
+            parameter.POSITIONAL_ONLY,
+            parameter.POSITIONAL_OR_KEYWORD,
+            parameter.KEYWORD_ONLY,
+        }:
+            raise InvalidError(
+                f"schedule: {raw.__name__} is called without arguments, "
+                f"but {parameter.name!r} has no default"
+            )
+    if isinstance(value, schedule.Cron):
+        return spell(Cron(expression=value.cron_string, timezone=value.timezone))
+    assert isinstance(value, schedule.Period)
+    if value.years or value.months:
+        raise InvalidError(
+            "schedule: Period in years or months is not available yet: use days, or squall.Cron"
+        )
+    hours = (value.weeks * 7 + value.days) * 24 + value.hours
+    return spell(Every(seconds=float((hours * 60 + value.minutes) * 60 + value.seconds)))
+
+
+def options_of(
+    raw: Callable[..., Any],
+    *,
+    image: object,
+    schedule: object,
+    env: object,
+    gpu: object,
+    serialized: object,
+    cpu: object,
+    memory: object,
+    min_containers: object,
+    max_containers: object,
+    buffer_containers: object,
+    scaledown_window: object,
+    retry: object,
+    timeout: object,
+    startup_timeout: object,
+    is_generator: bool | None,
+    block_network: object,
+    include_source: object,
+    max_inputs: object,
+    single_use_containers: object,
+) -> Options:
+    """Check everything a decorator was told. InvalidError names the first field at fault."""
+    from squall.image import Image
+
+    if image is not None and not isinstance(image, Image):
+        raise InvalidError(f"image must be a squall.Image, not {type(image).__name__}")
+    _validate.nothing_yet("single_use_containers", single_use_containers)
+    generator = generates(raw, is_generator)
+    policy = retries.policy(retry)
+    if policy is not None and generator:
+        raise InvalidError("retries are not available for generators: leave retries out")
+    return Options(
+        image=image,
+        schedule=schedule_of(schedule, raw),
+        env=_validate.variables(env),
+        resources=_validate.resources(cpu, memory, gpu),
+        scaling=_validate.scaling(
+            min_containers, max_containers, buffer_containers, scaledown_window
+        ),
+        retry=policy,
+        timeout_s=_validate.timeout("timeout", timeout),
+        startup_timeout_s=None
+        if startup_timeout is None
+        else _validate.timeout("startup_timeout", startup_timeout),
+        max_inputs=1 if max_inputs is None else _validate.whole("max_inputs", max_inputs, least=1),
+        block_network=_validate.truth("block_network", block_network),
+        serialized=_validate.truth("serialized", serialized),
+        include_source=None
+        if include_source is None
+        else _validate.truth("include_source", include_source),
+        is_generator=generator,
+        is_async=runs_async(raw),
+    )
+
+
+DEFAULT_TIMEOUT = DEFAULT_TIMEOUT_S

@@ -1,0 +1,400 @@
+"""Apps: a set of functions that run, or are deployed, together."""
+
+import inspect
+import warnings
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, Self, TypeVar, overload
+
+from squall_contracts.apps import StopApp
+
+from squall import _client, _sync, _validate
+from squall._options import DEFAULT_TIMEOUT, check_callable, current_spellings, options_of
+from squall.exception import InvalidError
+from squall.function import Function
+
+if TYPE_CHECKING:
+    from squall._running import RunContext
+    from squall.image import Image
+    from squall.retries import Retries
+    from squall.schedule import Schedule
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Y = TypeVar("Y")
+
+
+class FunctionDecorator(Protocol):
+    """What `@app.function(…)` is: it keeps the signature, and knows what `.remote` gives."""
+
+    @overload
+    def __call__(
+        self, function: Callable[P, AsyncGenerator[Y, Any]], /
+    ) -> Function[P, Y, AsyncGenerator[Y, Any]]: ...
+    @overload
+    def __call__(
+        self, function: Callable[P, Generator[Y, Any, Any]], /
+    ) -> Function[P, Y, Generator[Y, Any, Any]]: ...
+    @overload
+    def __call__(
+        self, function: Callable[P, AsyncIterator[Y]], /
+    ) -> Function[P, Y, AsyncIterator[Y]]: ...
+    @overload
+    def __call__(self, function: Callable[P, Iterator[Y]], /) -> Function[P, Y, Iterator[Y]]: ...
+    @overload
+    def __call__(
+        self, function: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> Function[P, R, Coroutine[Any, Any, R]]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> Function[P, R, R]: ...
+
+
+class LocalEntrypoint(Generic[P, R]):
+    """A function that runs here, inside an app run; calling it runs it."""
+
+    def __init__(self, function: Callable[P, R], name: str, app: "App") -> None:
+        self.function = function
+        self.name = name
+        self.app = app
+        self.__doc__ = function.__doc__
+        self.__wrapped__ = function
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self.function(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"LocalEntrypoint({self.name!r})"
+
+
+class App:
+    """A set of functions. `with app.run():` runs them while the block lasts, `app.deploy()` for
+    good."""
+
+    def __init__(
+        self,
+        name: str | None = None,
+        *,
+        tags: Mapping[str, str] | None = None,
+        image: "Image | None" = None,
+        secrets: Sequence[Any] = (),
+        volumes: Mapping[str, Any] | None = None,
+        include_source: bool = True,
+    ) -> None:
+        """`name`: 1 to 64 letters, digits, `-`, `_`, `.`; needed to deploy. `image`: for functions
+        that name none; None: Debian with this Python. InvalidError names a field at fault."""
+        if name is not None:
+            _validate.object_name("name", name)
+        if isinstance(secrets, str) or not hasattr(secrets, "__len__"):
+            raise InvalidError(f"secrets must be a list, not {type(secrets).__name__}")
+        _validate.nothing_yet("secrets", secrets)
+        _validate.mount_paths(volumes or {})
+        _validate.nothing_yet("volumes", volumes)
+        if image is not None:
+            from squall.image import Image
+
+            if not isinstance(image, Image):
+                raise InvalidError(f"image must be a squall.Image, not {type(image).__name__}")
+        self._name = name
+        self._tags = dict(tags or {})
+        self._image = image
+        self._include_source = _validate.truth("include_source", include_source)
+        self._functions: dict[str, Function[Any, Any, Any]] = {}
+        self._entrypoints: dict[str, LocalEntrypoint[Any, Any]] = {}
+        self._included_in: list[App] = []
+        self._app_id: str | None = None
+        self._serializing = False
+
+    # --- what it is ----------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str | None:
+        return self._name
+
+    @property
+    def description(self) -> str | None:
+        """As `name`."""
+        return self._name
+
+    @property
+    def app_id(self) -> str | None:
+        """Its id while it runs or once it is deployed; None otherwise."""
+        return self._app_id
+
+    @property
+    def image(self) -> "Image | None":
+        return self._image
+
+    @property
+    def include_source(self) -> bool:
+        return self._include_source
+
+    @property
+    def functions(self) -> dict[str, Function[Any, Any, Any]]:
+        """Its functions by name."""
+        return dict(self._functions)
+
+    @property
+    def entrypoints(self) -> dict[str, LocalEntrypoint[Any, Any]]:
+        """Its local entrypoints by name."""
+        return dict(self._entrypoints)
+
+    @property
+    def registered_functions(self) -> dict[str, Function[Any, Any, Any]]:
+        return self.functions
+
+    @property
+    def registered_entrypoints(self) -> dict[str, LocalEntrypoint[Any, Any]]:
+        return self.entrypoints
+
+    @property
+    def is_serializing(self) -> bool:
+        """Whether its functions are being pickled to be shipped."""
+        return self._serializing
+
+    @contextmanager
+    def serializing(self) -> Iterator[None]:
+        """While its functions are pickled they may refer to each other by name."""
+        apps = [self, *self._included_in]
+        for app in apps:
+            app._serializing = True
+        try:
+            yield
+        finally:
+            for app in apps:
+                app._serializing = False
+
+    def goes_by(self, name: str) -> bool:
+        """Whether it, or an app it is part of, has that name."""
+        return self._name == name or any(app.goes_by(name) for app in self._included_in)
+
+    def __repr__(self) -> str:
+        return f"App({self._name!r})"
+
+    def __reduce__(self) -> tuple[type["App"], tuple[str | None]]:
+        return App, (self._name,)
+
+    # --- declaring -----------------------------------------------------------------------------
+
+    def function(
+        self,
+        *_misused: object,
+        image: "Image | None" = None,
+        schedule: "Schedule | None" = None,
+        env: Mapping[str, str | None] | None = None,
+        secrets: Sequence[Any] = (),
+        gpu: str | Sequence[str] | None = None,
+        serialized: bool = False,
+        volumes: Mapping[str, Any] | None = None,
+        cpu: float | tuple[float, float] | None = None,
+        memory: int | tuple[int, int] | None = None,
+        min_containers: int | None = None,
+        max_containers: int | None = None,
+        buffer_containers: int | None = None,
+        scaledown_window: int | None = None,
+        retries: "int | Retries | None" = None,
+        timeout: float = DEFAULT_TIMEOUT,
+        startup_timeout: float | None = None,
+        name: str | None = None,
+        is_generator: bool | None = None,
+        block_network: bool = False,
+        single_use_containers: bool = False,
+        include_source: bool | None = None,
+        max_inputs: int | None = None,
+        **others: Any,
+    ) -> FunctionDecorator:
+        """Make a function of this app.
+
+        `cpu` in cores and `memory` in MiB, each alone or as `(request, limit)`; `gpu` is
+        `"TYPE"` or `"TYPE:COUNT"`, or a list in order of preference. `timeout` and
+        `startup_timeout` in seconds, the latter None: as `timeout`. `scaledown_window`: seconds an
+        idle container stays. `retries`: a number, each a second apart, or Retries.
+        `serialized` ships the pickled function in place of its module. InvalidError names a
+        field at fault.
+        """
+        if _misused:
+            raise InvalidError("write @app.function() with parentheses")
+        _validate.nothing_yet("secrets", secrets)
+        _validate.mount_paths(volumes or {})
+        _validate.nothing_yet("volumes", volumes)
+        renamed = current_spellings(others)
+        chosen: dict[str, Any] = {
+            "min_containers": min_containers,
+            "max_containers": max_containers,
+            "scaledown_window": scaledown_window,
+            "max_inputs": max_inputs,
+            **renamed,
+        }
+        if name is not None:
+            _validate.object_name("name", name)
+
+        def decorate(function: Callable[..., Any], /) -> Function[Any, Any, Any]:
+            check_callable(function, serialized)
+            options = options_of(
+                function,
+                image=image,
+                schedule=schedule,
+                env=env,
+                gpu=gpu,
+                serialized=serialized,
+                cpu=cpu,
+                memory=memory,
+                buffer_containers=buffer_containers,
+                retry=retries,
+                timeout=timeout,
+                startup_timeout=startup_timeout,
+                is_generator=is_generator,
+                block_network=block_network,
+                include_source=include_source,
+                single_use_containers=single_use_containers,
+                **chosen,
+            )
+            chosen_name = name or _validate.object_name("name", function.__name__)
+            made = Function._new(chosen_name, app=self, raw=function, options=options)
+            self._register(made)
+            return made
+
+        return decorate
+
+    def _register(self, function: Function[Any, Any, Any]) -> None:
+        if function.name in self._functions:
+            warnings.warn(
+                f"the app has two functions named {function.name!r}: the last one wins",
+                UserWarning,
+                stacklevel=4,
+            )
+        self._functions[function.name] = function
+        for app in self._included_in:
+            app._register(function)
+
+    @overload
+    def local_entrypoint(self, function: Callable[P, R], /) -> LocalEntrypoint[P, R]: ...
+    @overload
+    def local_entrypoint(
+        self, /, *, name: str | None = None
+    ) -> Callable[[Callable[P, R]], LocalEntrypoint[P, R]]: ...
+    def local_entrypoint(
+        self, function: Callable[..., Any] | None = None, /, *, name: str | None = None
+    ) -> Any:
+        """Make a function the program that `squall run` starts here, inside a run of this app."""
+        if function is not None:
+            raise InvalidError("write @app.local_entrypoint() with parentheses")
+        if name is not None:
+            _validate.object_name("name", name)
+
+        def decorate(entry: Callable[..., Any]) -> LocalEntrypoint[Any, Any]:
+            if not inspect.isfunction(entry):
+                raise InvalidError(f"local_entrypoint needs a function, not {entry!r}")
+            if inspect.isgeneratorfunction(entry) or inspect.isasyncgenfunction(entry):
+                raise InvalidError(f"local_entrypoint: {entry.__name__} can't be a generator")
+            chosen = name or entry.__name__
+            if chosen in self._entrypoints:
+                raise InvalidError(f"the app has two local entrypoints named {chosen!r}")
+            made = LocalEntrypoint(entry, chosen, self)
+            self._entrypoints[chosen] = made
+            return made
+
+        return decorate
+
+    def include(self, other_app: "App", inherit_tags: bool = True) -> Self:
+        """Take in another app's functions; they run and are deployed with this one."""
+        if not isinstance(other_app, App):
+            raise InvalidError(f"include needs an App, not {type(other_app).__name__}")
+        for name, function in other_app._functions.items():
+            known = self._functions.get(name)
+            if known is not None and known is not function:
+                raise InvalidError(f"both apps have a function named {name!r}: rename one")
+            self._functions[name] = function
+        other_app._included_in.append(self)
+        if inherit_tags:
+            self._tags = {**other_app._tags, **self._tags}
+        return self
+
+    # --- running -------------------------------------------------------------------------------
+
+    def run(
+        self,
+        *,
+        name: str | None = None,
+        detach: bool = False,
+        environment_name: str | None = None,
+        interactive: bool = False,
+        client: object = None,
+    ) -> "RunContext":
+        """Run the app while a `with` (or `async with`) block lasts; then its containers stop.
+
+        `detach`: it goes on after the block, and after this process. Entering raises
+        ConnectionError, AuthError, ImageBuildError, or InvalidError for a declaration at fault.
+        """
+        from squall._running import RunContext
+
+        _validate.nothing_yet("interactive", interactive)
+        return RunContext(
+            self,
+            name=name if name is None else _validate.object_name("name", name),
+            detach=_validate.truth("detach", detach),
+            environment=environment_name
+            if environment_name is None
+            else _validate.environment_name(environment_name),
+        )
+
+    @property
+    def deploy(self) -> "Deploy":
+        """`deploy(*, name=None, environment_name=None, tag="")`: keep the app's functions available
+        until `stop`; updates what an earlier deploy of that name left. Returns the app."""
+        return Deploy(self)
+
+    @_sync.synced
+    async def stop(self) -> None:
+        """Stop the app's containers and drop its calls. ExecutionError if it doesn't run."""
+        from squall.exception import ExecutionError
+
+        if self._app_id is None:
+            raise ExecutionError(f"{self!r} neither runs nor was deployed by this process")
+        client = await _client.connected()
+        await client.control(StopApp(app_id=self._app_id))
+
+
+class Deploy:
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    def __call__(
+        self,
+        *,
+        name: str | None = None,
+        environment_name: str | None = None,
+        tag: str = "",
+        client: object = None,
+        strategy: str = "rolling",
+    ) -> App:
+        from squall import runner
+
+        runner.deploy_app(
+            self._app, name=name, environment_name=environment_name, tag=tag, strategy=strategy
+        )
+        return self._app
+
+    async def aio(
+        self,
+        *,
+        name: str | None = None,
+        environment_name: str | None = None,
+        tag: str = "",
+        client: object = None,
+        strategy: str = "rolling",
+    ) -> App:
+        from squall import runner
+
+        await runner.deploy_app.aio(
+            self._app, name=name, environment_name=environment_name, tag=tag, strategy=strategy
+        )
+        return self._app

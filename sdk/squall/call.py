@@ -1,0 +1,341 @@
+"""Calls that were spawned: collecting their results, now or days later, here or elsewhere."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any, Generic, Literal, NamedTuple, Self, TypeVar, cast, overload
+
+from squall_contracts.apps import CancelCall
+from squall_contracts.calls import Raised
+
+from squall import _call_results, _client, _sync
+from squall._call_results import Fetched
+from squall._unary import Target, Unary, value_of
+from squall.exception import Error, InvalidError
+
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+def finish(fetched: Fetched) -> Any:
+    """The value, or the exception raised. On the caller's thread."""
+    return value_of(fetched.outcome, fetched.data)
+
+
+class Kept:
+    """Holds the outcome of a call spawned by this process, for as long as somebody may ask."""
+
+    def __init__(self) -> None:
+        self.outcome: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.sink: Unary | None = None
+
+    def settle(self, value: Any) -> None:
+        if not self.outcome.done():
+            self.outcome.set_result(value)
+
+
+class _Origin(NamedTuple):
+    """What this process knows of a call it made itself."""
+
+    target: Target
+    reply_to: str
+    kept: Kept | None
+    inputs: int
+
+
+class FunctionCall(Generic[R]):
+    """A call that was spawned, by this process or, with `from_id`, by any other."""
+
+    def __init__(self) -> None:
+        raise InvalidError("a FunctionCall comes from f.spawn(…) or FunctionCall.from_id(…)")
+
+    @classmethod
+    def _new(
+        cls, call_id: str, origin: _Origin | None, environment: str | None = None
+    ) -> "FunctionCall[Any]":
+        call: FunctionCall[Any] = cls.__new__(cls)
+        call._call_id = call_id
+        call._origin = origin
+        call._environment = origin.target.environment if origin is not None else environment
+        call.get = _Get(call)
+        call.stream = _Stream(call)
+        call.iter = _Iter(call)
+        return call
+
+    _call_id: str
+    _origin: _Origin | None
+    _environment: str | None
+    get: "_Get[R]"
+    """`get(timeout=None, *, index=0)`: wait for the result of one input; TimeoutError (builtin)
+    after `timeout` seconds, OutputExpiredError once results are no longer kept."""
+    stream: "_Stream[R]"
+    """`stream()`: the items of a spawned generator, each once, from the first one on."""
+    iter: "_Iter[R]"
+    """`iter(*, start=0, end=None)`: the results of a call's inputs in their order."""
+
+    @classmethod
+    def from_id(cls, function_call_id: str) -> "FunctionCall[Any]":
+        """The call of that id, made anywhere; asks the server nothing yet."""
+        if str(function_call_id)[:3] != "fc-":
+            raise InvalidError(
+                f"{function_call_id!r} is not the id of a call: those start with fc-"
+            )
+        return cls._new(function_call_id, None)
+
+    @property
+    def object_id(self) -> str:
+        return self._call_id
+
+    def __repr__(self) -> str:
+        return f"FunctionCall.from_id({self._call_id!r})"
+
+    def __reduce__(self) -> "tuple[Callable[..., FunctionCall[Any]], tuple[str, str | None]]":
+        return _rebuilt, (self._call_id, self._environment)
+
+    @_sync.synced
+    async def hydrate(self) -> Self:
+        """Nothing to look up: a call's id says all. Opens the connection."""
+        await _client.connected()
+        return self
+
+    @_sync.synced
+    async def num_inputs(self) -> int:
+        """How many inputs the call has; for one made elsewhere, how many have left a trace."""
+        if self._origin is not None:
+            return self._origin.inputs
+        client = await _client.connected()
+        return await _call_results.count(client, self._place(client), self._call_id)
+
+    @_sync.synced
+    async def cancel(self, terminate_containers: bool = False) -> None:
+        """Drop the call's waiting inputs and interrupt its running ones; waiters get RemoteError.
+
+        `terminate_containers` also ends the containers that run it; what else they run is rerun.
+        """
+        client = await _client.connected()
+        origin = self._origin
+        await client.control(
+            CancelCall(
+                call_id=self._call_id,
+                environment=self._place(client),
+                terminate_containers=terminate_containers,
+                function_id=origin.target.function_id if origin is not None else "",
+                reply_to=origin.reply_to if origin is not None else "",
+            )
+        )
+
+    def _place(self, client: _client.Client) -> str:
+        return self._environment or client.environment
+
+    async def _fetch(self, timeout: float | None, index: int) -> Fetched:
+        """One input's outcome, its payload read. On the SDK loop."""
+        client = await _client.connected()
+        if self._origin is not None:
+            if self._origin.target.is_generator:
+                raise InvalidError(f"{self._call_id} is a generator's call: use stream()")
+            if self._origin.kept is not None and index == 0:
+                return await _call_results.kept(
+                    client, self._origin.kept.outcome, self._call_id, timeout
+                )
+        return await _call_results.fetch(client, self._place(client), self._call_id, index, timeout)
+
+    @overload
+    @staticmethod
+    def gather(*calls: "FunctionCall[T]", return_exceptions: Literal[False] = False) -> list[T]: ...
+    @overload
+    @staticmethod
+    def gather(*calls: "FunctionCall[T]", return_exceptions: bool) -> "list[T | BaseException]": ...
+    @staticmethod
+    def gather(*calls: "FunctionCall[T]", return_exceptions: bool = False) -> Any:
+        """As the module's `gather`."""
+        return gather(*calls, return_exceptions=return_exceptions)
+
+
+def _rebuilt(call_id: str, environment: str | None) -> FunctionCall[Any]:
+    return FunctionCall._new(call_id, None, environment)
+
+
+class _Get(Generic[R]):
+    def __init__(self, call: FunctionCall[R]) -> None:
+        self._call = call
+
+    def __call__(self, timeout: float | None = None, *, index: int = 0) -> R:
+        _sync.warn_if_blocking("FunctionCall.get")
+        return cast(R, finish(_sync.run(self._call._fetch(timeout, index))))
+
+    async def aio(self, timeout: float | None = None, *, index: int = 0) -> R:
+        return cast(R, finish(await _sync.hop(self._call._fetch(timeout, index))))
+
+
+class Results(Generic[R]):
+    """Values as they arrive: iterate once, with `for` or `async for`."""
+
+    def __init__(self, source: Callable[[], AsyncIterator[Fetched]]) -> None:
+        self._source = source
+
+    def __iter__(self) -> Iterator[R]:
+        _sync.warn_if_blocking("iterating results")
+        fetched = self._source()
+        try:
+            while (item := _sync.run(_next(fetched))) is not None:
+                yield cast(R, finish(item))
+        finally:
+            _sync.run(_close(fetched))
+
+    async def __aiter__(self) -> AsyncIterator[R]:
+        fetched = self._source()
+        try:
+            while (item := await _sync.hop(_next(fetched))) is not None:
+                yield cast(R, finish(item))
+        finally:
+            await _sync.hop(_close(fetched))
+
+
+async def _next(fetched: AsyncIterator[Fetched]) -> Fetched | None:
+    return await anext(fetched, None)
+
+
+async def _close(fetched: AsyncIterator[Fetched]) -> None:
+    close = getattr(fetched, "aclose", None)
+    if close is not None:
+        await close()
+
+
+class _Stream(Generic[R]):
+    def __init__(self, call: FunctionCall[R]) -> None:
+        self._call = call
+
+    def __call__(self) -> Results[R]:
+        return Results(self._items)
+
+    def aio(self) -> AsyncIterator[R]:
+        return aiter(Results[R](self._items))
+
+    async def _items(self) -> AsyncIterator[Fetched]:
+        client = await _client.connected()
+        async for item in _call_results.items(
+            client, self._call._place(client), self._call.object_id
+        ):
+            yield item
+
+
+class _Iter(Generic[R]):
+    def __init__(self, call: FunctionCall[R]) -> None:
+        self._call = call
+
+    def __call__(self, *, start: int = 0, end: int | None = None) -> Results[R]:
+        if start < 0 or (end is not None and end < start):
+            raise ValueError(f"start={start} and end={end} are not a range of inputs")
+
+        async def ordered() -> AsyncIterator[Fetched]:
+            client = await _client.connected()
+            last = end if end is not None else await self._call.num_inputs.aio()
+            async for item in _call_results.ordered(
+                client, self._call._place(client), self._call.object_id, start, last
+            ):
+                yield item
+
+        return Results(ordered)
+
+    def aio(self, *, start: int = 0, end: int | None = None) -> AsyncIterator[R]:
+        return aiter(self(start=start, end=end))
+
+
+class _Gather:
+    """Wait for many calls at once; their results in the order given."""
+
+    @overload
+    def __call__(
+        self, *calls: FunctionCall[T], return_exceptions: Literal[False] = False
+    ) -> list[T]: ...
+    @overload
+    def __call__(
+        self, *calls: FunctionCall[T], return_exceptions: bool
+    ) -> list[T | BaseException]: ...
+    def __call__(self, *calls: FunctionCall[Any], return_exceptions: bool = False) -> list[Any]:
+        """The results in order. The first failure is raised at once and leaves the other calls
+        running; with `return_exceptions` it takes its call's place."""
+        _sync.warn_if_blocking("gather")
+        return _finish_all(_sync.run(_all(calls, return_exceptions)), return_exceptions)
+
+    @overload
+    async def aio(
+        self, *calls: FunctionCall[T], return_exceptions: Literal[False] = False
+    ) -> list[T]: ...
+    @overload
+    async def aio(
+        self, *calls: FunctionCall[T], return_exceptions: bool
+    ) -> list[T | BaseException]: ...
+    async def aio(self, *calls: FunctionCall[Any], return_exceptions: bool = False) -> list[Any]:
+        return _finish_all(await _sync.hop(_all(calls, return_exceptions)), return_exceptions)
+
+
+async def _all(calls: tuple[FunctionCall[Any], ...], return_exceptions: bool) -> list[Fetched]:
+    """Every outcome; or, unless exceptions are wanted, only the first failed one."""
+    waiting = [asyncio.ensure_future(_one(call)) for call in calls]
+    try:
+        for next_done in asyncio.as_completed(waiting):
+            fetched = await next_done
+            if not return_exceptions and isinstance(fetched.outcome.item, Raised | Error):
+                return [fetched]
+        return [task.result() for task in waiting]
+    finally:
+        for task in waiting:
+            task.cancel()
+
+
+async def _one(call: FunctionCall[Any]) -> Fetched:
+    try:
+        return await call._fetch(None, 0)
+    except Error as error:
+        return Fetched.failed(error)
+
+
+def _finish_all(fetched: list[Fetched], return_exceptions: bool) -> list[Any]:
+    return [_finish_one(item, return_exceptions) for item in fetched]
+
+
+def _finish_one(fetched: Fetched, return_exceptions: bool) -> Any:
+    try:
+        return finish(fetched)
+    except BaseException as error:
+        if return_exceptions:
+            return error
+        raise
+
+
+class _WaitFirst:
+    """Wait until one of many calls has ended."""
+
+    def __call__(self, *calls: FunctionCall[T], timeout: float | None = None) -> FunctionCall[T]:
+        """The first call to end, well or not: its `get()` returns at once. TimeoutError (builtin)
+        after `timeout` seconds."""
+        _sync.warn_if_blocking("wait_first")
+        return _sync.run(_first(calls, timeout))
+
+    async def aio(self, *calls: FunctionCall[T], timeout: float | None = None) -> FunctionCall[T]:
+        return await _sync.hop(_first(calls, timeout))
+
+
+async def _first(calls: tuple[FunctionCall[T], ...], timeout: float | None) -> FunctionCall[T]:
+    if not calls:
+        raise InvalidError("wait_first needs at least one call")
+    waiting = {asyncio.ensure_future(_one(call)): call for call in calls}
+    try:
+        done, _ = await asyncio.wait(waiting, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waiting:
+            task.cancel()
+    if not done:
+        raise TimeoutError(f"none of {len(calls)} calls ended within {timeout} s")
+    return next(call for task, call in waiting.items() if task in done)
+
+
+gather = _Gather()
+wait_first = _WaitFirst()
+
+
+def spawned(
+    call_id: str, target: Target, reply_to: str, kept: Kept | None, inputs: int
+) -> FunctionCall[Any]:
+    """The handle of a call just made here."""
+    return FunctionCall._new(call_id, _Origin(target, reply_to, kept, inputs))

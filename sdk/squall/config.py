@@ -1,0 +1,211 @@
+"""Settings: `~/.squall.toml` profiles, overridden by `SQUALL_*`, and how a server is found.
+
+A profile is a table of the file; the one with `active = true` holds, or `SQUALL_PROFILE` names it.
+Keys: `server_url`, `credentials` (path of a NATS credentials file) and `environment`.
+"""
+
+import itertools
+import json
+import os
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from squall_contracts.guest import Credentials
+
+from squall.exception import AuthError, InvalidError, NotFoundError
+
+DEFAULT_ENVIRONMENT = "main"
+KEYS = ("server_url", "credentials", "environment")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """Where a server listens and what opens it."""
+
+    url: str
+    credentials: str
+    """Path of the NATS credentials file."""
+    runtime: str = ""
+    source: str = ""
+    """Where this was learnt, for people: a file, or the environment."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What holds now, from environment and profile; None where neither says."""
+
+    server_url: str | None
+    credentials: str | None
+    environment: str
+    profile: str | None
+    config_path: Path
+    state_dir: Path
+
+
+class _Chosen:
+    """What `use_server` said."""
+
+    server: Server | None = None
+
+
+def config_path() -> Path:
+    return Path(os.environ.get("SQUALL_CONFIG_PATH") or Path.home() / ".squall.toml").expanduser()
+
+
+def state_dir() -> Path:
+    """Where a server on this machine keeps its state and announces itself."""
+    if own := os.environ.get("SQUALL_STATE_DIR"):
+        return Path(own).expanduser()
+    base = os.environ.get("XDG_STATE_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "state") / "squall"
+
+
+def load_profiles() -> dict[str, dict[str, Any]]:
+    """All profiles by name; {} without a file. InvalidError names the file and the fault."""
+    path = config_path()
+    try:
+        tables = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise InvalidError(f"{path}: {error}: mend or remove the file") from error
+    for name, table in tables.items():
+        if not isinstance(table, dict):
+            raise InvalidError(f"{path}: {name!r} must be a table, as in [{name}]")
+        unknown = set(table) - {*KEYS, "active"}
+        if unknown:
+            raise InvalidError(
+                f"{path}: [{name}] has an unknown key {min(unknown)!r}: use {', '.join(KEYS)}"
+            )
+    return tables
+
+
+def settings() -> Settings:
+    """What holds now. InvalidError for a broken file; NotFoundError for a missing profile."""
+    profiles = load_profiles()
+    name = os.environ.get("SQUALL_PROFILE") or next(
+        (each for each, table in profiles.items() if table.get("active")), None
+    )
+    if name is not None and name not in profiles:
+        raise NotFoundError(f"SQUALL_PROFILE: no profile {name!r} in {config_path()}")
+    profile = profiles[name] if name is not None else {}
+    return Settings(
+        server_url=os.environ.get("SQUALL_SERVER_URL") or profile.get("server_url"),
+        credentials=os.environ.get("SQUALL_CREDENTIALS") or profile.get("credentials"),
+        environment=os.environ.get("SQUALL_ENVIRONMENT")
+        or profile.get("environment")
+        or DEFAULT_ENVIRONMENT,
+        profile=name,
+        config_path=config_path(),
+        state_dir=state_dir(),
+    )
+
+
+def save_profile(name: str, values: dict[str, str]) -> None:
+    """Set keys of a profile, made if need be; the first one becomes the active one."""
+    unknown = set(values) - set(KEYS)
+    if unknown:
+        raise InvalidError(f"unknown key {min(unknown)!r}: use {', '.join(KEYS)}")
+    profiles = load_profiles()
+    table = {**profiles.get(name, {}), **values}
+    if not any(each.get("active") for each in profiles.values()):
+        table["active"] = True
+    _write({**profiles, name: table})
+
+
+def activate_profile(name: str) -> None:
+    """Make `name` the active profile. NotFoundError if there is none of that name."""
+    profiles = load_profiles()
+    if name not in profiles:
+        raise NotFoundError(f"no profile {name!r} in {config_path()}")
+    rest = {
+        each: {key: value for key, value in table.items() if key != "active"}
+        for each, table in profiles.items()
+    }
+    rest[name]["active"] = True
+    _write(rest)
+
+
+def _write(profiles: dict[str, dict[str, Any]]) -> None:
+    parts = []
+    for name, table in profiles.items():
+        lines = [f"{key} = {json.dumps(value)}" for key, value in table.items()]
+        parts.append("\n".join([f"[{json.dumps(name)}]", *lines]))
+    path = config_path()
+    fresh = path.with_name(f"{path.name}.{os.getpid()}")
+    fresh.write_text("\n\n".join(parts) + "\n")
+    fresh.chmod(0o600)
+    fresh.replace(path)
+
+
+def use_server(server: Server) -> None:
+    """Make this process use `server`, whatever environment and profile say."""
+    _Chosen.server = server
+
+
+def find_server() -> Server | None:
+    """The server this process should use; None if none is configured and none runs here.
+
+    InvalidError if a URL is set without credentials.
+    """
+    if _Chosen.server is not None:
+        return _Chosen.server
+    now = settings()
+    if now.server_url is not None:
+        if now.credentials is None:
+            raise InvalidError(
+                "SQUALL_SERVER_URL is set without SQUALL_CREDENTIALS: "
+                "set it to the path of a credentials file"
+            )
+        source = "environment" if os.environ.get("SQUALL_SERVER_URL") else str(now.config_path)
+        return Server(url=now.server_url, credentials=now.credentials, source=source)
+    return running_server(now.state_dir)
+
+
+def running_server(directory: Path) -> Server | None:
+    """The server that announced itself in `directory`; None if there is none or it has died."""
+    path = directory / "server.json"
+    try:
+        said = json.loads(path.read_text())
+        pid = int(said["pid"])
+        server = Server(
+            url=said["url"],
+            credentials=said["credentials"],
+            runtime=said.get("runtime", ""),
+            source=str(path),
+        )
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InvalidError(f"{path} is damaged ({error}): remove it") from error
+    return server if _alive(pid) else None
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def read_credentials(path: str) -> Credentials:
+    """A NATS credentials file. AuthError if it can't be read or isn't one."""
+    place = Path(path).expanduser()
+    try:
+        lines = [line.strip() for line in place.read_text().splitlines()]
+    except OSError as error:
+        raise AuthError(f"credentials {place}: {error.strerror}: set SQUALL_CREDENTIALS") from error
+    found: dict[str, str] = {}
+    for head, line in itertools.pairwise(lines):
+        if head.startswith("-----BEGIN NATS USER JWT"):
+            found["jwt"] = line
+        elif head.startswith("-----BEGIN USER NKEY SEED"):
+            found["seed"] = line
+    if len(found) != 2:
+        raise AuthError(f"credentials {place}: not a NATS credentials file: set SQUALL_CREDENTIALS")
+    return Credentials(jwt=found["jwt"], seed=found["seed"])

@@ -1,0 +1,443 @@
+"""Functions: what `@app.function` makes of a function, and handles of deployed ones."""
+
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypeVar, cast
+
+from squall_contracts.apps import FindFunction
+
+from squall import _client, _container, _invoking, _sync, _validate
+from squall._unary import Target
+from squall.call import FunctionCall
+from squall.exception import ExecutionError, InvalidError
+from squall.map import MapResults
+
+if TYPE_CHECKING:
+    from squall._client import Client
+    from squall._options import Options
+    from squall.app import App
+
+P = ParamSpec("P")
+R = TypeVar("R")
+O = TypeVar("O")  # noqa: E741 - what the user's own function returns: R, a coroutine, a generator
+
+AnyIterable = Iterable[Any] | AsyncIterable[Any]
+
+
+class Function(Generic[P, R, O]):
+    """A function that can run in containers. `f(x)` and `f.local(x)` run it right here.
+
+    `f.remote(x)` waits for a container's result, `f.spawn(x)` doesn't wait, `f.map(xs)` runs many
+    inputs at once, `f.remote_gen(x)` yields a generator's items. Each has its coroutine at `.aio`.
+    """
+
+    remote: "_Remote[P, R]"
+    remote_gen: "_RemoteGen[P, R]"
+    spawn: "_Spawn[P, R]"
+    map: "_Map[R]"
+    starmap: "_Starmap[R]"
+    for_each: "_ForEach"
+    spawn_map: "_SpawnMap"
+    experimental_spawn_map: "_SpawnMapCall[R]"
+
+    def __init__(self) -> None:
+        raise InvalidError("a Function comes from @app.function() or Function.from_name(…)")
+
+    @classmethod
+    def _new(
+        cls,
+        name: str,
+        *,
+        app: "App | None" = None,
+        raw: Callable[..., Any] | None = None,
+        options: "Options | None" = None,
+    ) -> "Function[Any, Any, Any]":
+        made: Function[Any, Any, Any] = cls.__new__(cls)
+        made._name = name
+        made._app = app
+        made._raw = raw
+        made._options = options
+        made._target = None
+        made._found_by = None
+        made._ready = None
+        for field in ("__doc__", "__module__", "__qualname__", "__wrapped__"):
+            if raw is not None and hasattr(raw, field):
+                setattr(made, field, getattr(raw, field))
+        made.remote = _Remote(made)
+        made.remote_gen = _RemoteGen(made)
+        made.spawn = _Spawn(made)
+        made.map = _Map(made)
+        made.starmap = _Starmap(made)
+        made.for_each = _ForEach(made)
+        made.spawn_map = _SpawnMap(made)
+        made.experimental_spawn_map = _SpawnMapCall(made)
+        return made
+
+    _name: str
+    _app: "App | None"
+    _raw: Callable[..., Any] | None
+    _options: "Options | None"
+    _target: Target | None
+    _found_by: FindFunction | None
+    _ready: "tuple[Client, Target] | None"
+
+    @classmethod
+    def from_name(
+        cls, app_name: str, name: str, *, environment_name: str | None = None
+    ) -> "Function[..., Any, Any]":
+        """The deployed function of that app and name. Looked up on use: NotFoundError then."""
+        _validate.object_name("app_name", app_name)
+        if "." in str(name):
+            raise InvalidError(f"{name!r} looks like a method: look up its class instead")
+        _validate.object_name("name", name)
+        if environment_name is not None:
+            _validate.environment_name(environment_name)
+        made = cls._new(name)
+        made._found_by = FindFunction(environment=environment_name or "", app=app_name, name=name)
+        return made
+
+    # --- what it is ----------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def app(self) -> "App | None":
+        """The app it was declared in here; None for one that was looked up."""
+        return self._app
+
+    @property
+    def raw(self) -> Callable[..., Any]:
+        """The user's own function. ExecutionError for one that was looked up."""
+        if self._raw is None:
+            raise ExecutionError(f"{self._name} was looked up by name: it can't run locally")
+        return self._raw
+
+    def get_raw_f(self) -> Callable[..., Any]:
+        """As `raw`."""
+        return self.raw
+
+    @property
+    def options(self) -> "Options":
+        """What its decorator said. ExecutionError for one that was looked up."""
+        if self._options is None:
+            raise ExecutionError(f"{self._name} was looked up by name: its options aren't here")
+        return self._options
+
+    @property
+    def is_generator(self) -> bool:
+        """Whether it yields. ExecutionError for one looked up and not yet hydrated."""
+        if self._options is not None:
+            return self._options.is_generator
+        if self._target is None:
+            raise ExecutionError(f"{self._name} was not looked up yet: call hydrate() first")
+        return self._target.is_generator
+
+    @property
+    def object_id(self) -> str:
+        """Its id. AttributeError until its app runs or is deployed, or it was looked up."""
+        target = self._target or self._in_container()
+        if target is None:
+            raise AttributeError(f"{self._name} has no object_id before its app runs")
+        return target.function_id
+
+    def __repr__(self) -> str:
+        return f"Function({self._name!r})"
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        if self._found_by is not None and self._target is None:
+            found = self._found_by
+            return _by_name, (found.app, found.name, found.environment or None)
+        target = self._target or self._in_container()
+        if target is not None:
+            return _by_target, tuple(target)
+        if self._app is not None and self._app.is_serializing:
+            return _by_app, (self._app.name, self._name, self.options.is_generator)
+        raise InvalidError(f"{self._name} can't be pickled before its app runs")
+
+    # --- finding its id ------------------------------------------------------------------------
+
+    def _hydrate(self, target: Target | None) -> None:
+        """Its app now runs under these ids, or no longer does (None)."""
+        self._target = target
+        self._ready = None
+
+    def _in_container(self) -> Target | None:
+        assignment = _container.assignment()
+        function_id = _container.function_id(self)
+        if assignment is None or function_id is None:
+            return None
+        return Target(
+            function_id=function_id,
+            environment=assignment.environment,
+            name=self._name,
+            is_generator=self.options.is_generator,
+            retryable=self.options.retry is not None,
+        )
+
+    async def _resolve(self, client: "Client") -> Target:
+        """Where its inputs go. ExecutionError if its app doesn't run; NotFoundError."""
+        target = self._target or self._in_container()
+        if target is None and self._found_by is not None:
+            found = await client.control(
+                FindFunction(
+                    environment=self._found_by.environment or client.environment,
+                    app=self._found_by.app,
+                    name=self._found_by.name,
+                )
+            )
+            target = Target(
+                found.function_id,
+                found.environment,
+                self._name,
+                found.is_generator,
+                found.retryable,
+            )
+        if target is None:
+            raise ExecutionError(
+                f"{self._name} has not been hydrated: call it inside `with app.run():`, through "
+                "`squall run`, or deploy its app and look it up with Function.from_name"
+            )
+        self._target = target
+        return target
+
+    async def _prepare(self) -> "tuple[Client, Target]":
+        client = await _client.connected()
+        target = await self._resolve(client)
+        await client.router.listen(target.environment)
+        self._ready = client, target
+        return self._ready
+
+    def _prepared(self) -> "tuple[Client, Target] | None":
+        """Connection and target where both are known and good: no hop is needed then."""
+        ready = self._ready
+        return ready if ready is not None and ready[0] is _client.current() else None
+
+    @_sync.synced
+    async def hydrate(self, client: object = None) -> Self:
+        """Look it up now. NotFoundError, ExecutionError."""
+        await self._resolve(await _client.connected())
+        return self
+
+    # --- running it here -----------------------------------------------------------------------
+
+    def local(self, *args: P.args, **kwargs: P.kwargs) -> O:
+        """Run it here, in this process; a coroutine function gives its coroutine."""
+        return cast(O, self.raw(*args, **kwargs))
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> O:
+        return cast(O, self.raw(*args, **kwargs))
+
+
+def _by_name(app: str, name: str, environment: str | None) -> Function[..., Any, Any]:
+    return Function.from_name(app, name, environment_name=environment)
+
+
+def _by_target(
+    function_id: str, environment: str, name: str, is_generator: bool, retryable: bool
+) -> Function[..., Any, Any]:
+    made = Function._new(name)
+    made._target = Target(function_id, environment, name, is_generator, retryable)
+    return made
+
+
+def _by_app(app: str, name: str, is_generator: bool) -> Function[..., Any, Any]:
+    """In a container, for a pickled function that calls its siblings: found by their name."""
+    assignment = _container.assignment()
+    if assignment is None or name not in assignment.function_ids:
+        raise ExecutionError(f"{name} belongs to the app {app!r}, which does not run here")
+    return _by_target(
+        assignment.function_ids[name], assignment.environment, name, is_generator, True
+    )
+
+
+class _Bound(Generic[P, R]):
+    def __init__(self, function: Function[P, R, Any]) -> None:
+        self._function = function
+
+    def __repr__(self) -> str:
+        return f"<{self.__class__.__name__.lstrip('_').lower()} of {self._function!r}>"
+
+
+class _Remote(_Bound[P, R]):
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run it in a container and wait for the result; its exceptions are raised here."""
+        _sync.warn_if_blocking(f"{self._function.name}.remote")
+        return cast(R, _invoking.remote(self._function, args, kwargs))
+
+    async def aio(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return cast(R, await _invoking.remote_aio(self._function, args, kwargs))
+
+
+class _RemoteGen(_Bound[P, R]):
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Iterator[R]:
+        """Run a generator in a container; its items come as they are yielded there."""
+        _sync.warn_if_blocking(f"{self._function.name}.remote_gen")
+        return _invoking.remote_gen(self._function, args, kwargs)
+
+    def aio(self, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[R]:
+        return _invoking.remote_gen_aio(self._function, args, kwargs)
+
+
+class _Spawn(_Bound[P, R]):
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> FunctionCall[R]:
+        """Start it in a container without waiting; returns once the call is stored for good."""
+        _sync.warn_if_blocking(f"{self._function.name}.spawn")
+        data = _invoking.payload(self._function, args, kwargs)
+        return _sync.run(_invoking.spawn(self._function, data))
+
+    async def aio(self, *args: P.args, **kwargs: P.kwargs) -> FunctionCall[R]:
+        data = _invoking.payload(self._function, args, kwargs)
+        return await _sync.hop(_invoking.spawn(self._function, data))
+
+
+class _OfMany(Generic[R]):
+    def __init__(self, function: Function[Any, R, Any]) -> None:
+        self._function = function
+
+
+class _Map(_OfMany[R]):
+    def __call__(
+        self,
+        *input_iterators: AnyIterable,
+        kwargs: dict[str, Any] | None = None,
+        order_outputs: bool = True,
+        return_exceptions: bool = False,
+        wrap_returned_exceptions: bool | None = None,
+    ) -> MapResults[R]:
+        """Run every input (the iterables are zipped); one result each, lazily.
+
+        `kwargs` go to every input. Without `order_outputs` results come as they are ready. The
+        first failure is raised as soon as it arrives; with `return_exceptions` it takes its place.
+        """
+        if not input_iterators:
+            raise InvalidError(f"{self._function.name}.map needs at least one iterable")
+        _invoking.warn_if_wrapping(wrap_returned_exceptions)
+        return MapResults(
+            self._function,
+            input_iterators,
+            kwargs or {},
+            unpack=False,
+            ordered=order_outputs,
+            return_exceptions=return_exceptions,
+        )
+
+    def aio(
+        self,
+        *input_iterators: AnyIterable,
+        kwargs: dict[str, Any] | None = None,
+        order_outputs: bool = True,
+        return_exceptions: bool = False,
+        wrap_returned_exceptions: bool | None = None,
+    ) -> AsyncIterator[R]:
+        return aiter(
+            self(
+                *input_iterators,
+                kwargs=kwargs,
+                order_outputs=order_outputs,
+                return_exceptions=return_exceptions,
+                wrap_returned_exceptions=wrap_returned_exceptions,
+            )
+        )
+
+
+class _Starmap(_OfMany[R]):
+    def __call__(
+        self,
+        input_iterator: AnyIterable,
+        *,
+        kwargs: dict[str, Any] | None = None,
+        order_outputs: bool = True,
+        return_exceptions: bool = False,
+        wrap_returned_exceptions: bool | None = None,
+    ) -> MapResults[R]:
+        """As `map`, each item holding all positional arguments of one input."""
+        _invoking.warn_if_wrapping(wrap_returned_exceptions)
+        return MapResults(
+            self._function,
+            (input_iterator,),
+            kwargs or {},
+            unpack=True,
+            ordered=order_outputs,
+            return_exceptions=return_exceptions,
+        )
+
+    def aio(
+        self,
+        input_iterator: AnyIterable,
+        *,
+        kwargs: dict[str, Any] | None = None,
+        order_outputs: bool = True,
+        return_exceptions: bool = False,
+        wrap_returned_exceptions: bool | None = None,
+    ) -> AsyncIterator[R]:
+        return aiter(
+            self(
+                input_iterator,
+                kwargs=kwargs,
+                order_outputs=order_outputs,
+                return_exceptions=return_exceptions,
+                wrap_returned_exceptions=wrap_returned_exceptions,
+            )
+        )
+
+
+class _ForEach:
+    def __init__(self, function: Function[Any, Any, Any]) -> None:
+        self._function = function
+
+    def __call__(
+        self,
+        *input_iterators: AnyIterable,
+        kwargs: dict[str, Any] | None = None,
+        ignore_exceptions: bool = False,
+    ) -> None:
+        """Run every input and wait for all, dropping the results."""
+        for _ in self._function.map(
+            *input_iterators,
+            kwargs=kwargs,
+            order_outputs=False,
+            return_exceptions=ignore_exceptions,
+        ):
+            pass
+
+    async def aio(
+        self,
+        *input_iterators: AnyIterable,
+        kwargs: dict[str, Any] | None = None,
+        ignore_exceptions: bool = False,
+    ) -> None:
+        async for _ in self._function.map.aio(
+            *input_iterators,
+            kwargs=kwargs,
+            order_outputs=False,
+            return_exceptions=ignore_exceptions,
+        ):
+            pass
+
+
+class _SpawnMapCall(_OfMany[R]):
+    def __call__(
+        self, *input_iterators: AnyIterable, kwargs: dict[str, Any] | None = None
+    ) -> FunctionCall[R]:
+        """Start every input without waiting; one call with an index for each."""
+        return _invoking.spawn_map(self._function, input_iterators, kwargs or {})
+
+    async def aio(
+        self, *input_iterators: AnyIterable, kwargs: dict[str, Any] | None = None
+    ) -> FunctionCall[R]:
+        return await _invoking.spawn_map_aio(self._function, input_iterators, kwargs or {})
+
+
+class _SpawnMap:
+    def __init__(self, function: Function[Any, Any, Any]) -> None:
+        self._function = function
+
+    def __call__(self, *input_iterators: AnyIterable, kwargs: dict[str, Any] | None = None) -> None:
+        """Start every input without waiting; returns once all are stored for good."""
+        _invoking.spawn_map(self._function, input_iterators, kwargs or {})
+
+    async def aio(
+        self, *input_iterators: AnyIterable, kwargs: dict[str, Any] | None = None
+    ) -> None:
+        await _invoking.spawn_map_aio(self._function, input_iterators, kwargs or {})

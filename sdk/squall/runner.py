@@ -1,0 +1,84 @@
+"""Running and deploying apps from code that has an App in hand, such as the command line."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from squall_contracts.apps import AppStarted
+
+from squall import _running, _spec, _sync, _validate
+from squall.exception import InvalidError
+
+if TYPE_CHECKING:
+    from squall.app import App
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeployResult:
+    """What a deploy left."""
+
+    app_id: str
+    app_name: str
+    version: int
+    function_ids: dict[str, str]
+    changed: bool
+    """False when the server had exactly this already."""
+
+
+class _DeployApp:
+    """Create or update the deployed app of that name."""
+
+    def __call__(
+        self,
+        app: "App",
+        name: str | None = None,
+        environment_name: str | None = None,
+        tag: str = "",
+        strategy: str = "rolling",
+    ) -> DeployResult:
+        """`name` None: the app's own; InvalidError if it has none. ImageBuildError,
+        ConnectionError, AuthError; InvalidError for a declaration at fault."""
+        _sync.warn_if_blocking("deploy")
+        chosen = _checked(app, name, environment_name, tag, strategy)
+        made = _spec.plan(app)
+        started = _sync.run(_running.deploy(app, made, chosen, environment_name, tag))
+        return _result(chosen, started)
+
+    async def aio(
+        self,
+        app: "App",
+        name: str | None = None,
+        environment_name: str | None = None,
+        tag: str = "",
+        strategy: str = "rolling",
+    ) -> DeployResult:
+        chosen = _checked(app, name, environment_name, tag, strategy)
+        made = _spec.plan(app)
+        started = await _sync.hop(_running.deploy(app, made, chosen, environment_name, tag))
+        return _result(chosen, started)
+
+
+def _checked(
+    app: "App", name: str | None, environment_name: str | None, tag: str, strategy: str
+) -> str:
+    chosen = name or app.name
+    if chosen is None:
+        raise InvalidError("name: an app needs a name to be deployed, as in App('my-app')")
+    if environment_name is not None:
+        _validate.environment_name(environment_name)
+    _validate.tag(tag)
+    if strategy not in {"rolling", "recreate"}:
+        raise InvalidError(f"strategy must be 'rolling' or 'recreate', not {strategy!r}")
+    return _validate.object_name("name", chosen)
+
+
+def _result(name: str, started: AppStarted) -> DeployResult:
+    return DeployResult(
+        app_id=started.app_id,
+        app_name=name,
+        version=started.version,
+        function_ids=dict(started.function_ids),
+        changed=started.changed,
+    )
+
+
+deploy_app = _DeployApp()
