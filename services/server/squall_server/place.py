@@ -25,10 +25,15 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     listen_host: str = "127.0.0.1"
     container_host: str = "127.0.0.1"
     """How containers name the listening host."""
+    also_listen_on: str = ""
+    """A second address to be reached at, for containers whose network is blocked; empty: none."""
 
 
 async def choose(choice: Choice, network: str) -> Place:
-    """Docker if an engine answers, else processes. RuntimeUnavailable if Docker was asked for."""
+    """Docker if an engine answers, else processes.
+
+    RuntimeUnavailable if Docker was asked for and can't be used.
+    """
     if choice == "process":
         return Place(runtime="process", reason="as asked: virtual environments, no isolation")
     try:
@@ -49,8 +54,13 @@ async def choose(choice: Choice, network: str) -> Place:
     reason = f"Docker engine {version}"
     if _is_local(gateway):
         # Containers reach the bridge's own address on this host; the local network does not.
+        blocked = networks.gateway(blocked=True)
         return Place(
-            runtime="docker", reason=reason, listen_host=gateway, container_host=gateway
+            runtime="docker",
+            reason=reason,
+            listen_host=gateway,
+            container_host=gateway,
+            also_listen_on=blocked if _is_local(blocked) else "",
         )
     return Place(runtime="docker", reason=reason, container_host=DOCKER_HOST_NAME)
 

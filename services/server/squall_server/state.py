@@ -5,8 +5,12 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Final
 
 import msgspec
+
+SHARED_BY_RUNNERS: Final = ("site", "files")
+"""Guest sites and users' files by digest: made once for all runs."""
 
 
 class StateError(RuntimeError):
@@ -57,6 +61,7 @@ class State:
                 _sweep(runs)
                 self.folder = Path(tempfile.mkdtemp(prefix="", dir=runs))
             self._take()
+            self._share_caches()
         except OSError as error:
             raise StateError(
                 f"can't use the state directory {self._shared}: {error.strerror}; "
@@ -65,7 +70,7 @@ class State:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.announcement.unlink(missing_ok=True)
+        self.withdraw()
         if self._ephemeral:
             shutil.rmtree(self.folder, ignore_errors=True)
         os.close(self._lock)
@@ -85,12 +90,25 @@ class State:
         os.ftruncate(self._lock, 0)
         os.write(self._lock, str(os.getpid()).encode())
 
+    def _share_caches(self) -> None:
+        """What runners of this user can share lies in the cache; each has the rest to itself."""
+        self.runner.mkdir(exist_ok=True, mode=0o700)
+        for name in SHARED_BY_RUNNERS:
+            shared, own = self.cache / "runner" / name, self.runner / name
+            shared.mkdir(parents=True, exist_ok=True, mode=0o755)
+            if not own.is_symlink():
+                own.symlink_to(shared, target_is_directory=True)
+
     def announce(self, announcement: Announcement) -> None:
-        """Let clients of this machine find the server; one for a single run isn't theirs to find."""
+        """Let clients of this machine find the server, unless it is for a single run."""
         if not self._ephemeral:
             draft = self.announcement.with_suffix(".draft")
             draft.write_bytes(msgspec.json.encode(announcement))
             draft.replace(self.announcement)
+
+    def withdraw(self) -> None:
+        """Nobody new should come."""
+        self.announcement.unlink(missing_ok=True)
 
     @property
     def announcement(self) -> Path:
@@ -114,7 +132,7 @@ class State:
 
     @property
     def cache(self) -> Path:
-        """Guest sites, virtual environments, files by digest: shared by all servers of this user."""
+        """Guest sites, images and files by digest, shared by all servers of this user."""
         return self._shared / "cache"
 
 

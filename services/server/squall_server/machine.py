@@ -1,0 +1,174 @@
+"""Everything on one machine: nats-server and six services, up in order and down in order.
+
+Down: who decides goes before the runner, so that nothing is started while it stops; then the
+runner and the builder; then the gateway, which mints credentials for all of them; NATS is last.
+"""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from typing import Any, Final
+
+import anyio
+import msgspec
+import structlog
+from anyio.abc import TaskStatus
+from squall_autoscaler.app import SERVICE as AUTOSCALER
+from squall_builder.app import SERVICE as BUILDER
+from squall_bus.accounts import owner_of, write_credentials
+from squall_bus.connection import connect
+from squall_bus.keyring import Keyring
+from squall_bus.service import Context, Service, fail_when_closed, host
+from squall_bus.settings import read_settings
+from squall_bus.workspaces import Workspaces
+from squall_contracts import subjects
+from squall_cron.app import SERVICE as CRON
+from squall_gateway.app import SERVICE as GATEWAY
+from squall_runner.app import SERVICE as RUNNER
+from squall_scheduler.app import SERVICE as SCHEDULER
+
+from squall_server.forward import forwarding
+from squall_server.natsd import Natsd
+from squall_server.place import Choice, Place, choose
+from squall_server.state import Announcement, State
+
+log = structlog.get_logger()
+
+WORKSPACE: Final = "main"
+NETWORK: Final = "squall"
+Tier = tuple[tuple[Service[Any], Any], ...]
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """What was asked for."""
+
+    runtime: Choice = "auto"
+    port: int = 0
+    """NATS's; 0: any free one."""
+    ephemeral: bool = False
+    """For one run: its containers end with it, and nothing but caches stays."""
+
+
+@asynccontextmanager
+async def running_machine(options: Options, state: State) -> AsyncIterator[Announcement]:
+    """A machine that takes calls.
+
+    NatsFailedError, RunnerError, BusError, SettingsError; later too, when a part of
+    it fails for good.
+    """
+    place = await choose(options.runtime, NETWORK)
+    keyring = Keyring(state.keys)
+    keyring.workspace(WORKSPACE)
+    natsd = Natsd(state.nats, keyring, place.listen_host, options.port)
+    await natsd.start()
+    async with anyio.create_task_group() as below:
+        try:
+            below.start_soon(natsd.watch)
+            async with (
+                forwarding(place.also_listen_on, place.listen_host, natsd.port) as forwarded,
+                _services(natsd, keyring, _decided(options, state, place, natsd, forwarded)),
+            ):
+                write_credentials(state.credentials, keyring.client(WORKSPACE))
+                yield _announcement(state, place, natsd)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await natsd.stop()
+
+
+def _announcement(state: State, place: Place, natsd: Natsd) -> Announcement:
+    return Announcement(
+        url=natsd.url,
+        container_url=f"nats://{place.container_host}:{natsd.port}",
+        credentials=str(state.credentials),
+        runtime=place.runtime,
+        reason=place.reason,
+        pid=os.getpid(),
+        state=str(state.folder),
+    )
+
+
+@asynccontextmanager
+async def _services(
+    natsd: Natsd, keyring: Keyring, decided: dict[str, dict[str, str]]
+) -> AsyncIterator[None]:
+    tiers: tuple[Tier, ...] = tuple(
+        tuple((service, _settings_of(service, decided.get(service.name, {}))) for service in tier)
+        for tier in ((GATEWAY,), (BUILDER, RUNNER), (SCHEDULER, AUTOSCALER, CRON))
+    )
+    async with AsyncExitStack() as stack:
+        for tier in tiers:
+            await stack.enter_async_context(_tier(tier, natsd, keyring))
+        yield
+
+
+@asynccontextmanager
+async def _tier(tier: Tier, natsd: Natsd, keyring: Keyring) -> AsyncIterator[None]:
+    """Services that start together and stop together."""
+    stopping = anyio.Event()
+    async with anyio.create_task_group() as running:
+        async with anyio.create_task_group() as starting:
+            for service, settings in tier:
+                live = partial(_live, service, settings, natsd, keyring, stopping)
+                starting.start_soon(running.start, live)
+        try:
+            yield
+        finally:
+            stopping.set()
+
+
+async def _live(
+    service: Service[Any],
+    settings: Any,
+    natsd: Natsd,
+    keyring: Keyring,
+    stopping: anyio.Event,
+    *,
+    task_status: TaskStatus[None],
+) -> None:
+    """One service with a connection of its own, as in a process of its own."""
+    credentials = keyring.service(service.name)
+    servers = (natsd.url,)
+    bus = await connect(
+        servers,
+        credentials,
+        name=f"squall {service.name}",
+        inbox=subjects.inbox(owner_of(credentials.jwt)),
+    )
+    workspaces = Workspaces(bus, service.name, servers)
+    context = Context(bus, workspaces, servers, stopping)
+    try:
+        async with anyio.create_task_group() as group:
+            group.start_soon(fail_when_closed, bus, stopping)
+            await host(service, settings, context, task_status=task_status)
+            group.cancel_scope.cancel()
+    finally:
+        with anyio.CancelScope(shield=True):
+            await workspaces.close()
+            await bus.drain()
+            await bus.close()
+
+
+def _decided(
+    options: Options, state: State, place: Place, natsd: Natsd, forwarded: str
+) -> dict[str, dict[str, str]]:
+    """What this machine decides for its services, whatever the environment says."""
+    for_containers = [f"nats://{place.container_host}:{natsd.port}", *filter(None, [forwarded])]
+    return {
+        GATEWAY.name: {"keys_dir": str(state.keys), "workspaces": WORKSPACE},
+        BUILDER.name: {"runtime": place.runtime, "state_dir": str(state.cache)},
+        RUNNER.name: {
+            "runtime": place.runtime,
+            "state_dir": str(state.runner),
+            "network": NETWORK,
+            "servers_for_containers": ",".join(for_containers),
+            "ephemeral": "true" if options.ephemeral else "false",
+        },
+    }
+
+
+def _settings_of(service: Service[Any], decided: dict[str, str]) -> Any:
+    """A service's settings: its SQUALL_ variables, and what this machine decides for it."""
+    prefix = f"SQUALL_{service.name.upper()}_"
+    fixed = {f"{prefix}{field.upper()}": text for field, text in decided.items()}
+    return read_settings(service.settings, {**os.environ, **fixed}, prefix)
