@@ -78,7 +78,7 @@ async def schedule(settings: Settings, context: Context) -> None:
             await _follow(tasks, targets, world.on_target),
             await _follow(tasks, runners, world.on_runner),
         ]
-        world.resume()
+        world.resume(settings.grace_s)
         subscriptions = [
             await bus.subscribe(subjects.HINT_ALL, world.on_hint),
             await bus.subscribe(subjects.STATS_ALL, world.on_stats),
@@ -94,6 +94,10 @@ async def schedule(settings: Settings, context: Context) -> None:
         await context.stopping.wait()
         for subscription in subscriptions:
             await subscription.close()
+        # A run's app stops just before its server does: what the watch didn't tell yet is read.
+        present = await bus.kv(subjects.FUNCTIONS_BUCKET, FunctionRecord).keys()
+        for function_id in world.functions.keys() - set(present):
+            on_function(function_id, None)
         await tending.finish()
         for task in (*followers, *work):
             task.cancel()

@@ -37,6 +37,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """A container must have been wanted for so long before it is called impossible to place."""
     watch_s: float = 10.0
     """And the machines watched for so long: some may be about to join."""
+    end_slack_s: float = 30.0
+    """Beyond its grace, for word of the end of a container that was told to stop."""
     boot_slack_s: float = 30.0
     """Added to a function's start-up timeout: the guest enforces it first, and can say why."""
 
@@ -75,6 +77,8 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     gpu: str = ""
     told_grace_s: float | None = None
     """The grace of the stop command it was sent; None if it was sent none."""
+    draining_unix_s: float | None = None
+    """Since when it is to end."""
 
 
 class Gone(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,7 +152,7 @@ Placement = Start | Wait | Refuse
 def reconcile(cluster: Cluster, now_s: float, limits: Limits) -> tuple[Change, ...]:
     """What to make and what to end so that every function has its target; `()` when it has."""
     wanted = {function.function_id: function for function in cluster.functions}
-    lost = tuple(_lost(cluster, now_s, limits))
+    lost = (*_lost(cluster, now_s, limits), *_unended(cluster, now_s, limits))
     given_up = {change.container_id for change in lost}
     pools: defaultdict[str, list[Held]] = defaultdict(list)
     for container in cluster.containers:
@@ -208,6 +212,8 @@ def look_again(cluster: Cluster, now_s: float, limits: Limits) -> float | None:
             continue
         if held.runner_id in since:
             moments.append(max(since[held.runner_id], held.heard_unix_s) + limits.lost_after_s)
+        elif (ended_at := _end_due(held, limits)) is not None:
+            moments.append(ended_at)
         if held.state == "requested" and not possible(held.demand, cluster.machines):
             moments.append(_refusable_at(held, cluster, limits))
         if held.state in BOOTING and held.starting_unix_s is not None:
@@ -271,6 +277,21 @@ def _lost(cluster: Cluster, now_s: float, limits: Limits) -> Iterable[Fail]:
         silent_since = max(since[held.runner_id], held.heard_unix_s)
         if now_s - silent_since >= limits.lost_after_s:
             yield Fail(held.container_id, "machine lost", kill=False, blame_function=False)
+
+
+def _unended(cluster: Cluster, now_s: float, limits: Limits) -> Iterable[Fail]:
+    """Told to stop before they began, or under a runner that forgot them: no report will come."""
+    gone = {runner.runner_id for runner in cluster.gone}
+    for held in cluster.containers:
+        ended_at = _end_due(held, limits)
+        if ended_at is not None and held.runner_id not in gone and now_s >= ended_at:
+            yield Fail(held.container_id, "no word of its end", kill=False, blame_function=False)
+
+
+def _end_due(held: Held, limits: Limits) -> float | None:
+    if held.state != "draining" or held.told_grace_s is None or held.draining_unix_s is None:
+        return None
+    return held.draining_unix_s + held.told_grace_s + limits.end_slack_s
 
 
 def _end_all(pool: list[Held], function: Wanted | None, limits: Limits) -> Iterable[Stop]:

@@ -78,19 +78,22 @@ def lost_failure(report: ContainerReport, deaths: Sequence[str]) -> Failure:
     )
 
 
+def is_accident(report: ContainerReport, *, had_started: bool) -> bool:
+    """Whether a failed start says little of the function: killed from outside, or without NATS.
+    What it does to itself, and what its runner refuses, it would do again."""
+    if report.out_of_memory:
+        return False
+    if report.exit_code is None:
+        return had_started
+    return report.exit_code == EXIT_NO_BUS or report.exit_code > 128 or report.exit_code < 0
+
+
 def cause(report: ContainerReport) -> str:
-    """One line: out of memory, the exit code with its signal, or the runner's own words."""
+    """One line: the runner's own words, else out of memory or the exit code."""
+    if report.reason:
+        return report.reason
     if report.out_of_memory:
         return "container killed: out of memory"
-    if report.exit_code == EXIT_NO_BUS:
-        return report.reason or "container could not reach NATS (exit code 3): see its logs"
     if report.exit_code is None:
-        return report.reason or "container ended without an exit code"
-    ended = f"container ended with exit code {report.exit_code}{_signal(report.exit_code)}"
-    return f"{ended}: {report.reason}" if report.reason else ended
-
-
-def _signal(exit_code: int) -> str:
-    number = exit_code - 128 if exit_code > 128 else -exit_code
-    names = {1: "SIGHUP", 6: "SIGABRT", 7: "SIGBUS", 9: "SIGKILL", 11: "SIGSEGV", 15: "SIGTERM"}
-    return f" ({names[number]})" if number in names else ""
+        return "container ended without an exit code"
+    return f"container ended with exit code {report.exit_code}"

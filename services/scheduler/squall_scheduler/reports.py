@@ -6,7 +6,6 @@ from squall_bus.bus import Bus
 from squall_bus.job import Job
 from squall_contracts import subjects
 from squall_contracts.failures import Failure
-from squall_contracts.guest import EXIT_NO_BUS
 from squall_contracts.placement import (
     ENDED,
     ContainerRecord,
@@ -17,7 +16,7 @@ from squall_contracts.placement import (
 )
 
 from squall_scheduler.deaths import Mortuary, is_death
-from squall_scheduler.faults import LOST, cause, startup_failure
+from squall_scheduler.faults import LOST, cause, is_accident, startup_failure
 from squall_scheduler.handlers import Scheduler
 from squall_scheduler.inputs import Accounts
 from squall_scheduler.settings import Settings
@@ -64,7 +63,8 @@ class Reports:
         reason = report.reason if report.state != "failed" else cause(report)
         moved = self._advance(record, report.state, report.at_unix_s, reason, report.exit_code)
         if moved is not None and not was_told and _never_ready(moved):
-            attempts = self._settings.deployed_attempts if report.exit_code == EXIT_NO_BUS else None
+            accident = is_accident(report, had_started="starting" in moved.since_unix_s)
+            attempts = self._settings.deployed_attempts if accident else None
             self._scheduler.start_failed(moved, startup_failure(report), attempts=attempts)
         await self._world.ledger.flush_one(report.container_id)
         if report.held:

@@ -16,6 +16,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """For a container that is no longer needed to finish what it runs."""
     lost_after_s: Seconds = 6.0
     """Beyond the end of a runner's lease, until its silent containers are given up."""
+    settle_s: Seconds = 2.0
+    """A container must be wanted for so long before it is called impossible to place."""
+    watch_s: Seconds = 10.0
+    """And the machines watched for so long: some may be about to join."""
     ack_wait_s: Seconds = 8.0
     """A delivery neither acked nor extended for so long goes to another container."""
     max_deliver: Count = 100
@@ -40,4 +44,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     drain_s: Seconds = 10.0
 
     def limits(self) -> Limits:
-        return Limits(grace_s=self.grace_s, lost_after_s=self.lost_after_s)
+        return Limits(
+            grace_s=self.grace_s,
+            lost_after_s=self.lost_after_s,
+            settle_s=self.settle_s,
+            watch_s=self.watch_s,
+        )

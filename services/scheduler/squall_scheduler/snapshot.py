@@ -51,6 +51,7 @@ def held(
         runner_id=record.runner_id,
         gpu=record.gpu,
         told_grace_s=told_grace_s,
+        draining_unix_s=since.get("draining"),
     )
 
 

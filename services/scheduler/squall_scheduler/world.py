@@ -101,7 +101,7 @@ class World:
             self.faults[function_id] = after_request(faults)
             self.changed.set()
 
-    def resume(self) -> None:
+    def resume(self, grace_s: float) -> None:
         """After a restart: say again what a runner may not have been told, and remember faults."""
         by_function: defaultdict[str, list[ContainerRecord]] = defaultdict(list)
         for container_id, record in self.ledger.containers.items():
@@ -110,6 +110,8 @@ class World:
                 continue
             if record.runner_id not in self.runners:
                 self.gone[record.runner_id] = self.clock()
+            if record.state == "draining":
+                self.stop(container_id, grace_s, record.reason)
             function = self.functions.get(record.function_id)
             if record.state == "placed" and function is not None:
                 self.ledger.command(container_id, self.start_command(record, function))

@@ -112,9 +112,7 @@ def test_no_more_containers_than_inputs_can_use(pool: Pool, policy: Policy, back
 
 
 @given(pools(), policies, waits)
-def test_nothing_goes_before_its_window_is_over(
-    pool: Pool, policy: Policy, idle_s: float
-) -> None:
+def test_nothing_goes_before_its_window_is_over(pool: Pool, policy: Policy, idle_s: float) -> None:
     idle = msgspec.structs.replace(
         pool, backlog=0, delayed=0, busy_since_unix_s=None, last_busy_unix_s=NOW - idle_s
     )

@@ -73,9 +73,7 @@ def clusters(draw: st.DrawFn) -> Cluster:
 
 
 @st.composite
-def containers_of(
-    draw: st.DrawFn, number: int, cluster: Cluster, before: tuple[Held, ...]
-) -> Held:
+def containers_of(draw: st.DrawFn, number: int, cluster: Cluster, before: tuple[Held, ...]) -> Held:
     """A container that fits beside those before it where it is placed."""
     demand = draw(demands)
     state = draw(live_states)
@@ -85,7 +83,9 @@ def containers_of(
         for other in before:
             if other.runner_id:
                 free[other.runner_id].take(other.demand, other.gpu)
-        fitting = [(name, found) for name, f in free.items() if (found := fit(demand, f)) is not None]
+        fitting = [
+            (name, found) for name, f in free.items() if (found := fit(demand, f)) is not None
+        ]
         if fitting:
             runner_id, gpu = draw(st.sampled_from(fitting))
         else:
@@ -366,9 +366,7 @@ def test_waiting_names_what_is_missing_and_the_impossible_what_there_is() -> Non
     )
     full = container("ct-0", "ready", runner_id="rn-a", demand=Demand(4_000, 1))
     cluster = Cluster(containers=(full, container("ct-2")), machines=(machine("rn-a"),))
-    assert place(cluster, NOW, LIMITS) == (
-        Wait("ct-2", "no machine has 1 core, 1000 MiB free"),
-    )
+    assert place(cluster, NOW, LIMITS) == (Wait("ct-2", "no machine has 1 core, 1000 MiB free"),)
     assert place(Cluster(containers=(asks,)), NOW, LIMITS) == (
         Wait("ct-1", "no machine is connected"),
     )
@@ -376,9 +374,7 @@ def test_waiting_names_what_is_missing_and_the_impossible_what_there_is() -> Non
 
 def test_the_impossible_waits_for_machines_that_may_be_about_to_join() -> None:
     asks = container("ct-1", demand=Demand(9_000, 1), requested_unix_s=NOW)
-    cluster = Cluster(
-        containers=(asks,), machines=(machine("rn-a"),), watched_since_unix_s=NOW - 1
-    )
+    cluster = Cluster(containers=(asks,), machines=(machine("rn-a"),), watched_since_unix_s=NOW - 1)
     assert isinstance(place(cluster, NOW, LIMITS)[0], Wait)
     assert look_again(cluster, NOW, LIMITS) == NOW - 1 + LIMITS.watch_s
     assert isinstance(place(cluster, NOW + 9, LIMITS)[0], Refuse)

@@ -10,6 +10,7 @@ from squall_scheduler.faults import (
     after_failure,
     after_request,
     cause,
+    is_accident,
     pause_s,
     remembered,
 )
@@ -73,9 +74,17 @@ def test_a_restart_remembers_what_failed_since_the_last_success() -> None:
     assert remembered([record("failed", LOST, failed=10.0)]).in_a_row == 0
 
 
-def test_causes_name_memory_exit_code_and_signal() -> None:
+def test_a_killed_container_says_little_of_its_function() -> None:
+    assert is_accident(report(exit_code=137), had_started=True)
+    assert is_accident(report(exit_code=3), had_started=True)
+    assert is_accident(report(), had_started=True)
+    assert not is_accident(report(), had_started=False)
+    assert not is_accident(report(exit_code=137, out_of_memory=True), had_started=True)
+    assert not is_accident(report(exit_code=1), had_started=True)
+
+
+def test_causes_are_the_runners_words_or_else_memory_and_exit_code() -> None:
     assert cause(report(out_of_memory=True, exit_code=137)) == "container killed: out of memory"
-    assert cause(report(exit_code=137)) == "container ended with exit code 137 (SIGKILL)"
-    assert cause(report(exit_code=-11)) == "container ended with exit code -11 (SIGSEGV)"
+    assert cause(report()) == "container ended without an exit code"
     assert cause(report(exit_code=1)) == "container ended with exit code 1"
     assert cause(report(reason="no such image")) == "no such image"

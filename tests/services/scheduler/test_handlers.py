@@ -1,0 +1,458 @@
+"""The scheduler among the others: what it hears, what it then says."""
+
+import asyncio
+
+import msgspec
+import pytest
+from squall_bus.pull import StandingPull
+from squall_bus.testing import FakeServer
+from squall_contracts import subjects
+from squall_contracts.calls import Raised
+from squall_contracts.failures import Failure
+from squall_contracts.functions import Resources
+from squall_contracts.placement import ContainerRecord
+from squall_scheduler.settings import Settings
+
+from .stage import ACCOUNT, Stage, held
+
+
+def failures(stage: Stage) -> dict[int, Failure]:
+    return {
+        item.index: item.failure
+        for results in stage.results
+        for item in results.items
+        if isinstance(item, Raised)
+    }
+
+
+async def test_a_target_becomes_a_container_on_a_machine(stage: Stage) -> None:
+    function = await stage.declare()
+    await stage.declare(function_id="fn-2")
+    await stage.join()
+    await stage.want(1)
+    start = await stage.started()
+    assert (start.function_id, start.spec, start.version) == ("fn-1", function.spec, 1)
+    assert start.function_ids == {"f_1": "fn-1", "f_2": "fn-2"}
+    record = await stage.until_record(start.container_id, "placed")
+    assert (record.runner_id, record.cpu, record.workspace) == ("rn-1", 1.0, ACCOUNT)
+    assert list(record.since_unix_s) == ["requested", "placed"]
+
+
+async def test_both_consumers_are_there_for_the_guest(stage: Stage) -> None:
+    await stage.declare()
+    await stage.join()
+    await stage.want(1)
+    await stage.ready()
+    names = await stage.workspace.admin.consumers(subjects.CALLS)
+    assert sorted(names) == ["fn-1_bulk", "fn-1_now"]
+
+
+async def test_a_container_that_finds_no_machine_says_what_it_waits_for(stage: Stage) -> None:
+    await stage.declare()
+    await stage.want(1)
+    await stage.until(lambda: bool(stage.news))
+    assert stage.news[0].waits_for == "no machine is connected"
+    await stage.join()
+    start = await stage.started()
+    await stage.until(lambda: len(stage.news) >= 2)
+    assert [(news.state, news.waits_for) for news in stage.news[-1:]] == [("placed", "")]
+    assert start.container_id == stage.news[0].container_id
+
+
+async def test_a_container_s_life_is_recorded_step_by_step(stage: Stage) -> None:
+    await stage.declare()
+    await stage.join()
+    await stage.want(1)
+    start = await stage.started()
+    await stage.report(start, "starting")
+    await stage.guest(start, "importing")
+    await stage.guest(start, "ready")
+    await stage.until_record(start.container_id, "ready")
+    await stage.want(0)
+    await stage.until(lambda: bool(stage.stops))
+    assert (stage.stops[0].container_id, stage.stops[0].grace_s) == (start.container_id, 30.0)
+    await stage.report(start, "stopped", exit_code=0, reason="no longer needed")
+    record = await stage.until_record(start.container_id, "stopped")
+    assert list(record.since_unix_s) == [
+        "requested",
+        "placed",
+        "starting",
+        "importing",
+        "ready",
+        "draining",
+        "stopped",
+    ]
+
+
+async def test_late_and_repeated_reports_change_nothing(stage: Stage) -> None:
+    await stage.declare()
+    await stage.join()
+    await stage.want(1)
+    start = await stage.ready()
+    await stage.report(start, "starting")
+    await stage.guest(start, "importing")
+    await stage.report(start, "failed", exit_code=137, reason="killed")
+    await stage.guest(start, "ready")
+    record = await stage.until_record(start.container_id, "failed")
+    assert record.exit_code == 137
+    replacement = await stage.ready(2)
+    entry = await stage.containers.get(start.container_id)
+    assert entry is not None
+    assert entry.value.state == "failed"
+    assert replacement.container_id != start.container_id
+
+
+async def test_a_guest_can_not_speak_for_another_workspace(stage: Stage) -> None:
+    await stage.declare()
+    await stage.join()
+    await stage.want(1)
+    start = await stage.started()
+    await stage.report(start, "starting")
+    forged = subjects.up_container(start.container_id).replace("up.", "up.OTHER.", 1)
+    report = {"container_id": start.container_id, "function_id": "fn-1", "state": "ready"}
+    await stage.platform.store(forged, {**report, "at_unix_s": 1.0})
+    await stage.guest(start, "importing")
+    record = await stage.until_record(start.container_id, "importing")
+    assert "ready" not in record.since_unix_s
+
+
+async def test_a_failed_start_of_a_run_fails_its_waiting_inputs(stage: Stage) -> None:
+    await stage.declare()
+    await stage.join()
+    await stage.call(0)
+    await stage.call(1, 2)
+    await stage.want(1)
+    start = await stage.started()
+    await stage.report(start, "starting")
+    why = Failure(kind="startup", message="ModuleNotFoundError: No module named 'numpy'")
+    await stage.guest(start, "failed", why)
+    await stage.until(lambda: len(failures(stage)) == 3)
+    assert failures(stage) == {0: why, 1: why, 2: why}
+    await stage.report(start, "failed", exit_code=1, reason="exit code 1")
+    async with asyncio.timeout(5):
+        while await stage.waiting():
+            await asyncio.sleep(0.01)
+    assert len(stage.starts) == 1
+
+
+async def test_a_container_killed_while_it_boots_is_simply_replaced(stage: Stage) -> None:
+    await stage.declare()
+    await stage.join()
+    await stage.call(0)
+    await stage.want(1)
+    start = await stage.started()
+    await stage.report(start, "starting")
+    await stage.report(start, "failed", exit_code=137, reason="killed by SIGKILL")
+    await stage.ready(2)
+    assert not stage.results
+
+
+async def test_a_given_up_function_is_tried_again_when_an_input_waits(stage: Stage) -> None:
+    await stage.declare()
+    await stage.join()
+    await stage.want(1)
+    start = await stage.started()
+    await stage.report(start, "failed", reason="no such image")
+    await stage.until_record(start.container_id, "failed")
+    await stage.call(0)
+    await stage.workspace.publish(subjects.up_hint("fn-1"), {"function_id": "fn-1"})
+    again = await stage.started(2)
+    assert again.container_id != start.container_id
+
+
+async def test_a_deployed_function_gets_three_attempts(stage: Stage) -> None:
+    await stage.declare(ephemeral=False)
+    await stage.join()
+    await stage.call(0)
+    await stage.want(1)
+    for attempt in (1, 2, 3):
+        start = await stage.started(attempt)
+        assert not stage.results
+        await stage.report(start, "failed", exit_code=1, reason=f"attempt {attempt}")
+    await stage.until(lambda: bool(stage.results))
+    assert failures(stage)[0].message == "the container failed to start: attempt 3"
+
+
+async def test_a_start_that_succeeds_is_a_new_beginning(stage: Stage) -> None:
+    await stage.declare(ephemeral=False)
+    await stage.join()
+    await stage.call(0)
+    await stage.want(1)
+    await stage.report(await stage.started(1), "failed", reason="a")
+    start = await stage.ready(2)
+    await stage.report(start, "failed", exit_code=137, reason="killed")
+    for count in (3, 4):
+        await stage.report(await stage.started(count), "failed", reason="b")
+    assert not stage.results
+
+
+async def test_what_fits_no_machine_fails_with_what_there_is(stage: Stage) -> None:
+    await stage.declare(resources=Resources(cpu=64.0, memory_mib=100))
+    await stage.join()
+    await stage.call(7)
+    await stage.want(1)
+    await stage.until(lambda: bool(stage.news))
+    assert "no machine has 64 cores" in stage.news[0].waits_for
+    await stage.until(lambda: bool(stage.results))
+    failure = failures(stage)[7]
+    assert failure.kind == "startup"
+    assert "64 cores" in failure.message
+    assert "host has 4 cores" in failure.message
+    assert not stage.starts
+
+
+async def take(stage: Stage, count: int = 1) -> list[str]:
+    """Deliveries as a guest of fn-1 takes them: their ack subjects."""
+    taken: asyncio.Queue[str] = asyncio.Queue()
+    pull = StandingPull(
+        stage.workspace,
+        subjects.CALLS,
+        "fn-1_now",
+        lambda job: taken.put_nowait(job.ack_subject),
+        batch=count,
+    )
+    await pull.start()
+    async with asyncio.timeout(5):
+        found = [await taken.get() for _ in range(count)]
+    await pull.close()
+    return found
+
+
+async def test_what_a_dead_container_held_is_delivered_again_at_once(stage: Stage) -> None:
+    await stage.declare()
+    await stage.join()
+    await stage.want(1)
+    start = await stage.ready()
+    await stage.call(0)
+    (ack,) = await take(stage)
+    await stage.report(start, "failed", exit_code=137, reason="killed", held=(held(ack),))
+    (again,) = await take(stage)
+    assert again.split(".")[4] == "2"
+    assert not stage.results
+
+
+async def test_an_input_under_which_too_many_containers_died_is_answered(stage: Stage) -> None:
+    await stage.declare()
+    await stage.join()
+    await stage.want(1)
+    await stage.call(0)
+    most = Settings().max_deaths
+    for count in range(1, most + 1):
+        start = await stage.ready(count)
+        (ack,) = await take(stage)
+        killed = "container killed: out of memory (limit 100 MiB)"
+        await stage.report(start, "failed", exit_code=137, reason=killed, held=(held(ack),))
+        await stage.until_record(start.container_id, "failed")
+    await stage.until(lambda: bool(stage.results))
+    failure = failures(stage)[0]
+    assert failure.kind == "container_lost"
+    assert failure.message.startswith("container killed: out of memory (limit 100 MiB); 8 ")
+    async with asyncio.timeout(5):
+        while await stage.waiting():
+            await asyncio.sleep(0.01)
+
+
+async def test_a_report_delivered_twice_counts_one_death(stage: Stage) -> None:
+    await stage.declare()
+    await stage.join()
+    await stage.want(1)
+    start = await stage.ready()
+    await stage.call(0)
+    (ack,) = await take(stage)
+    for _ in range(Settings().max_deaths + 1):
+        await stage.report(start, "failed", exit_code=137, held=(held(ack),))
+    await stage.ready(2)
+    assert not stage.results
+
+
+async def test_inputs_of_a_container_that_was_told_to_stop_are_not_deaths(stage: Stage) -> None:
+    await stage.declare()
+    await stage.join()
+    await stage.want(1)
+    start = await stage.ready()
+    await stage.call(0)
+    (ack,) = await take(stage)
+    await stage.want(0)
+    await stage.until(lambda: bool(stage.stops))
+    await stage.report(start, "stopped", exit_code=137, held=(held(ack),))
+    await take(stage)
+    assert await stage.platform.kv(subjects.DEATHS_BUCKET, dict).keys() == []
+
+
+async def test_a_flight_record_can_not_reach_beyond_its_function(stage: Stage) -> None:
+    await stage.declare()
+    await stage.declare(function_id="fn-2")
+    await stage.join()
+    await stage.want(1)
+    start = await stage.ready()
+    heard: list[str] = []
+    await stage.workspace.subscribe("$JS.ACK.>", lambda delivery: heard.append(delivery.subject))
+    await stage.workspace.subscribe("call.>", lambda delivery: heard.append(delivery.subject))
+    theirs = "$JS.ACK.CALLS.fn-2_now.1.1.1.1.0"
+    ours = "$JS.ACK.CALLS.fn-1_now.1.1.1.1.0"
+    wrong = (held(theirs), held(ours, reply_to="call.main.fn-2.now.fc-9"))
+    await stage.report(start, "failed", exit_code=1, held=wrong)
+    await stage.ready(2)
+    assert heard == []
+
+
+async def test_a_stopped_app_s_containers_end_and_its_inputs_and_consumers_go(
+    stage: Stage,
+) -> None:
+    await stage.declare()
+    await stage.join()
+    await stage.want(1)
+    start = await stage.ready()
+    await stage.call(0)
+    await stage.functions.delete("fn-1")
+    await stage.until(lambda: bool(stage.stops))
+    assert (stage.stops[0].grace_s, stage.stops[0].reason) == (1.0, "its app stopped")
+    await stage.report(start, "stopped", exit_code=0)
+    async with asyncio.timeout(5):
+        while await stage.workspace.admin.consumers(subjects.CALLS) or await stage.waiting():
+            await asyncio.sleep(0.01)
+    assert not stage.results
+
+
+async def test_callers_of_a_stopped_deployed_app_are_told(stage: Stage) -> None:
+    await stage.declare(ephemeral=False)
+    await stage.join()
+    await stage.want(1)
+    await stage.started()
+    await stage.call(3)
+    await stage.functions.delete("fn-1")
+    await stage.until(lambda: bool(stage.results))
+    assert failures(stage)[3].kind == "cancelled"
+    await stage.report(stage.starts[0], "stopped")
+
+
+async def test_an_idle_function_gives_its_consumers_back(server: FakeServer) -> None:
+    stage = await Stage.open(server, Settings(sweep_s=0.05, idle_durables_s=0.1))
+    await stage.start()
+    await stage.declare()
+    await stage.join()
+    await stage.want(1)
+    start = await stage.ready()
+    await stage.want(0)
+    await stage.until(lambda: bool(stage.stops))
+    await stage.report(start, "stopped", exit_code=0)
+    async with asyncio.timeout(5):
+        while await stage.workspace.admin.consumers(subjects.CALLS):
+            await asyncio.sleep(0.01)
+    await stage.want(1)
+    await stage.ready(2)
+    assert len(await stage.workspace.admin.consumers(subjects.CALLS)) == 2
+    await stage.close()
+
+
+async def test_containers_of_a_vanished_machine_are_replaced_elsewhere(stage: Stage) -> None:
+    await stage.declare()
+    await stage.join()
+    await stage.want(1)
+    start = await stage.ready()
+    await stage.runners.delete("rn-1")
+    await stage.join("rn-2")
+    again = await stage.started(2)
+    record = await stage.until_record(start.container_id, "failed")
+    assert record.reason == "machine lost"
+    await stage.until_record(again.container_id, "placed")
+    await stage.report(start, "ready")
+    await stage.until(lambda: bool(stage.stops))
+    assert stage.stops[0].container_id == start.container_id
+
+
+async def test_a_runner_that_comes_back_in_time_keeps_its_containers(stage: Stage) -> None:
+    await stage.declare()
+    await stage.join()
+    await stage.want(1)
+    start = await stage.ready()
+    await stage.runners.delete("rn-1")
+    await stage.join()
+    await stage.want(2)
+    await stage.ready(2)
+    entry = await stage.containers.get(start.container_id)
+    assert entry is not None
+    assert entry.value.state == "ready"
+
+
+async def test_after_a_kill_nothing_is_started_twice_and_nothing_forgotten(stage: Stage) -> None:
+    await stage.declare()
+    await stage.join()
+    await stage.want(2)
+    first, second = await stage.started(1), await stage.started(2)
+    await stage.report(first, "starting")
+    await stage.until_record(first.container_id, "starting")
+    await stage.kill()
+    await stage.guest(first, "ready")
+    await stage.report(second, "failed", exit_code=137, reason="killed")
+    await stage.start()
+    await stage.until_record(first.container_id, "ready")
+    third = await stage.started(3)
+    ids = {start.container_id for start in stage.starts}
+    assert ids == {first.container_id, second.container_id, third.container_id}
+    stored = await stage.platform.admin.backlog(subjects.COMMANDS, "command.>")
+    assert sum(stored.values()) == 3
+
+
+async def test_a_command_that_was_not_sent_before_a_kill_is_sent_after_it(stage: Stage) -> None:
+    await stage.stop()
+    function = await stage.declare()
+    await stage.join()
+    await stage.want(1)
+    record = ContainerRecord(
+        container_id="ct-1",
+        function_id="fn-1",
+        function_name=function.spec.name,
+        app_id="ap-1",
+        app_name="app",
+        workspace=ACCOUNT,
+        environment="main",
+        version=1,
+        state="placed",
+        runner_id="rn-1",
+        since_unix_s={"requested": 1.0, "placed": 2.0},
+    )
+    await stage.containers.put("ct-1", record)
+    await stage.start()
+    start = await stage.started()
+    assert start.container_id == "ct-1"
+
+
+async def test_a_new_version_replaces_the_containers_of_the_old(stage: Stage) -> None:
+    await stage.declare(ephemeral=False)
+    await stage.join()
+    await stage.want(1)
+    old = await stage.ready()
+    await stage.declare(ephemeral=False, version=2)
+    new = await stage.started(2)
+    await stage.until(lambda: bool(stage.stops))
+    assert (new.version, stage.stops[0].container_id) == (2, old.container_id)
+
+
+async def test_an_input_delivered_too_often_is_answered_and_removed(stage: Stage) -> None:
+    await stage.declare()
+    await stage.call(5)
+    advisory = {"stream_seq": 1, "deliveries": 100, "consumer": "fn-1_now"}
+    subject = subjects.MAX_DELIVERIES_ADVISORY.replace("*", "fn-1_now")
+    async with asyncio.timeout(5):
+        while not stage.results:  # until the scheduler listens
+            await stage.workspace.publish(subject, msgspec.json.encode(advisory))
+            await asyncio.sleep(0.01)
+    assert failures(stage)[5].kind == "container_lost"
+    async with asyncio.timeout(5):
+        while await stage.waiting():
+            await asyncio.sleep(0.01)
+
+
+async def test_many_containers_are_started_each_once(stage: Stage) -> None:
+    await stage.declare(resources=Resources(cpu=0.1, memory_mib=10))
+    await stage.join(cpu=64.0, memory_mib=64_000)
+    await stage.want(60)
+    await stage.started(60)
+    assert len({start.container_id for start in stage.starts}) == 60
+
+
+@pytest.mark.parametrize("field", ["grace_s", "ack_wait_s"])
+def test_settings_refuse_nonsense(field: str) -> None:
+    with pytest.raises(msgspec.ValidationError, match=field):
+        msgspec.convert({field: 0}, Settings)
