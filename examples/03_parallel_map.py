@@ -18,8 +18,8 @@ def collatz_steps(start: int) -> int:
 
 
 @app.function()
-def power(base: int, exponent: int) -> int:
-    return base**exponent
+def area(width: int, height: int) -> int:
+    return width * height
 
 
 @app.local_entrypoint()
@@ -27,5 +27,5 @@ def main(up_to: int = 100) -> int:
     steps = list(collatz_steps.map(range(1, up_to + 1)))
     longest = max(steps)
     print(f"longest way to 1 below {up_to}: {longest} steps, from {steps.index(longest) + 1}")
-    print(f"powers: {list(power.starmap([(2, 10), (3, 4)]))}")
+    print(f"areas: {list(area.starmap([(2, 10), (3, 4)]))}")
     return longest

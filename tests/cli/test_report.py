@@ -55,7 +55,7 @@ def test_own_errors_are_one_line_with_the_users_place(
         "from squall.exception import InvalidError\ndef f():\n    raise InvalidError('a\\nb')\n"
     )
     assert report.explain(raised(compiled(source, str(tmp_path / "job.py")))) == 2
-    assert capsys.readouterr().err == "squall: InvalidError: a b (job.py:3)\n"
+    assert capsys.readouterr().err == "b\nsquall: InvalidError: a (job.py:3)\n"
 
 
 def test_user_exceptions_keep_their_own_frames_only(

@@ -16,7 +16,6 @@ other = squall.App("other")
 
 @app.function()
 def double(x: int, *, plus: int = 0) -> int:
-    print(f"doubling {x}")
     return 2 * x + plus
 
 @app.function()
@@ -39,7 +38,7 @@ app = squall.App("job")
 
 @app.function()
 def shout(text: str) -> str:
-    print("from the container")
+    print("from the container", flush=True)
     return text.upper()
 
 @app.local_entrypoint()
@@ -97,7 +96,7 @@ def test_module_is_run_by_name(squall: Squall, stack: dict[str, str], write: Wri
     write("pkg/__init__.py", "")
     write("pkg/job.py", ENTRYPOINT)
     done = squall("run", "-q", "-m", "pkg.job::main", **stack)
-    assert (done.returncode, done.stdout) == (0, "HI\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "from the container\nHI\n"), done.stderr
 
 
 def test_status_of_the_users_exit_is_kept(

@@ -1,18 +1,13 @@
 """`squall deploy FILE`: create or update a deployed app."""
 
 import os
-from types import ModuleType
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from squall.cli import control, refs
+from squall.cli import control, loading, refs
 from squall.cli.report import say
 from squall.cli.tables import Env, Json, show_json
-from squall.exception import InvalidError
-
-if TYPE_CHECKING:
-    from squall.app import App
 
 
 def deploy(
@@ -33,14 +28,13 @@ def deploy(
 ) -> None:
     """Deploy an app, to be called by name until it is stopped."""
     import squall
-    from squall._loader import load_module
     from squall.runner import deploy_app
 
     wanted = refs.parse(reference, as_module=module)
     if env is not None:
         os.environ["SQUALL_ENVIRONMENT"] = env
     control.require_server()
-    app = choose_app(load_module(wanted.place, as_module=module), wanted)
+    app = loading.app(wanted)
     with squall.enable_output(quiet=quiet):
         done = deploy_app(app, name=name, environment_name=env, tag=tag)
     if json:
@@ -56,29 +50,3 @@ def deploy(
         say(f"deployed {done.app_name} version {done.version} ({done.app_id})")
     else:
         say(f"{done.app_name} is unchanged: version {done.version} stays ({done.app_id})")
-
-
-def choose_app(module: ModuleType, wanted: refs.Reference) -> "App":
-    """The app that was named, else the one called `app`, else the only one.
-
-    InvalidError lists them.
-    """
-    from squall._loader import find_apps
-
-    found = find_apps(module)
-    if wanted.name is not None:
-        if wanted.name not in found:
-            raise InvalidError(f"{wanted.place} has no app {wanted.name!r}: {_choices(found)}")
-        return found[wanted.name]
-    if "app" in found:
-        return found["app"]
-    distinct = list({id(app): app for app in found.values()}.values())
-    if len(distinct) != 1:
-        raise InvalidError(f"name the app as {wanted.place}::app: {_choices(found)}")
-    return distinct[0]
-
-
-def _choices(found: dict[str, "App"]) -> str:
-    return (
-        f"it has {', '.join(sorted(found))}" if found else "it has none; write app = squall.App(…)"
-    )

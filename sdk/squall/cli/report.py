@@ -63,7 +63,13 @@ def explain(error: BaseException) -> int:
         traceback.print_exception(error)
     elif isinstance(error, UsageError):
         say(str(error))
-    elif isinstance(error, exception.Error):
+    elif isinstance(error, ModuleNotFoundError) and _is_remote(error):
+        say(
+            f"{one_line(error)}: the function's image lacks it: add it, "
+            f"as in Image.debian_slim().pip_install({error.name!r})"
+        )
+    elif isinstance(error, exception.Error) and not _is_remote(error):
+        _detail(error)
         say(one_line(error))
     else:
         sys.stderr.write(trimmed(error))
@@ -79,7 +85,7 @@ def say(text: str) -> None:
 def one_line(error: BaseException) -> str:
     """`InvalidError: cpu must be … (job.py:12)`: the class, the message and the user's line."""
     place = _place(error)
-    text = " ".join(str(error).split()) or "no further words"
+    text = (str(error).strip().splitlines() or ["no further words"])[0]
     return f"{type(error).__name__}: {text}{f' ({place})' if place else ''}"
 
 
@@ -102,6 +108,20 @@ def _trim(report: traceback.TracebackException) -> bool:
         if earlier is not None:
             _trim(earlier)
     return bool(users) or issubclass(report.exc_type or Exception, SyntaxError)
+
+
+def _detail(error: BaseException) -> None:
+    """What an error has to say after its first line, such as the end of a build's log."""
+    _, _, rest = str(error).strip().partition("\n")
+    if rest.strip():
+        sys.stderr.write(f"{rest.strip(chr(10))}\n")
+
+
+def _is_remote(error: BaseException) -> bool:
+    """Whether it was raised in a container."""
+    return any(
+        frame.filename.startswith("<ct-") for frame in traceback.extract_tb(error.__traceback__)
+    )
 
 
 def _is_users(filename: str) -> bool:

@@ -4,17 +4,16 @@ import argparse
 import asyncio
 import inspect
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from squall.cli import entry_args, refs
+from squall.cli import entry_args, loading, refs
 from squall.cli.report import INTERRUPTED
 from squall.exception import InvalidError
 
 if TYPE_CHECKING:
-    from squall.app import LocalEntrypoint
-    from squall.function import Function
+    from squall._loader import Runnable
 
 SUMMARY = "Run a function or a local entrypoint of a file."
 _NOTHING = object()
@@ -26,20 +25,17 @@ def main(argv: Sequence[str]) -> int:
     reference = refs.parse(options.reference, as_module=options.module)
     if options.env:
         os.environ["SQUALL_ENVIRONMENT"] = options.env
-    from squall._loader import load_module, pick
     from squall.cli import servers
 
-    with servers.for_this_run(
-        detached=options.detach, asks_help=_asks_help(options.rest)
-    ) as server:
-        module = load_module(reference.place, as_module=options.module)
-        runnable = pick(module, reference.name)
-        called = f"{reference.place}::{runnable.name}"
+    asks_help = "--help" in options.rest or "-h" in options.rest
+    with servers.for_this_run(detached=options.detach, asks_help=asks_help) as server:
+        runnable = loading.runnable(reference)
+        function = _function_of(runnable)
         given = entry_args.parse(
-            _signature_of(runnable),
+            function,
             options.rest,
-            called=called,
-            doc=_signature_of(runnable).__doc__,
+            called=f"{reference.place}::{runnable.name}",
+            doc=function.__doc__,
         )
         server.ready()
         result = _run(runnable, given, options)
@@ -61,7 +57,7 @@ def _parser() -> entry_args.Parser:
     add("reference", metavar="FILE[::function]", help="a .py file; with -m, a module")
     add("rest", metavar="arguments", nargs=argparse.REMAINDER, help="see squall run FILE --help")
     add("-d", "--detach", action="store_true", help="let the app go on when this command ends")
-    add("-q", "--quiet", action="store_true", help="show no progress and no container output")
+    add("-q", "--quiet", action="store_true", help="show container output only, no progress")
     add("-w", "--write-result", type=Path, metavar="PATH", help="write the str or bytes returned")
     add("-m", "--module", action="store_true", help="take the reference as a module's name")
     add("-n", "--name", help="name of the app for this run")
@@ -70,27 +66,22 @@ def _parser() -> entry_args.Parser:
     return parser
 
 
-def _asks_help(rest: Sequence[str]) -> bool:
-    return "--help" in rest or "-h" in rest
-
-
-def _signature_of(runnable: "LocalEntrypoint | Function[..., Any]") -> Any:
+def _function_of(runnable: "Runnable") -> Callable[..., Any]:
     """The user's own function, whose parameters become options."""
     from squall.function import Function
 
-    return runnable.raw if isinstance(runnable, Function) else runnable.function
+    if isinstance(runnable, Function):
+        return runnable.raw
+    if inspect.isgeneratorfunction(runnable.function):
+        raise InvalidError(f"{runnable.name}: a local entrypoint can't be a generator")
+    return runnable.function
 
 
-def _run(
-    runnable: "LocalEntrypoint | Function[..., Any]",
-    given: entry_args.EntryArgs,
-    options: argparse.Namespace,
-) -> object:
+def _run(runnable: "Runnable", given: entry_args.EntryArgs, options: argparse.Namespace) -> object:
     """What the runnable returned; _NOTHING when Ctrl-C ended it."""
     import squall
 
-    if inspect.isgeneratorfunction(_signature_of(runnable)) and not _is_remote(runnable):
-        raise InvalidError(f"{runnable.name}: a local entrypoint can't be a generator")
+    assert runnable.app is not None, "what a module declares has an app"
     with (
         squall.enable_output(quiet=options.quiet, timestamps=options.timestamps),
         runnable.app.run(name=options.name, detach=options.detach),
@@ -99,13 +90,7 @@ def _run(
     return _NOTHING
 
 
-def _is_remote(runnable: object) -> bool:
-    from squall.function import Function
-
-    return isinstance(runnable, Function)
-
-
-def _call(runnable: "LocalEntrypoint | Function[..., Any]", given: entry_args.EntryArgs) -> object:
+def _call(runnable: "Runnable", given: entry_args.EntryArgs) -> object:
     from squall.function import Function
 
     if not isinstance(runnable, Function):
