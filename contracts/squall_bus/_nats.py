@@ -80,7 +80,8 @@ class NatsWire(Client):  # type: ignore[misc, unused-ignore]
         self.inbox = inbox
         self.epoch = 0
         self.hooks = Hooks()
-        self.unsent_prefix = b"\0"
+        self.volatile: tuple[bytes, ...] = ()
+        """Reply prefixes of what must not be sent over another connection than this."""
         self._handlers: dict[str, RawHandler] = {}
         self._ps: Any = WireParser(self, self._handlers)
         self._failures = 0
@@ -183,7 +184,7 @@ class NatsWire(Client):  # type: ignore[misc, unused-ignore]
         denied = _DENIED.search(err_msg)
         if denied:
             action = "publishing to" if denied[1].lower() == "publish" else "subscribing to"
-            for hook in self.hooks.denied:
+            for hook in list(self.hooks.denied):
                 hook(action, denied[2])
             return
         self._last_error = err_msg.strip("'")
@@ -208,19 +209,19 @@ class NatsWire(Client):  # type: ignore[misc, unused-ignore]
         self.epoch += 1
         self._pending = [command for command in self._pending if not self._stale(command)]
         self._pending_data_size = sum(map(len, self._pending))
-        for hook in self.hooks.lost:
+        for hook in list(self.hooks.lost):
             hook()
 
     def _stale(self, command: bytes) -> bool:
         return (
             command.startswith((b"PUB $JS.API.CONSUMER.MSG.NEXT.", b"SUB ", b"UNSUB ", b"PING"))
-            or self.unsent_prefix in command[:512]
+            or any(prefix in command[:512] for prefix in self.volatile)
         )
 
     async def on_reconnected(self) -> None:
         self._failures = 0
         self.options["reconnect_time_wait"] = RECONNECT_WAIT_S
-        for hook in self.hooks.reconnected:
+        for hook in list(self.hooks.reconnected):
             hook()
 
     async def on_error(self, error: Exception) -> None:
@@ -232,7 +233,7 @@ class NatsWire(Client):  # type: ignore[misc, unused-ignore]
 
     async def on_closed(self) -> None:
         error = BusClosed(self._closed_text())
-        for hook in self.hooks.closed:
+        for hook in list(self.hooks.closed):
             hook(error)
 
     def _closed_text(self) -> str:

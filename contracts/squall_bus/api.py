@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from squall_bus.acks import UNAVAILABLE
 from squall_bus.errors import ApiRefused, NoResponder, NotFound, RequestTimeout
+from squall_bus.replies import ConnectionLost
 
 if TYPE_CHECKING:
     from squall_bus.bus import Bus
@@ -22,8 +23,11 @@ Json = dict[str, Any]
 async def call_api(
     bus: "Bus", verb: str, body: Json | None = None, *, timeout_s: float = 15.0
 ) -> Json:
-    """The reply to `$JS.API.<verb>`. NotFound, ApiRefused; NoResponder or RequestTimeout at the end
-    of `timeout_s`, until which a server that is just starting is asked again."""
+    """The reply to `$JS.API.<verb>`. NotFound, ApiRefused, PermissionRefused.
+
+    A server that is away or just starting is asked again, until `timeout_s` is over: NoResponder,
+    RequestTimeout or replies.ConnectionLost then.
+    """
     subject = f"$JS.API.{verb}"
     payload = b"" if body is None else json.dumps(body).encode()
     loop = asyncio.get_running_loop()
@@ -32,10 +36,15 @@ async def call_api(
     while True:
         left_s = deadline - loop.time()
         try:
-            reply = await bus.call(subject, payload, timeout_s=max(0.05, min(5.0, left_s)))
-        except (NoResponder, RequestTimeout):
+            reply = await asyncio.wait_for(
+                bus.begin_call(subject, payload), max(0.05, min(5.0, left_s))
+            )
+        except (NoResponder, ConnectionLost):
             if left_s <= delay_s:
                 raise
+        except TimeoutError as error:
+            if left_s <= delay_s:
+                raise RequestTimeout(subject, timeout_s) from error
         else:
             answer: Json = json.loads(reply.data)
             error = answer.get("error")

@@ -53,9 +53,10 @@ class Bus:
         return self.wire.is_closed
 
     @property
-    def store_prefix(self) -> bytes:
-        """What the reply subject of every stored publish begins with."""
-        return self._stores.prefix.encode()
+    def volatile_prefixes(self) -> tuple[bytes, ...]:
+        """Prefixes of reply subjects: what asks for a reply there is sent anew, or given up, by
+        itself when the connection breaks, so no older copy of it may follow."""
+        return self._stores.prefix.encode(), self._replies.once_prefix.encode()
 
     @property
     def max_payload_bytes(self) -> int:
@@ -132,7 +133,7 @@ class Bus:
     def begin_call(
         self, subject: str, payload: bytes, *, headers: Mapping[str, str] | None = None
     ) -> asyncio.Future[Reply]:
-        """Send now, await later; fails with replies.ConnectionLost if the connection breaks."""
+        """Send now, await later; replies.ConnectionLost if the connection breaks meanwhile."""
         block = encode_headers(headers) if headers else None
         return self._replies.begin(subject, payload, block, once=True)
 

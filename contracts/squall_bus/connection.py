@@ -47,7 +47,7 @@ async def connect(
         timeout_s=connect_timeout_s,
     )
     bus = Bus(wire, name=name)
-    wire.unsent_prefix = bus.store_prefix
+    wire.volatile = bus.volatile_prefixes
     if renew is not None:
         bus.tasks.spawn(_keep_renewed(bus, holder, renew), f"{name}: credentials")
     return bus

@@ -185,7 +185,7 @@ class _Upload:
         async for chunk in _rechunked(data, limit):
             if sha256 is None:
                 self._digest.update(chunk)
-            if len(self._in_flight) >= AHEAD:
+            while len(self._in_flight) >= AHEAD or self._broken:
                 await self._settle_one()
             self._send(chunk)
             await self._bus.wire.writable()
@@ -201,6 +201,11 @@ class _Upload:
         )
         await store_info(self._bus, self._bucket, self._name, _info_json(self._bucket, info))
         return info
+
+    @property
+    def _broken(self) -> bool:
+        """A chunk under way has failed: what follows must wait until it is stored."""
+        return any(c.ack.done() and c.ack.exception() is not None for c in self._in_flight)
 
     def _send(self, chunk: bytes) -> None:
         ack = self._bus.begin_call(self._subject, chunk, headers=self._headers(self._count))

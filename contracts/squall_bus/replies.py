@@ -18,7 +18,7 @@ class Reply(NamedTuple):
 
 
 class ConnectionLost(BusError):  # noqa: N818 - as in errors.py
-    """Raised in `request(..., once=True)` when the connection broke before the reply came."""
+    """Raised when the connection broke before the reply came to a request that is not repeated."""
 
 
 class _Open(NamedTuple):
@@ -33,6 +33,7 @@ class Replies:
         self._prefix = f"{wire.inbox}.{new_id('r')}."
         self._tokens = itertools.count()
         self._open: dict[str, _Open] = {}
+        self.once_prefix = f"{self._prefix}o"
         wire.listen(f"{self._prefix}*", self._on_reply)
         wire.hooks.denied.append(self._on_denied)
         wire.hooks.lost.append(self._on_lost)
@@ -51,9 +52,13 @@ class Replies:
     def begin(
         self, subject: str, payload: bytes, headers: bytes | None, *, once: bool = False
     ) -> asyncio.Future[Reply]:
-        """Send now, await the reply later; with `once` a broken connection fails it at once."""
-        token = str(next(self._tokens))
+        """Send now, await the reply later. With `once` it is sent over this very connection or not
+        at all, and ConnectionLost tells at once when that breaks."""
         waiter: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        if once and not self._wire.is_connected and not self._wire.is_closed:
+            waiter.set_exception(ConnectionLost(f"{subject!r} was not sent: the server is away"))
+            return waiter
+        token = f"{'o' if once else ''}{next(self._tokens)}"
         self._wire.send(subject, payload, self._prefix + token, headers)
         self._open[token] = _Open(subject, waiter, once)
         waiter.add_done_callback(lambda _: self._open.pop(token, None))

@@ -49,19 +49,22 @@ class NatsServer:
         )
 
     async def start(self) -> None:
-        self.process = subprocess.Popen(
-            [BINARY, "-c", str(self._config)], stdout=self._log, stderr=self._log
-        )
+        self._spawn()
         while True:
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", self.port)
             except OSError:
-                if self.process.poll() is not None:
+                if self.process is None or self.process.poll() is not None:
                     raise RuntimeError(f"nats-server ended: see {self._log.name}") from None
                 await asyncio.sleep(0.005)
             else:
                 writer.close()
                 return
+
+    def _spawn(self) -> None:
+        self.process = subprocess.Popen(
+            [BINARY, "-c", str(self._config)], stdout=self._log, stderr=self._log
+        )
 
     def stop(self, how: signal.Signals = signal.SIGKILL) -> None:
         if self.process is not None and self.process.poll() is None:
@@ -101,6 +104,4 @@ class NatsServer:
     ) -> Bus:
         """A user of the workspace; by default one who may do anything in it."""
         credentials = self.user(self.workspace, publish=publish, subscribe=subscribe)
-        return await connect(
-            [self.url], credentials, name=owner, inbox=subjects.inbox(owner)
-        )
+        return await connect([self.url], credentials, name=owner, inbox=subjects.inbox(owner))

@@ -1,0 +1,163 @@
+"""Stored publishes: acks, retries, the window."""
+
+import asyncio
+
+import pytest
+from squall_bus import acks
+from squall_bus.admin import StreamConfig
+from squall_bus.bus import Bus
+from squall_bus.errors import BusError, PermissionRefused, StoreRefused, StoreTimeout
+from squall_bus.reading import read
+
+from .conftest import FakeWorld, World
+
+
+@pytest.fixture
+async def stream(bus: Bus) -> None:
+    await bus.admin.ensure_stream(StreamConfig(name="Q", subjects=("q.>",)))
+
+
+pytestmark = pytest.mark.usefixtures("stream")
+
+
+async def stored(bus: Bus) -> list[bytes]:
+    return [message.data async for message in read(bus, "Q", "q.>")]
+
+
+async def test_a_store_returns_its_sequence(bus: Bus) -> None:
+    assert await bus.store("q.a", b"1") == 1
+    assert await bus.store("q.a", b"2") == 2
+
+
+async def test_the_same_message_id_is_stored_once(bus: Bus) -> None:
+    assert await bus.store("q.a", b"1", msg_id="x") == 1
+    assert await bus.store("q.a", b"1", msg_id="x") == 1
+    assert await stored(bus) == [b"1"]
+
+
+async def test_pipelined_stores_keep_their_order_and_report_their_sequence(bus: Bus) -> None:
+    outcomes: list[int | BusError] = []
+    for number in range(500):
+        await bus.store_soon("q.a", str(number).encode(), on_stored=outcomes.append)
+    await bus.flush_stores()
+    assert outcomes == list(range(1, 501))
+    assert await stored(bus) == [str(number).encode() for number in range(500)]
+
+
+async def test_no_more_than_the_window_is_open(
+    world: World, bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(acks, "WINDOW", 64)
+    most = 0
+    for _ in range(1000):
+        await bus.store_soon("q.a", b"")
+        most = max(most, bus.unacked_stores)
+    await bus.flush_stores()
+    assert most == 64
+    assert bus.unacked_stores == 0
+    assert len(await stored(bus)) == 1000
+
+
+async def test_large_payloads_fill_the_window_by_their_bytes(
+    bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(acks, "WINDOW_BYTES", 10_000)
+    most = 0
+    for _ in range(50):
+        await bus.store_soon("q.a", bytes(3000))
+        most = max(most, bus.unacked_stores)
+    await bus.flush_stores()
+    assert most == 4
+
+
+async def test_a_refusal_carries_the_code_of_the_server(bus: Bus) -> None:
+    await bus.store("q.a", b"")
+    with pytest.raises(StoreRefused, match="wrong last sequence") as caught:
+        await bus.store("q.a", b"", headers={"Nats-Expected-Last-Subject-Sequence": "7"})
+    assert caught.value.err_code == 10071
+
+
+async def test_flush_raises_a_failure_nobody_was_told_of(bus: Bus) -> None:
+    heard: list[int | BusError] = []
+    wrong = {"Nats-Expected-Last-Subject-Sequence": "7"}
+    await bus.store_soon("q.a", b"", headers=wrong, on_stored=heard.append)
+    await bus.flush_stores()
+    assert isinstance(heard[0], StoreRefused)
+    await bus.store_soon("q.a", b"", headers=wrong)
+    with pytest.raises(StoreRefused):
+        await bus.flush_stores()
+    await bus.flush_stores()
+
+
+async def test_a_subject_no_stream_takes_is_tried_until_the_time_is_up(bus: Bus) -> None:
+    with pytest.raises(StoreTimeout, match=r"'nowhere' was not confirmed as stored in 0\.6 s"):
+        await bus.store("nowhere", b"", timeout_s=0.6)
+
+
+async def test_a_stream_that_appears_in_time_gets_the_message(bus: Bus) -> None:
+    waiting = asyncio.create_task(bus.store("late.a", b"1", timeout_s=10))
+    await bus.wire.roundtrip()
+    await bus.admin.ensure_stream(StreamConfig(name="LATE", subjects=("late.>",)))
+    assert await waiting == 1
+
+
+async def test_a_store_without_permission_says_so(world: World) -> None:
+    limited = await world.connect("limited", publish=("ok",), subscribe=("_INBOX_limited.>",))
+    with pytest.raises(PermissionRefused, match="publishing to"):
+        await limited.store("q.a", b"", timeout_s=20)
+
+
+async def test_no_acked_store_is_lost_and_none_doubled_through_restarts(
+    world: World, bus: Bus
+) -> None:
+    acked: list[bytes] = []
+
+    def keep(data: bytes) -> acks.OnStored:
+        def on_stored(outcome: int | BusError) -> None:
+            assert isinstance(outcome, int)
+            acked.append(data)
+
+        return on_stored
+
+    for number in range(3000):
+        data = str(number).encode()
+        await bus.store_soon("q.a", data, msg_id=f"m{number}", on_stored=keep(data))
+        if number in {700, 2000}:
+            await world.restart()
+    await bus.flush_stores()
+    found = await stored(bus)
+    assert len(acked) == len(found) == 3000
+    assert set(found) == set(acked)
+
+
+async def test_a_store_begun_while_the_server_is_away_is_made_when_it_is_back(
+    fake: FakeWorld,
+) -> None:
+    bus = await fake.connect()
+    await bus.admin.ensure_stream(StreamConfig(name="Q", subjects=("q.>",)))
+    fake.server.disconnect()
+    waiting = asyncio.create_task(bus.store("q.a", b"1"))
+    await bus.store_soon("q.a", b"2")
+    await asyncio.sleep(0)
+    assert not bus.is_connected
+    fake.server.connect()
+    await bus.flush_stores()
+    await waiting
+    assert sorted(await stored(bus)) == [b"1", b"2"]
+
+
+async def test_a_cancelled_store_is_still_stored(bus: Bus) -> None:
+    waiting = asyncio.create_task(bus.store("q.a", b"1"))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await bus.flush_stores()
+    assert await stored(bus) == [b"1"]
+
+
+async def test_drain_waits_for_the_acks(world: World, bus: Bus) -> None:
+    other = await world.connect("other")
+    for _ in range(200):
+        await other.store_soon("q.a", b"")
+    await other.drain()
+    assert other.is_closed
+    assert len(await stored(bus)) == 200
