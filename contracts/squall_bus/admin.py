@@ -1,7 +1,6 @@
 """Making, changing and looking at streams, buckets and consumers."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import msgspec
@@ -192,12 +191,8 @@ class Admin:
         max_deliver: int = -1,
         inactive_after_s: float | None = None,
         deliver: Literal["all", "new", "last"] = "all",
-        since_unix_s: float | None = None,
     ) -> None:
-        """Make or change a durable pull consumer; it goes when unused for `inactive_after_s`.
-
-        `since_unix_s`: only what was stored from then on, in place of `deliver`.
-        """
+        """Make or change a durable pull consumer; it goes when unused for `inactive_after_s`."""
         filters = (subjects,) if isinstance(subjects, str) else subjects
         config: Json = {
             "durable_name": durable,
@@ -214,9 +209,6 @@ class Admin:
             config["filter_subject"] = filters[0]
         elif filters:
             config["filter_subjects"] = list(filters)
-        if since_unix_s is not None:
-            config["deliver_policy"] = "by_start_time"
-            config["opt_start_time"] = datetime.fromtimestamp(since_unix_s, UTC).isoformat()
         if inactive_after_s is not None:
             config["inactive_threshold"] = int(inactive_after_s * NANOSECONDS)
         body = {"stream_name": stream, "config": config, "action": ""}

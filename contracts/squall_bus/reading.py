@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from squall_contracts.message import new_id
@@ -54,10 +55,12 @@ async def read(
     subjects: str | Sequence[str],
     *,
     after_seq: int = 0,
+    since_unix_s: float | None = None,
     follow: bool = False,
     ahead: int = 256,
 ) -> AsyncGenerator[Stored, None]:
-    """Yield the stored messages of `subjects` behind `after_seq`, oldest first.
+    """Yield the stored messages of `subjects` behind `after_seq`, oldest first; with `since_unix_s`
+    only those stored from then on.
 
     Ends with the last one there is, or goes on as more are stored with `follow`. At most `ahead`
     messages wait in memory. NotFound without the stream, PermissionRefused, BusClosed; use it in
@@ -65,6 +68,7 @@ async def read(
     """
     reader = _Reader(bus, stream, [subjects] if isinstance(subjects, str) else list(subjects))
     reader.last_seq = after_seq
+    reader.since_unix_s = since_unix_s
     reader.ahead = ahead
     try:
         await reader.begin()
@@ -93,6 +97,7 @@ class _Reader:
         self._ended: BusError | None = None
         self._drained = False
         self.last_seq = 0
+        self.since_unix_s: float | None = None
         self.ahead = 256
         bus.wire.hooks.reconnected.append(self._break)
         bus.wire.hooks.closed.append(self._on_closed)
@@ -121,6 +126,9 @@ class _Reader:
         }
         if self.last_seq:
             config["opt_start_seq"] = self.last_seq + 1
+        elif self.since_unix_s is not None:
+            since = datetime.fromtimestamp(self.since_unix_s, UTC)
+            config |= {"deliver_policy": "by_start_time", "opt_start_time": since.isoformat()}
         if len(self._subjects) == 1:
             config["filter_subject"] = self._subjects[0]
         else:
