@@ -1,7 +1,9 @@
-"""The scheduler on a bus in memory, with a workspace, and the parts of everybody else in our hand."""
+"""The scheduler on a bus in memory, and everybody else's parts in our hand."""
 
 import asyncio
+import inspect
 import time
+from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import anyio
@@ -87,7 +89,7 @@ class Stage:
         await self.workspace.close()
         await self.platform.close()
 
-    # --- the scheduler -----------------------------------------------------------------------------
+    # --- the scheduler ---------------------------------------------------------------------------
 
     async def start(self) -> None:
         self._stopping = anyio.Event()
@@ -107,7 +109,7 @@ class Stage:
         await asyncio.wait([self._task])
         self._task = None
 
-    # --- the registry, the autoscaler, the runner, the guest -----------------------------------------
+    # --- the registry, the autoscaler, the runner, the guest -------------------------------------
 
     async def declare(self, **more: Any) -> FunctionRecord:
         resources = more.pop("resources", Resources(cpu=1.0, memory_mib=100))
@@ -174,11 +176,13 @@ class Stage:
         )
         await self.workspace.store(subjects.call("main", function_id, "now", "fc-1"), inputs)
 
-    async def waiting(self) -> int:
-        backlog = await self.workspace.admin.backlog(subjects.CALLS, subjects.CALLS_ALL)
-        return sum(backlog.values())
+    async def nothing_waits(self) -> bool:
+        return not await self.workspace.admin.backlog(subjects.CALLS, subjects.CALLS_ALL)
 
-    # --- what was seen -------------------------------------------------------------------------------
+    async def no_consumers(self) -> bool:
+        return not await self.workspace.admin.consumers(subjects.CALLS)
+
+    # --- what was seen ---------------------------------------------------------------------------
 
     def _on_command(self, delivery: Delivery) -> None:
         command: Any = decode(delivery.data, cast(Any, Command))
@@ -194,10 +198,15 @@ class Stage:
         self.news.append(delivery.decode(ContainerNews))
         self._happened.set()
 
-    async def until(self, is_so: Any, within_s: float = 5.0) -> None:
-        """Return once `is_so()`; looked at whenever something is sent, and every 10 ms."""
+    async def until(self, is_so: Callable[[], object], within_s: float = 5.0) -> None:
+        """Return once `is_so()`, which may be async, holds; asked at each message and 10 ms."""
         async with asyncio.timeout(within_s):
-            while not is_so():
+            while True:
+                found = is_so()
+                if inspect.isawaitable(found):
+                    found = await found
+                if found:
+                    return
                 self._happened.clear()
                 with anyio.move_on_after(0.01):
                     await self._happened.wait()

@@ -129,9 +129,7 @@ async def test_a_failed_start_of_a_run_fails_its_waiting_inputs(stage: Stage) ->
     await stage.until(lambda: len(failures(stage)) == 3)
     assert failures(stage) == {0: why, 1: why, 2: why}
     await stage.report(start, "failed", exit_code=1, reason="exit code 1")
-    async with asyncio.timeout(5):
-        while await stage.waiting():
-            await asyncio.sleep(0.01)
+    await stage.until(stage.nothing_waits)
     assert len(stage.starts) == 1
 
 
@@ -247,9 +245,7 @@ async def test_an_input_under_which_too_many_containers_died_is_answered(stage: 
     failure = failures(stage)[0]
     assert failure.kind == "container_lost"
     assert failure.message.startswith("container killed: out of memory (limit 100 MiB); 8 ")
-    async with asyncio.timeout(5):
-        while await stage.waiting():
-            await asyncio.sleep(0.01)
+    await stage.until(stage.nothing_waits)
 
 
 async def test_a_report_delivered_twice_counts_one_death(stage: Stage) -> None:
@@ -308,9 +304,8 @@ async def test_a_stopped_app_s_containers_end_and_its_inputs_and_consumers_go(
     await stage.until(lambda: bool(stage.stops))
     assert (stage.stops[0].grace_s, stage.stops[0].reason) == (1.0, "its app stopped")
     await stage.report(start, "stopped", exit_code=0)
-    async with asyncio.timeout(5):
-        while await stage.workspace.admin.consumers(subjects.CALLS) or await stage.waiting():
-            await asyncio.sleep(0.01)
+    await stage.until(stage.no_consumers)
+    await stage.until(stage.nothing_waits)
     assert not stage.results
 
 
@@ -336,9 +331,7 @@ async def test_an_idle_function_gives_its_consumers_back(server: FakeServer) -> 
     await stage.want(0)
     await stage.until(lambda: bool(stage.stops))
     await stage.report(start, "stopped", exit_code=0)
-    async with asyncio.timeout(5):
-        while await stage.workspace.admin.consumers(subjects.CALLS):
-            await asyncio.sleep(0.01)
+    await stage.until(stage.no_consumers)
     await stage.want(1)
     await stage.ready(2)
     assert len(await stage.workspace.admin.consumers(subjects.CALLS)) == 2
@@ -434,14 +427,14 @@ async def test_an_input_delivered_too_often_is_answered_and_removed(stage: Stage
     await stage.call(5)
     advisory = {"stream_seq": 1, "deliveries": 100, "consumer": "fn-1_now"}
     subject = subjects.MAX_DELIVERIES_ADVISORY.replace("*", "fn-1_now")
-    async with asyncio.timeout(5):
-        while not stage.results:  # until the scheduler listens
-            await stage.workspace.publish(subject, msgspec.json.encode(advisory))
-            await asyncio.sleep(0.01)
+
+    async def is_answered() -> bool:  # once the scheduler listens
+        await stage.workspace.publish(subject, msgspec.json.encode(advisory))
+        return bool(stage.results)
+
+    await stage.until(is_answered)
     assert failures(stage)[5].kind == "container_lost"
-    async with asyncio.timeout(5):
-        while await stage.waiting():
-            await asyncio.sleep(0.01)
+    await stage.until(stage.nothing_waits)
 
 
 async def test_many_containers_are_started_each_once(stage: Stage) -> None:
