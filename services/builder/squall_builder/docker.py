@@ -33,6 +33,8 @@ CA_ARGUMENTS: Final = (
     "GIT_SSL_CAINFO",
     "NODE_EXTRA_CA_CERTS",
 )
+NOT_CONNECTED: Final = 900
+"""What aiodocker has for a status when it reaches no engine."""
 OLDEST_PYTHON: Final = (3, 11)
 
 
@@ -274,8 +276,14 @@ async def _plain_errors() -> AsyncIterator[None]:
     try:
         yield
     except aiodocker.DockerError as error:
-        raise BuildError(f"Docker refused: {error.message}") from error
+        if error.status != NOT_CONNECTED:
+            raise BuildError(f"Docker refused: {error.message}") from error
+        raise BuildError(f"{error.message}: {_remedy(error.message)}") from error
     except aiohttp.ClientError as error:
         raise BuildError(f"Docker can't be reached: {error}: is the engine running?") from error
-    except PermissionError as error:
-        raise BuildError(f"no right to use Docker ({error}): join the docker group") from error
+
+
+def _remedy(message: str) -> str:
+    if "permission denied" in message.lower():
+        return "join the docker group"
+    return "is the engine running?"

@@ -4,14 +4,13 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import structlog
 from squall_bus.bus import Bus
 from squall_bus.errors import DigestMismatch, ObjectMissing, Retry, SquallRefusal
 from squall_bus.job import Job
-from squall_bus.workspaces import Workspaces
 from squall_contracts import images, subjects
 
 from squall_builder.built import BuildError, Built, InUseError, Runtime
@@ -20,6 +19,12 @@ log = structlog.get_logger()
 
 STOPPING_RETRY_S = 0.5
 LINE_CHARACTERS = 2000
+
+
+class Workspaces(Protocol):
+    """Connections in the workspaces' accounts."""
+
+    async def get(self, account: str) -> Bus: ...
 
 
 class Handlers:

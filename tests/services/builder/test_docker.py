@@ -1,0 +1,230 @@
+"""Images built by a real Docker engine."""
+
+import asyncio
+import secrets
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiodocker
+import pytest
+from squall.image import Image
+from squall_builder.built import BuildError
+from squall_builder.docker import DockerRuntime, tag
+from squall_builder.settings import Settings
+
+from .conftest import Client
+
+pytestmark = pytest.mark.docker
+
+
+@pytest.fixture
+async def docker(tmp_path: Path, client: Client) -> AsyncIterator[DockerRuntime]:
+    """A runtime whose images, all of an account of their own, are removed at the end."""
+    client.account = f"TEST{secrets.token_hex(4)}"
+    runtime = DockerRuntime(Settings(runtime="docker", state_dir=str(tmp_path)))
+    yield runtime
+    await runtime.close()
+    async with aiodocker.Docker() as engine:
+        for found in await engine.images.list(
+            filters={"label": [f"squall.workspace={client.account}"]}
+        ):
+            await engine.images.delete(found["Id"], force=True)
+
+
+def output(reference: str, *command: str) -> str:
+    done = subprocess.run(
+        ["docker", "run", "--rm", reference, *command],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return done.stdout
+
+
+def base() -> Image:
+    return Image.debian_slim("3.11")
+
+
+async def test_a_package_is_installed_and_its_log_is_live(
+    docker: DockerRuntime, client: Client
+) -> None:
+    never_cached = {"NONCE": client.account}
+    order = client.order(base().env(never_cached).pip_install("six"))
+    built = await docker.build(order, client.fetch, client.say)
+    assert output(built.reference, "python", "-c", "import six; print(six.__name__)") == "six\n"
+    assert built.python_version == "3.11"
+    assert built.size_bytes > 10_000_000
+    assert client.said[0] == ("debian_slim('3.11')", 0, 2)
+    assert ("pip_install('six')", 2, 2) in client.said
+    assert "Successfully installed six" in client.text
+    assert await docker.find(order) == built
+
+
+async def test_a_failing_step_is_named_with_its_cause(
+    docker: DockerRuntime, client: Client
+) -> None:
+    order = client.order(base().env({"A": "1"}).pip_install("no-such-package-anywhere==0.0.0"))
+    with pytest.raises(BuildError) as caught:
+        await docker.build(order, client.fetch, client.say)
+    assert caught.value.failed_step == "pip_install('no-such-package-anywhere==0.0.0')"
+    assert "exit code 1: ERROR: No matching distribution" in caught.value.message
+    assert "\n" not in caught.value.message
+    assert await docker.find(order) is None
+
+
+async def test_variables_files_and_the_working_directory_are_as_given(
+    docker: DockerRuntime, client: Client, tmp_path: Path
+) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "in a [folder]").mkdir()
+    (tmp_path / "data" / "in a [folder]" / "run.sh").write_text("echo $HARD\n")
+    (tmp_path / "data" / "in a [folder]" / "run.sh").chmod(0o755)
+    hard = 'it\'s $HOME \\n "q" #x\\'
+    image = (
+        base()
+        .env({"HARD": hard})
+        .workdir("/some $where")
+        .add_local_dir(tmp_path / "data", "/", copy=True)
+        .add_local_file(tmp_path / "data" / "in a [folder]" / "run.sh", "/tmp/", copy=True)
+        .run_commands("echo one\necho two > /root/out", env={"ONLY": "here"})
+    )
+    built = await docker.build(client.order(image), client.fetch, client.say)
+    assert output(built.reference, "printenv", "HARD") == f"{hard}\n"
+    assert output(built.reference, "pwd") == "/some $where\n"
+    assert output(built.reference, "sh", "-c", "cat '/in a [folder]/run.sh' /tmp/run.sh") == (
+        "echo $HARD\necho $HARD\n"
+    )
+    assert output(built.reference, "stat", "-c", "%a", "/tmp", "/tmp/run.sh") == "1777\n755\n"
+    assert output(built.reference, "sh", "-c", "cat /root/out; echo $ONLY") == "two\n\n"
+    assert built.workdir == "/some $where"
+    assert built.env == {"HARD": hard}
+
+
+async def test_nothing_of_the_network_stays_in_the_variables(
+    tmp_path: Path, docker: DockerRuntime, client: Client
+) -> None:
+    bundle = tmp_path / "ca.pem"
+    bundle.write_text("a certificate")
+    runtime = DockerRuntime(
+        Settings(
+            state_dir=str(tmp_path),
+            ca_bundle=str(bundle),
+            https_proxy="http://proxy:1",
+            index_url="http://index/simple",
+        )
+    )
+    order = client.order(base().run_commands("env; cat $PIP_CERT"))
+    built = await runtime.build(order, client.fetch, client.say)
+    await runtime.close()
+    assert "a certificate" in client.text
+    for line in ("PIP_INDEX_URL=http://index/simple", "HTTPS_PROXY=http://proxy:1"):
+        assert line in client.text
+    assert not any(word in output(built.reference, "env") for word in ("ca.pem", "proxy", "index"))
+
+
+def leave_a_mark(word: str, *, times: int) -> None:
+    import six  # type: ignore[import-untyped]
+
+    Path("/root/mark").write_text(f"{word * times} {six.__name__}")
+
+
+async def test_a_function_leaves_what_it_wrote_and_nothing_of_squall(
+    docker: DockerRuntime, client: Client
+) -> None:
+    image = (
+        base()
+        .pip_install("six")
+        .run_function(leave_a_mark, args=("ab",), kwargs={"times": 2}, include_source=False)
+    )
+    built = await docker.build(client.order(image), client.fetch, client.say)
+    assert output(built.reference, "cat", "/root/mark") == "abab six"
+    assert (
+        output(built.reference, "sh", "-c", "ls /root; ls /.squall | grep -v ca.pem; true")
+        == "mark\n"
+    )
+
+
+def fall_asleep() -> None:
+    import time
+
+    time.sleep(60)
+
+
+async def test_a_function_that_takes_too_long_fails_its_build(
+    docker: DockerRuntime, client: Client
+) -> None:
+    order = client.order(base().run_function(fall_asleep, timeout=1, include_source=False))
+    with pytest.raises(BuildError, match=r"run_function.*longer than its timeout of 1 s"):
+        await docker.build(order, client.fetch, client.say)
+
+
+async def test_a_dockerfile_is_built_with_the_files_it_copies(
+    docker: DockerRuntime, client: Client, tmp_path: Path
+) -> None:
+    (tmp_path / "used.txt").write_text("used")
+    (tmp_path / "unused.txt").write_text("unused")
+    (tmp_path / "Dockerfile").write_text(
+        "FROM squall-base:bookworm-py3.11 AS first\nRUN echo made > /made\n"
+        "FROM squall-base:bookworm-py3.11\nARG WHO\nCOPY --from=first /made /made\n"
+        "COPY used.txt \\\n  /copied\nRUN echo $WHO > /who\n"
+    )
+    image = Image.from_dockerfile(
+        tmp_path / "Dockerfile", context_dir=tmp_path, build_args={"WHO": "me"}
+    )
+    order = client.order(image.dockerfile_commands("RUN echo more > /more"))
+    assert len(client.stored) == 1
+    built = await docker.build(order, client.fetch, client.say)
+    assert output(built.reference, "cat", "/made", "/copied", "/who", "/more") == (
+        "made\nusedme\nmore\n"
+    )
+    assert built.python_version == "3.11"
+
+
+async def test_a_base_nobody_can_reach_names_the_way_out(tmp_path: Path, client: Client) -> None:
+    runtime = DockerRuntime(
+        Settings(state_dir=str(tmp_path), base_image="registry.invalid/python:{python}")
+    )
+    with pytest.raises(BuildError, match="squall image bootstrap"):
+        await runtime.build(client.order(base()), client.fetch, client.say)
+    await runtime.close()
+
+
+async def test_a_removed_image_is_gone_and_removing_it_again_does_nothing(
+    docker: DockerRuntime, client: Client
+) -> None:
+    order = client.order(base().run_commands("echo of its own > /x"))
+    await docker.build(order, client.fetch, client.say)
+    assert await docker.remove(order.workspace, order.image_id) > 0
+    assert await docker.find(order) is None
+    assert await docker.remove(order.workspace, order.image_id) == 0
+
+
+async def test_a_cancelled_build_ends_and_can_be_built_again(
+    docker: DockerRuntime, client: Client
+) -> None:
+    order = client.order(base().run_commands("echo begun; sleep 2; echo ended"))
+    begun = asyncio.Event()
+
+    async def say(line: str, step: int, steps: int) -> None:
+        if line == "begun":
+            begun.set()
+
+    building = asyncio.create_task(docker.build(order, client.fetch, say))
+    await asyncio.wait_for(begun.wait(), 60)
+    building.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await building
+    assert await docker.find(order) is None
+    built = await docker.build(order, client.fetch, client.say)
+    assert built.reference == tag(order.workspace, order.image_id)
+
+
+async def test_no_engine_says_what_to_do(tmp_path: Path, client: Client) -> None:
+    runtime = DockerRuntime(
+        Settings(state_dir=str(tmp_path), docker_url=f"unix://{tmp_path}/nothing.sock")
+    )
+    with pytest.raises(BuildError, match="is the engine running"):
+        await runtime.build(client.order(base()), client.fetch, client.say)
+    await runtime.close()
