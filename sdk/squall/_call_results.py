@@ -3,13 +3,13 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 from squall_contracts import subjects
 from squall_contracts.calls import Exhausted, Raised, Results, Returned, Yielded
 
-from squall import _streams
 from squall._client import translated
 from squall._generating import Sequence
 from squall._mapping import Ordering
@@ -105,9 +105,12 @@ async def _first_stored(client: "Client", environment: str, call_id: str) -> Res
 async def _read(client: "Client", environment: str, call_id: str) -> AsyncIterator[Results]:
     """All results of a call, the stored ones and then those to come, without end."""
     subject = subjects.result_of_call(environment, call_id)
-    async with translated(), _streams.reading(client.bus, subjects.RESULTS, subject) as read:
-        async for job in read.live():
-            yield _decode(job.data)
+    from squall_bus.reading import read
+
+    stored = read(client.bus, subjects.RESULTS, subject, follow=True)
+    async with translated(), aclosing(stored) as messages:
+        async for message in messages:
+            yield _decode(message.data)
 
 
 async def items(client: "Client", environment: str, call_id: str) -> AsyncIterator[Fetched]:
@@ -154,15 +157,17 @@ async def ordered(
 
 async def count(client: "Client", environment: str, call_id: str) -> int:
     """How many inputs of a call have a stored result or wait for one."""
+    from squall_bus.reading import read
+
     subject = subjects.result_of_call(environment, call_id)
     found: set[int] = set()
     waiting = 0
     async with translated():
         for pattern in subjects.calls_of(call_id):
             waiting += sum((await client.bus.admin.backlog(subjects.CALLS, pattern)).values())
-        async with _streams.reading(client.bus, subjects.RESULTS, subject) as read:
-            async for job in read.stored():
-                for item in _decode(job.data).items:
+        async with aclosing(read(client.bus, subjects.RESULTS, subject)) as messages:
+            async for message in messages:
+                for item in _decode(message.data).items:
                     if not isinstance(item, Yielded) and item.index >= 0:
                         found.add(item.index)
     return len(found) + waiting

@@ -1,12 +1,13 @@
 """What containers printed, as it is stored and as it comes."""
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from squall_contracts import subjects
 from squall_contracts.logs import LogBatch
+from squall_contracts.message import decode
 
-from squall import _streams
 from squall._client import translated
 
 if TYPE_CHECKING:
@@ -20,9 +21,9 @@ async def follow(
 
     `since_unix_s` None: all that is kept. `live` goes on without end. On the SDK loop.
     """
-    async with (
-        translated(),
-        _streams.reading(client.bus, subjects.LOGS, subject, since_unix_s=since_unix_s) as read,
-    ):
-        async for job in read.live() if live else read.stored():
-            yield job.decode(LogBatch)
+    from squall_bus.reading import read
+
+    stored = read(client.bus, subjects.LOGS, subject, since_unix_s=since_unix_s, follow=live)
+    async with translated(), aclosing(stored) as batches:
+        async for each in batches:
+            yield decode(each.data, LogBatch)

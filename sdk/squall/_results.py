@@ -6,6 +6,7 @@ outcome of each input. What was missed while disconnected is read again from the
 
 import time
 import weakref
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -17,8 +18,8 @@ from squall.exception import Error
 if TYPE_CHECKING:
     from squall_bus.bus import Bus, Delivery, Subscription
 
-_MARGIN_S = 30.0
-"""How long before the disconnect was noticed the replay starts."""
+_MARGIN_S = 60.0
+"""How long before a lost connection was noticed it may have been dead: two missed pings and more."""
 _decode = msgspec.msgpack.Decoder(Results).decode
 
 
@@ -42,7 +43,8 @@ class Router:
         self._kept: weakref.WeakValueDictionary[str, Sink] = weakref.WeakValueDictionary()
         self._subscriptions: list[Subscription] = []
         self.environments: set[str] = set()
-        self._last_alive_unix_s = time.time()
+        self._lost_unix_s = time.time()
+        bus.wire.hooks.lost.append(self._on_lost)
         bus.on_reconnect(self._replay)
 
     async def listen(self, environment: str) -> None:
@@ -87,13 +89,15 @@ class Router:
         if results.call_id == call_id:
             sink.deliver(results)
 
+    def _on_lost(self) -> None:
+        self._lost_unix_s = time.time()
+
     async def _replay(self) -> None:
         """After a reconnect: what was published meanwhile is in the streams."""
-        from squall import _streams
+        from squall_bus.reading import read
 
         waiting = bool(self._sinks), bool(self._kept)
-        since = self._last_alive_unix_s - _MARGIN_S
-        self._last_alive_unix_s = time.time()
+        since = self._lost_unix_s - _MARGIN_S
         for stream, wanted, place in (
             (subjects.REPLIES, waiting[0], 0),
             (subjects.RESULTS, any(waiting), 1),
@@ -102,6 +106,8 @@ class Router:
                 continue
             for environment in tuple(self.environments):
                 subject = subjects.replies_to(environment, self._client_id)[place]
-                async with _streams.reading(self._bus, stream, subject, since_unix_s=since) as read:
-                    async for message in read.stored():
+                async with aclosing(
+                    read(self._bus, stream, subject, since_unix_s=since)
+                ) as messages:
+                    async for message in messages:
                         self.route(message.subject, message.data)

@@ -1,0 +1,30 @@
+"""One platform for all tests of the SDK: starting a server for each would cost more than they do."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from squall import _client
+
+from .platform import Platform
+
+
+@pytest.fixture(scope="session")
+def shared_platform() -> Iterator[Platform]:
+    platform = Platform()
+    os.environ["SQUALL_SERVER_URL"] = platform.url
+    os.environ["SQUALL_CREDENTIALS"] = str(platform.credentials)
+    yield platform
+    _client.shutdown()
+    del os.environ["SQUALL_SERVER_URL"], os.environ["SQUALL_CREDENTIALS"]
+    platform.stop()
+
+
+@pytest.fixture
+def platform(shared_platform: Platform) -> Platform:
+    """The platform, as if nothing had been asked of it yet."""
+    shared_platform.asked.clear()
+    shared_platform.batches.clear()
+    shared_platform.build = None
+    shared_platform.hold.set()
+    return shared_platform
