@@ -42,7 +42,12 @@ def server(runtime: str) -> Iterator[Measured]:
             if not line:
                 raise SystemExit(f"the server did not start (exit code {process.wait()})")
             ready = json.loads(line)
-            use_server(Server(ready["url"], ready["credentials"], ready["runtime"], "benchmark"))
+            use_server(
+                Server(
+                    url=ready["url"], credentials=ready["credentials"],
+                    runtime=ready["runtime"], source="benchmark",
+                )  # fmt: skip
+            )
             yield Measured(process, ready)
         finally:
             _client.shutdown()

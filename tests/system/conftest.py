@@ -79,14 +79,17 @@ def server(
         pytest.skip("no Docker engine answers on this machine")
     running = Server(runtime, tmp_path_factory.mktemp(f"state-{runtime}"))
     running.start("--ephemeral")
-    use_server(
-        Endpoint(running.ready["url"], running.ready["credentials"], runtime, "system tests")
-    )
     try:
+        connect_to(running.ready["url"], running.ready["credentials"], runtime)
         yield running
     finally:
         _client.shutdown()
         running.stop()
+
+
+def connect_to(url: str, credentials: str, runtime: str) -> None:
+    """Have this process's SDK use that server."""
+    use_server(Endpoint(url=url, credentials=credentials, runtime=runtime, source="tests"))
 
 
 @pytest.fixture

@@ -50,8 +50,10 @@ def test_a_container_that_always_dies_is_reported_with_its_cause(program: Progra
 
 
 def test_exiting_is_an_ordinary_failure(program: Program) -> None:
-    with pytest.raises(SystemExit):
-        program("faults").exits.remote()
+    faults = program("faults")
+    with pytest.raises(squall.exception.RemoteError, match="SystemExit: 3"):
+        faults.exits.remote()
+    assert faults.sleeps.remote(0) == "slept"
 
 
 def test_an_unpicklable_error_degrades_to_its_text(program: Program) -> None:

@@ -1,5 +1,6 @@
 """Scenario 1: define, run locally, call remotely."""
 
+import asyncio
 import importlib.util
 
 import pytest
@@ -32,7 +33,11 @@ def test_a_function_can_map_over_another_from_inside_its_container(program: Prog
     assert program("ping_pong").sum_squares.remote([1, 2, 3, 4, 5]) == 55
 
 
-async def test_the_async_form_gives_the_same(program: Program) -> None:
+def test_the_async_form_gives_the_same(program: Program) -> None:
     app = program("ping_pong")
-    assert await app.square.remote.aio(6) == 36
-    assert [x async for x in app.square.map.aio(range(4))] == [0, 1, 4, 9]
+
+    async def main() -> None:
+        assert await app.square.remote.aio(6) == 36
+        assert [x async for x in app.square.map.aio(range(4))] == [0, 1, 4, 9]
+
+    asyncio.run(main())

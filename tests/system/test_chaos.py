@@ -1,0 +1,107 @@
+"""Kill a container, the runner, the scheduler and nats-server in turn while a map runs."""
+
+import contextlib
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import psutil
+import pytest
+
+from squall import _client
+from tests.system.conftest import PROGRAMS, connect_to, docker_engine
+from tests.system.fleet import Fleet
+
+COUNT = 2000
+
+
+@pytest.fixture(params=["process", pytest.param("docker", marks=pytest.mark.docker)])
+def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
+    host = "127.0.0.1"
+    if request.param == "docker":
+        if docker_engine() is None:
+            pytest.skip("no Docker engine answers on this machine")
+        host = docker_gateway()
+    running = Fleet(tmp_path, request.param, host)
+    try:
+        running.up()
+        connect_to(running.url, str(running.credentials), request.param)
+        yield running
+    finally:
+        _client.shutdown()
+        running.down()
+
+
+def docker_gateway() -> str:
+    """The host's address on Squall's container network, which is made if missing."""
+    from tests.system.place import gateway
+
+    return gateway()
+
+
+def load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, PROGRAMS / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def kill_one_container(fleet: Fleet, container_id: str) -> None:
+    """SIGKILL the guest of a container, as the kernel's out-of-memory killer would."""
+    if fleet.runtime == "docker":
+        command = ["docker", "kill", "--signal", "KILL", f"squall-{container_id}"]
+        subprocess.run(command, check=True, capture_output=True)
+        return
+    for process in psutil.process_iter(["pid", "environ"]):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if (process.info["environ"] or {}).get("SQUALL_TASK_ID") == container_id:
+                os.kill(process.info["pid"], signal.SIGKILL)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_map_survives_the_death_of_everything_in_turn(fleet: Fleet) -> None:
+    module = load("endurance")
+    progress = threading.Semaphore(0)
+    containers: list[str] = []
+    seen: list[tuple[int, int]] = []
+
+    def consume() -> None:
+        with module.app.run():
+            for x, square, container in module.slow_square.map(range(COUNT), order_outputs=False):
+                seen.append((x, square))
+                containers.append(container)
+                progress.release()
+
+    def after(results: int) -> None:
+        for _ in range(results):
+            assert progress.acquire(timeout=120)
+
+    consumer = threading.Thread(target=consume)
+    consumer.start()
+    after(150)
+    kill_one_container(fleet, containers[-1])
+    after(250)
+    fleet.kill("runner")
+    fleet.start("runner")
+    after(250)
+    fleet.kill("scheduler")
+    fleet.start("scheduler")
+    after(250)
+    fleet.kill("nats")
+    time.sleep(1)
+    fleet.start("nats")
+    after(COUNT - 900)
+    consumer.join(60)
+    assert not consumer.is_alive()
+    assert sorted(seen) == [(x, x * x) for x in range(COUNT)]
