@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from squall_bus.acks import UNAVAILABLE
 from squall_bus.errors import ApiRefused, NoResponder, NotFound, RequestTimeout
 from squall_bus.replies import ConnectionLost
+from squall_bus.tasks import within
 
 if TYPE_CHECKING:
     from squall_bus.bus import Bus
@@ -36,9 +37,7 @@ async def call_api(
     while True:
         left_s = deadline - loop.time()
         try:
-            reply = await asyncio.wait_for(
-                bus.begin_call(subject, payload), max(0.05, min(5.0, left_s))
-            )
+            reply = await within(max(0.05, min(5.0, left_s)), bus.begin_call(subject, payload))
         except (NoResponder, ConnectionLost):
             if left_s <= delay_s:
                 raise
@@ -47,12 +46,12 @@ async def call_api(
                 raise RequestTimeout(subject, timeout_s) from error
         else:
             answer: Json = json.loads(reply.data)
-            error = answer.get("error")
-            if error is None:
+            fault = answer.get("error")
+            if fault is None:
                 return answer
-            code = int(error.get("err_code", 0))
+            code = int(fault.get("err_code", 0))
             if code not in UNAVAILABLE or left_s <= delay_s:
                 kind = NotFound if code in _MISSING else ApiRefused
-                raise kind(code, str(error.get("description", "")), verb)
+                raise kind(code, str(fault.get("description", "")), verb)
         await asyncio.sleep(delay_s)
         delay_s = min(1.0, delay_s * 2)

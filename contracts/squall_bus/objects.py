@@ -31,6 +31,7 @@ from squall_bus.errors import (
 )
 from squall_bus.reading import read
 from squall_bus.replies import ConnectionLost, Reply
+from squall_bus.tasks import within
 
 if TYPE_CHECKING:
     from squall_bus.bus import Bus
@@ -39,6 +40,7 @@ CHUNK_BYTES: Final = 512 * 1024
 AHEAD: Final = 16
 """Chunks on their way at a time: 8 MiB."""
 ACK_TIMEOUT_S: Final = 10.0
+ABANDON_S: Final = 2.0
 
 _log: Final = logging.getLogger("squall.bus")
 
@@ -82,13 +84,13 @@ class Objects:
         try:
             info = await upload.run(data, sha256)
         except UploadDisturbed:
-            await self._purge(upload.nuid)
+            await self._abandon(upload)
             if not isinstance(data, bytes):
                 raise
             upload = _Upload(self._bus, self.bucket, name)
             info = await upload.run(data, sha256)
         except BaseException:
-            await self._purge(upload.nuid)
+            await self._abandon(upload)
             raise
         if before is not None:
             await self._purge(before.nuid)
@@ -153,6 +155,11 @@ class Objects:
 
     async def _store_info(self, name: str, info: dict[str, Any]) -> None:
         await store_info(self._bus, self.bucket, name, info)
+
+    async def _abandon(self, upload: "_Upload") -> None:
+        """Remove what was stored of it, once nothing more of it is on its way."""
+        await upload.settled()
+        await self._purge(upload.nuid)
 
     async def _purge(self, nuid: str) -> None:
         """Drop the chunks of an object that no record names. Who may not leaves them to expire."""
@@ -223,7 +230,7 @@ class _Upload:
         """
         chunk = self._in_flight[0]
         try:
-            reply = await asyncio.wait_for(chunk.ack, ACK_TIMEOUT_S)
+            reply = await within(ACK_TIMEOUT_S, chunk.ack)
             ack = read_ack(reply.data)
             if ack.error is None:
                 self._in_flight.popleft()
@@ -239,6 +246,11 @@ class _Upload:
                 self._subject, again.data, headers=self._headers(again.number)
             )
             self._stored(seq)
+
+    async def settled(self) -> None:
+        """Return when the server has answered for all that was sent, or won't any more."""
+        if open_acks := [chunk.ack for chunk in self._in_flight]:
+            await asyncio.wait(open_acks, timeout=ABANDON_S)
 
     def _stored(self, seq: int) -> None:
         if seq <= self._last_seq:

@@ -16,6 +16,7 @@ from squall_contracts.message import new_id
 from squall_bus._wire import decode_headers, status_of
 from squall_bus.api import NANOSECONDS, Json, call_api
 from squall_bus.errors import BusClosed, BusError, NotFound, PermissionRefused
+from squall_bus.tasks import within
 
 if TYPE_CHECKING:
     from squall_bus.bus import Bus
@@ -145,7 +146,7 @@ class _Reader:
         if not self._arrived and not self._broken and self._ended is None:
             self._news.clear()
             try:
-                await asyncio.wait_for(self._news.wait(), 2.5 * HEARTBEAT_S)
+                await within(2.5 * HEARTBEAT_S, self._news.wait())
             except TimeoutError:
                 self._broken = True
         if self._ended is not None:

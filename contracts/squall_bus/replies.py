@@ -8,6 +8,7 @@ from squall_contracts.message import new_id
 
 from squall_bus._wire import Wire, status_of
 from squall_bus.errors import BusError, NoResponder, PermissionRefused, RequestTimeout
+from squall_bus.tasks import within
 
 NO_RESPONDERS: Final = 503
 
@@ -45,7 +46,7 @@ class Replies:
         """The reply to one message. NoResponder, RequestTimeout, PermissionRefused, BusClosed."""
         waiter = self.begin(subject, payload, headers)
         try:
-            return await asyncio.wait_for(waiter, timeout_s)
+            return await within(timeout_s, waiter)
         except TimeoutError as error:
             raise RequestTimeout(subject, timeout_s) from error
 

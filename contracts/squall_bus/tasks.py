@@ -2,10 +2,22 @@
 
 import asyncio
 import logging
-from collections.abc import Coroutine
-from typing import Any, Final
+from collections.abc import Awaitable, Coroutine
+from typing import Any, Final, TypeVar
+
+T = TypeVar("T")
 
 _log: Final = logging.getLogger("squall.bus")
+
+
+async def within(timeout_s: float, awaited: Awaitable[T]) -> T:
+    """`asyncio.wait_for` that never swallows a cancellation.
+
+    Before Python 3.12 `wait_for` returns what has just come instead of raising CancelledError, and
+    the task that was cancelled goes on for good. TimeoutError.
+    """
+    async with asyncio.timeout(timeout_s):
+        return await awaited
 
 
 class Tasks:

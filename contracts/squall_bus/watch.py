@@ -17,6 +17,7 @@ from squall_bus.api import NANOSECONDS, Json, call_api
 from squall_bus.errors import BusClosed, BusError, Undecodable
 from squall_bus.reading import remove_consumer
 from squall_bus.subscriptions import decode_as
+from squall_bus.tasks import within
 
 if TYPE_CHECKING:
     from squall_bus.bus import Bus
@@ -127,7 +128,7 @@ class Watch(Generic[M]):
         delay_s = RETRY_S
         while True:
             try:
-                await asyncio.wait_for(self._broken.wait(), HEARTBEAT_S)
+                await within(HEARTBEAT_S, self._broken.wait())
             except TimeoutError:
                 silent_s = asyncio.get_running_loop().time() - self._heard_at
                 if silent_s < 2.5 * HEARTBEAT_S or not self._bus.is_connected:
