@@ -13,15 +13,14 @@ from anyio.abc import TaskGroup
 from squall_contracts.apps import ExecFinished
 from squall_contracts.guest import ASSIGNMENT_VARIABLE
 
-from squall_runner import docker_output, engine
+from squall_runner import docker_output, engine, owner, sweep
 from squall_runner.core import Found, Limits, RuntimeName
-from squall_runner.networks import LABEL_RUNNER, LABEL_SANDBOX, Networks
-from squall_runner.runtime import Exit, Launch, Layout, Sink
+from squall_runner.networks import Networks
+from squall_runner.runtime import Exit, Launch, Layout, RunnerError, Sink
 from squall_runner.settings import Settings
 
 log = structlog.get_logger()
 
-LABEL_SLOT: Final = "squall.slot"
 CAPABILITIES: Final = (
     "CHOWN",
     "DAC_OVERRIDE",
@@ -59,6 +58,7 @@ class DockerRuntime:
         self._runner_id = runner_id
         self._tasks = tasks
         self._networks = Networks(settings.network, runner_id, ready=settings.sandboxes)
+        self._owner = owner.own_name()
         self._docker: Docker
 
     async def open(self) -> None:
@@ -91,20 +91,21 @@ class DockerRuntime:
             f"container:{sandbox}" if sandbox else self._networks.name(blocked=launch.block_network)
         )
         try:
-            with engine.told("create the container"):
+            # Shielded: a request given up halfway may leave a container nobody knows of.
+            with anyio.CancelScope(shield=True), engine.told("create the container"):
                 container = await self._docker.containers.create(
                     self._config(launch, network), name=f"squall-{launch.slot}"
                 )
-        except BaseException:
+        except RunnerError:
             if sandbox:
-                with anyio.CancelScope(shield=True):
-                    await self._networks.discard(sandbox)
+                await sweep.remove(self._docker, sandbox)
             raise
         return f"{container.id}+{sandbox}" if sandbox else container.id
 
     async def start(self, handle: str, launch: Launch) -> str:
-        with engine.told("start the container"):
+        with anyio.CancelScope(shield=True), engine.told("start the container"):
             await self._container(handle).start()
+        self._networks.refill(blocked=launch.block_network)
         return handle
 
     async def assign(self, handle: str, limits: Limits, name: str) -> None:
@@ -182,36 +183,14 @@ class DockerRuntime:
         )
 
     async def remove(self, handle: str) -> None:
-        with engine.gone_is_fine():
-            await self._container(handle).delete(force=True, v=True)
-        _, _, sandbox = handle.partition("+")
-        if sandbox:
-            await self._networks.discard(sandbox)
+        await sweep.remove(self._docker, handle)
 
     async def found(self) -> list[Found]:
-        """Also removes sandboxes no container of ours joined."""
-        listed = await self._docker.containers.list(
-            all=1, filters=f'{{"label": ["{LABEL_RUNNER}={self._runner_id}"]}}'
-        )
-        joined, found, sandboxes = set[str](), list[Found](), list[str]()
-        for container in listed:
-            labels = container["Labels"]
-            if LABEL_SANDBOX in labels:
-                sandboxes.append(container.id)
-                continue
-            _, _, sandbox = container["HostConfig"]["NetworkMode"].partition("container:")
-            joined.add(sandbox)
-            found.append(
-                Found(
-                    slot=labels.get(LABEL_SLOT, ""),
-                    handle=f"{container.id}+{sandbox}" if sandbox else container.id,
-                    begun=container["State"] != "created",
-                )
-            )
-        for sandbox in sandboxes:
-            if sandbox not in joined:
-                await self._networks.discard(sandbox)
-        return found
+        """Also removes spare containers that runners killed before left behind."""
+        held = await sweep.look(self._docker, self._runner_id)
+        for handle in held.spare:
+            await sweep.remove(self._docker, handle)
+        return held.found
 
     def _container(self, handle: str) -> DockerContainer:
         return self._docker.containers.container(handle.partition("+")[0])
@@ -247,7 +226,12 @@ class DockerRuntime:
             "User": "0:0",
             "WorkingDir": launch.workdir or "/root",
             "Env": [f"{name}={value}" for name, value in env.items()],
-            "Labels": {LABEL_RUNNER: self._runner_id, LABEL_SLOT: launch.slot, **launch.labels},
+            "Labels": {
+                sweep.LABEL_RUNNER: self._runner_id,
+                sweep.LABEL_SLOT: launch.slot,
+                sweep.LABEL_OWNER: self._owner,
+                **launch.labels,
+            },
             "Healthcheck": {"Test": ["NONE"]},
             "HostConfig": host,
         }

@@ -1,5 +1,7 @@
 """This machine: what it offers, which runner it is, and that no other runner uses its state."""
 
+# ruff: noqa: N818 - they are named for what happened; `Error` ends the root's name alone
+
 import fcntl
 import os
 import socket

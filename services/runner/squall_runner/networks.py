@@ -5,26 +5,27 @@ sandbox, a container that only sleeps, is kept ready per network; a user's conta
 namespace and has it for itself from then on. A sandbox is used once and removed with its user.
 """
 
+from functools import partial
 from typing import Any, Final
 
+import aiohttp
 import anyio
 import structlog
 from aiodocker import Docker, DockerError
 from anyio.abc import TaskGroup
 from squall_contracts.message import new_id
 
-from squall_runner.engine import gone_is_fine
+from squall_runner import owner, sweep
+from squall_runner.makers import Makers
 from squall_runner.runtime import RuntimeUnavailable
 
 log = structlog.get_logger()
 
-LABEL_SANDBOX: Final = "squall.sandbox"
-LABEL_RUNNER: Final = "squall.runner"
 _NO_NEIGHBOURS: Final = {"com.docker.network.bridge.enable_icc": "false"}
 
 
 class Networks:
-    """The two bridge networks and their ready sandboxes. Run `refill` in a task group."""
+    """The two bridge networks and their ready sandboxes."""
 
     def __init__(self, name: str, runner_id: str, *, ready: int) -> None:
         self._names = {False: name, True: f"{name}-blocked"}
@@ -35,13 +36,20 @@ class Networks:
         self._making: dict[bool, int] = {False: 0, True: 0}
         self._image = ""
         self._docker: Docker
-        self._tasks: TaskGroup
+        self._makers: Makers
 
     async def open(self, docker: Docker, tasks: TaskGroup) -> None:
         """Make the networks that are missing. Containers on them can't reach one another."""
-        self._docker, self._tasks = docker, tasks
+        self._docker, self._makers = docker, Makers(tasks)
         for blocked, name in self._names.items():
             self._gateways[blocked] = await self._ensure(name, internal=blocked)
+
+    async def close(self) -> None:
+        """Remove the sandboxes nobody took."""
+        await self._makers.close()
+        for ready in self._ready.values():
+            while ready:
+                await sweep.remove(self._docker, ready.pop())
 
     def gateway(self, *, blocked: bool) -> str:
         return self._gateways[blocked]
@@ -50,21 +58,28 @@ class Networks:
         return self._names[blocked]
 
     def take(self, image: str, *, blocked: bool) -> str | None:
-        """A ready sandbox, the caller's from now on; None when there is none. More are made."""
+        """A ready sandbox, the caller's from now on; None when there is none. Call `refill` once
+        the container runs: making another slows its start."""
         self._image = image
         ready = self._ready[blocked]
-        sandbox = ready.pop() if ready else None
-        missing = self._wanted - len(ready) - self._making[blocked]
-        for _ in range(missing):
-            self._making[blocked] += 1
-            self._tasks.start_soon(self._make, blocked)
-        return sandbox
+        return ready.pop() if ready else None
+
+    def refill(self, *, blocked: bool) -> None:
+        """Make what is missing of the sandboxes to keep ready."""
+        missing = self._wanted - len(self._ready[blocked]) - self._making[blocked]
+        for _ in range(missing if self._image else 0):
+            if self._makers.spawn(partial(self._make, blocked)):
+                self._making[blocked] += 1
 
     async def _make(self, blocked: bool) -> None:
         config: dict[str, Any] = {
             "Image": self._image,
             "Entrypoint": ["sleep", "2147483647"],
-            "Labels": {LABEL_SANDBOX: "1", LABEL_RUNNER: self._runner_id},
+            "Labels": {
+                sweep.LABEL_SANDBOX: "1",
+                sweep.LABEL_RUNNER: self._runner_id,
+                sweep.LABEL_OWNER: owner.own_name(),
+            },
             "HostConfig": {
                 "NetworkMode": self._names[blocked],
                 "CapDrop": ["ALL"],
@@ -74,26 +89,20 @@ class Networks:
             },
         }
         try:
-            name = f"squall-{new_id('net')}"
-            container = await self._docker.containers.create(config, name=name)
-            await container.start()
-        except DockerError as error:
-            log.warning("sandbox.failed", error=error.message)
-        else:
+            # Shielded: a request given up halfway may leave a container nobody knows of.
+            with anyio.CancelScope(shield=True):
+                name = f"squall-{new_id('net')}"
+                container = await self._docker.containers.create(config, name=name)
+                try:
+                    await container.start()
+                except DockerError:
+                    await sweep.remove(self._docker, container.id)
+                    raise
             self._ready[blocked].append(container.id)
+        except (DockerError, aiohttp.ClientError) as error:
+            log.warning("sandbox.failed", error=str(error))
         finally:
             self._making[blocked] -= 1
-
-    async def discard(self, sandbox: str) -> None:
-        with gone_is_fine():
-            await self._docker.containers.container(sandbox).delete(force=True)
-
-    async def close(self) -> None:
-        """Remove the sandboxes nobody took."""
-        with anyio.CancelScope(shield=True):
-            for ready in self._ready.values():
-                while ready:
-                    await self.discard(ready.pop())
 
     async def _ensure(self, name: str, *, internal: bool) -> str:
         wanted = {

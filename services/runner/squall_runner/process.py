@@ -21,6 +21,7 @@ from squall_contracts.guest import ASSIGNMENT_VARIABLE
 from squall_runner.core import Found, Limits, RuntimeName
 from squall_runner.docker import CA_VARIABLES, EXEC_OUTPUT_BYTES
 from squall_runner.follow import Follower
+from squall_runner.owner import start_ticks
 from squall_runner.runtime import (
     Exit,
     Launch,
@@ -106,7 +107,7 @@ class ProcessRuntime:
             for output in outputs:
                 os.close(output)
         self._children[child.pid] = child
-        made = f"{child.pid}:{_start_ticks(child.pid)}:{launch.slot}"
+        made = f"{child.pid}:{start_ticks(child.pid)}:{launch.slot}"
         (directory / HANDLE_FILE).write_text(made)
         return made
 
@@ -261,15 +262,6 @@ def _pid(handle: str) -> int:
     return int(handle.partition(":")[0])
 
 
-def _start_ticks(pid: int) -> str:
-    """Field 22 of /proc/<pid>/stat: with the pid it names a process for good. Empty: it is gone."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
-    return stat.rpartition(")")[2].split()[19]
-
-
 def _alive(handle: str) -> bool:
     pid, ticks, _ = handle.split(":")
-    return _start_ticks(int(pid)) == ticks
+    return start_ticks(int(pid)) == ticks

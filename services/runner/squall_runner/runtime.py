@@ -1,5 +1,7 @@
 """What a runtime does: the one seam between the runner and Docker or plain processes."""
 
+# ruff: noqa: N818 - they are named for what happened; `Error` ends the root's name alone
+
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Literal, Protocol

@@ -7,6 +7,7 @@ and it is used once: no container ever passes from one workspace to another.
 import os
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -17,6 +18,7 @@ from anyio.abc import TaskGroup
 from squall_contracts.message import new_id
 
 from squall_runner import core
+from squall_runner.makers import Makers
 from squall_runner.runtime import Launch, Runtime, RuntimeUnavailable, StartRefused
 from squall_runner.settings import Settings
 from squall_runner.slots import Slot, Slots
@@ -70,12 +72,11 @@ class WarmPool:
         self._settings = settings
         self._slots = slots
         self._runtime = runtime
-        self._tasks = tasks
+        self._makers = Makers(tasks)
         self._ready: dict[Key, list[Warm]] = {}
         self._used_s: dict[Key, float] = {}
         self._env: dict[Key, dict[str, str]] = {}
         self._making: dict[Key, int] = {}
-        self._closing = False
         self._threads = anyio.CapacityLimiter(256)
 
     def take(self, key: Key) -> Warm | None:
@@ -85,7 +86,7 @@ class WarmPool:
 
     def used(self, key: Key, env: dict[str, str]) -> None:
         """A container of this key was started, `env` being its image's: keep some warm for it."""
-        if not self._settings.warm_pool or self._closing:
+        if not self._settings.warm_pool:
             return
         self._used_s[key] = time.monotonic()
         self._env[key] = env
@@ -93,8 +94,8 @@ class WarmPool:
             self._settings.warm_pool - len(self._ready.get(key, ())) - self._making.get(key, 0)
         )
         for _ in range(missing):
-            self._making[key] = self._making.get(key, 0) + 1
-            self._tasks.start_soon(self._make, key)
+            if self._makers.spawn(partial(self._make, key)):
+                self._making[key] = self._making.get(key, 0) + 1
 
     async def expire(self) -> None:
         """Remove, for ever, those whose image is no longer in use."""
@@ -109,7 +110,7 @@ class WarmPool:
 
     async def close(self) -> None:
         """Remove them all; none is made any more."""
-        self._closing = True
+        await self._makers.close()
         for key in list(self._ready):
             await self._discard_all(key)
 
@@ -144,7 +145,7 @@ class WarmPool:
             raise
         else:
             warm = Warm(slot, handle, pipe)
-            if self._closing or key not in self._used_s:
+            if key not in self._used_s:
                 warm.close()
                 await self._discard(slot, handle)
             else:

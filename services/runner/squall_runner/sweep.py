@@ -1,0 +1,61 @@
+"""What the engine holds of this runner, and what dead runners left behind."""
+
+from typing import Final
+
+import msgspec
+from aiodocker import Docker
+
+from squall_runner import owner
+from squall_runner.core import Found
+from squall_runner.engine import gone_is_fine
+
+LABEL_RUNNER: Final = "squall.runner"
+LABEL_SLOT: Final = "squall.slot"
+LABEL_SANDBOX: Final = "squall.sandbox"
+LABEL_OWNER: Final = "squall.owner"
+WARM_NAME: Final = "squall-warm-"
+"""Containers are renamed once they are given out, so the name tells the spare ones."""
+
+
+class Held(msgspec.Struct, frozen=True, kw_only=True):
+    """What one look at the engine showed."""
+
+    found: list[Found]
+    spare: list[str]
+    """Handles nobody uses or will use: this runner's idle sandboxes, and those of dead runners."""
+
+
+async def look(docker: Docker, runner_id: str) -> Held:
+    """This runner's containers, and what can go."""
+    listed = await docker.containers.list(all=1, filters=f'{{"label": ["{LABEL_RUNNER}"]}}')
+    found, spare, joined = list[Found](), list[str](), set[str]()
+    for container in listed:
+        labels = container["Labels"]
+        if LABEL_SANDBOX in labels:
+            continue
+        _, _, sandbox = container["HostConfig"]["NetworkMode"].partition("container:")
+        handle = f"{container.id}+{sandbox}" if sandbox else container.id
+        joined.add(sandbox)
+        if labels[LABEL_RUNNER] == runner_id:
+            begun = container["State"] != "created"
+            found.append(Found(slot=labels.get(LABEL_SLOT, ""), handle=handle, begun=begun))
+        elif container["Names"][0].startswith(f"/{WARM_NAME}") and _abandoned(labels):
+            spare.append(handle)
+    for container in listed:
+        labels = container["Labels"]
+        if LABEL_SANDBOX not in labels or container.id in joined:
+            continue
+        if labels[LABEL_RUNNER] == runner_id or _abandoned(labels):
+            spare.append(container.id)
+    return Held(found=found, spare=spare)
+
+
+def _abandoned(labels: dict[str, str]) -> bool:
+    return owner.is_dead(labels.get(LABEL_OWNER, ""))
+
+
+async def remove(docker: Docker, handle: str) -> None:
+    """A container and the sandbox it joined."""
+    for part in handle.split("+"):
+        with gone_is_fine():
+            await docker.containers.container(part).delete(force=True, v=True)
