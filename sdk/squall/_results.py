@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from squall_bus.bus import Bus, Delivery, Subscription
 
 _MARGIN_S = 60.0
-"""How long before a lost connection was noticed it may have been dead: two missed pings and more."""
+"""How long a connection may have been dead before it was noticed: two missed pings and more."""
 _decode = msgspec.msgpack.Decoder(Results).decode
 
 

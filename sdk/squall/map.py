@@ -54,12 +54,12 @@ class MapResults(Generic[R]):
         self._iterator: Iterator[R] | None = None
 
     def __iter__(self) -> Iterator[R]:
+        self._started = True
         if _sync.in_async_code():
             raise InvalidError(
                 "map can't block inside a running event loop: use `async for … in f.map.aio(…)`"
             )
         if self._iterator is None:
-            self._started = True
             self._iterator = self._results()
         return self._iterator
 

@@ -1,4 +1,4 @@
-"""One platform for all tests of the SDK: starting a server for each would cost more than they do."""
+"""One platform for all tests of the SDK: a server for each test would cost more than they do."""
 
 import os
 from collections.abc import Iterator
