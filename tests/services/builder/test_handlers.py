@@ -14,6 +14,7 @@ from squall_bus.bus import Bus
 from squall_bus.consume import consume
 from squall_bus.errors import SquallRefusal
 from squall_bus.layout import ensure_platform, ensure_workspace
+from squall_bus.pull import StandingPull
 from squall_bus.subscriptions import Delivery
 from squall_bus.testing import FakeBus, FakeServer
 from squall_contracts import images, subjects
@@ -229,6 +230,23 @@ async def test_the_order_of_a_builder_that_ended_midway_is_built_by_the_next(ben
     async with bench.builder():
         assert (await bench.end()).state == "ready"
     assert bench.runtime.builds == 2
+
+
+async def test_the_order_of_a_killed_builder_comes_back_when_its_silence_has_lasted(
+    bench: Bench,
+) -> None:
+    taken = asyncio.Event()
+    killed = StandingPull(
+        bench.bus, subjects.BUILDS, subjects.BUILDER_DURABLE, lambda _: taken.set(), batch=1
+    )
+    await killed.start()
+    await bench.order()
+    await asyncio.wait_for(taken.wait(), 10)
+    await killed.close()
+    async with bench.builder():
+        bench.server.advance(31)
+        assert (await bench.end()).state == "ready"
+    assert bench.runtime.builds == 1
 
 
 async def test_files_come_from_the_workspaces_own_store(bench: Bench) -> None:
