@@ -14,7 +14,7 @@ from squall_contracts.placement import ContainerReport, ContainerState, HeldInpu
 from squall_runner import core
 from squall_runner.flight import held_inputs
 from squall_runner.logship import Shipper, system_line
-from squall_runner.runtime import Exit, Runtime, StartRefused
+from squall_runner.runtime import Exit, RunnerError, Runtime, StartRefused
 from squall_runner.slots import Slot
 
 log = structlog.get_logger()
@@ -134,11 +134,21 @@ class Container:
         while self._kill_at_s is None:
             await self._next_stop()
         if self._kill_at_s > anyio.current_time():
-            await self._runtime.terminate(self._handle)
+            await self._insist(self._runtime.terminate)
         while self._kill_at_s > anyio.current_time():
             with anyio.move_on_after(self._kill_at_s - anyio.current_time()):
                 await self._next_stop()
-        await self._runtime.kill(self._handle)
+        await self._insist(self._runtime.kill)
+
+    async def _insist(self, end: Callable[[str], Awaitable[None]]) -> None:
+        """Try until the runtime takes it; `watch` gives this up when the container has ended."""
+        while True:
+            try:
+                await end(self._handle)
+                return
+            except RunnerError as error:
+                log.warning("container.stop_delayed", error=str(error))
+            await anyio.sleep(1.0)
 
     async def _next_stop(self) -> None:
         await self._stop_changed.wait()

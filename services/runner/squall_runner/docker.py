@@ -16,7 +16,7 @@ from squall_contracts.guest import ASSIGNMENT_VARIABLE
 from squall_runner import docker_output, engine, owner, sweep
 from squall_runner.core import Found, Limits, RuntimeName
 from squall_runner.networks import Networks
-from squall_runner.runtime import Exit, Launch, Layout, RunnerError, Sink
+from squall_runner.runtime import QUIET_S, Exit, Launch, Layout, RunnerError, Sink
 from squall_runner.settings import Settings
 
 log = structlog.get_logger()
@@ -86,7 +86,7 @@ class DockerRuntime:
         return LAYOUT
 
     async def create(self, launch: Launch) -> str:
-        sandbox = self._networks.take(launch.reference, blocked=launch.block_network)
+        sandbox = self._networks.take(blocked=launch.block_network)
         network = (
             f"container:{sandbox}" if sandbox else self._networks.name(blocked=launch.block_network)
         )
@@ -105,8 +105,12 @@ class DockerRuntime:
     async def start(self, handle: str, launch: Launch) -> str:
         with anyio.CancelScope(shield=True), engine.told("start the container"):
             await self._container(handle).start()
-        self._networks.refill(blocked=launch.block_network)
+        self._tasks.start_soon(self._refill_later, launch.block_network)
         return handle
+
+    async def _refill_later(self, blocked: bool) -> None:
+        await anyio.sleep(QUIET_S)
+        self._networks.refill(blocked=blocked)
 
     async def assign(self, handle: str, limits: Limits, name: str) -> None:
         body = {key: value for key, value in _limits(limits).items() if value}
@@ -116,11 +120,11 @@ class DockerRuntime:
             await container.rename(f"squall-{name}")
 
     async def terminate(self, handle: str) -> None:
-        with engine.gone_is_fine():
+        with engine.told("stop the container"), engine.gone_is_fine():
             await self._container(handle).kill(signal="SIGTERM")
 
     async def kill(self, handle: str) -> None:
-        with engine.gone_is_fine():
+        with engine.told("kill the container"), engine.gone_is_fine():
             await self._container(handle).kill(signal="SIGKILL")
 
     async def wait(self, handle: str, directory: Path) -> Exit:

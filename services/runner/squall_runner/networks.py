@@ -15,7 +15,7 @@ from aiodocker import Docker, DockerError
 from anyio.abc import TaskGroup
 from squall_contracts.message import new_id
 
-from squall_runner import owner, sweep
+from squall_runner import owner, sandbox_image, sweep
 from squall_runner.makers import Makers
 from squall_runner.runtime import RuntimeUnavailable
 
@@ -34,7 +34,6 @@ class Networks:
         self._gateways: dict[bool, str] = {}
         self._ready: dict[bool, list[str]] = {False: [], True: []}
         self._making: dict[bool, int] = {False: 0, True: 0}
-        self._image = ""
         self._docker: Docker
         self._makers: Makers
 
@@ -43,6 +42,9 @@ class Networks:
         self._docker, self._makers = docker, Makers(tasks)
         for blocked, name in self._names.items():
             self._gateways[blocked] = await self._ensure(name, internal=blocked)
+        if self._wanted and not await sandbox_image.ensure(docker):
+            self._wanted = 0
+        self.refill(blocked=False)
 
     async def close(self) -> None:
         """Remove the sandboxes nobody took."""
@@ -57,24 +59,23 @@ class Networks:
     def name(self, *, blocked: bool) -> str:
         return self._names[blocked]
 
-    def take(self, image: str, *, blocked: bool) -> str | None:
+    def take(self, *, blocked: bool) -> str | None:
         """A ready sandbox, the caller's from now on; None when there is none. Call `refill` once
         the container runs: making another slows its start."""
-        self._image = image
         ready = self._ready[blocked]
         return ready.pop() if ready else None
 
     def refill(self, *, blocked: bool) -> None:
         """Make what is missing of the sandboxes to keep ready."""
         missing = self._wanted - len(self._ready[blocked]) - self._making[blocked]
-        for _ in range(missing if self._image else 0):
+        for _ in range(missing):
             if self._makers.spawn(partial(self._make, blocked)):
                 self._making[blocked] += 1
 
     async def _make(self, blocked: bool) -> None:
         config: dict[str, Any] = {
-            "Image": self._image,
-            "Entrypoint": ["sleep", "2147483647"],
+            "Image": sandbox_image.REFERENCE,
+            "Entrypoint": ["/pause"],
             "Labels": {
                 sweep.LABEL_SANDBOX: "1",
                 sweep.LABEL_RUNNER: self._runner_id,

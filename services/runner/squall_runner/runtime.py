@@ -11,6 +11,9 @@ from squall_contracts.apps import ExecFinished
 
 from squall_runner.core import Found, Limits, RuntimeName
 
+QUIET_S = 1.0
+"""How long after a start spare containers are made anew: the one just started needs the cores."""
+
 Source = Literal["stdout", "stderr"]
 
 
@@ -95,13 +98,14 @@ class Runtime(Protocol):
         """Start it; returns its handle from now on. StartRefused, RuntimeUnavailable."""
 
     async def assign(self, handle: str, limits: Limits, name: str) -> None:
-        """Give a warm container the limits and the name of what it becomes."""
+        """Give a warm container the limits and the name of what it becomes. RunnerError: it can't
+        have them."""
 
     async def terminate(self, handle: str) -> None:
-        """Ask it to end (SIGTERM). Harmless once it has ended."""
+        """Ask it to end (SIGTERM). Harmless once it has ended. RunnerError: try again."""
 
     async def kill(self, handle: str) -> None:
-        """End it with all its processes. Harmless once it has ended."""
+        """End it with all its processes. Harmless once it has ended. RunnerError: try again."""
 
     async def wait(self, handle: str, directory: Path) -> Exit:
         """Return once it has ended."""
@@ -116,7 +120,8 @@ class Runtime(Protocol):
         """Run a command inside it. TimeoutError, StartRefused."""
 
     async def remove(self, handle: str) -> None:
-        """Forget an ended container (killing it first if need be)."""
+        """Forget an ended container (killing it first if need be). What can't be removed is logged
+        and left to the next start of the runner."""
 
     async def found(self) -> list[Found]:
         """The containers of this runner that still exist."""

@@ -20,13 +20,17 @@ from squall_contracts.placement import StartContainer
 from squall_runner import core, prepare
 from squall_runner.container import Container
 from squall_runner.files import Files
-from squall_runner.runtime import Launch, Runtime, RuntimeUnavailable, StartRefused
+from squall_runner.runtime import Launch, RunnerError, Runtime, StartRefused
 from squall_runner.settings import Settings
 from squall_runner.site import Sites
 from squall_runner.slots import Slot, Slots
 from squall_runner.warm import Key, Warm, WarmPool
 
 log = structlog.get_logger()
+
+
+class _UnfitError(Exception):
+    """Raised when a warm container can't become what it should."""
 
 
 class Starter:
@@ -99,19 +103,21 @@ class Starter:
         async def mint() -> None:
             users.append(await prepare.mint(self._context.bus, start))
 
-        try:
-            await together(
-                mint,
-                lambda: self._lay(start, slot),
-                lambda: self._runtime.assign(warm.handle, self._limits(start), start.container_id),
-            )
-            slot.note(start=start, handle=warm.handle)
+        async def assign() -> None:
             try:
-                await warm.give(self._assignment(start, slot, users[0]))
-            except OSError as error:
-                log.warning("warm.lost", slot=slot.name, error=str(error))
-                await self._drop(slot, warm.handle)
-                return False
+                await self._runtime.assign(warm.handle, self._limits(start), start.container_id)
+            except RunnerError as error:
+                raise _UnfitError(str(error)) from error
+
+        try:
+            await together(mint, assign, lambda: self._lay(start, slot))
+            slot.note(start=start, handle=warm.handle)
+            await warm.give(self._assignment(start, slot, users[0]))
+        except (_UnfitError, BrokenPipeError) as error:
+            log.warning("warm.lost", slot=slot.name, error=str(error))
+            warm.close()
+            await self._drop(slot, warm.handle)
+            return False
         except BaseException:
             warm.close()
             await self._drop(slot, warm.handle)
@@ -145,11 +151,8 @@ class Starter:
 
     async def _drop(self, slot: Slot, handle: str) -> None:
         with anyio.CancelScope(shield=True):
-            try:
-                if handle:
-                    await self._runtime.remove(handle)
-            except (StartRefused, RuntimeUnavailable) as error:
-                log.warning("container.left", slot=slot.name, error=str(error))
+            if handle:
+                await self._runtime.remove(handle)
             slot.forget()
 
     async def _lay(self, start: StartContainer, slot: Slot) -> None:

@@ -3,11 +3,15 @@
 from typing import Final
 
 import msgspec
+import structlog
 from aiodocker import Docker
 
 from squall_runner import owner
 from squall_runner.core import Found
-from squall_runner.engine import gone_is_fine
+from squall_runner.engine import gone_is_fine, told
+from squall_runner.runtime import RunnerError
+
+log = structlog.get_logger()
 
 LABEL_RUNNER: Final = "squall.runner"
 LABEL_SLOT: Final = "squall.slot"
@@ -55,7 +59,10 @@ def _abandoned(labels: dict[str, str]) -> bool:
 
 
 async def remove(docker: Docker, handle: str) -> None:
-    """A container and the sandbox it joined."""
+    """A container and the sandbox it joined. What can't be removed is logged and swept later."""
     for part in handle.split("+"):
-        with gone_is_fine():
-            await docker.containers.container(part).delete(force=True, v=True)
+        try:
+            with told("remove the container"), gone_is_fine():
+                await docker.containers.container(part).delete(force=True, v=True)
+        except RunnerError as error:
+            log.warning("container.not_removed", handle=handle, error=str(error))

@@ -19,7 +19,7 @@ from squall_contracts.message import new_id
 
 from squall_runner import core
 from squall_runner.makers import Makers
-from squall_runner.runtime import Launch, Runtime, RuntimeUnavailable, StartRefused
+from squall_runner.runtime import QUIET_S, Launch, Runtime, RuntimeUnavailable, StartRefused
 from squall_runner.settings import Settings
 from squall_runner.slots import Slot, Slots
 
@@ -129,6 +129,7 @@ class WarmPool:
         slot = self._slots.slot(new_id("warm"))
         handle = ""
         try:
+            await anyio.sleep(QUIET_S)
             slot.make(pipe=True)
             slot.note()
             launch = self._launch(key, slot)
