@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         cause = root_cause(error)
         if not isinstance(cause, EXPECTED):
             log.error("server.failed", exc_info=error)
-        print(f"squall server: {cause or type(cause).__name__}", file=sys.stderr)  # noqa: T201
+        print(f"squall server: {str(cause) or type(cause).__name__}", file=sys.stderr)  # noqa: T201
         return 1 if ready else 2
     return 0
 

@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 import pytest
-from squall_bus.accounts import new_key, read_jwt, user_jwt
+from squall_bus.accounts import Key, new_key, read_jwt, user_jwt
 from squall_bus.errors import BusError, BusRefused, PermissionRefused, RequestTimeout
 from squall_bus.job import Job
 from squall_bus.pull import StandingPull
@@ -187,11 +187,19 @@ async def test_jwt_of_another_account_is_not_renewed(platform: Platform) -> None
 async def test_expired_and_forged_jwts_are_not_renewed(platform: Platform) -> None:
     key, forger = new_key("user"), new_key("account")
     may = rights.client_may(key.public)
-    rules = {"publish": may[0], "subscribe": may[1]}
-    expired = user_jwt(
-        platform.server.workspace, key.public, "x", expires_unix_s=time.time() - 5, **rules
-    )
-    forged = user_jwt(forger, key.public, "x", **rules)
+
+    def signed(account: Key, expires_unix_s: float | None) -> str:
+        return user_jwt(
+            account,
+            key.public,
+            "x",
+            publish=may[0],
+            subscribe=may[1],
+            expires_unix_s=expires_unix_s,
+        )
+
+    expired = signed(platform.server.workspace, time.time() - 5)
+    forged = signed(forger, None)
     good = platform.server.keys.client("test").jwt
     head, _, signature = good.rpartition(".")
     async with (await platform.client()).bus as bus:
@@ -210,11 +218,7 @@ async def test_service_gets_a_user_in_a_workspace_and_not_in_platform(platform: 
 
     minted = await ask("scheduler", platform.account)
     assert isinstance(minted, Minted)
-    renewed = await platform.bus.request(
-        subjects.MINT_RENEW,
-        Renew(jwt=minted.jwt),
-        MintReply,  # type: ignore[arg-type]
-    )
+    renewed: Any = await platform.bus.request(subjects.MINT_RENEW, Renew(jwt=minted.jwt), MintReply)
     assert isinstance(renewed, Minted)
     for refused in (
         await ask("scheduler", platform.server.keys.platform.public),
