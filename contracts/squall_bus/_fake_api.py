@@ -63,9 +63,7 @@ class FakeApi:
     def _stream_update(self, words: list[str], body: Json) -> Json:
         stream = self._account.stream(words[0])
         if body.get("retention") != stream.config.get("retention"):
-            raise ApiFault(
-                500, 10052, "stream update can not change the retention policy"
-            )
+            raise ApiFault(500, 10052, "stream update can not change the retention policy")
         stream.config = body
         return stream.info(None)
 
@@ -91,7 +89,7 @@ class FakeApi:
         if words[0] != "DELETE":
             raise ApiFault(400, 10025, f"the fake server knows no STREAM.MSG.{words[0]}")
         if not self._account.stream(words[1]).remove(int(body["seq"])):
-            raise ApiFault(400, 10057, "no message found")
+            raise ApiFault(400, 10043, f"sequence {body['seq']} not found")
         return {"success": True}
 
     # --- consumers -------------------------------------------------------------------------------

@@ -117,7 +117,6 @@ class FakeStream:
         self.last_seq = 0
         self.ids: dict[str, tuple[float, int]] = {}
         self.consumers: dict[str, FakeConsumer] = {}
-        self.available = True
 
     @property
     def name(self) -> str:
@@ -257,6 +256,7 @@ class FakeConsumer:
         self.name = str(config.get("durable_name") or config["name"])
         one = config.get("filter_subject")
         self.filters: list[str] = [one] if one else list(config.get("filter_subjects") or [">"])
+        self._wanted: dict[str, bool] = {}
         self.acks = config.get("ack_policy") == "explicit"
         self.ack_wait_s = int(config.get("ack_wait") or 30 * NANOSECONDS) / NANOSECONDS
         self.position = int(config.get("opt_start_seq") or 1)
@@ -276,7 +276,11 @@ class FakeConsumer:
             self.position = stream.last_seq + 1
 
     def _wants(self, subject: str) -> bool:
-        return any(matches(pattern, subject) for pattern in self.filters)
+        known = self._wanted.get(subject)
+        if known is None:
+            known = any(matches(pattern, subject) for pattern in self.filters)
+            self._wanted[subject] = known
+        return known
 
     def info(self) -> Json:
         return {

@@ -23,6 +23,7 @@ from squall_bus.errors import (
     BusUnreachable,
     PayloadTooLarge,
 )
+from squall_bus.tasks import within
 
 
 def _import_nats() -> None:
@@ -164,7 +165,7 @@ class NatsWire(Client):  # type: ignore[misc, unused-ignore]
         answered = asyncio.get_running_loop().create_future()
         self._pongs.append(answered)
         try:
-            await asyncio.wait_for(answered, timeout_s)
+            await within(timeout_s, answered)
         except TimeoutError as error:
             raise BusUnreachable(f"the server did not answer within {timeout_s:g} s") from error
 
@@ -178,6 +179,12 @@ class NatsWire(Client):  # type: ignore[misc, unused-ignore]
         await self.force_reconnect()
 
     # --- what becomes of the connection -------------------------------------------------------
+
+    async def _connect_to_server(self, s: Any) -> None:
+        """As nats-py does, but a socket whose sign-in was refused is closed, not left behind."""
+        if self._transport is not None:
+            self._transport.close()  # type: ignore[no-untyped-call]
+        await super()._connect_to_server(s)
 
     async def _process_err(self, err_msg: str) -> None:
         """Expired credentials reconnect, newer ones may be at hand; who asked hears of refusals."""
@@ -213,10 +220,9 @@ class NatsWire(Client):  # type: ignore[misc, unused-ignore]
             hook()
 
     def _stale(self, command: bytes) -> bool:
-        return (
-            command.startswith((b"PUB $JS.API.CONSUMER.MSG.NEXT.", b"SUB ", b"UNSUB ", b"PING"))
-            or any(prefix in command[:512] for prefix in self.volatile)
-        )
+        return command.startswith(
+            (b"PUB $JS.API.CONSUMER.MSG.NEXT.", b"SUB ", b"UNSUB ", b"PING")
+        ) or any(prefix in command[:512] for prefix in self.volatile)
 
     async def on_reconnected(self) -> None:
         self._failures = 0
@@ -257,7 +263,8 @@ async def open_wire(
     for url in servers:
         wire = NatsWire(inbox)
         try:
-            await asyncio.wait_for(
+            await within(
+                timeout_s,
                 wire.connect(
                     [url],
                     name=name,
@@ -274,7 +281,6 @@ async def open_wire(
                     closed_cb=wire.on_closed,
                     ping_interval=20,
                 ),
-                timeout_s,
             )
         except (nats_errors.Error, OSError, TimeoutError) as error:
             failure = _why(url, wire, error, timeout_s)

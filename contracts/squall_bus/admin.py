@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from squall_bus.bus import Bus
 
 NAME_IN_USE: Final = 10058
+NO_MESSAGE: Final = frozenset({10043, 10057})
+"""The server's words for a message that isn't there (any more)."""
 MARKER_TTL_S: Final = 5
 """How long the mark stays that tells watchers a key expired; those away longer compare all keys."""
 
@@ -243,7 +245,7 @@ class Admin:
         except NotFound:
             return False
         except ApiRefused as refused:
-            if refused.err_code == 10057:  # the server's word for a message that isn't there
+            if refused.err_code in NO_MESSAGE:
                 return False
             raise
         return True
@@ -263,7 +265,8 @@ def stream_json(config: StreamConfig) -> Json:
         "duplicate_window": int(config.duplicate_window_s * NANOSECONDS),
         "discard": config.discard,
         "allow_direct": config.allow_direct,
-        "allow_rollup_hdrs": config.allow_rollup,
+        # The server allows it by itself where messages are scheduled.
+        "allow_rollup_hdrs": config.allow_rollup or config.allow_msg_schedules,
     }
     if config.allow_msg_ttl:
         found["allow_msg_ttl"] = True

@@ -50,17 +50,23 @@ async def consume(
     must be below the consumer's ack_wait. Raises BusClosed when the connection is gone for good.
     """
     worker = _Worker(handler, kind, in_progress_s, on_error or log_error)
+    tasks: set[asyncio.Task[None]] = set()
     async with asyncio.TaskGroup() as running:
 
         def take(job: Job) -> None:
-            running.create_task(worker.run(job), name=f"{durable}: {job.subject}")
+            task = running.create_task(worker.run(job), name=f"{durable}: {job.subject}")
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
 
         pull = StandingPull(bus, stream, durable, take, batch=concurrency, max_held=concurrency)
         await pull.start()
         try:
-            raise await bus.wait_closed()
+            reason = await bus.wait_closed()
         finally:
             await pull.close()
+        for task in tasks:
+            task.cancel()
+    raise reason
 
 
 def log_error(outcome: str, job: Job, error: BaseException) -> None:

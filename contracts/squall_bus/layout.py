@@ -1,7 +1,8 @@
 """The streams and buckets there are: of a workspace, and of the platform."""
 
 import asyncio
-from typing import TYPE_CHECKING, Final, NamedTuple
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from squall_contracts import subjects
 
@@ -73,18 +74,32 @@ PLATFORM_BUCKETS: Final = (
 
 
 async def ensure_workspace(bus: "Bus") -> None:
-    """Make what a workspace needs, over a connection in its account; change what differs."""
-    async with asyncio.TaskGroup() as group:
-        for stream in WORKSPACE_STREAMS:
-            group.create_task(bus.admin.ensure_stream(stream))
-        for bucket in WORKSPACE_OBJECTS:
-            group.create_task(bus.admin.ensure_objects(bucket.name, bucket.ttl_s))
+    """Make what a workspace needs, over a connection in its account; change what differs.
+
+    ApiRefused where the server won't have it.
+    """
+    await _together(
+        *(bus.admin.ensure_stream(stream) for stream in WORKSPACE_STREAMS),
+        *(bus.admin.ensure_objects(bucket.name, bucket.ttl_s) for bucket in WORKSPACE_OBJECTS),
+    )
 
 
 async def ensure_platform(bus: "Bus") -> None:
-    """Make what the platform needs, over a connection in its own account; change what differs."""
-    async with asyncio.TaskGroup() as group:
-        for stream in PLATFORM_STREAMS:
-            group.create_task(bus.admin.ensure_stream(stream))
-        for bucket in PLATFORM_BUCKETS:
-            group.create_task(bus.admin.ensure_bucket(bucket))
+    """Make what the platform needs, over a connection in its own account; change what differs.
+
+    ApiRefused where the server won't have it.
+    """
+    await _together(
+        *(bus.admin.ensure_stream(stream) for stream in PLATFORM_STREAMS),
+        *(bus.admin.ensure_bucket(bucket) for bucket in PLATFORM_BUCKETS),
+    )
+
+
+async def _together(*steps: Coroutine[Any, Any, None]) -> None:
+    """Run all at once; raise the first error as it is, not in a group."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for step in steps:
+                group.create_task(step)
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None

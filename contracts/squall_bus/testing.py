@@ -52,6 +52,8 @@ class FakeServer:
         self._to_deliver: deque[Callable[[], None]] = deque()
         self._returns: dict[str, tuple[str, str]] = {}
         self._lingering: list[_Interest] = []
+        self.stalled = False
+        """While true no stream answers, as between two leaders."""
         self._turn = itertools.count()
 
     def advance(self, seconds: float) -> None:
@@ -211,7 +213,7 @@ class FakeServer:
         self, account: str, subject: str, reply: str, data: bytes, headers: bytes | None
     ) -> bool:
         stream = self._account(account).stream_for(subject)
-        if stream is None:
+        if stream is None or self.stalled:
             return False
         try:
             ack = stream.store(subject, data, headers)
@@ -225,6 +227,9 @@ class FakeServer:
         def send(subject: str, back: str, payload: bytes, headers: bytes | None) -> None:
             self._later(lambda: void(self._deliver(account, subject, back, payload, headers)))
 
+        if self.stalled:
+            self._deliver(account, reply, "", b"", NO_RESPONDERS)
+            return
         api = FakeApi(self._account(account), self.clock, send)
         try:
             answer = api.answer(verb, data, reply)

@@ -31,9 +31,11 @@ async def make_queue(bus: Bus, ack_wait_s: float = 30) -> None:
 Handler = Callable[[Job], Awaitable[None]]
 
 
-async def left(bus: Bus) -> dict[str, int]:
-    await bus.wire.roundtrip()
-    return await bus.admin.backlog("Q", "q.>")
+async def emptied(bus: Bus) -> None:
+    """Return when the server has taken the acks of all messages; it does so in its own time."""
+    async with asyncio.timeout(10):
+        while await bus.admin.backlog("Q", "q.>"):
+            await bus.wire.roundtrip()
 
 
 @pytest.mark.usefixtures("queue")
@@ -49,7 +51,7 @@ async def test_a_handled_message_is_acked(bus: Bus) -> None:
     task = asyncio.create_task(consume(bus, "Q", "d", handle, concurrency=2, kind=BacklogHint))
     await done.wait()
     await asyncio.sleep(0)
-    assert await left(bus) == {}
+    await emptied(bus)
     assert seen == [HINT]
     task.cancel()
     await asyncio.wait([task])
@@ -73,7 +75,7 @@ async def test_an_undecodable_message_is_terminated_and_reported(bus: Bus) -> No
     assert outcome == "terminated"
     assert isinstance(error, Undecodable)
     await asyncio.sleep(0)
-    assert await left(bus) == {}
+    await emptied(bus)
     task.cancel()
     await asyncio.wait([task])
 
@@ -202,9 +204,8 @@ async def test_consume_ends_when_the_bus_is_closed(bus: Bus) -> None:
     task = asyncio.create_task(consume(bus, "Q", "d", handle, concurrency=1))
     await bus.wire.roundtrip()
     await bus.close()
-    with pytest.raises(BaseExceptionGroup) as caught:
+    with pytest.raises(BusClosed):
         await task
-    assert caught.group_contains(BusClosed)
 
 
 @given(st.integers(min_value=1, max_value=10_000))

@@ -194,7 +194,7 @@ async def test_a_watch_survives_a_restart(world: World, bus: Bus, kv: KeyValue[T
         await writer.put("a", target(2))
         await writer.delete("b")
         await writer.put("c", target(3))
-        seen = {}
+        seen: dict[str, Target | None] = {}
         async with asyncio.timeout(8):
             while len(seen) < 3:
                 change = await anext(changes)
@@ -217,7 +217,7 @@ async def test_a_watch_finds_out_what_happened_while_it_was_away(fake: FakeWorld
         await other.kv("targets", Target).put("new", target(2))
         fake.server.advance(120)  # the mark of the expiry has expired too
         wire.come_back()
-        seen = {}
+        seen: dict[str, Target | None] = {}
         while len(seen) < 2:
             change = await anext(changes)
             seen[change.key] = change.value

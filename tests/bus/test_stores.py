@@ -9,7 +9,7 @@ from squall_bus.bus import Bus
 from squall_bus.errors import BusError, PermissionRefused, StoreRefused, StoreTimeout
 from squall_bus.reading import read
 
-from .conftest import FakeWorld, World
+from .conftest import World
 
 
 @pytest.fixture
@@ -128,22 +128,6 @@ async def test_no_acked_store_is_lost_and_none_doubled_through_restarts(
     found = await stored(bus)
     assert len(acked) == len(found) == 3000
     assert set(found) == set(acked)
-
-
-async def test_a_store_begun_while_the_server_is_away_is_made_when_it_is_back(
-    fake: FakeWorld,
-) -> None:
-    bus = await fake.connect()
-    await bus.admin.ensure_stream(StreamConfig(name="Q", subjects=("q.>",)))
-    fake.server.disconnect()
-    waiting = asyncio.create_task(bus.store("q.a", b"1"))
-    await bus.store_soon("q.a", b"2")
-    await asyncio.sleep(0)
-    assert not bus.is_connected
-    fake.server.connect()
-    await bus.flush_stores()
-    await waiting
-    assert sorted(await stored(bus)) == [b"1", b"2"]
 
 
 async def test_a_cancelled_store_is_still_stored(bus: Bus) -> None:
