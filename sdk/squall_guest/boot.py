@@ -39,7 +39,7 @@ from squall_guest.interrupt import InputTimeout, MainGuard
 from squall_guest.link import Link
 from squall_guest.session import Session
 from squall_guest.shutdown import Signals, leave
-from squall_guest.watch import GRACE_S
+from squall_guest.watch import GRACE_S, NUDGE_S
 
 SWITCH_S: Final = 0.0005
 """How long the NATS thread waits at most for user code to let go of the interpreter."""
@@ -77,8 +77,9 @@ def main() -> NoReturn:
 
 
 def _live() -> int:
-    phases, signals, guard, link = Phases(), Signals(), MainGuard(), Link()
+    phases, guard, link = Phases(), MainGuard(), Link()
     link.start()
+    signals = Signals(link.loop)
     try:
         assignment = _read_assignment()
     except (OSError, KeyError, msgspec.DecodeError) as error:
@@ -94,7 +95,7 @@ def _live() -> int:
     if executor is None:
         return EXIT_STARTUP
     session = start.session
-    signals.drain_with(lambda: void(link.loop.call_soon_threadsafe(session.begin_drain)))
+    signals.drain_with(session.begin_drain)
     code = _serve(executor, link, session, signals)
     link.stop()
     return code
@@ -180,7 +181,9 @@ class _Start:
         """Interrupt a start that takes too long; one that doesn't yield is reported from here."""
         await asyncio.sleep(self._limit_s)
         self._guard.throw(self, InputTimeout)
-        await asyncio.sleep(GRACE_S)
+        for _ in range(int(GRACE_S / NUDGE_S)):
+            await asyncio.sleep(NUDGE_S)
+            self._guard.nudge()
         await asyncio.wrap_future(self._opened)
         await self.session.fail(self._failure(InputTimeout()))
         os._exit(EXIT_STARTUP)
@@ -206,7 +209,3 @@ def _serve(executor: Executor, link: Link, session: Session, signals: Signals) -
         link.call(session.close(release=release)).result()
         _container.leave()
     return code
-
-
-def void(_: object) -> None:
-    """Drop a result, in a lambda that must return None."""

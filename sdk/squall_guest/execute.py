@@ -43,6 +43,9 @@ class Executor(ABC):
     def offered(self) -> None:  # noqa: B027 - threads that wait at the desk need no word
         """The desk holds something new. From the NATS thread."""
 
+    def nudge(self) -> None:  # noqa: B027
+        """Repeat an `interrupt` that nothing has come of. From the NATS thread."""
+
     def stop(self) -> None:
         """Let `serve` return once nothing runs. From any thread."""
         self._desk.close()
@@ -74,6 +77,9 @@ class Serial(Executor):
     def interrupt(self, run: Run) -> None:
         if run.reason is not None:
             self._guard.throw(run, ERRORS[run.reason])
+
+    def nudge(self) -> None:
+        self._guard.nudge()
 
     def _serve_slot(self, slot: int) -> None:
         while (held := self._desk.take()) is not None:
@@ -129,6 +135,7 @@ class Loop(Executor):
         self._loop = asyncio.new_event_loop()
         self._free = list(range(self.slots - 1, -1, -1))
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._group: asyncio.TaskGroup | None = None
         self._pumping = False
         self._stopping = asyncio.Event()
 
@@ -149,7 +156,8 @@ class Loop(Executor):
         self._loop.call_soon_threadsafe(self._stopping.set)
 
     async def _work(self) -> None:
-        async with asyncio.TaskGroup() as self._group:
+        async with asyncio.TaskGroup() as group:
+            self._group = group
             self._pump()
             await self._stopping.wait()
             for task in self._tasks.values():
@@ -161,6 +169,8 @@ class Loop(Executor):
 
     def _pump(self) -> None:
         self._pumping = False
+        if self._group is None:
+            return  # inputs came before `serve`, which looks for them itself
         while self._free and (held := self._desk.poll()) is not None:
             slot = self._free.pop()
             self._tasks[slot] = self._group.create_task(self._deliver(held, slot))

@@ -32,6 +32,9 @@ class Guard(Protocol):
     def throw(self, run: object, error: type[BaseException]) -> None:
         """Raise in `run` if it is still inside. From any thread."""
 
+    def nudge(self) -> None:
+        """Repeat what `throw` did, if nothing has come of it yet."""
+
 
 class MainGuard:
     """For user code on the main thread: SIGUSR1, whose handler raises. It cuts sleeps short."""
@@ -52,6 +55,11 @@ class MainGuard:
     def throw(self, run: object, error: type[BaseException]) -> None:
         self._thrown = (run, error)
         signal.pthread_kill(self._thread, signal.SIGUSR1)
+
+    def nudge(self) -> None:
+        # A signal that comes in the moment before the thread goes to sleep doesn't wake it.
+        if self._thrown is not None:
+            signal.pthread_kill(self._thread, signal.SIGUSR1)
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         thrown, self._thrown = self._thrown, None
@@ -83,6 +91,9 @@ class ThreadGuard:
             thread = self._inside.get(run)
             if thread is not None:
                 _raise_in(thread, error)
+
+    def nudge(self) -> None:
+        """Nothing to repeat: the exception stays with the thread."""
 
 
 def _raise_in(thread: int, error: type[BaseException] | None) -> None:

@@ -1,7 +1,9 @@
 """What went wrong, as data: one line, the user's part of the traceback, the pickled exception."""
 
+import importlib
 import os
 import traceback
+from pathlib import Path
 from types import FrameType
 
 from squall import _pickling
@@ -9,7 +11,8 @@ from squall.exception import FunctionTimeoutError, InputCancellation
 from squall_contracts.calls import INLINE_LIMIT_BYTES
 from squall_contracts.failures import Failure, FailureKind
 
-_OURS = (os.path.dirname(__file__) + os.sep, "<frozen importlib")  # noqa: PTH120 - a prefix of names
+_OURS = (f"{Path(__file__).parent}{os.sep}", "<frozen importlib", importlib.__file__)
+"""Prefixes of file names whose frames say nothing to users."""
 _LONGEST_MESSAGE = 2_000
 _LONGEST_TRACEBACK = 256 * 1024
 

@@ -14,6 +14,8 @@ PATIENCE_S: Final = 0.1
 """How long a delivery may hold all slots, or wait for one, before others should have what waits."""
 GRACE_S: Final = 5.0
 """How long interrupted user code may take to end."""
+NUDGE_S: Final = 0.25
+"""How often an interruption is repeated that user code has not felt."""
 _SOON_S: Final = 0.005
 
 
@@ -60,7 +62,7 @@ class Watch:
             run.interrupted_s = now_s
             run.reason = reason
             self._executor.interrupt(run)
-            self._look_at(now_s + GRACE_S)
+            self._look_at(now_s + NUDGE_S)
 
     def _look_at(self, due_s: float) -> None:
         if self._timer is not None:
@@ -77,6 +79,9 @@ class Watch:
         for run in runs:
             self._enforce(run, now_s)
         due = [self._deadline(run) for run in runs]
+        if any(run.reason is not None for run in runs):
+            self._executor.nudge()
+            due.append(now_s + NUDGE_S)
         waiting = self._desk.waiting()
         stalls = [held.queued_s + PATIENCE_S for held in waiting[:1] if held.queued_s is not None]
         if len(runs) >= self._executor.slots:

@@ -168,3 +168,20 @@ def drip(pause: float) -> Iterator[str]:
     yield "first"
     time.sleep(pause)
     yield "second"
+
+
+def die_on(number: int, victim: int, marker: str) -> int:
+    """Kill this container once, at input `victim`."""
+    if number == victim and not Path(marker).exists():
+        Path(marker).write_text("died")
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def leave_a_thread() -> str:
+    threading.Thread(target=time.sleep, args=(60,)).start()
+    return "left"
+
+
+async def noop_async(value: object = None) -> object:
+    return value

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
-
 from squall import _pickling
 from squall_bus.bus import Bus, Delivery
 from squall_bus.connection import connect
@@ -39,6 +38,7 @@ from squall_contracts.guest import (
 )
 from squall_contracts.message import decode, encode, input_id, new_id
 from squall_contracts.placement import GuestReport, GuestStats, HeldInput
+
 from tests.bus.natsd import NatsServer
 
 FUNCTIONS = Path(__file__).with_name("functions.py")
@@ -69,6 +69,14 @@ class Call:
         """The first outcome of each of `count` indexes."""
         await self.until(lambda reports: len(_outcomes(reports)) >= count)
         return _outcomes(self.reports)
+
+    async def replayed(self, rig: "Rig") -> None:
+        """Until an outcome is in the stream: what came while nobody listened counts as well."""
+        call_id = next(key for key, value in rig.calls.items() if value is self)
+        subject = subjects.reply(ENVIRONMENT, CLIENT, call_id)
+        async with asyncio.timeout(WAIT_S):
+            while await rig.bus.admin.last_message(subjects.REPLIES, subject) is None:
+                await asyncio.sleep(0.02)
 
     async def outcome(self) -> Any:
         (found,) = (await self.outcomes(1)).values()

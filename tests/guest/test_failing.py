@@ -1,11 +1,11 @@
 """What becomes of inputs whose function fails."""
 
 import pytest
-
 from squall import _pickling
 from squall.exception import DeserializationError, InvalidError, SerializationError
 from squall_contracts.calls import Raised, Retrying
 from squall_contracts.functions import RetryPolicy
+
 from tests.guest import functions
 from tests.guest.rig import Rig
 

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from squall import _pickling
 from squall.exception import FunctionTimeoutError
 from squall_contracts import subjects
 from squall_contracts.calls import CancelInputs, Retrying
 from squall_contracts.functions import RetryPolicy
 from squall_contracts.guest import EXIT_STUCK
+
 from tests.guest.rig import ENVIRONMENT, Call, Function, Rig, eventually
 
 

@@ -2,7 +2,6 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
-
 from squall_guest.prefetch import (
     AHEAD_S,
     MOST_HELD,

@@ -3,7 +3,6 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from squall_contracts import subjects
 from squall_contracts.calls import Input, Inputs
 from squall_contracts.failures import Failure, FailureKind

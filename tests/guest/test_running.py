@@ -7,6 +7,7 @@ from pathlib import Path
 from squall import _pickling
 from squall_contracts.calls import Exhausted, Returned
 from squall_contracts.message import input_id
+
 from tests.guest.rig import Rig, eventually
 
 

@@ -1,0 +1,146 @@
+"""`python -m tests.guest.bench`: what the guest adds to a bare loop of pull, publish and ack."""
+
+import asyncio
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import uvloop
+
+from squall import _pickling
+from squall_bus.bus import Delivery
+from squall_bus.connection import connect
+from squall_bus.job import Job
+from squall_bus.pull import StandingPull
+from squall_contracts import subjects
+from squall_contracts.calls import Input, Inputs, Results, Returned
+from squall_contracts.guest import Assignment
+from squall_contracts.message import decode, new_id
+from tests.bus.natsd import NatsServer
+from tests.guest.rig import CLIENT, ENVIRONMENT, Function, Guest, Rig
+
+SEQUENTIAL = 2_000
+PIPELINED = 20_000
+ROUNDS = 3
+
+
+async def bare(path: str) -> None:
+    """The floor: no user code, no threads, nothing but the bus."""
+    given = decode(Path(path).read_bytes(), Assignment)
+    bus = await connect(
+        given.servers, given.guest, name="bare", inbox=subjects.inbox(given.container_id)
+    )
+
+    def on_job(job: Job) -> None:
+        inputs = decode(job.data, Inputs)
+        item = inputs.items[0]
+        assert isinstance(item.payload, bytes)
+        results = Results(inputs.call_id, "bare", (Returned(item.index, item.payload),))
+        asyncio.ensure_future(
+            bus.store_soon(inputs.reply_to, results, on_stored=lambda _: void(job.ack()))
+        )
+
+    for lane in subjects.LANES:
+        durable = subjects.consumer(given.function_id, lane)
+        await StandingPull(bus, subjects.CALLS, durable, on_job, batch=512).start()
+    await bus.wait_closed()
+
+
+def void(_: object) -> None:
+    pass
+
+
+class Driver:
+    def __init__(self, rig: Rig, function: Function) -> None:
+        self.rig = rig
+        self.function = function
+        self.left = 0
+        self.done = asyncio.Event()
+
+    async def open(self) -> None:
+        reply, _ = subjects.replies_to(ENVIRONMENT, "cl-bench")
+        await self.rig.bus.subscribe(reply, self.on_results)
+
+    def on_results(self, delivery: Delivery) -> None:
+        self.left -= len(decode(delivery.data, Results).items)
+        if self.left <= 0:
+            self.done.set()
+
+    def message(self, call_id: str, index: int) -> Inputs:
+        payload = _pickling.dumps(((), {}))
+        reply_to = subjects.reply(ENVIRONMENT, "cl-bench", call_id)
+        return Inputs(call_id, reply_to, (Input(index, payload),))
+
+    async def one(self) -> float:
+        call_id = new_id("fc")
+        subject = subjects.call(ENVIRONMENT, self.function.function_id, "now", call_id)
+        self.left = 1
+        self.done.clear()
+        began = time.perf_counter()
+        await self.rig.bus.store_soon(subject, self.message(call_id, 0), msg_id=f"{call_id}.0")
+        await self.done.wait()
+        return time.perf_counter() - began
+
+    async def many(self, count: int) -> float:
+        call_id = new_id("fc")
+        subject = subjects.call(ENVIRONMENT, self.function.function_id, "bulk", call_id)
+        self.left = count
+        self.done.clear()
+        began = time.perf_counter()
+        for index in range(count):
+            message = self.message(call_id, index)
+            await self.rig.bus.store_soon(subject, message, msg_id=f"{call_id}.{index}.0")
+        await self.done.wait()
+        return count / (time.perf_counter() - began)
+
+
+async def measure(name: str, driver: Driver) -> None:
+    await driver.many(2_000)
+    times = sorted([await driver.one() for _ in range(SEQUENTIAL)])
+    rates = [await driver.many(PIPELINED) for _ in range(ROUNDS)]
+    p50, p99 = times[len(times) // 2] * 1000, times[int(len(times) * 0.99)] * 1000
+    rate = statistics.median(rates)
+    print(f"{name:8} p50 {p50:.3f} ms  p99 {p99:.3f} ms  {rate:,.0f} inputs/s  {rates}")
+
+
+async def start_bare(rig: Rig, function: Function) -> "asyncio.subprocess.Process":
+    folder = Path(tempfile.mkdtemp())
+    from squall_contracts.message import encode
+
+    (folder / "assignment").write_bytes(encode(rig.assignment(function, folder)))
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.guest.bench", str(folder / "assignment")
+    )
+
+
+async def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        server = NatsServer(Path(folder))
+        await server.start()
+        rig = Rig(server, Path(folder))
+        await rig.open()
+        try:
+            for qualname, fields in (("noop", {}), ("noop_async", {"is_async": True})):
+                function = await rig.function(qualname, **fields)
+                guest: Guest = await function.guest()
+                driver = Driver(rig, function)
+                await driver.open()
+                await measure(qualname, driver)
+                guest.process.terminate()
+                guest.process.wait()
+            function = await rig.function("noop")
+            process = await start_bare(rig, function)
+            driver = Driver(rig, function)
+            await driver.open()
+            await measure("bare", driver)
+            process.terminate()
+            await process.wait()
+        finally:
+            await rig.close()
+            server.close()
+
+
+if __name__ == "__main__":
+    uvloop.run(bare(sys.argv[1]) if len(sys.argv) > 1 else main())

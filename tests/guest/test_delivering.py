@@ -1,0 +1,163 @@
+"""Deliveries that come again, are given back, or outlive their container."""
+
+import asyncio
+import signal
+from pathlib import Path
+
+import pytest
+from squall import _pickling
+from squall_contracts import subjects
+from squall_contracts.calls import Input, Inputs
+from squall_contracts.message import new_id
+
+from tests.guest.rig import CLIENT, ENVIRONMENT, Call, Rig, eventually
+
+
+async def test_the_flight_record_names_what_runs_and_nothing_after(
+    rig: Rig, tmp_path: Path
+) -> None:
+    function = await rig.function("nap")
+    guest = await function.guest()
+    marker = tmp_path / "marker"
+    call = await function.call(0.5, str(marker))
+    await eventually(marker.exists, "the input runs")
+    (held,) = guest.held()
+    assert rig.calls[held.call_id] is call
+    assert held.reply_to == subjects.reply(ENVIRONMENT, CLIENT, held.call_id)
+    assert held.indexes == (0,)
+    durable = subjects.consumer(function.function_id, "now")
+    assert held.ack_subject.startswith(f"$JS.ACK.CALLS.{durable}.1.")
+    await call.value()
+    await function.settled()
+    assert guest.held() == []
+
+
+async def test_a_killed_containers_input_runs_again(rig: Rig, tmp_path: Path) -> None:
+    function = await rig.function("die", ack_wait_s=2.0)
+    first = await function.guest()
+    call = await function.call(str(tmp_path / "marker"))
+    assert await first.exit_code() == -signal.SIGKILL
+    (held,) = first.held()
+    assert rig.calls[held.call_id] is call
+    await function.guest()
+    assert await call.value() == "survived"
+    await function.settled()
+
+
+async def test_a_nak_for_a_dead_container_reruns_its_input_at_once(
+    rig: Rig, tmp_path: Path
+) -> None:
+    function = await rig.function("die", ack_wait_s=60.0)
+    first = await function.guest()
+    call = await function.call(str(tmp_path / "marker"))
+    await first.exit_code()
+    await function.guest()
+    (held,) = first.held()
+    await rig.bus.publish(held.ack_subject, b"-NAK")
+    assert await call.value() == "survived"
+
+
+async def test_a_group_whose_container_died_is_split(rig: Rig, tmp_path: Path) -> None:
+    function = await rig.function("die_on", ack_wait_s=2.0)
+    first = await function.guest()
+    marker = str(tmp_path / "marker")
+    payloads = [_pickling.dumps(((n, 2, marker), {})) for n in range(5)]
+    call = await function.group(list(payloads))
+    await first.exit_code()
+    (held,) = first.held()
+    assert held.indexes == (0, 1, 2, 3, 4)
+    await function.guest()
+    outcomes = await call.outcomes(5)
+    assert {at: _pickling.loads(found.payload) for at, found in outcomes.items()} == {
+        n: n for n in range(5)
+    }
+    await function.settled()
+
+
+async def test_long_inputs_are_kept_from_being_delivered_again(rig: Rig, tmp_path: Path) -> None:
+    function = await rig.function("nap", ack_wait_s=1.5)
+    await function.guest()
+    marker = tmp_path / "marker"
+    call = await function.call(5.0, str(marker))
+    assert await call.value() == "slept"
+    await function.settled()
+    assert marker.read_text() == "began\n"
+
+
+async def test_what_waits_behind_a_slow_input_goes_to_another_container(rig: Rig) -> None:
+    function = await rig.function("nap")
+    await function.guest()
+    for _ in range(20):  # quick ones first: the guest learns to hold many
+        await (await function.call(0.0)).value()
+    loop = asyncio.get_running_loop()
+    slow = await function.call(8.0)
+    quick = [await function.call(0.0) for _ in range(30)]
+    await asyncio.sleep(0.3)
+    second = await function.guest()
+    began = loop.time()
+    for call in quick:
+        await call.value()
+    assert loop.time() - began < 2
+    assert slow.reports == []
+    assert second.process.poll() is None
+    assert await slow.value() == "slept"
+    assert await (await function.call(0.0)).value() == "slept"
+    await function.settled()
+
+
+async def test_slow_inputs_are_not_hoarded(rig: Rig) -> None:
+    function = await rig.function("nap")
+    await function.guest()
+    await function.guest()
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    calls = [await function.call(0.5, lane="bulk") for _ in range(6)]
+    for call in calls:
+        await call.value()
+    assert loop.time() - began < 2.4
+
+
+async def test_one_callers_bulk_does_not_delay_anothers_single_call(rig: Rig) -> None:
+    function = await rig.function("nap")
+    await function.guest()
+    loop = asyncio.get_running_loop()
+    bulk = [await function.call(0.02, lane="bulk") for _ in range(100)]
+    await bulk[0].value()
+    began = loop.time()
+    assert await (await function.call(0.0)).value() == "slept"
+    assert loop.time() - began < 0.5
+    assert len(bulk[-1].reports) == 0
+
+
+@pytest.mark.parametrize("lane", ["now", "bulk"])
+async def test_a_message_that_is_no_input_is_dropped(rig: Rig, lane: str) -> None:
+    function = await rig.function("double")
+    await function.guest()
+    subject = f"call.{ENVIRONMENT}.{function.function_id}.{lane}.fc-x"
+    await rig.bus.store(subject, b"not msgpack \xc1")
+    await function.settled()
+    assert await (await function.call(4)).value() == 8
+
+
+async def test_a_reply_that_no_stream_takes_does_not_lose_the_guest(rig: Rig) -> None:
+    function = await rig.function("double")
+    guest = await function.guest()
+    call_id = new_id("fc")
+    subject = subjects.call(ENVIRONMENT, function.function_id, "now", call_id)
+    inputs = Inputs(call_id, "nowhere.main.cl.fc", (Input(0, _pickling.dumps(((1,), {}))),))
+    await rig.bus.store(subject, inputs)
+    await eventually(lambda: "was not stored" in guest.output(), "the guest says so")
+    assert await (await function.call(4)).value() == 8
+    await rig.bus.admin.purge(subjects.CALLS, subject)
+
+
+async def test_the_server_may_be_killed_while_inputs_run(rig: Rig) -> None:
+    function = await rig.function("nap")
+    await function.guest()
+    calls: list[Call] = [await function.call(0.05, lane="bulk") for _ in range(60)]
+    await calls[5].value()
+    rig.server.stop(signal.SIGKILL)
+    await rig.server.start()
+    for call in calls:
+        await call.replayed(rig)
+    await function.settled()

@@ -1,0 +1,86 @@
+"""How a guest ends when it is told to."""
+
+import asyncio
+import signal
+from pathlib import Path
+
+import pytest
+from squall_contracts.guest import EXIT_KILLED
+
+from tests.guest.rig import Rig, eventually
+
+
+async def test_an_idle_guest_ends_at_once_on_sigterm(rig: Rig) -> None:
+    function = await rig.function("double")
+    guest = await function.guest()
+    assert await (await function.call(1)).value() == 2
+    began = asyncio.get_running_loop().time()
+    guest.signal(signal.SIGTERM)
+    await guest.report("draining")
+    assert await guest.exit_code() == 0
+    assert asyncio.get_running_loop().time() - began < 1.5
+    assert guest.output() == ""
+
+
+@pytest.mark.parametrize(("qualname", "is_async"), [("nap", False), ("nap_async", True)])
+async def test_sigterm_lets_the_running_input_finish_and_gives_back_the_rest(
+    rig: Rig, qualname: str, is_async: bool
+) -> None:
+    function = await rig.function(qualname, is_async=is_async)
+    guest = await function.guest()
+    running = await function.call(1.0)
+    await eventually(guest.held, "the input runs")
+    waiting = await function.call(0.0)
+    guest.signal(signal.SIGTERM)
+    await guest.report("draining")
+    later = await function.call(0.0)
+    assert await running.value() == "slept"
+    assert await guest.exit_code() == 0
+    assert waiting.reports == later.reports == []
+    await function.guest()
+    assert await waiting.value() == await later.value() == "slept"
+    await function.settled()
+
+
+async def test_what_takes_longer_than_the_drain_runs_elsewhere(rig: Rig, tmp_path: Path) -> None:
+    function = await rig.function("nap")
+    marker = tmp_path / "marker"
+    guest = await function.guest(drain_s=0.5)
+    call = await function.call(3.0, str(marker))
+    await eventually(marker.exists, "the input runs")
+    guest.signal(signal.SIGTERM)
+    assert await guest.exit_code() == 0
+    await function.guest()
+    assert await call.value() == "slept"
+    assert marker.read_text() == "began\nbegan\n"
+
+
+async def test_a_second_sigterm_kills(rig: Rig) -> None:
+    function = await rig.function("nap")
+    guest = await function.guest()
+    await function.call(30.0)
+    await eventually(guest.held, "the input runs")
+    guest.signal(signal.SIGTERM)
+    await guest.report("draining")
+    guest.signal(signal.SIGTERM)
+    assert await guest.exit_code() == EXIT_KILLED
+
+
+async def test_threads_of_user_code_do_not_keep_the_process(rig: Rig) -> None:
+    function = await rig.function("leave_a_thread")
+    guest = await function.guest()
+    assert await (await function.call()).value() == "left"
+    guest.signal(signal.SIGTERM)
+    assert await guest.exit_code() == 0
+
+
+async def test_results_of_a_drained_guest_are_stored(rig: Rig) -> None:
+    function = await rig.function("noop")
+    guest = await function.guest()
+    calls = [await function.call(n, lane="bulk") for n in range(200)]
+    guest.signal(signal.SIGTERM)
+    assert await guest.exit_code() == 0
+    await function.guest()
+    for number, call in enumerate(calls):
+        assert await call.value() == number
+    await function.settled()
