@@ -78,7 +78,6 @@ class Fleet:
             "SQUALL_GATEWAY_KEYS_DIR": str(self.state / "keys"),
             "SQUALL_RUNNER_RUNTIME": self.runtime,
             "SQUALL_RUNNER_STATE_DIR": str(self.state / "runner"),
-            "SQUALL_RUNNER_CACHE_DIR": str(self.state / "cache"),
             "SQUALL_RUNNER_SERVERS_FOR_CONTAINERS": self.url,
             "SQUALL_RUNNER_EPHEMERAL": "true",
             "SQUALL_BUILDER_RUNTIME": self.runtime,
