@@ -1,7 +1,7 @@
 """The SDK inside a container: what the guest tells it before and while it runs user code."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from squall_contracts.guest import Assignment
@@ -47,21 +47,26 @@ def serve(thing: Any) -> Callable[..., Any]:
     return wrapped
 
 
-@contextmanager
-def running(call_id: str, index: int) -> Iterator[None]:
+class running:  # noqa: N801 - a context manager
     """Around each input, in the thread or task that runs it."""
-    token = _running.set(Running(call_id, index))
-    try:
-        yield
-    finally:
-        _running.reset(token)
+
+    __slots__ = ("_now", "_token")
+
+    def __init__(self, call_id: str, index: int) -> None:
+        self._now = Running(call_id, index)
+
+    def __enter__(self) -> None:
+        self._token = _running.set(self._now)
+
+    def __exit__(self, *_: object) -> None:
+        _running.reset(self._token)
 
 
 def leave() -> None:
     """Close the SDK's own connection, if user code ever opened one."""
-    from squall import _client
-
-    _client.shutdown()
+    client = sys.modules.get("squall._client")
+    if client is not None:
+        client.shutdown()
 
 
 def function_id(function: "Function[Any, Any, Any]") -> str | None:

@@ -40,10 +40,12 @@ def source_of(function: Callable[..., Any]) -> Source:
     if name == "__main__" and spec is not None:
         name = spec.name  # python -m package.module
     file = getattr(module, "__file__", None)
-    if file is None or not str(file).endswith(".py"):
+    if module is None or file is None or not str(file).endswith(".py"):
         return Source(module=name, files={}, importable=name != "__main__")
     path = Path(file).absolute()
     if name == "__main__":
+        # Containers know it by this name: exceptions and values of its classes come back under it.
+        sys.modules.setdefault(path.stem, module)
         return Source(module=path.stem, files={f"{REMOTE_ROOT}/{path.name}": path}, importable=True)
     if "." in name or path.name == "__init__.py":
         return Source(module=name, files=_package_files(name, path), importable=True)

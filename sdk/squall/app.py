@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 Y = TypeVar("Y")
+A = TypeVar("A")
+B = TypeVar("B")
 
 
 class FunctionDecorator(Protocol):
@@ -38,12 +40,12 @@ class FunctionDecorator(Protocol):
 
     @overload
     def __call__(
-        self, function: Callable[P, AsyncGenerator[Y, Any]], /
-    ) -> Function[P, Y, AsyncGenerator[Y, Any]]: ...
+        self, function: Callable[P, AsyncGenerator[Y, A]], /
+    ) -> Function[P, Y, AsyncGenerator[Y, A]]: ...
     @overload
     def __call__(
-        self, function: Callable[P, Generator[Y, Any, Any]], /
-    ) -> Function[P, Y, Generator[Y, Any, Any]]: ...
+        self, function: Callable[P, Generator[Y, A, B]], /
+    ) -> Function[P, Y, Generator[Y, A, B]]: ...
     @overload
     def __call__(
         self, function: Callable[P, AsyncIterator[Y]], /
