@@ -1,6 +1,6 @@
 """`just bench`: every figure beside its floor, measured in one run and interleaved.
 
-    python -m tests.bench [--runtime docker|process] [--only calls,maps,cold,rerun,bulk,idle]
+python -m tests.bench [--runtime docker|process] [--only calls,maps,cold,rerun,bulk,idle]
 """
 
 import argparse
@@ -14,11 +14,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psutil
-import uvloop
-
 import squall
+import uvloop
 from squall import _client
 from squall._sync import run
+from squall_contracts.apps import ListContainers
+
 from tests.bench import noop_app
 from tests.bench.figures import Figure, emit, quantile, report
 from tests.bench.floor import Floor, floor
@@ -37,25 +38,32 @@ async def calls(bare: Floor, _: Measured) -> list[Figure]:
     """(a) Sequential warm calls."""
     ours: list[float] = []
     theirs: list[float] = []
-    await noop_app.one.remote.aio(None)
-    for _round in range(ROUNDS):
+    own, noop = noop_app.app(1)
+    async with own.run():
         for _call in range(300):
-            began = time.perf_counter()
-            await noop_app.one.remote.aio(None)
-            ours.append(time.perf_counter() - began)
-        theirs += [await bare.call() for _call in range(300)]
+            await noop.remote.aio(None)
+            await bare.call()
+        for _round in range(ROUNDS):
+            for _call in range(400):
+                began = time.perf_counter()
+                await noop.remote.aio(None)
+                ours.append(time.perf_counter() - began)
+            theirs += [await bare.call() for _call in range(400)]
     return [
         measured(
             Figure(
-                name=f"warm .remote.aio() {name}", unit="ms", goal=goal,
-                value=quantile(ours, share) * 1e3, floor=quantile(theirs, share) * 1e3,
-            )  # fmt: skip
+                name=f"warm .remote.aio() {name}",
+                unit="ms",
+                goal=goal,
+                value=quantile(ours, share) * 1e3,
+                floor=quantile(theirs, share) * 1e3,
+            )
         )
         for name, share, goal in (("p50", 0.5, "<= 1.6"), ("p99", 0.99, "<= 2.5"))
     ]
 
 
-async def one_map(function: "squall.Function[..., object]", count: int) -> float:
+async def one_map(function: "squall.Function[..., object, object]", count: int) -> float:
     began = time.perf_counter()
     got = 0
     async for _result in function.map.aio(range(count)):
@@ -64,7 +72,7 @@ async def one_map(function: "squall.Function[..., object]", count: int) -> float
     return count / (time.perf_counter() - began)
 
 
-async def one_spawn_burst(function: "squall.Function[..., object]", count: int) -> float:
+async def one_spawn_burst(function: "squall.Function[..., object, object]", count: int) -> float:
     began = time.perf_counter()
     handles = await asyncio.gather(*(function.spawn.aio(n) for n in range(count)))
     await asyncio.gather(*(handle.get.aio() for handle in handles))
@@ -75,29 +83,35 @@ async def maps(bare: Floor, _: Measured) -> list[Figure]:
     """(b) No-op calls per second from one client."""
     figures = []
     client = psutil.Process()
-    for containers, function in ((1, noop_app.one), (2, noop_app.two), (4, noop_app.four)):
-        await one_map(function, 2000)
-        before = client.memory_info().rss
+    for containers in (1, 2, 4):
+        own, noop = noop_app.app(containers)
         ours, theirs, spawned = [], [], []
-        for _round in range(3):
-            ours.append(await one_map(function, 20_000))
-            theirs.append(await bare.many(20_000))
-            spawned.append(await one_spawn_burst(function, 2000))
+        async with own.run():
+            await one_map(noop, 20_000)
+            before = client.memory_info().rss
+            for _round in range(3):
+                ours.append(await one_map(noop, 20_000))
+                theirs.append(await bare.many(20_000))
+                spawned.append(await one_spawn_burst(noop, 2000))
         grown = (client.memory_info().rss - before) / 2**20
         plural = "s" if containers > 1 else ""
         figures += [
             measured(
                 Figure(
-                    name=f"map of 20,000 no-ops, {containers} container{plural}", unit="/s",
-                    value=statistics.median(ours), floor=statistics.median(theirs),
+                    name=f"map of 20,000 no-ops, {containers} container{plural}",
+                    unit="/s",
+                    value=statistics.median(ours),
+                    floor=statistics.median(theirs),
                     goal=">= 0.4" if containers == 1 else "",
-                )  # fmt: skip
+                )
             ),
             measured(
                 Figure(
-                    name=f"2,000 spawned no-ops, {containers} container{plural}", unit="/s",
-                    value=statistics.median(spawned), floor=statistics.median(theirs),
-                )  # fmt: skip
+                    name=f"2,000 spawned no-ops, {containers} container{plural}",
+                    unit="/s",
+                    value=statistics.median(spawned),
+                    floor=statistics.median(theirs),
+                )
             ),
         ]
         print(f"client grew by {grown:.1f} MiB over 60,000 inputs", file=sys.stderr)
@@ -119,24 +133,37 @@ def plain_python() -> float:
     return timed(lambda: subprocess.run([sys.executable, "-c", "pass"], check=True))
 
 
+async def live_containers() -> int:
+    async def count() -> int:
+        listed = await (await _client.connected()).control(ListContainers())
+        return len(listed.containers)
+
+    return await asyncio.to_thread(run, count())
+
+
 async def cold(_: Floor, running: Measured) -> list[Figure]:
     """(c) From zero containers to the first result."""
     plain = plain_docker_run if running.ready["runtime"] == "docker" else plain_python
     ours, theirs = [], []
-    for _round in range(ROUNDS):
-        while (await noop_app.cold.get_current_stats.aio()).num_total_runners:  # noqa: ASYNC110
-            await asyncio.sleep(0.5)
-        began = time.perf_counter()
-        await noop_app.cold.remote.aio(None)
-        ours.append(time.perf_counter() - began)
-        theirs.append(await asyncio.to_thread(plain))
+    own, noop = noop_app.app(0)
+    async with own.run():
+        await noop.remote.aio(None)
+        for _round in range(ROUNDS):
+            while await live_containers():  # noqa: ASYNC110 - no client hears of another's containers
+                await asyncio.sleep(0.5)  # the window ends on the server's clock
+            began = time.perf_counter()
+            await noop.remote.aio(None)
+            ours.append(time.perf_counter() - began)
+            theirs.append(await asyncio.to_thread(plain))
     return [
         measured(
             Figure(
-                name=f"cold start from zero over {plain.__name__.replace('_', ' ')}", unit="ms",
-                value=statistics.median(ours) * 1e3, floor=statistics.median(theirs) * 1e3,
+                name=f"cold start from zero over {plain.__name__.replace('_', ' ')}",
+                unit="ms",
+                value=statistics.median(ours) * 1e3,
+                floor=statistics.median(theirs) * 1e3,
                 goal="<= 1.5" if plain is plain_docker_run else "",
-            )  # fmt: skip
+            )
         )
     ]
 
@@ -169,10 +196,11 @@ async def rerun(_: Floor, running: Measured) -> list[Figure]:
         measured(
             Figure(
                 name=f"squall run, unchanged, to first output over {plain.__name__.replace('_', ' ')}",
-                unit="ms", value=statistics.median(ours) * 1e3,
+                unit="ms",
+                value=statistics.median(ours) * 1e3,
                 floor=statistics.median(theirs) * 1e3,
                 goal="<= 2.5" if plain is plain_docker_run else "",
-            )  # fmt: skip
+            )
         )
     ]
 
@@ -181,18 +209,23 @@ async def bulk(_: Floor, __: Measured) -> list[Figure]:
     """(e) 100 MB there and back, against a plain copy through the object store."""
     payload = b"\x5a" * 100_000_000
     ours, theirs = [], []
-    for _round in range(3):
-        began = time.perf_counter()
-        returned = await noop_app.one.remote.aio(payload)
-        ours.append(time.perf_counter() - began)
-        assert returned == payload
-        theirs.append(await squall_copy_twice(payload))
+    own, noop = noop_app.app(1)
+    async with own.run():
+        await noop.remote.aio(None)
+        for _round in range(3):
+            began = time.perf_counter()
+            returned = await noop.remote.aio(payload)
+            ours.append(time.perf_counter() - began)
+            assert returned == payload
+            theirs.append(await squall_copy_twice(payload))
     return [
         measured(
             Figure(
-                name="argument and result of 100 MB over two plain copies", unit="s",
-                value=statistics.median(ours), floor=statistics.median(theirs),
-            )  # fmt: skip
+                name="argument and result of 100 MB over two plain copies",
+                unit="s",
+                value=statistics.median(ours),
+                floor=statistics.median(theirs),
+            )
         )
     ]
 
@@ -224,12 +257,22 @@ async def idle(running: Measured) -> list[Figure]:
     memory = sum(process.memory_info().rss for process in family) / 2**20
     return [
         measured(
-            Figure(name="idle server, CPU of one core", unit="%", value=used / 20 * 100,
-                   floor=2.0, goal="<= 1.0")  # fmt: skip
+            Figure(
+                name="idle server, CPU of one core",
+                unit="%",
+                value=used / 20 * 100,
+                floor=2.0,
+                goal="<= 1.0",
+            )
         ),
         measured(
-            Figure(name="idle server, memory in all", unit="MiB", value=memory,
-                   floor=300.0, goal="<= 1.0")  # fmt: skip
+            Figure(
+                name="idle server, memory in all",
+                unit="MiB",
+                value=memory,
+                floor=300.0,
+                goal="<= 1.0",
+            )
         ),
     ]
 
@@ -242,7 +285,7 @@ async def main(runtime: str, only: set[str]) -> None:
     with server(runtime) as running:
         if "idle" in only:
             figures += await idle(running)
-        async with floor() as bare, noop_app.app.run():
+        async with floor() as bare:
             for name, part in PARTS.items():
                 if name in only:
                     figures += await part(bare, running)

@@ -41,6 +41,10 @@ def nats_server() -> str:
     return found
 
 
+async def quiet(_: Exception) -> None:
+    """The first attempts come before the server listens."""
+
+
 class Acks:
     """One inbox for all store acknowledgements, told apart by an integer."""
 
@@ -163,7 +167,9 @@ async def floor() -> AsyncIterator[Floor]:
         processes = [server]
         try:
             url = f"nats://127.0.0.1:{port}"
-            client = await nats.connect(url, max_reconnect_attempts=200, reconnect_time_wait=0.02)
+            client = await nats.connect(
+                url, max_reconnect_attempts=200, reconnect_time_wait=0.02, error_cb=quiet
+            )
             stream = client.jetstream()
             await stream.add_stream(name="FCALLS", subjects=["fcall.>"], retention="workqueue")
             await stream.add_stream(name="FRESULTS", subjects=["fresult.>"])

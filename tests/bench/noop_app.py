@@ -1,25 +1,21 @@
-"""What the benchmarks call: functions that do nothing, kept warm in one, two or four containers."""
+"""What the benchmarks call: functions that do nothing, each kept warm in a number of containers."""
 
 import squall
 
-app = squall.App("bench")
 
-
-@app.function(min_containers=1, max_containers=1, name="one")
-def one(value: object = None) -> object:
+def noop(value: object = None) -> object:
+    """Give back what came."""
     return value
 
 
-@app.function(min_containers=2, max_containers=2, name="two")
-def two(value: object = None) -> object:
-    return value
-
-
-@app.function(min_containers=4, max_containers=4, name="four")
-def four(value: object = None) -> object:
-    return value
-
-
-@app.function(max_containers=1, scaledown_window=2, name="cold")
-def cold(value: object = None) -> object:
-    return value
+def app(containers: int) -> "tuple[squall.App, squall.Function[..., object, object]]":
+    """An app whose one function is kept in `containers` containers; 0: from zero, one at most."""
+    own = squall.App(f"bench-{containers}")
+    function = own.function(
+        name="noop",
+        serialized=True,
+        min_containers=containers,
+        max_containers=max(containers, 1),
+        scaledown_window=2,
+    )(noop)
+    return own, function

@@ -25,7 +25,9 @@ MANY = 3000
 
 
 def emit(peer: str, name: str, value: float, unit: str) -> None:
-    print(json.dumps({"peer": peer, "name": name, "value": round(value, 3), "unit": unit}), flush=True)
+    print(
+        json.dumps({"peer": peer, "name": name, "value": round(value, 3), "unit": unit}), flush=True
+    )
 
 
 def sequential(peer: str, call: Callable[[], object]) -> None:
@@ -62,13 +64,15 @@ def ray_tasks() -> None:
 
 def dask_futures() -> None:
     distributed = importlib.import_module("distributed")
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
-        with distributed.Client(cluster) as client:
-            def noop(value: int) -> int:
-                return value
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None
+    ) as cluster, distributed.Client(cluster) as client:
 
-            sequential("Dask", lambda: client.submit(noop, 0, pure=False).result())
-            burst("Dask", lambda n: client.gather(client.map(noop, range(n), pure=False)))
+        def noop(value: int) -> int:
+            return value
+
+        sequential("Dask", lambda: client.submit(noop, 0, pure=False).result())
+        burst("Dask", lambda n: client.gather(client.map(noop, range(n), pure=False)))
 
 
 @contextlib.contextmanager
@@ -95,7 +99,18 @@ def celery_tasks() -> None:
     importlib.import_module("celery")
     with redis() as port:
         worker = subprocess.Popen(
-            [sys.executable, "-m", "celery", "-A", "peers_celery", "worker", "-c", "2", "-l", "error"],
+            [
+                sys.executable,
+                "-m",
+                "celery",
+                "-A",
+                "peers_celery",
+                "worker",
+                "-c",
+                "2",
+                "-l",
+                "error",
+            ],
             cwd=__file__.rpartition("/")[0],
             env={"PEERS_REDIS": str(port), "PATH": "/usr/bin:/bin"},
             stdout=subprocess.DEVNULL,

@@ -8,6 +8,6 @@ _redis = f"redis://127.0.0.1:{os.environ['PEERS_REDIS']}"
 app = Celery("peers", broker=f"{_redis}/0", backend=f"{_redis}/1")
 
 
-@app.task
+@app.task  # type: ignore[untyped-decorator]
 def noop() -> None:
     return None

@@ -9,7 +9,6 @@ import tempfile
 from collections.abc import Iterator
 
 import psutil
-
 from squall import _client
 from squall.config import Server, use_server
 
@@ -44,9 +43,11 @@ def server(runtime: str) -> Iterator[Measured]:
             ready = json.loads(line)
             use_server(
                 Server(
-                    url=ready["url"], credentials=ready["credentials"],
-                    runtime=ready["runtime"], source="benchmark",
-                )  # fmt: skip
+                    url=ready["url"],
+                    credentials=ready["credentials"],
+                    runtime=ready["runtime"],
+                    source="benchmark",
+                )
             )
             yield Measured(process, ready)
         finally:

@@ -5,7 +5,6 @@ import pkgutil
 
 import msgspec
 import pytest
-
 import squall_contracts
 from squall_contracts.calls import BlobRef, Input, Inputs, Raised, Results, Returned, Yielded
 from squall_contracts.failures import Failure
@@ -49,7 +48,10 @@ def test_every_message_is_frozen_and_explained_or_named(kind: type[msgspec.Struc
             Results("fc-1", "ct-1", (Returned(0, b"x", 0.5),)),
             b"\x93\xa4fc-1\xa4ct-1\x91\x94\xa1r\x00\xc4\x01x\xcb?\xe0\x00\x00\x00\x00\x00\x00",
         ),
-        (Failure(kind="timeout", message="too long"), b"\x82\xa4kind\xa7timeout\xa7message\xa8too long"),
+        (
+            Failure(kind="timeout", message="too long"),
+            b"\x82\xa4kind\xa7timeout\xa7message\xa8too long",
+        ),
     ],
 )
 def test_golden_bytes_hold(message: object, golden: bytes) -> None:
@@ -62,7 +64,11 @@ def test_every_report_survives_the_wire() -> None:
     results = Results(
         "fc-1",
         "ct-1",
-        (Returned(0, blob), Raised(1, Failure(kind="exception", message="no")), Yielded(2, 0, 3, b"")),
+        (
+            Returned(0, blob),
+            Raised(1, Failure(kind="exception", message="no")),
+            Yielded(2, 0, 3, b""),
+        ),
     )
     assert decode(encode(results), Results) == results
 

@@ -5,7 +5,6 @@ import string
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from squall_contracts import rights, subjects
 from squall_contracts.message import input_id, input_place, new_id
 

@@ -11,7 +11,6 @@ from types import ModuleType
 
 import psutil
 import pytest
-
 from squall import _client
 from squall.config import Server as Endpoint
 from squall.config import use_server

@@ -14,8 +14,8 @@ from types import ModuleType
 
 import psutil
 import pytest
-
 from squall import _client
+
 from tests.system.conftest import PROGRAMS, connect_to, docker_engine
 from tests.system.fleet import Fleet
 

@@ -3,8 +3,8 @@
 import time
 
 import pytest
-
 import squall
+
 from tests.system.conftest import Program, Server
 
 
@@ -22,7 +22,7 @@ def test_an_installed_package_works_and_an_unchanged_image_is_not_built_again(
 
 def test_system_packages_numpy_and_environment(program: Program, server: Server) -> None:
     if server.runtime == "process":
-        with pytest.raises(squall.exception.Error, match="(?i)apt_install.*docker"):
+        with pytest.raises(squall.exception.Error, match=r"(?i)apt_install.*docker"):
             program("statistics_image")
         return
     result = program("statistics_image").describe.remote([1.5, 2.3, 4.7, 3.2, 5.8, 2.1, 4.4])

@@ -4,8 +4,8 @@ import asyncio
 import importlib.util
 
 import pytest
-
 import squall
+
 from tests.system.conftest import PROGRAMS, Program
 
 

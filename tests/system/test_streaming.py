@@ -3,8 +3,8 @@
 import time
 
 import pytest
-
 import squall
+
 from tests.system.conftest import Program
 
 

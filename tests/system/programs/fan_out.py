@@ -11,7 +11,9 @@ app = squall.App("fan-out")
 def matrix_multiply(size: int) -> dict[str, int]:
     rows = [[(i * j) % 7 for j in range(size)] for i in range(size)]
     columns = list(zip(*rows, strict=True))
-    total = sum(sum(a * b for a, b in zip(row, column, strict=True)) for row in rows for column in columns)
+    total = sum(
+        sum(a * b for a, b in zip(row, column, strict=True)) for row in rows for column in columns
+    )
     time.sleep(size / 100)
     return {"size": size, "total": total}
 

@@ -36,7 +36,9 @@ def third_time_lucky(key: str) -> list[float]:
     return [float(line) for line in Path(f"/tmp/squall-attempts-{key}").read_text().splitlines()]
 
 
-@app.function(retries=squall.Retries(max_retries=3, initial_delay=1.0, max_delay=1.0), max_containers=1)
+@app.function(
+    retries=squall.Retries(max_retries=3, initial_delay=1.0, max_delay=1.0), max_containers=1
+)
 def never(key: str) -> None:
     attempt = _attempt(key)
     raise CustomError(attempt)

@@ -6,7 +6,10 @@ import shutil
 import squall
 
 image = (
-    squall.Image.debian_slim().apt_install("jq", "curl").pip_install("numpy").env({"UNIT": "metres"})
+    squall.Image.debian_slim()
+    .apt_install("jq", "curl")
+    .pip_install("numpy")
+    .env({"UNIT": "metres"})
 )
 app = squall.App("statistics", image=image)
 

@@ -18,8 +18,7 @@ def generate_fibonacci(count: int) -> Iterator[dict[str, int]]:
 
 @app.function()
 def countdown(start: int) -> Iterator[int | str]:
-    for number in range(start, 0, -1):
-        yield number
+    yield from range(start, 0, -1)
     yield "Liftoff!"
 
 
