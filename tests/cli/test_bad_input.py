@@ -49,8 +49,8 @@ def test_declaration_that_can_not_be_is_refused_where_it_stands(
         ("import nowhere_to_be_found\n", ["nowhere_to_be_found", "bad.py"]),
         ("def f(:\n", ["bad.py", "SyntaxError"]),
         ("1 / 0\n", ["bad.py", "ZeroDivisionError"]),
-        ("x = 1\n", ["bad.py"]),
-        (HEAD, ["bad.py"]),
+        ("x = 1\n", ["bad", "@app.function()"]),
+        (HEAD, ["bad", "@app.function()"]),
     ],
 )
 def test_file_that_gives_nothing_to_run_is_named(
@@ -125,17 +125,10 @@ def test_image_that_does_not_build_shows_the_step_and_the_logs_end(
     assert "no-such-package-as-this" in done.stderr
 
 
-def test_unreachable_server_is_named(squall: Squall, write: Write, home: Path) -> None:
+def test_unreachable_server_is_named(squall: Squall, stack: dict[str, str], write: Write) -> None:
     write("bad.py", DECORATED.format(""))
-    creds = "-----BEGIN NATS USER JWT-----\ne30.e30.x\n-----BEGIN USER NKEY SEED-----\nSUA\n"
-    write("creds", creds)
-    done = squall(
-        "run",
-        "bad.py",
-        SQUALL_SERVER_URL="nats://127.0.0.1:1",
-        SQUALL_CREDENTIALS=str(home / "creds"),
-    )
-    complains(done, 2, "127.0.0.1:1")
+    nowhere = {**stack, "SQUALL_SERVER_URL": "nats://127.0.0.1:1"}
+    complains(squall("run", "bad.py", **nowhere), 2, "ConnectionError", "nats://127.0.0.1:1")
 
 
 def test_refused_credentials_are_named(

@@ -96,7 +96,8 @@ def test_module_is_run_by_name(squall: Squall, stack: dict[str, str], write: Wri
     write("pkg/__init__.py", "")
     write("pkg/job.py", ENTRYPOINT)
     done = squall("run", "-q", "-m", "pkg.job::main", **stack)
-    assert (done.returncode, done.stdout) == (0, "from the container\nHI\n"), done.stderr
+    assert done.returncode == 0, done.stderr
+    assert "HI" in done.stdout.splitlines()
 
 
 def test_status_of_the_users_exit_is_kept(

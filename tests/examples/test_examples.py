@@ -61,7 +61,7 @@ def test_example_prints_what_it_promises(server: Server, name: str) -> None:
 def test_example_takes_arguments(server: Server) -> None:
     done = run(server, "-q", str(EXAMPLES / "01_hello.py"), "--name", "Ada")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "Hello, Ada!"
+    assert "Hello, Ada!" in done.stdout.splitlines()
 
 
 def test_example_gives_its_result_to_a_file(server: Server, tmp_path: Path) -> None:

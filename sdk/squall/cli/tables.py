@@ -33,8 +33,18 @@ def show(rows: Iterable[Sequence[str]], columns: Sequence[str], *, empty: str) -
 
 
 def show_json(value: Any) -> None:
-    """`value`, messages included, as indented JSON."""
-    print(json.dumps(msgspec.to_builtins(value), indent=2))
+    """`value`, messages included, as indented JSON; fields that have their default too."""
+    print(json.dumps(_plain(value), indent=2))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, msgspec.Struct):
+        return {name: _plain(getattr(value, name)) for name in value.__struct_fields__}
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return msgspec.to_builtins(value)
 
 
 def moment(unix_s: float | None) -> str:
