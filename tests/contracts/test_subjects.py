@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from squall_contracts import rights, subjects
+from squall_contracts.calls import Lane
 from squall_contracts.message import input_id, input_place, new_id
 
 tokens = st.text(string.ascii_letters + string.digits + "_-=", min_size=1, max_size=64)
