@@ -3,16 +3,9 @@
 import json
 from collections.abc import Callable
 
-from squall_bus._fake_streams import (
-    ApiFault,
-    Clock,
-    FakeAccount,
-    FakeConsumer,
-    FakeStream,
-    Kept,
-    Send,
-    matches,
-)
+from squall_bus._fake_clock import Clock
+from squall_bus._fake_consumers import FakeConsumer
+from squall_bus._fake_streams import ApiFault, FakeAccount, FakeStream, Kept, Send, matches
 from squall_bus._wire import decode_headers
 from squall_bus.api import Json
 
