@@ -63,6 +63,8 @@ class Remembered(msgspec.Struct, frozen=True, kw_only=True):
 
     slot: str
     container_id: str = ""
+    started: bool = False
+    """False: the runner died before it had started it; the command comes again."""
 
 
 class Adoption(msgspec.Struct, frozen=True, kw_only=True):
@@ -228,7 +230,7 @@ def adoption(
     adopt, lost, remove = [], [], []
     for memory in remembered:
         state = known.get(memory.container_id)
-        wanted = bool(memory.container_id) and state is not None and state not in ENDED
+        wanted = memory.started and state is not None and state not in ENDED
         here = alive.get(memory.slot)
         if wanted and here is not None and here.begun:
             adopt.append(memory.slot)

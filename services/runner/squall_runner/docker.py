@@ -1,5 +1,6 @@
 """The Docker runtime: a container is a Docker container started from the image's tag."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +17,7 @@ from squall_contracts.guest import ASSIGNMENT_VARIABLE
 from squall_runner import docker_output, engine, owner, sweep
 from squall_runner.core import Found, Limits, RuntimeName
 from squall_runner.networks import Networks
-from squall_runner.runtime import QUIET_S, Exit, Launch, Layout, RunnerError, Sink
+from squall_runner.runtime import COMPILE, QUIET_S, Exit, Launch, Layout, RunnerError, Sink
 from squall_runner.settings import Settings
 
 log = structlog.get_logger()
@@ -40,6 +41,8 @@ BOOT: Final = (
     " exec python3 -P /squall/site/boot.py",
 )
 """Debian's images have python3 alone, most others python too: asking costs 1 ms, a probe 250."""
+LOG_CONFIG: Final = {"Type": "json-file", "Config": {"max-size": "64m", "max-file": "2"}}
+"""A driver that can be read, whatever the engine's default; bounded, as all of it goes to LOGS."""
 LAYOUT: Final = Layout(
     assignment="/squall/in/assignment",
     files_dir="/squall/in/files",
@@ -84,6 +87,26 @@ class DockerRuntime:
 
     def layout(self, directory: Path) -> Layout:
         return LAYOUT
+
+    async def compile(self, reference: str, directory: Path) -> None:
+        argv = " ".join((*COMPILE, "/squall/site"))
+        config: dict[str, Any] = {
+            "Image": reference,
+            "Entrypoint": ["/bin/sh", "-c", f"exec $(command -v python || echo python3) {argv}"],
+            "Cmd": [],
+            "User": f"{os.getuid()}:{os.getgid()}",
+            "HostConfig": {"Binds": [f"{directory}:/squall/site"], "NetworkMode": "none"},
+            "Labels": {sweep.LABEL_RUNNER: self._runner_id},
+        }
+        with anyio.CancelScope(shield=True), engine.told("compile the guest"):
+            container = await self._docker.containers.create(config)
+            try:
+                await container.start()
+                ended = await container.wait()
+            finally:
+                await sweep.remove(self._docker, container.id)
+        if ended["StatusCode"] != 0:
+            log.warning("site.not_compiled", reference=reference, exit_code=ended["StatusCode"])
 
     async def create(self, launch: Launch) -> str:
         sandbox = self._networks.take(blocked=launch.block_network)
@@ -215,6 +238,7 @@ class DockerRuntime:
             "CapDrop": ["ALL"],
             "CapAdd": list(CAPABILITIES),
             "SecurityOpt": ["no-new-privileges"],
+            "LogConfig": LOG_CONFIG,
             **_limits(launch.limits),
         }
         if self._settings.oci_runtime:

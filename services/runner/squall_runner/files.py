@@ -5,6 +5,7 @@ import posixpath
 import shutil
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,7 @@ from squall_bus.errors import DigestMismatch, ObjectMissing
 from squall_contracts.functions import FileEntry
 
 from squall_runner.runtime import StartRefused
+from squall_runner.together import together
 
 FETCHES_AT_ONCE: Final = 16
 
@@ -47,9 +49,12 @@ class Files:
         missing = {path: entry for path, entry in missing.items() if not path.exists()}
         if missing:
             slots = anyio.Semaphore(FETCHES_AT_ONCE)
-            async with anyio.create_task_group() as group:
-                for path, entry in missing.items():
-                    group.start_soon(_fetch_into, path, entry, fetch, slots)
+            await together(
+                *(
+                    partial(_fetch_into, path, entry, fetch, slots)
+                    for path, entry in missing.items()
+                )
+            )
         await anyio.to_thread.run_sync(self._place, entries, target, cache)
 
     def _place(self, entries: Sequence[FileEntry], target: Path, cache: Path) -> None:

@@ -146,7 +146,11 @@ class Runner:
             records[slot.name] = slot
             start = slot.record.start
             remembered.append(
-                core.Remembered(slot=slot.name, container_id=start.container_id if start else "")
+                core.Remembered(
+                    slot=slot.name,
+                    container_id=start.container_id if start else "",
+                    started=start is not None and bool(slot.record.handle),
+                )
             )
         found = await self._runtime.found()
         known = await self._known([memory.container_id for memory in remembered])

@@ -23,6 +23,7 @@ from squall_runner.docker import CA_VARIABLES, EXEC_OUTPUT_BYTES
 from squall_runner.follow import Follower
 from squall_runner.owner import start_ticks
 from squall_runner.runtime import (
+    COMPILE,
     Exit,
     Launch,
     Layout,
@@ -74,6 +75,16 @@ class ProcessRuntime:
             root=str(directory / "root"),
             flight_record=str(directory / "out" / "flight"),
         )
+
+    async def compile(self, reference: str, directory: Path) -> None:
+        argv = [f"{reference}/bin/python", *COMPILE, str(directory)]
+        try:
+            process = await asyncio.create_subprocess_exec(*argv, stdout=subprocess.DEVNULL)
+            code = await process.wait()
+        except OSError as error:
+            raise StartRefused(f"image {reference} has no Python that runs: {error}") from error
+        if code != 0:
+            log.warning("site.not_compiled", reference=reference, exit_code=code)
 
     async def create(self, launch: Launch) -> str:
         if not (Path(launch.reference) / "bin" / "python").exists():

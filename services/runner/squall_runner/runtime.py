@@ -73,6 +73,9 @@ class Piece(msgspec.Struct, frozen=True, kw_only=True):
     position: str
 
 
+COMPILE = ("-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash")
+"""Arguments of Python that compile a directory that will never change, its path following."""
+
 Sink = Callable[[Piece], Awaitable[None]]
 
 
@@ -90,6 +93,10 @@ class Runtime(Protocol):
         """The host's address as containers reach it."""
 
     def layout(self, directory: Path) -> Layout: ...
+
+    async def compile(self, reference: str, directory: Path) -> None:
+        """Compile the sources in `directory` with an image's Python. A failure is logged: guests
+        then start slower."""
 
     async def create(self, launch: Launch) -> str:
         """Make a container ready to start; returns its handle. Raises as `start`."""

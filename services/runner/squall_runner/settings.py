@@ -47,9 +47,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     labels: dict[str, str] = {}
     starts_at_once: Annotated[int, msgspec.Meta(ge=1, le=256)] = 16
     file_cache_mib: Annotated[int, msgspec.Meta(ge=1)] = 4096
-    ack_wait_s: Annotated[float, msgspec.Meta(ge=1)] = 10.0
-    """What guests are told: deliveries are extended at a third of it. The scheduler's consumers
-    must use the same figure."""
+    ack_wait_s: Annotated[float, msgspec.Meta(ge=1)] = 8.0
+    """What guests are told: they extend deliveries at a third of it. The scheduler's consumers must
+    use the same figure: SQUALL_SCHEDULER_ACK_WAIT_S."""
     guest_drain_s: Annotated[float, msgspec.Meta(ge=0)] = 30.0
     ephemeral: bool = False
     """Stop all containers with the runner; else they work on and the next runner adopts them."""

@@ -15,7 +15,7 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Final
@@ -39,6 +39,9 @@ _UNWANTED: Final = frozenset({"..", "__pycache__", "tests"})
 _REQUIREMENT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
+Compile = Callable[[Path], Awaitable[None]]
+
+
 class Sites:
     """Makes site directories below `directory`, each once."""
 
@@ -48,18 +51,21 @@ class Sites:
         self._locks: dict[str, anyio.Lock] = {}
         self._ready: dict[str, Path] = {}
 
-    async def get(self, python_version: str) -> Path:
-        """The directory for images of this Python; StartRefused when it can't be made."""
+    async def get(self, python_version: str, compile_with: Compile) -> Path:
+        """The directory for images of this Python; StartRefused when it can't be made.
+
+        `compile_with` is given a directory to compile under that Python where it isn't ours.
+        """
         version = minor(python_version)
         ready = self._ready.get(version)
         if ready is not None:
             return ready
         async with self._locks.setdefault(version, anyio.Lock()):
             if version not in self._ready:
-                self._ready[version] = await self._make(version)
+                self._ready[version] = await self._make(version, compile_with)
         return self._ready[version]
 
-    async def _make(self, version: str) -> Path:
+    async def _make(self, version: str, compile_with: Compile) -> Path:
         digest = await anyio.to_thread.run_sync(_digest)
         target = self._directory / f"{version}-{digest}"
         if target.is_dir():
@@ -73,6 +79,8 @@ class Sites:
             copied = [name for name in dependencies() if name not in compiled]
             await anyio.to_thread.run_sync(_copy_distributions, building, copied)
             await anyio.to_thread.run_sync(_copy_packages, building, version)
+            if version != OWN_VERSION:
+                await compile_with(building)
             await anyio.to_thread.run_sync(_publish, building, target)
         except BaseException:
             shutil.rmtree(building, ignore_errors=True)
@@ -197,8 +205,6 @@ def _copy_packages(target: Path, version: str) -> None:
             quiet=1,
             workers=1,
             invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
-            stripdir=str(target),
-            prependdir="/squall/site",
         )
     for path in target.rglob("*"):
         path.chmod(0o755 if path.is_dir() else 0o644)

@@ -4,9 +4,8 @@ Everything that can happen at the same time does: a person waits for this.
 """
 
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import anyio
 import structlog
@@ -24,6 +23,7 @@ from squall_runner.runtime import Launch, RunnerError, Runtime, StartRefused
 from squall_runner.settings import Settings
 from squall_runner.site import Sites
 from squall_runner.slots import Slot, Slots
+from squall_runner.together import together
 from squall_runner.warm import Key, Warm, WarmPool
 
 log = structlog.get_logger()
@@ -70,7 +70,8 @@ class Starter:
         refused = core.python_refusal(image.image_id, image.python_version)
         if refused is not None:
             raise StartRefused(refused)
-        site = await self._sites.get(image.python_version)
+        compile_with = partial(self._runtime.compile, image.reference)
+        site = await self._sites.get(image.python_version, compile_with)
         key = Key(
             workspace=start.workspace,
             reference=image.reference,
@@ -193,24 +194,3 @@ class Starter:
             block_network=start.spec.block_network,
             gpus=container.gpus,
         )
-
-
-async def together(*parts: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run all at once; what one raises ends the others and is raised as it is, not in a group."""
-    try:
-        async with anyio.create_task_group() as group:
-            for part in parts:
-                group.start_soon(part)
-    except BaseExceptionGroup as failed:
-        raise _telling(_leaves(failed)) from failed
-
-
-def _leaves(error: BaseException) -> list[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        return [leaf for part in error.exceptions for leaf in _leaves(part)]
-    return [error]
-
-
-def _telling(errors: Sequence[BaseException]) -> BaseException:
-    """What won't get better by trying again says most."""
-    return next((error for error in errors if isinstance(error, StartRefused)), errors[0])
