@@ -12,9 +12,10 @@ from squall.exception import Error
 
 if TYPE_CHECKING:
     from squall._context import current_function_call_id, current_input_id, is_local
+    from squall._gathering import gather, wait_first
     from squall._output import enable_output
     from squall.app import App
-    from squall.call import FunctionCall, gather, wait_first
+    from squall.call import FunctionCall
     from squall.file_pattern_matcher import FilePatternMatcher
     from squall.function import Function
     from squall.image import Image
@@ -54,9 +55,9 @@ _HOMES = {
     "current_function_call_id": "_context",
     "current_input_id": "_context",
     "enable_output": "_output",
-    "gather": "call",
+    "gather": "_gathering",
     "is_local": "_context",
-    "wait_first": "call",
+    "wait_first": "_gathering",
 }
 _OLD = {"Stub": "App"}
 _MODULES = frozenset({"config", "runner"})

@@ -3,21 +3,18 @@
 import inspect
 import warnings
 from collections.abc import (
-    AsyncGenerator,
-    AsyncIterator,
     Callable,
-    Coroutine,
-    Generator,
     Iterator,
     Mapping,
     Sequence,
 )
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, overload
 
 from squall_contracts.apps import StopApp
 
 from squall import _client, _sync, _validate
+from squall._declared import FunctionDecorator, LocalEntrypoint
 from squall._options import DEFAULT_TIMEOUT, check_callable, current_spellings, options_of
 from squall.exception import InvalidError
 from squall.function import Function
@@ -28,53 +25,10 @@ if TYPE_CHECKING:
     from squall.retries import Retries
     from squall.schedule import Schedule
 
+__all__ = ["App", "LocalEntrypoint"]
+
 P = ParamSpec("P")
 R = TypeVar("R")
-Y = TypeVar("Y")
-A = TypeVar("A")
-B = TypeVar("B")
-
-
-class FunctionDecorator(Protocol):
-    """What `@app.function(…)` is: it keeps the signature, and knows what `.remote` gives."""
-
-    @overload
-    def __call__(
-        self, function: Callable[P, AsyncGenerator[Y, A]], /
-    ) -> Function[P, Y, AsyncGenerator[Y, A]]: ...
-    @overload
-    def __call__(
-        self, function: Callable[P, Generator[Y, A, B]], /
-    ) -> Function[P, Y, Generator[Y, A, B]]: ...
-    @overload
-    def __call__(
-        self, function: Callable[P, AsyncIterator[Y]], /
-    ) -> Function[P, Y, AsyncIterator[Y]]: ...
-    @overload
-    def __call__(self, function: Callable[P, Iterator[Y]], /) -> Function[P, Y, Iterator[Y]]: ...
-    @overload
-    def __call__(
-        self, function: Callable[P, Coroutine[Any, Any, R]], /
-    ) -> Function[P, R, Coroutine[Any, Any, R]]: ...
-    @overload
-    def __call__(self, function: Callable[P, R], /) -> Function[P, R, R]: ...
-
-
-class LocalEntrypoint(Generic[P, R]):
-    """A function that runs here, inside an app run; calling it runs it."""
-
-    def __init__(self, function: Callable[P, R], name: str, app: "App") -> None:
-        self.function = function
-        self.name = name
-        self.app = app
-        self.__doc__ = function.__doc__
-        self.__wrapped__ = function
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        return self.function(*args, **kwargs)
-
-    def __repr__(self) -> str:
-        return f"LocalEntrypoint({self.name!r})"
 
 
 class App:

@@ -1,15 +1,23 @@
 """Functions: what `@app.function` makes of a function, and handles of deployed ones."""
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypeVar, cast
 
 from squall_contracts.apps import FindFunction
 
-from squall import _client, _container, _invoking, _sync, _validate
+from squall import _client, _container, _sync, _validate
+from squall._forms import (
+    ForEach,
+    Map,
+    Remote,
+    RemoteGen,
+    Spawn,
+    SpawnMap,
+    SpawnMapCall,
+    Starmap,
+)
 from squall._unary import Target
-from squall.call import FunctionCall
 from squall.exception import ExecutionError, InvalidError
-from squall.map import MapResults
 
 if TYPE_CHECKING:
     from squall._client import Client
@@ -20,8 +28,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 O = TypeVar("O")  # noqa: E741 - what the user's own function returns: R, a coroutine, a generator
 
-AnyIterable = Iterable[Any] | AsyncIterable[Any]
-
 
 class Function(Generic[P, R, O]):
     """A function that can run in containers. `f(x)` and `f.local(x)` run it right here.
@@ -30,14 +36,14 @@ class Function(Generic[P, R, O]):
     inputs at once, `f.remote_gen(x)` yields a generator's items. Each has its coroutine at `.aio`.
     """
 
-    remote: "_Remote[P, R]"
-    remote_gen: "_RemoteGen[P, R]"
-    spawn: "_Spawn[P, R]"
-    map: "_Map[R]"
-    starmap: "_Starmap[R]"
-    for_each: "_ForEach"
-    spawn_map: "_SpawnMap"
-    experimental_spawn_map: "_SpawnMapCall[R]"
+    remote: Remote[P, R]
+    remote_gen: RemoteGen[P, R]
+    spawn: Spawn[P, R]
+    map: Map[R]
+    starmap: Starmap[R]
+    for_each: ForEach
+    spawn_map: SpawnMap
+    experimental_spawn_map: SpawnMapCall[R]
 
     def __init__(self) -> None:
         raise InvalidError("a Function comes from @app.function() or Function.from_name(…)")
@@ -62,14 +68,14 @@ class Function(Generic[P, R, O]):
         for field in ("__doc__", "__module__", "__qualname__", "__wrapped__"):
             if raw is not None and hasattr(raw, field):
                 setattr(made, field, getattr(raw, field))
-        made.remote = _Remote(made)
-        made.remote_gen = _RemoteGen(made)
-        made.spawn = _Spawn(made)
-        made.map = _Map(made)
-        made.starmap = _Starmap(made)
-        made.for_each = _ForEach(made)
-        made.spawn_map = _SpawnMap(made)
-        made.experimental_spawn_map = _SpawnMapCall(made)
+        made.remote = Remote(made)
+        made.remote_gen = RemoteGen(made)
+        made.spawn = Spawn(made)
+        made.map = Map(made)
+        made.starmap = Starmap(made)
+        made.for_each = ForEach(made)
+        made.spawn_map = SpawnMap(made)
+        made.experimental_spawn_map = SpawnMapCall(made)
         return made
 
     _name: str
@@ -249,195 +255,3 @@ def _by_app(app: str, name: str, is_generator: bool) -> Function[..., Any, Any]:
     return _by_target(
         assignment.function_ids[name], assignment.environment, name, is_generator, True
     )
-
-
-class _Bound(Generic[P, R]):
-    def __init__(self, function: Function[P, R, Any]) -> None:
-        self._function = function
-
-    def __repr__(self) -> str:
-        return f"<{self.__class__.__name__.lstrip('_').lower()} of {self._function!r}>"
-
-
-class _Remote(_Bound[P, R]):
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run it in a container and wait for the result; its exceptions are raised here."""
-        _sync.warn_if_blocking(f"{self._function.name}.remote")
-        return cast(R, _invoking.remote(self._function, args, kwargs))
-
-    async def aio(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        return cast(R, await _invoking.remote_aio(self._function, args, kwargs))
-
-
-class _RemoteGen(_Bound[P, R]):
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Iterator[R]:
-        """Run a generator in a container; its items come as they are yielded there."""
-        _sync.warn_if_blocking(f"{self._function.name}.remote_gen")
-        return _invoking.remote_gen(self._function, args, kwargs)
-
-    def aio(self, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[R]:
-        return _invoking.remote_gen_aio(self._function, args, kwargs)
-
-
-class _Spawn(_Bound[P, R]):
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> FunctionCall[R]:
-        """Start it in a container without waiting; returns once the call is stored for good."""
-        _sync.warn_if_blocking(f"{self._function.name}.spawn")
-        data = _invoking.payload(self._function, args, kwargs)
-        return _sync.run(_invoking.spawn(self._function, data))
-
-    async def aio(self, *args: P.args, **kwargs: P.kwargs) -> FunctionCall[R]:
-        data = _invoking.payload(self._function, args, kwargs)
-        return await _sync.hop(_invoking.spawn(self._function, data))
-
-
-class _OfMany(Generic[R]):
-    def __init__(self, function: Function[Any, R, Any]) -> None:
-        self._function = function
-
-
-class _Map(_OfMany[R]):
-    def __call__(
-        self,
-        *input_iterators: AnyIterable,
-        kwargs: dict[str, Any] | None = None,
-        order_outputs: bool = True,
-        return_exceptions: bool = False,
-        wrap_returned_exceptions: bool | None = None,
-    ) -> MapResults[R]:
-        """Run every input (the iterables are zipped); one result each, lazily.
-
-        `kwargs` go to every input. Without `order_outputs` results come as they are ready. The
-        first failure is raised as soon as it arrives; with `return_exceptions` it takes its place.
-        """
-        if not input_iterators:
-            raise InvalidError(f"{self._function.name}.map needs at least one iterable")
-        _invoking.warn_if_wrapping(wrap_returned_exceptions)
-        return MapResults(
-            self._function,
-            input_iterators,
-            kwargs or {},
-            unpack=False,
-            ordered=order_outputs,
-            return_exceptions=return_exceptions,
-        )
-
-    def aio(
-        self,
-        *input_iterators: AnyIterable,
-        kwargs: dict[str, Any] | None = None,
-        order_outputs: bool = True,
-        return_exceptions: bool = False,
-        wrap_returned_exceptions: bool | None = None,
-    ) -> AsyncIterator[R]:
-        return aiter(
-            self(
-                *input_iterators,
-                kwargs=kwargs,
-                order_outputs=order_outputs,
-                return_exceptions=return_exceptions,
-                wrap_returned_exceptions=wrap_returned_exceptions,
-            )
-        )
-
-
-class _Starmap(_OfMany[R]):
-    def __call__(
-        self,
-        input_iterator: AnyIterable,
-        *,
-        kwargs: dict[str, Any] | None = None,
-        order_outputs: bool = True,
-        return_exceptions: bool = False,
-        wrap_returned_exceptions: bool | None = None,
-    ) -> MapResults[R]:
-        """As `map`, each item holding all positional arguments of one input."""
-        _invoking.warn_if_wrapping(wrap_returned_exceptions)
-        return MapResults(
-            self._function,
-            (input_iterator,),
-            kwargs or {},
-            unpack=True,
-            ordered=order_outputs,
-            return_exceptions=return_exceptions,
-        )
-
-    def aio(
-        self,
-        input_iterator: AnyIterable,
-        *,
-        kwargs: dict[str, Any] | None = None,
-        order_outputs: bool = True,
-        return_exceptions: bool = False,
-        wrap_returned_exceptions: bool | None = None,
-    ) -> AsyncIterator[R]:
-        return aiter(
-            self(
-                input_iterator,
-                kwargs=kwargs,
-                order_outputs=order_outputs,
-                return_exceptions=return_exceptions,
-                wrap_returned_exceptions=wrap_returned_exceptions,
-            )
-        )
-
-
-class _ForEach:
-    def __init__(self, function: Function[Any, Any, Any]) -> None:
-        self._function = function
-
-    def __call__(
-        self,
-        *input_iterators: AnyIterable,
-        kwargs: dict[str, Any] | None = None,
-        ignore_exceptions: bool = False,
-    ) -> None:
-        """Run every input and wait for all, dropping the results."""
-        for _ in self._function.map(
-            *input_iterators,
-            kwargs=kwargs,
-            order_outputs=False,
-            return_exceptions=ignore_exceptions,
-        ):
-            pass
-
-    async def aio(
-        self,
-        *input_iterators: AnyIterable,
-        kwargs: dict[str, Any] | None = None,
-        ignore_exceptions: bool = False,
-    ) -> None:
-        async for _ in self._function.map.aio(
-            *input_iterators,
-            kwargs=kwargs,
-            order_outputs=False,
-            return_exceptions=ignore_exceptions,
-        ):
-            pass
-
-
-class _SpawnMapCall(_OfMany[R]):
-    def __call__(
-        self, *input_iterators: AnyIterable, kwargs: dict[str, Any] | None = None
-    ) -> FunctionCall[R]:
-        """Start every input without waiting; one call with an index for each."""
-        return _invoking.spawn_map(self._function, input_iterators, kwargs or {})
-
-    async def aio(
-        self, *input_iterators: AnyIterable, kwargs: dict[str, Any] | None = None
-    ) -> FunctionCall[R]:
-        return await _invoking.spawn_map_aio(self._function, input_iterators, kwargs or {})
-
-
-class _SpawnMap:
-    def __init__(self, function: Function[Any, Any, Any]) -> None:
-        self._function = function
-
-    def __call__(self, *input_iterators: AnyIterable, kwargs: dict[str, Any] | None = None) -> None:
-        """Start every input without waiting; returns once all are stored for good."""
-        _invoking.spawn_map(self._function, input_iterators, kwargs or {})
-
-    async def aio(
-        self, *input_iterators: AnyIterable, kwargs: dict[str, Any] | None = None
-    ) -> None:
-        await _invoking.spawn_map_aio(self._function, input_iterators, kwargs or {})

@@ -82,7 +82,7 @@ class MapResults(Generic[R]):
     # --- blocking ------------------------------------------------------------------------------
 
     def _results(self) -> Iterator[R]:
-        inputs = _zipped(self._iterables)
+        inputs = zipped(self._iterables)
         client, target = _sync.run(_prepared(self._function))
         mailbox: ThreadMailbox[Arrival] = ThreadMailbox()
         call = MapCall(client, target, new_call_id(), mailbox)
@@ -157,7 +157,7 @@ class MapResults(Generic[R]):
         self, call: MapCall, mailbox: LoopMailbox[Arrival], room: asyncio.Event
     ) -> None:
         try:
-            async for batch in _batches(self._iterables):
+            async for batch in batches(self._iterables):
                 for item in batch:
                     while not call.room:
                         room.clear()
@@ -222,7 +222,7 @@ async def _taken(client: "Client", ref: BlobRef) -> bytes:
     return data
 
 
-def _zipped(iterables: tuple[AnyIterable, ...]) -> Iterator[tuple[Any, ...]]:
+def zipped(iterables: tuple[AnyIterable, ...]) -> Iterator[tuple[Any, ...]]:
     """The inputs, one tuple each. InvalidError for an async iterable: a thread can't pull it."""
     for iterable in iterables:
         if not isinstance(iterable, Iterable):
@@ -232,7 +232,7 @@ def _zipped(iterables: tuple[AnyIterable, ...]) -> Iterator[tuple[Any, ...]]:
     return zip(*cast(tuple[Iterable[Any], ...], iterables), strict=False)
 
 
-async def _batches(iterables: tuple[AnyIterable, ...]) -> AsyncIterator[list[tuple[Any, ...]]]:
+async def batches(iterables: tuple[AnyIterable, ...]) -> AsyncIterator[list[tuple[Any, ...]]]:
     """The inputs in batches, never blocking the loop: what may block is pulled in a thread."""
     if all(isinstance(each, Iterable) for each in iterables):
         pairs = zip(*cast(tuple[Iterable[Any], ...], iterables), strict=False)

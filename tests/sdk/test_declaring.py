@@ -125,7 +125,7 @@ def test_an_old_spelling_works_with_a_warning(old: dict[str, int], new: Scaling)
 
 def test_stub_is_an_old_word_for_app() -> None:
     with pytest.warns(exception.DeprecationError, match=r"squall\.App"):
-        assert squall.Stub is App  # type: ignore[attr-defined]
+        assert squall.Stub is App
 
 
 def test_kinds_of_functions_are_told_apart() -> None:

@@ -57,7 +57,7 @@ def test_every_public_name_is_there() -> None:
 
     assert all(getattr(squall, name) is not None for name in squall.__all__)
     with pytest.raises(AttributeError, match="nonsense"):
-        _ = squall.nonsense  # type: ignore[attr-defined]
+        _ = squall.nonsense
 
 
 # --- ids and pickles ------------------------------------------------------------------------------

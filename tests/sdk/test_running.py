@@ -18,6 +18,7 @@ from squall._output import AppOutput
 from squall._plain import PlainOutput
 from squall.app import App
 from squall_contracts import apps, images, subjects
+from squall_contracts.functions import FunctionSpec
 from squall_contracts.guest import Assignment, Credentials
 from squall_contracts.logs import LogBatch, LogLine
 from squall_contracts.placement import ContainerNews
@@ -308,7 +309,7 @@ def inside(platform: Platform) -> Iterator[Assignment]:
         workspace="w",
         environment="main",
         image_id="im-1",
-        spec=platform.specs[next(iter(platform.specs))],
+        spec=FunctionSpec(name="square", module="m", qualname="square", image_id="im-1"),
         function_ids={"square": "fn-square"},
         servers=(platform.url,),
         guest=credentials,
