@@ -17,6 +17,8 @@ import nkeys
 from squall_bus._parser import WireParser
 from squall_bus._wire import Hooks, RawHandler, check_subject
 from squall_bus.errors import (
+    PUBLISHING,
+    SUBSCRIBING,
     BusClosed,
     BusError,
     BusRefused,
@@ -190,9 +192,8 @@ class NatsWire(Client):  # type: ignore[misc, unused-ignore]
         """Expired credentials reconnect, newer ones may be at hand; who asked hears of refusals."""
         denied = _DENIED.search(err_msg)
         if denied:
-            action = "publishing to" if denied[1].lower() == "publish" else "subscribing to"
-            for hook in list(self.hooks.denied):
-                hook(action, denied[2])
+            action = PUBLISHING if denied[1].lower() == "publish" else SUBSCRIBING
+            self.hooks.run(self.hooks.denied, action, denied[2])
             return
         self._last_error = err_msg.strip("'")
         if "authentication expired" in err_msg.lower() and not self.is_closed:
@@ -216,8 +217,7 @@ class NatsWire(Client):  # type: ignore[misc, unused-ignore]
         self.epoch += 1
         self._pending = [command for command in self._pending if not self._stale(command)]
         self._pending_data_size = sum(map(len, self._pending))
-        for hook in list(self.hooks.lost):
-            hook()
+        self.hooks.run(self.hooks.lost)
 
     def _stale(self, command: bytes) -> bool:
         return command.startswith(
@@ -227,8 +227,7 @@ class NatsWire(Client):  # type: ignore[misc, unused-ignore]
     async def on_reconnected(self) -> None:
         self._failures = 0
         self.options["reconnect_time_wait"] = RECONNECT_WAIT_S
-        for hook in list(self.hooks.reconnected):
-            hook()
+        self.hooks.run(self.hooks.reconnected)
 
     async def on_error(self, error: Exception) -> None:
         self._last_error = str(error) or type(error).__name__
@@ -238,9 +237,7 @@ class NatsWire(Client):  # type: ignore[misc, unused-ignore]
             _log.warning("still no connection to the server: %s", self._last_error)
 
     async def on_closed(self) -> None:
-        error = BusClosed(self._closed_text())
-        for hook in list(self.hooks.closed):
-            hook(error)
+        self.hooks.run(self.hooks.closed, BusClosed(self._closed_text()))
 
     def _closed_text(self) -> str:
         return f"the connection is closed{': ' if self._last_error else ''}{self._last_error}"

@@ -3,10 +3,15 @@
 `_nats.NatsWire` is the real one, `testing.FakeWire` the one in memory; all else is built on this.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Final, Protocol
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, ParamSpec, Protocol
 
 from squall_bus.errors import BusError
+
+P = ParamSpec("P")
+
+_log: Final = logging.getLogger("squall.bus")
 
 RawHandler = Callable[[str, str, bytes, bytes | None], None]
 """Called with subject, reply subject ("" for none), payload and the raw header block or None."""
@@ -21,8 +26,17 @@ class Hooks:
         self.lost: list[Callable[[], None]] = []
         self.reconnected: list[Callable[[], None]] = []
         self.denied: list[Callable[[str, str], None]] = []
-        """Called with the action ("publish to" or "subscribe to") and the subject."""
+        """Called with the action (errors.PUBLISHING or SUBSCRIBING) and the subject."""
         self.closed: list[Callable[[BusError], None]] = []
+
+    @staticmethod
+    def run(hooks: Sequence[Callable[P, None]], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Call each; a fault of one is logged and does not keep the others from hearing."""
+        for hook in list(hooks):
+            try:
+                hook(*args, **kwargs)
+            except Exception:  # noqa: BLE001 - the connection's own state hangs on the rest
+                _log.exception("a hook of the connection failed")
 
 
 class Wire(Protocol):

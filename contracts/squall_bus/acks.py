@@ -16,8 +16,14 @@ from typing import Final
 import msgspec
 from squall_contracts.message import new_id
 
-from squall_bus._wire import Wire, status_of
-from squall_bus.errors import BusError, PermissionRefused, StoreRefused, StoreTimeout
+from squall_bus._wire import Wire, check_subject, status_of
+from squall_bus.errors import (
+    BusError,
+    PayloadTooLarge,
+    PermissionRefused,
+    StoreRefused,
+    StoreTimeout,
+)
 
 OnStored = Callable[[int | BusError], None]
 
@@ -116,6 +122,9 @@ class StoreWindow:
         timeout_s: float,
     ) -> None:
         """Publish now, or as soon as there is a connection; `on_stored` hears how it went."""
+        check_subject(subject)
+        if len(payload) > self._wire.max_payload:
+            raise PayloadTooLarge(subject, len(payload), self._wire.max_payload)
         now = self._loop.time()
         store = _Store(subject, payload, headers, on_stored, timeout_s, now, now + timeout_s)
         token = str(next(self._tokens))
@@ -153,7 +162,10 @@ class StoreWindow:
         if self._flushers and not self._open:
             _wake(self._flushers)
         if store.on_stored is not None:
-            store.on_stored(outcome)
+            try:
+                store.on_stored(outcome)
+            except Exception:  # noqa: BLE001 - the other stores' fate hangs on what follows
+                _log.exception("what was to follow the store on %s failed", store.subject)
         elif isinstance(outcome, BusError):
             _log.error("%s", outcome)
             self._unheard = self._unheard or outcome
@@ -169,7 +181,10 @@ class StoreWindow:
             return
         store.epoch = self._wire.epoch
         store.sent_at = self._loop.time()
-        self._wire.send(store.subject, store.payload, self.prefix + token, store.headers)
+        try:
+            self._wire.send(store.subject, store.payload, self.prefix + token, store.headers)
+        except BusError as error:
+            self._end(token, store, error)
 
     def _resend_lost(self) -> None:
         for token, store in list(self._open.items()):

@@ -10,7 +10,7 @@ from squall_contracts.message import encode
 
 from squall_bus._wire import Wire, encode_headers
 from squall_bus.acks import OnStored, StoreWindow
-from squall_bus.errors import BusError
+from squall_bus.errors import SUBSCRIBING, BusError, BusRefused, PermissionRefused
 from squall_bus.replies import Replies, Reply
 from squall_bus.responder import Responder
 from squall_bus.subscriptions import Delivery, Handler, Subscription, decode_as
@@ -27,6 +27,8 @@ M = TypeVar("M")
 
 __all__ = ["Bus", "Delivery", "Subscription"]
 
+DENIED_KEPT: Final = 1000
+
 _log: Final = logging.getLogger("squall.bus")
 
 
@@ -42,7 +44,9 @@ class Bus:
         self._replies = Replies(wire)
         self._admin: Admin | None = None
         self._closed: asyncio.Future[BusError] = asyncio.get_running_loop().create_future()
+        self._denied: set[tuple[str, str]] = set()
         wire.hooks.closed.append(self._on_closed)
+        wire.hooks.denied.append(self._on_denied)
 
     @property
     def is_connected(self) -> bool:
@@ -68,9 +72,10 @@ class Bus:
         async def run() -> None:
             await callback()
 
-        self.wire.hooks.reconnected.append(
-            lambda: void(self.tasks.spawn(run(), f"{self.name}: after reconnect"))
-        )
+        def start() -> None:
+            self.tasks.spawn(run(), f"{self.name}: after reconnect")
+
+        self.wire.hooks.reconnected.append(start)
 
     async def wait_closed(self) -> BusError:
         """Return why, once the connection is closed for good, by us or by the server."""
@@ -93,11 +98,14 @@ class Bus:
         """Call `handler` for each message, until `close()`; with `queue`, one member hears each.
 
         Plain handlers run at once and must be quick; async ones run one after another. The
-        subscription stands on the server when this returns.
+        subscription stands on the server when this returns. PermissionRefused, BusClosed.
         """
         subscription = Subscription(self.wire, self.tasks, subject, handler, queue)
         if self.wire.is_connected:
             await self.wire.roundtrip()
+        if (SUBSCRIBING, subject) in self._denied:
+            await subscription.close()
+            raise PermissionRefused(SUBSCRIBING, subject)
         return subscription
 
     @overload
@@ -258,6 +266,22 @@ class Bus:
         if not self._closed.done():
             self._closed.set_result(error)
 
+    def _on_denied(self, action: str, subject: str) -> None:
+        """Log each refusal once: whoever publishes without asking for a reply hears of it nowhere."""
+        if (action, subject) not in self._denied and len(self._denied) < DENIED_KEPT:
+            self._denied.add((action, subject))
+            _log.warning("%s: %s", self.name, PermissionRefused(action, subject))
+
+    async def check_inbox(self) -> None:
+        """BusRefused when the credentials don't cover the inbox that all replies come to."""
+        await self.wire.roundtrip()
+        for action, subject in self._denied:
+            if action == SUBSCRIBING and subject.startswith(self.wire.inbox):
+                raise BusRefused(
+                    f"these credentials don't cover the inbox {self.wire.inbox!r}: "
+                    "name the inbox of the user they were made for"
+                )
+
     async def __aenter__(self) -> "Bus":
         return self
 
@@ -267,10 +291,6 @@ class Bus:
 
 def to_bytes(message: object) -> bytes:
     return message if isinstance(message, bytes) else encode(message)
-
-
-def void(_: object) -> None:
-    """Drop a result, in a lambda that must return None."""
 
 
 def _store_headers(msg_id: str | None, headers: dict[str, str] | None) -> bytes | None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 from squall_contracts.guest import Credentials
 
 from squall_bus.bus import Bus
+from squall_bus.errors import BusError
 
 MARGIN_S: Final = 300.0
 """How long before its expiry a JWT is renewed; a quarter of its life when that is less."""
@@ -33,7 +34,8 @@ async def connect(
 
     `name` is shown by the server's monitoring; `inbox` is subjects.inbox(owner id). `renew` gives a
     new JWT for the old one; None: the JWT does not expire. BusUnreachable when no server answers,
-    BusRefused when the credentials aren't taken.
+    BusRefused when the credentials aren't taken
+    or don't cover `inbox`.
     """
     from squall_bus._nats import open_wire
 
@@ -48,6 +50,11 @@ async def connect(
     )
     bus = Bus(wire, name=name)
     wire.volatile = bus.volatile_prefixes
+    try:
+        await bus.check_inbox()
+    except BusError:
+        await bus.close()
+        raise
     if renew is not None:
         bus.tasks.spawn(_keep_renewed(bus, holder, renew), f"{name}: credentials")
     return bus

@@ -2,11 +2,15 @@
 
 # ruff: noqa: N818 - they are named for what happened; `Error` ends the root's name alone
 
-from typing import Literal
+from typing import Final, Literal
 
 from squall_contracts.failures import Refused
 
 RefusalKind = Literal["invalid", "not_found", "already_exists", "denied", "exhausted", "internal"]
+
+
+PUBLISHING: Final = "publishing to"
+SUBSCRIBING: Final = "subscribing to"
 
 
 class BusError(Exception):

@@ -20,7 +20,13 @@ from squall_bus._fake_server import PLATFORM, FakeServer, Interest
 from squall_bus._fake_streams import matches
 from squall_bus._wire import Hooks, RawHandler, check_subject
 from squall_bus.bus import Bus
-from squall_bus.errors import BusClosed, BusUnreachable, PayloadTooLarge
+from squall_bus.errors import (
+    PUBLISHING,
+    SUBSCRIBING,
+    BusClosed,
+    BusUnreachable,
+    PayloadTooLarge,
+)
 
 __all__ = ["PLATFORM", "FakeBus", "FakeServer", "FakeWire"]
 
@@ -77,12 +83,11 @@ class FakeWire:
         elif any(matches(pattern, subject) for pattern in self._may_publish):
             self.server.publish(self.account, subject, reply, payload, headers)
         else:
-            self._deny("publishing to", subject)
+            self._deny(PUBLISHING, subject)
 
     def _deny(self, action: str, subject: str) -> None:
         def tell() -> None:
-            for hook in self.hooks.denied:
-                hook(action, subject)
+            self.hooks.run(self.hooks.denied, action, subject)
 
         asyncio.get_running_loop().call_soon(tell)
 
@@ -97,7 +102,7 @@ class FakeWire:
         if any(matches(pattern, subject) for pattern in self._may_subscribe):
             self.server.subscribe(Interest(self, sid, subject, queue, handler))
         else:
-            self._deny("subscribing to", subject)
+            self._deny(SUBSCRIBING, subject)
         return sid
 
     def unlisten(self, sid: str, *, linger: bool = False) -> None:
@@ -116,8 +121,7 @@ class FakeWire:
         if self._connected and not self._closed:
             self._connected = False
             self.epoch += 1
-            for hook in list(self.hooks.lost):
-                hook()
+            self.hooks.run(self.hooks.lost)
 
     def come_back(self) -> None:
         if self._connected or self._closed:
@@ -126,17 +130,14 @@ class FakeWire:
         unsent, self._unsent = self._unsent, []
         for message in unsent:
             self.server.publish(self.account, *message)
-        for hook in list(self.hooks.reconnected):
-            hook()
+        self.hooks.run(self.hooks.reconnected)
 
     async def close(self) -> None:
         if self._closed:
             return
         self._closed = True
         self.server.leave(self)
-        error = BusClosed("the connection is closed")
-        for hook in list(self.hooks.closed):
-            hook(error)
+        self.hooks.run(self.hooks.closed, BusClosed("the connection is closed"))
 
 
 class FakeBus(Bus):

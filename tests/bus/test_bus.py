@@ -173,6 +173,26 @@ async def test_a_request_without_permission_says_so_at_once(world: World) -> Non
         await limited.request("secret.x", HINT, BacklogHint, timeout_s=20)
 
 
+async def test_a_subscription_without_permission_is_refused(world: World) -> None:
+    limited = await world.connect("limited", publish=("ok",), subscribe=("_INBOX_limited.>",))
+    with pytest.raises(PermissionRefused, match=r"subscribing to 'secret\.>'"):
+        await limited.subscribe("secret.>", lambda _: None)
+    with pytest.raises(PermissionRefused, match="subscribing to 'secret'"):
+        await limited.subscribe("secret", lambda _: None, queue="q")
+
+
+async def test_a_publish_without_permission_is_logged_once(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    limited = await world.connect("limited", publish=("ok",), subscribe=("_INBOX_limited.>",))
+    for _ in range(3):
+        await limited.publish("secret", b"")
+    await limited.wire.roundtrip()
+    assert [r.message for r in caplog.records if "'secret'" in r.message] == [
+        f"{limited.name}: these credentials don't allow publishing to 'secret': use others"
+    ]
+
+
 async def test_oversized_payloads_are_refused_before_they_are_sent(bus: Bus) -> None:
     with pytest.raises(PayloadTooLarge, match="object store"):
         await bus.publish("big", bytes(bus.max_payload_bytes + 1))

@@ -81,6 +81,12 @@ async def test_expired_credentials_are_refused(server: NatsServer) -> None:
         await connect([server.url], late, name="t", inbox=INBOX)
 
 
+async def test_credentials_for_another_inbox_are_refused(server: NatsServer) -> None:
+    limited = server.user(server.workspace, subscribe=("_INBOX_other.>",))
+    with pytest.raises(BusRefused, match=f"don't cover the inbox '{INBOX}'"):
+        await connect([server.url], limited, name="t", inbox=INBOX)
+
+
 async def test_credentials_are_renewed_before_they_expire_and_nothing_is_lost(
     server: NatsServer,
 ) -> None:

@@ -89,6 +89,17 @@ async def test_flush_raises_a_failure_nobody_was_told_of(bus: Bus) -> None:
     await bus.flush_stores()
 
 
+async def test_a_callback_that_raises_harms_no_other_store(bus: Bus) -> None:
+    def raises(_: int | BusError) -> None:
+        raise RuntimeError("its own fault")
+
+    heard: list[int | BusError] = []
+    await bus.store_soon("q.a", b"", on_stored=raises)
+    await bus.store_soon("q.a", b"", on_stored=heard.append)
+    await bus.flush_stores()
+    assert heard == [2]
+
+
 async def test_a_subject_no_stream_takes_is_tried_until_the_time_is_up(bus: Bus) -> None:
     with pytest.raises(StoreTimeout, match=r"'nowhere' was not confirmed as stored in 0\.6 s"):
         await bus.store("nowhere", b"", timeout_s=0.6)
