@@ -97,6 +97,11 @@ class Job:
         """Never deliver it again, though it was not done."""
         return self._settle(TERM)
 
+    def forget(self) -> None:
+        """Count it as settled here without telling the server: the message was delivered again, and
+        that delivery is the one to settle."""
+        self._settled()
+
     def in_progress(self) -> _Sent:
         """Start its ack_wait anew; it isn't settled by this."""
         self._wire.send(self.ack_subject, IN_PROGRESS)

@@ -24,6 +24,7 @@ from squall_bus.errors import BusError
 from squall_contracts.failures import Failure
 from squall_contracts.guest import (
     ASSIGNMENT_VARIABLE,
+    EXIT_FAULT,
     EXIT_INTERRUPTED,
     EXIT_NO_BUS,
     EXIT_STARTUP,
@@ -73,7 +74,12 @@ def main() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(line_buffering=True)
-    leave(_live())
+    try:
+        code = _live()
+    except Exception:  # noqa: BLE001 - said, and told by the exit code
+        _log.exception("the guest failed")
+        code = EXIT_FAULT
+    leave(code)
 
 
 def _live() -> int:

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import logging
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -53,6 +54,8 @@ class Intake:
         self._on_cancelled = on_cancelled
         self._on_terminate = on_terminate
         self._slots = assignment.spec.max_inputs
+        environment = re.escape(assignment.environment)
+        self._answerable = re.compile(rf"(reply|result)\.{environment}(\.[\w=-]+){{2}}").fullmatch
         self._pulls: list[StandingPull] = []
         self._held: dict[int, Held] = {}
         self._unfinished = 0
@@ -94,12 +97,13 @@ class Intake:
     def _on_job(self, lane: Lane, job: Job) -> None:
         known = self._held.get(job.seq)
         if known is not None:  # the server lost patience while we work on it: the newest ack counts
+            known.job.forget()
             known.job = job
             return
         try:
-            inputs = _read_inputs(job.data)
-        except msgspec.DecodeError as error:
-            _log.error("dropped a delivery on %s that is no Inputs: %s", job.subject, error)
+            inputs = self._checked(job.data)
+        except (msgspec.DecodeError, ValueError) as error:
+            _log.error("dropped a message on %s: %s", job.subject, error)
             job.term()
             return
         held = Held(job, inputs, lane, time.monotonic())
@@ -117,6 +121,15 @@ class Intake:
         else:
             self._queue(held)
 
+    def _checked(self, data: bytes) -> Inputs:
+        """DecodeError, ValueError: nobody could ever answer it."""
+        inputs = _read_inputs(data)
+        if not self._answerable(inputs.reply_to):
+            raise ValueError(f"results can't be stored under {inputs.reply_to!r}")
+        if not inputs.items:
+            raise ValueError("it has no inputs")
+        return inputs
+
     def _queue(self, held: Held) -> None:
         if self._closed:
             self._let_go(held, "nak")
@@ -131,6 +144,9 @@ class Intake:
         """Fetch the payloads kept as blobs, a few deliveries ahead of the one being run."""
         await self._blobs_ahead.acquire()
         held.has_blobs = True
+        if self._closed or held.cancelled:
+            self._queue(held)
+            return
         for position, item in enumerate(held.inputs.items):
             if isinstance(item.payload, BlobRef):
                 try:

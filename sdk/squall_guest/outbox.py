@@ -70,7 +70,7 @@ class Outbox:
         self._wake = asyncio.Event()
         self._waking = False
         self._emptied = asyncio.Event()
-        """Set each time nothing is left unstored."""
+        """Set each time nothing is left to store."""
 
     # --- called by the threads of user code ------------------------------------------------------
 
@@ -105,6 +105,7 @@ class Outbox:
             self._waking = False
             while self._queue:
                 await self._send_all(tasks)
+            self._relieve()
 
     async def flushed(self) -> None:
         """Wait until all that was put is stored and acked."""
@@ -160,7 +161,11 @@ class Outbox:
     def _stored(self, entries: list[Entry], outcome: int | BusError) -> None:
         for held, _, size in entries:
             self._settle_one(held, size, outcome)
-        if not self._unstored:
+        self._relieve()
+
+    def _relieve(self) -> None:
+        """Wake those who wait for room, or for the end."""
+        if not self._unstored and not self._queue:
             self._emptied.set()
         while self._crowd and not self._is_crowded():
             room = self._crowd.popleft()

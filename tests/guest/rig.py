@@ -75,7 +75,7 @@ class Call:
         call_id = next(key for key, value in rig.calls.items() if value is self)
         subject = subjects.reply(ENVIRONMENT, CLIENT, call_id)
         async with asyncio.timeout(WAIT_S):
-            while await rig.bus.admin.last_message(subjects.REPLIES, subject) is None:
+            while await rig.bus.admin.last_message(subjects.REPLIES, subject) is None:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
 
     async def outcome(self) -> Any:
@@ -188,7 +188,7 @@ class Function:
     async def settled(self) -> None:
         """Until no input of the function is left in the stream."""
         async with asyncio.timeout(WAIT_S):
-            while await self.waiting():
+            while await self.waiting():  # noqa: ASYNC110 - no word is sent of it
                 await asyncio.sleep(0.01)
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from squall import _pickling
+from squall_bus.layout import ensure_workspace
 from squall_contracts import subjects
 from squall_contracts.calls import Input, Inputs
-from squall_contracts.message import new_id
 
 from tests.guest.rig import CLIENT, ENVIRONMENT, Call, Rig, eventually
 
@@ -129,26 +129,62 @@ async def test_one_callers_bulk_does_not_delay_anothers_single_call(rig: Rig) ->
     assert len(bulk[-1].reports) == 0
 
 
-@pytest.mark.parametrize("lane", ["now", "bulk"])
-async def test_a_message_that_is_no_input_is_dropped(rig: Rig, lane: str) -> None:
-    function = await rig.function("double")
-    await function.guest()
-    subject = f"call.{ENVIRONMENT}.{function.function_id}.{lane}.fc-x"
-    await rig.bus.store(subject, b"not msgpack \xc1")
-    await function.settled()
-    assert await (await function.call(4)).value() == 8
+ONE = Input(0, _pickling.dumps(((1,), {})))
 
 
-async def test_a_reply_that_no_stream_takes_does_not_lose_the_guest(rig: Rig) -> None:
+@pytest.mark.parametrize(
+    "message",
+    [
+        b"not msgpack \xc1",
+        Inputs("fc-x", "nowhere.main.cl.fc-x", (ONE,)),
+        Inputs("fc-x", "reply.other.cl.fc-x", (ONE,)),
+        Inputs("fc-x", "reply.main.c l.fc-x", (ONE,)),
+        Inputs("fc-x", "reply.main.cl.fc-x", ()),
+    ],
+)
+async def test_a_message_nobody_can_answer_is_dropped(rig: Rig, message: object) -> None:
     function = await rig.function("double")
     guest = await function.guest()
-    call_id = new_id("fc")
-    subject = subjects.call(ENVIRONMENT, function.function_id, "now", call_id)
-    inputs = Inputs(call_id, "nowhere.main.cl.fc", (Input(0, _pickling.dumps(((1,), {}))),))
-    await rig.bus.store(subject, inputs)
-    await eventually(lambda: "was not stored" in guest.output(), "the guest says so")
+    await rig.bus.store(f"call.{ENVIRONMENT}.{function.function_id}.now.fc-x", message)
     assert await (await function.call(4)).value() == 8
-    await rig.bus.admin.purge(subjects.CALLS, subject)
+    await function.settled()
+    assert guest.output().startswith("dropped a message on call.main.")
+
+
+async def test_a_result_waits_for_its_stream_and_its_input_for_the_result(rig: Rig) -> None:
+    function = await rig.function("double")
+    await function.guest()
+    assert await (await function.call(1)).value() == 2
+    await rig.bus.admin.delete_stream(subjects.REPLIES)
+    call = await function.call(4)
+    assert await call.value() == 8  # heard, but not stored
+    assert await function.waiting() == 1
+    await ensure_workspace(rig.bus)
+    await call.replayed(rig)
+    await function.settled()
+
+
+async def test_a_delivery_that_comes_again_while_it_waits_is_run_once(
+    rig: Rig, tmp_path: Path
+) -> None:
+    function = await rig.function("nap", ack_wait_s=1.0)
+    guest = await function.guest()
+    for _ in range(5):
+        await (await function.call(0.0)).value()  # it learns to hold several
+    marker = tmp_path / "marker"
+    guest.signal(signal.SIGSTOP)
+    calls = [await function.call(0.01, str(marker)) for _ in range(10)]
+    guest.signal(signal.SIGCONT)
+    await calls[0].value()
+    guest.signal(signal.SIGSTOP)
+    await asyncio.sleep(2.0)  # the server loses patience with what it holds
+    guest.signal(signal.SIGCONT)
+    for call in calls:
+        await call.value()
+    await function.settled()
+    assert marker.read_text().count("began") == 10
+    for _ in range(20):  # and it still asks for more
+        assert await (await function.call(0.0)).value() == "slept"
 
 
 async def test_the_server_may_be_killed_while_inputs_run(rig: Rig) -> None:

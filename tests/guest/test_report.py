@@ -16,7 +16,7 @@ class Rude(Exception):
 def caught(error: BaseException) -> BaseException:
     try:
         raise error
-    except BaseException as raised:
+    except BaseException as raised:  # noqa: BLE001
         return raised
 
 
