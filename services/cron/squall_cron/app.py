@@ -1,0 +1,54 @@
+"""Wiring: cron follows the functions and fires, in one of its replicas."""
+
+import asyncio
+import time
+
+from anyio.abc import TaskStatus
+from squall_bus.service import Context, Service, lead
+from squall_contracts import subjects
+from squall_contracts.functions import FunctionRecord
+from squall_contracts.message import new_id
+
+from squall_cron.handlers import Crontab
+from squall_cron.settings import Settings
+
+
+async def run(settings: Settings, context: Context, *, task_status: TaskStatus[None]) -> None:
+    """Compete for the lease and fire while holding it, until told to stop."""
+
+    async def work() -> None:
+        await keep_time(settings, context)
+
+    task_status.started()
+    await lead(
+        context.bus,
+        "cron",
+        new_id("cr"),
+        work,
+        stopping=context.stopping,
+        ttl_s=settings.lease_ttl_s,
+    )
+
+
+async def keep_time(settings: Settings, context: Context) -> None:
+    """Follow the functions and fire their schedules, until told to stop."""
+    crontab = Crontab(context.bus, context.workspaces, settings, time.time)
+    await crontab.restore()
+    functions = context.bus.kv(subjects.FUNCTIONS_BUCKET, FunctionRecord)
+    async with functions.watch() as changes, asyncio.TaskGroup() as tasks:
+        initial = await changes.initial()
+        await crontab.keep_only(set(initial))
+        for function_id, record in initial.items():
+            await crontab.on_function(function_id, record)
+
+        async def follow() -> None:
+            async for change in changes:
+                await crontab.on_function(change.key, change.value)
+
+        work = [tasks.create_task(follow()), tasks.create_task(crontab.run())]
+        await context.stopping.wait()
+        for task in work:
+            task.cancel()
+
+
+SERVICE = Service(name="cron", settings=Settings, run=run)

@@ -1,0 +1,187 @@
+"""Cron on a bus in memory: functions in, calls out, each once."""
+
+import asyncio
+import pickle
+from collections.abc import AsyncIterator, Callable
+from typing import Any, cast
+
+import anyio
+import pytest
+from squall_bus.bus import Bus, Delivery
+from squall_bus.layout import ensure_platform, ensure_workspace
+from squall_bus.service import Context
+from squall_bus.testing import FakeBus, FakeServer
+from squall_bus.workspaces import Workspaces
+from squall_contracts import subjects
+from squall_contracts.calls import Inputs
+from squall_contracts.functions import AppRecord, AppState, FunctionRecord, FunctionSpec
+from squall_contracts.schedules import Schedule
+from squall_cron.app import keep_time
+from squall_cron.settings import Settings
+
+ACCOUNT = "ACCT"
+
+
+class OneWorkspace:
+    """Stands for Workspaces where connections need no credentials."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    async def get(self, account: str) -> Bus:
+        assert account == ACCOUNT
+        return self._bus
+
+
+class Stage:
+    def __init__(self, server: FakeServer) -> None:
+        self.platform: Bus = FakeBus(server)
+        self.workspace: Bus = FakeBus(server, account=ACCOUNT)
+        self.functions = self.platform.kv(subjects.FUNCTIONS_BUCKET, FunctionRecord)
+        self.apps = self.platform.kv(subjects.APPS_BUCKET, AppRecord)
+        self.schedules = self.platform.kv(subjects.SCHEDULES_BUCKET, Schedule)
+        self.calls: list[Inputs] = []
+        self.hints = 0
+        self._called = asyncio.Event()
+        self._stopping = anyio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """One replica more."""
+        if not self._tasks:
+            self._stopping = anyio.Event()
+        workspaces = cast(Workspaces, OneWorkspace(self.workspace))
+        context = Context(self.platform, workspaces, (), self._stopping)
+        self._tasks.append(asyncio.create_task(keep_time(Settings(), context)))
+
+    async def stop(self) -> None:
+        self._stopping.set()
+        await asyncio.gather(*self._tasks)
+        self._tasks.clear()
+
+    async def declare(
+        self, schedule: str | None, state: AppState = "deployed", version: int = 1
+    ) -> None:
+        app = AppRecord(
+            app_id="ap-1",
+            workspace=ACCOUNT,
+            environment="main",
+            name="app",
+            state=state,
+            created_unix_s=1.0,
+        )
+        await self.apps.put(subjects.app_key(ACCOUNT, "ap-1"), app)
+        spec = FunctionSpec(name="f", module="m", qualname="f", image_id="im-1", schedule=schedule)
+        record = FunctionRecord(
+            function_id="fn-1",
+            app_id="ap-1",
+            app_name="app",
+            workspace=ACCOUNT,
+            environment="main",
+            spec=spec,
+            version=version,
+        )
+        await self.functions.put("fn-1", record)
+
+    def on_call(self, delivery: Delivery) -> None:
+        self.calls.append(delivery.decode(Inputs))
+        self._called.set()
+
+    def on_hint(self, _: Delivery) -> None:
+        self.hints += 1
+
+    async def until_calls(self, count: int) -> None:
+        async with asyncio.timeout(5):
+            while len(self.calls) < count:
+                self._called.clear()
+                await self._called.wait()
+
+    async def until_schedule(self, is_so: Callable[[Schedule | None], bool]) -> None:
+        async with asyncio.timeout(5), self.schedules.watch("fn-1") as changes:
+            if is_so((await changes.initial()).get("fn-1")):
+                return
+            async for change in changes:
+                if is_so(change.value):
+                    return
+
+
+@pytest.fixture
+async def stage() -> AsyncIterator[Stage]:
+    server = FakeServer()
+    stage = Stage(server)
+    await ensure_platform(stage.platform)
+    await ensure_workspace(stage.workspace)
+    await stage.workspace.subscribe(subjects.CALL_ALL, stage.on_call)
+    await stage.platform.subscribe(subjects.HINT_ALL, stage.on_hint)
+    await stage.start()
+    yield stage
+    await stage.stop()
+    await stage.workspace.close()
+    await stage.platform.close()
+    server.close()
+
+
+async def test_a_deployed_function_is_called_on_time_with_no_arguments(stage: Stage) -> None:
+    await stage.declare("@every 0.2s")
+    await stage.until_calls(2)
+    (item,) = stage.calls[0].items
+    assert pickle.loads(cast(Any, item.payload)) == ((), {})
+    assert stage.calls[0].reply_to.startswith("result.main.cl-")
+    assert stage.calls[0].call_id != stage.calls[1].call_id
+    assert stage.hints >= 1
+
+
+@pytest.mark.parametrize("state", ["ephemeral", "detached", "stopped"])
+async def test_only_deployed_apps_follow_their_schedules(stage: Stage, state: AppState) -> None:
+    await stage.declare("@every 0.05s", state)
+    await stage.declare("@every 0.1s", version=2)
+    await stage.until_calls(1)
+    schedules = await stage.schedules.items()
+    assert {key: schedule.version for key, schedule in schedules.items()} == {"fn-1": 2}
+
+
+async def test_a_schedule_that_was_taken_away_is_not_followed(stage: Stage) -> None:
+    await stage.declare("@every 0.1s")
+    await stage.until_calls(1)
+    await stage.declare(None, version=2)
+    await stage.until_schedule(lambda schedule: schedule is None)
+    count = len(stage.calls)
+    await asyncio.sleep(0.3)  # three periods
+    assert len(stage.calls) == count
+
+
+async def test_two_replicas_store_one_call_for_one_time(stage: Stage) -> None:
+    await stage.start()
+    await stage.declare("@every 0.3s")
+    await stage.until_calls(2)
+    stored = await stage.workspace.admin.backlog(subjects.CALLS, subjects.CALL_ALL)
+    schedules = await stage.schedules.items()
+    elapsed = (schedules["fn-1"].fired_unix_s or 0) - schedules["fn-1"].since_unix_s
+    assert sum(stored.values()) <= round(elapsed / 0.3) + 1
+
+
+async def test_after_a_restart_what_was_fired_is_not_fired_again(stage: Stage) -> None:
+    await stage.declare("@every 0.5s")
+    await stage.until_calls(1)
+    await stage.until_schedule(lambda found: found is not None and found.fired_unix_s is not None)
+    await stage.stop()
+    await stage.start()
+    await stage.until_calls(2)
+    fired = (await stage.schedules.items())["fn-1"]
+    assert sum((await stage.workspace.admin.backlog(subjects.CALLS, "call.>")).values()) == 2
+    assert fired.fired_unix_s is not None
+
+
+async def test_a_function_that_went_while_nobody_led_is_forgotten(stage: Stage) -> None:
+    await stage.declare("@every 0.1s")
+    await stage.until_calls(1)
+    await stage.stop()
+    await stage.functions.delete("fn-1")
+    await stage.start()
+    await stage.until_schedule(lambda schedule: schedule is None)
+
+
+async def test_an_unreadable_schedule_harms_no_other(stage: Stage) -> None:
+    await stage.declare("CRON_TZ=Mars/Base * * * * *")
+    await stage.declare("@every 0.1s", version=2)
+    await stage.until_calls(1)
