@@ -12,7 +12,6 @@ from squall_contracts.placement import ENDED, ContainerState, StartContainer
 RuntimeName = Literal["docker", "process"]
 
 MIB: Final = 1024 * 1024
-IDLE_CPU_SHARES: Final = 128
 LEAST_MEMORY_MIB: Final = 6
 """Docker refuses to limit a container below this."""
 LEAST_PYTHON: Final = (3, 11)
@@ -88,6 +87,15 @@ def limits(resources: Resources, *, pids: int, cores: float) -> Limits:
         memory_reservation_bytes=min(reservation, memory) if memory else reservation,
         memory_bytes=memory,
         pids=pids,
+    )
+
+
+def can_become(have: Limits, wanted: Limits) -> bool:
+    """Whether a running container's limits can be changed so: Docker sets limits, but lifts none."""
+    return (
+        (have.nano_cpus == 0 or wanted.nano_cpus > 0)
+        and (have.memory_bytes == 0 or wanted.memory_bytes > 0)
+        and have.pids == wanted.pids
     )
 
 

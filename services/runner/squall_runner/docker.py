@@ -135,12 +135,14 @@ class DockerRuntime:
         await anyio.sleep(QUIET_S)
         self._networks.refill(blocked=blocked)
 
-    async def assign(self, handle: str, limits: Limits, name: str) -> None:
-        body = {key: value for key, value in _limits(limits).items() if value}
-        container = self._container(handle)
-        with engine.told("update the container"):
-            await engine.update(self._docker, container.id, body)
-            await container.rename(f"squall-{name}")
+    async def limit(self, handle: str, limits: Limits) -> None:
+        changes = {key: value for key, value in _limits(limits).items() if value}
+        with engine.told("limit the container"):
+            await engine.update(self._docker, self._container(handle).id, changes)
+
+    async def rename(self, handle: str, name: str) -> None:
+        with engine.told("rename the container"):
+            await self._container(handle).rename(f"squall-{name}")
 
     async def terminate(self, handle: str) -> None:
         with engine.told("stop the container"), engine.gone_is_fine():

@@ -122,8 +122,11 @@ class ProcessRuntime:
         (directory / HANDLE_FILE).write_text(made)
         return made
 
-    async def assign(self, handle: str, limits: Limits, name: str) -> None:
-        """Processes have no limits and no names."""
+    async def limit(self, handle: str, limits: Limits) -> None:
+        """What must be kept was refused; the rest are shares, which processes don't have."""
+
+    async def rename(self, handle: str, name: str) -> None:
+        """Processes have no names."""
 
     async def terminate(self, handle: str) -> None:
         self._signal(handle, signal.SIGTERM)

@@ -104,9 +104,11 @@ class Runtime(Protocol):
     async def start(self, handle: str, launch: Launch) -> str:
         """Start it; returns its handle from now on. StartRefused, RuntimeUnavailable."""
 
-    async def assign(self, handle: str, limits: Limits, name: str) -> None:
-        """Give a warm container the limits and the name of what it becomes. RunnerError: it can't
-        have them."""
+    async def limit(self, handle: str, limits: Limits) -> None:
+        """Give a running container other limits. RunnerError: it can't have them."""
+
+    async def rename(self, handle: str, name: str) -> None:
+        """Give a running container the name people see. RunnerError."""
 
     async def terminate(self, handle: str) -> None:
         """Ask it to end (SIGTERM). Harmless once it has ended. RunnerError: try again."""

@@ -89,12 +89,12 @@ class Starter:
                 raise
         took_ms = round((time.monotonic() - began_s) * 1000, 1)
         log.info("container.started", container_id=start.container_id, warm=was_warm, ms=took_ms)
-        self._pool.used(key, image.env)
+        self._pool.used(key, image.env, self._limits(start))
 
     def _take(self, key: Key, container: Container) -> Warm | None:
         if container.gpus or core.starts_alone(container.start.spec.env):
             return None
-        return self._pool.take(key)
+        return self._pool.take(key, self._limits(container.start))
 
     async def _start_warm(self, container: Container, warm: Warm) -> bool:
         """False when the guest was gone: nothing is left of it."""
@@ -104,14 +104,23 @@ class Starter:
         async def mint() -> None:
             users.append(await prepare.mint(self._context.bus, start))
 
-        async def assign() -> None:
+        async def limit() -> None:
+            wanted = self._limits(start)
+            if wanted == warm.limits:
+                return
             try:
-                await self._runtime.assign(warm.handle, self._limits(start), start.container_id)
+                await self._runtime.limit(warm.handle, wanted)
             except RunnerError as error:
                 raise _UnfitError(str(error)) from error
 
+        async def rename() -> None:
+            try:
+                await self._runtime.rename(warm.handle, start.container_id)
+            except RunnerError as error:
+                log.warning("warm.not_renamed", slot=slot.name, error=str(error))
+
         try:
-            await together(mint, assign, lambda: self._lay(start, slot))
+            await together(mint, limit, lambda: self._lay(start, slot))
             slot.note(start=start, handle=warm.handle)
             await warm.give(self._assignment(start, slot, users[0]))
         except (_UnfitError, BrokenPipeError) as error:
@@ -123,7 +132,7 @@ class Starter:
             warm.close()
             await self._drop(slot, warm.handle)
             raise
-        await container.started(slot, warm.handle)
+        await together(lambda: container.started(slot, warm.handle), rename)
         return True
 
     async def _start_new(self, container: Container, image: ImageRecord, site: Path) -> None:

@@ -39,12 +39,21 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     block_network: bool
 
 
+class _Last(msgspec.Struct, frozen=True, kw_only=True):
+    """The last start of a key."""
+
+    at_s: float
+    env: dict[str, str]
+    limits: core.Limits
+
+
 class Warm:
     """A started container whose guest waits for an assignment."""
 
-    def __init__(self, slot: Slot, handle: str, pipe: int) -> None:
+    def __init__(self, slot: Slot, handle: str, pipe: int, limits: core.Limits) -> None:
         self.slot = slot
         self.handle = handle
+        self.limits = limits
         self._pipe = pipe
 
     async def give(self, assignment: bytes) -> None:
@@ -74,22 +83,28 @@ class WarmPool:
         self._runtime = runtime
         self._makers = Makers(tasks)
         self._ready: dict[Key, list[Warm]] = {}
-        self._used_s: dict[Key, float] = {}
-        self._env: dict[Key, dict[str, str]] = {}
+        self._last: dict[Key, _Last] = {}
         self._making: dict[Key, int] = {}
         self._threads = anyio.CapacityLimiter(256)
 
-    def take(self, key: Key) -> Warm | None:
-        """A warm container, the caller's from now on; None when there is none."""
-        ready = self._ready.get(key)
-        return ready.pop() if ready else None
+    def take(self, key: Key, limits: core.Limits) -> Warm | None:
+        """A warm container that can have these limits, the caller's from now on; None: there is
+        none."""
+        ready = self._ready.get(key, [])
+        for warm in ready:
+            if core.can_become(warm.limits, limits):
+                ready.remove(warm)
+                return warm
+        return None
 
-    def used(self, key: Key, env: dict[str, str]) -> None:
-        """A container of this key was started, `env` being its image's: keep some warm for it."""
+    def used(self, key: Key, env: dict[str, str], limits: core.Limits) -> None:
+        """A container of this key was started, with its image's `env`: keep some warm for it.
+
+        They get the same limits: the next one most likely runs the same function.
+        """
         if not self._settings.warm_pool:
             return
-        self._used_s[key] = time.monotonic()
-        self._env[key] = env
+        self._last[key] = _Last(at_s=time.monotonic(), env=env, limits=limits)
         missing = (
             self._settings.warm_pool - len(self._ready.get(key, ())) - self._making.get(key, 0)
         )
@@ -103,9 +118,9 @@ class WarmPool:
             await anyio.sleep(self._settings.warm_window_s / 10)
             now_s = time.monotonic()
             for key in [
-                k for k, at in self._used_s.items() if now_s - at > self._settings.warm_window_s
+                k for k, v in self._last.items() if now_s - v.at_s > self._settings.warm_window_s
             ]:
-                del self._used_s[key], self._env[key]
+                del self._last[key]
                 await self._discard_all(key)
 
     async def close(self) -> None:
@@ -130,9 +145,11 @@ class WarmPool:
         handle = ""
         try:
             await anyio.sleep(QUIET_S)
+            if key not in self._last:
+                return
             slot.make(pipe=True)
             slot.note()
-            launch = self._launch(key, slot)
+            launch = self._launch(key, slot, self._last[key])
             handle = await self._runtime.create(launch)
             handle = await self._runtime.start(handle, launch)
             slot.note(handle=handle)
@@ -145,8 +162,8 @@ class WarmPool:
             await self._discard(slot, handle)
             raise
         else:
-            warm = Warm(slot, handle, pipe)
-            if key not in self._used_s:
+            warm = Warm(slot, handle, pipe, launch.limits)
+            if key not in self._last:
                 warm.close()
                 await self._discard(slot, handle)
             else:
@@ -174,15 +191,15 @@ class WarmPool:
             os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))  # lets the thread's open return
             raise
 
-    def _launch(self, key: Key, slot: Slot) -> Launch:
+    def _launch(self, key: Key, slot: Slot, last: _Last) -> Launch:
         return Launch(
             slot=slot.name,
             labels={"squall.workspace": key.workspace, "squall.warm": "1"},
             reference=key.reference,
             directory=slot.directory,
             site=Path(key.site),
-            env=self._env[key],
+            env=last.env,
             workdir=key.workdir,
-            limits=core.Limits(cpu_shares=core.IDLE_CPU_SHARES, pids=self._settings.pids_limit),
+            limits=last.limits,
             block_network=key.block_network,
         )

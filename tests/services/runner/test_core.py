@@ -98,6 +98,15 @@ def test_limits_are_what_docker_accepts(wanted: Resources, cores: float) -> None
     assert (limits.memory_bytes == 0) == (wanted.memory_limit_mib is None)
 
 
+@given(resources, resources)
+def test_warm_containers_never_keep_a_limit_nobody_asked_for(a: Resources, b: Resources) -> None:
+    have, wanted = (core.limits(each, pids=100, cores=8) for each in (a, b))
+    if core.can_become(have, wanted):
+        assert not (have.memory_bytes and not wanted.memory_bytes)
+        assert not (have.nano_cpus and not wanted.nano_cpus)
+    assert core.can_become(have, have)
+
+
 @given(
     st.lists(st.sampled_from(["H100:1", "H100:2", "A100:1", "any:1", "any:3", "T4"]), max_size=3),
     st.lists(st.sampled_from(["H100", "A100", "T4"]), max_size=6),

@@ -123,3 +123,19 @@ async def test_restarted_runner_removes_the_warm_containers_of_the_last(machine:
     assert warm not in slots(machine)
     await machine.stop(first)
     assert (await machine.log.ended(first)).state == "stopped"
+
+
+@pytest.mark.docker
+async def test_limits_of_the_last_function_do_not_stay(tmp_path: Path) -> None:
+    limited = Resources(cpu_limit=0.5, memory_limit_mib=256)
+    async with running_machine("docker", tmp_path, warm_pool=1) as machine:
+        first = await machine.start(SOURCE, env={"GREETING": "one"}, resources=limited)
+        await machine.log.ready(first)
+        warm = await warm_slot(machine)
+        second = await machine.start(SOURCE, env={"GREETING": "two"})
+        await machine.log.ready(second)
+        assert second in slots(machine), "it got a container of its own"
+        third = await machine.start(SOURCE, env={"GREETING": "three"}, resources=limited)
+        await machine.log.ready(third)
+        assert third not in slots(machine)
+        assert warm in slots(machine)
