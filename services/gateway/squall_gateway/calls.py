@@ -21,19 +21,20 @@ ANSWERED_AT_ONCE: Final = 10_000
 
 async def cancel_call(
     workspace: Bus,
+    environment: str,
     call_id: str,
     *,
     reply_to: str,
-    functions: Sequence[tuple[str, str]],
+    functions: Sequence[str],
     terminate: bool,
     failure: Failure,
 ) -> None:
-    """Cancel one call. `functions` are the (environment, function id) its inputs may run at."""
-    found = reply_to or await _reply_to(workspace, call_id)
+    """Cancel one call. `functions` are the ids of those its inputs may run at."""
+    found = reply_to or await _reply_to(workspace, environment, call_id)
     for subject in subjects.calls_of(call_id):
         await workspace.admin.purge(subjects.CALLS, subject)
     news = CancelInputs(call_id=call_id, terminate_container=terminate)
-    for environment, function_id in functions:
+    for function_id in functions:
         await workspace.publish(subjects.cancel(environment, function_id), news)
     if found:
         await _tell(workspace, found, call_id, failure)
@@ -57,12 +58,14 @@ async def drop_function(
     await workspace.flush_stores()
 
 
-async def _reply_to(workspace: Bus, call_id: str) -> str:
+async def _reply_to(workspace: Bus, environment: str, call_id: str) -> str:
     """Where the call's results go, from what waits or was already answered; empty: unknown."""
     for filtered in subjects.calls_of(call_id):
         for subject in await workspace.admin.backlog(subjects.CALLS, filtered):
             return await _sender(workspace, subject)
-    stored = await workspace.admin.backlog(subjects.RESULTS, f"result.*.*.{call_id}")
+    stored = await workspace.admin.backlog(
+        subjects.RESULTS, subjects.result_of_call(environment, call_id)
+    )
     return next(iter(stored), "")
 
 

@@ -69,7 +69,7 @@ class Api:
 
     async def cancel(self, account: str, request: apps.CancelCall) -> apps.Done:
         try:
-            subjects.check_environment(request.environment)
+            subjects.cancel(request.environment, request.function_id or "any")
             subjects.calls_of(request.call_id)
         except ValueError as error:
             raise SquallRefusal("invalid", f"cancel_call: {error}") from error
@@ -78,6 +78,7 @@ class Api:
         workspace = await self._context.workspaces.get(account)
         await cancel_call(
             workspace,
+            request.environment,
             request.call_id,
             reply_to=request.reply_to,
             functions=await self._functions(account, request),
@@ -87,16 +88,16 @@ class Api:
         await workspace.flush_stores()
         return apps.Done()
 
-    async def _functions(self, account: str, request: apps.CancelCall) -> list[tuple[str, str]]:
+    async def _functions(self, account: str, request: apps.CancelCall) -> list[str]:
         """Where the call's inputs may run: its function, or all that have containers."""
         if request.function_id:
-            return [(request.environment, request.function_id)]
+            return [request.function_id]
         running = {
             record.function_id
             for record in await self._containers_of(account)
             if record.environment == request.environment and record.state not in placement.ENDED
         }
-        return [(request.environment, function_id) for function_id in sorted(running)]
+        return sorted(running)
 
     # --- containers ------------------------------------------------------------------------------
 

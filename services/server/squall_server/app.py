@@ -1,6 +1,7 @@
 """The command line of a one-machine server: from its options to an exit code."""
 
 import argparse
+import errno
 import os
 import signal
 import sys
@@ -21,7 +22,7 @@ from squall_runner.runtime import RunnerError
 from squall_server.machine import Options, running_machine
 from squall_server.natsd import NatsFailedError
 from squall_server.place import Choice
-from squall_server.state import State, StateError, default_state_dir
+from squall_server.state import DISK_FAULTS, State, StateError, default_state_dir, is_full, unusable
 
 log = structlog.get_logger()
 
@@ -52,6 +53,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     except Exception as error:
         cause = root_cause(error)
+        if isinstance(cause, OSError) and cause.errno in DISK_FAULTS:
+            cause = unusable(state, cause)
+        elif isinstance(cause, BusError) and is_full(state):
+            cause = unusable(state, OSError(errno.ENOSPC, f"its disk is full ({cause})"))
         if not isinstance(cause, EXPECTED):
             log.error("server.failed", exc_info=error)
         print(f"squall server: {str(cause) or type(cause).__name__}", file=sys.stderr)  # noqa: T201

@@ -1,5 +1,6 @@
 """The state directory of a one-machine server: what is in it, and that one server has it."""
 
+import errno
 import fcntl
 import os
 import shutil
@@ -15,6 +16,25 @@ SHARED_BY_RUNNERS: Final = ("site", "files")
 
 class StateError(RuntimeError):
     """Raised when the state directory is in use or can't be written; names it and the remedy."""
+
+
+STREAM_NEEDS_BYTES: Final = 1024 * 1024
+DISK_FAULTS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM})
+
+
+def unusable(folder: Path, error: OSError) -> StateError:
+    """The one line for a state directory that the system won't let us write."""
+    full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+    remedy = "make room" if full else "make it writable"
+    return StateError(
+        f"can't use the state directory {folder}: {error.strerror}; "
+        f"{remedy}, or name another with --state or SQUALL_STATE_DIR"
+    )
+
+
+def is_full(folder: Path) -> bool:
+    """Whether the disk has no room for a stream's first block."""
+    return folder.exists() and shutil.disk_usage(folder).free < STREAM_NEEDS_BYTES
 
 
 class Announcement(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,10 +83,7 @@ class State:
             self._take()
             self._share_caches()
         except OSError as error:
-            raise StateError(
-                f"can't use the state directory {self._shared}: {error.strerror}; "
-                "make it writable, or name another with --state or SQUALL_STATE_DIR"
-            ) from error
+            raise unusable(self._shared, error) from error
         return self
 
     def __exit__(self, *_: object) -> None:
