@@ -17,10 +17,10 @@ from squall_bus.pull import StandingPull
 from squall_contracts import subjects
 from squall_contracts.calls import Input, Inputs, Results, Returned
 from squall_contracts.guest import Assignment
-from squall_contracts.message import decode, new_id
+from squall_contracts.message import decode, encode, new_id
 
 from tests.bus.natsd import NatsServer
-from tests.guest.rig import ENVIRONMENT, Function, Guest, Rig
+from tests.guest.rig import ENVIRONMENT, Function, Rig
 
 SEQUENTIAL = 2_000
 PIPELINED = 20_000
@@ -57,12 +57,13 @@ def void(_: object) -> None:
 class Driver:
     def __init__(self, rig: Rig, function: Function) -> None:
         self.rig = rig
+        self.client = new_id("cl")
         self.function = function
         self.left = 0
         self.done = asyncio.Event()
 
     async def open(self) -> None:
-        reply, _ = subjects.replies_to(ENVIRONMENT, "cl-bench")
+        reply, _ = subjects.replies_to(ENVIRONMENT, self.client)
         await self.rig.bus.subscribe(reply, self.on_results)
 
     def on_results(self, delivery: Delivery) -> None:
@@ -72,7 +73,7 @@ class Driver:
 
     def message(self, call_id: str, index: int) -> Inputs:
         payload = _pickling.dumps(((), {}))
-        reply_to = subjects.reply(ENVIRONMENT, "cl-bench", call_id)
+        reply_to = subjects.reply(ENVIRONMENT, self.client, call_id)
         return Inputs(call_id, reply_to, (Input(index, payload),))
 
     async def one(self) -> float:
@@ -98,19 +99,29 @@ class Driver:
         return count / (time.perf_counter() - began)
 
 
-async def measure(name: str, driver: Driver) -> None:
-    await driver.many(2_000)
-    times = sorted([await driver.one() for _ in range(SEQUENTIAL)])
-    rates = [await driver.many(PIPELINED) for _ in range(ROUNDS)]
-    p50, p99 = times[len(times) // 2] * 1000, times[int(len(times) * 0.99)] * 1000
-    rate = statistics.median(rates)
-    print(f"{name:8} p50 {p50:.3f} ms  p99 {p99:.3f} ms  {rate:,.0f} inputs/s  {rates}")
+class Figures:
+    """What one way of running measured, round by round."""
+
+    def __init__(self, name: str, driver: Driver) -> None:
+        self.name = name
+        self.driver = driver
+        self.times: list[float] = []
+        self.rates: list[float] = []
+
+    async def round(self) -> None:
+        await self.driver.many(500)
+        self.times += [await self.driver.one() for _ in range(SEQUENTIAL // ROUNDS)]
+        self.rates.append(await self.driver.many(PIPELINED))
+
+    def line(self) -> str:
+        times = sorted(self.times)
+        p50, p99 = times[len(times) // 2] * 1000, times[int(len(times) * 0.99)] * 1000
+        rate = statistics.median(self.rates)
+        return f"{self.name:11} p50 {p50:.3f} ms  p99 {p99:.3f} ms  {rate:,.0f} inputs/s"
 
 
 async def start_bare(rig: Rig, function: Function) -> "asyncio.subprocess.Process":
     folder = Path(tempfile.mkdtemp())
-    from squall_contracts.message import encode
-
     (folder / "assignment").write_bytes(encode(rig.assignment(function, folder)))
     return await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.guest.bench", str(folder / "assignment")
@@ -123,23 +134,26 @@ async def main() -> None:
         await server.start()
         rig = Rig(server, Path(folder))
         await rig.open()
+        process = None
         try:
-            for qualname, fields in (("noop", {}), ("noop_async", {"is_async": True})):
-                function = await rig.function(qualname, **fields)
-                guest: Guest = await function.guest()
-                driver = Driver(rig, function)
-                await driver.open()
-                await measure(qualname, driver)
-                guest.process.terminate()
-                guest.process.wait()
+            figures = []
+            for qualname, is_async in (("noop", False), ("noop_async", True)):
+                function = await rig.function(qualname, is_async=is_async)
+                await function.guest()
+                figures.append(Figures(qualname, Driver(rig, function)))
             function = await rig.function("noop")
             process = await start_bare(rig, function)
-            driver = Driver(rig, function)
-            await driver.open()
-            await measure("bare", driver)
-            process.terminate()
-            await process.wait()
+            figures.append(Figures("bare", Driver(rig, function)))
+            for figure in figures:
+                await figure.driver.open()
+            for _ in range(ROUNDS):  # interleaved: the machine's mood meets all alike
+                for figure in figures:
+                    await figure.round()
+            print("\n".join(figure.line() for figure in figures))
         finally:
+            if process is not None:
+                process.terminate()
+                await process.wait()
             await rig.close()
             server.close()
 

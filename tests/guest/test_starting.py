@@ -13,6 +13,7 @@ import cloudpickle
 import pytest
 from squall import _pickling
 from squall_contracts import subjects
+from squall_contracts.calls import Exhausted
 from squall_contracts.functions import FileEntry
 from squall_contracts.guest import EXIT_INTERRUPTED, EXIT_NO_BUS, EXIT_STARTUP
 from squall_contracts.message import encode
@@ -109,6 +110,35 @@ async def test_large_files_are_linked_and_small_ones_copied(rig: Rig, tmp_path: 
     function = await rig.function("f", module="m", files=entries)
     await function.guest(files_dir=str(files))
     assert await (await function.call()).value() == [True, False, 2_000_000, True]
+
+
+DECORATED = """
+import squall
+
+app = squall.App("test")
+
+@app.function()
+def plus_one(value: int) -> int:
+    return value + 1
+
+@app.function(is_generator=True, name="renamed")
+def counted(upto: int):
+    yield from range(upto)
+"""
+
+
+async def test_a_decorated_function_is_found_under_its_wrapper(rig: Rig, tmp_path: Path) -> None:
+    (tmp_path / "files" / "root").mkdir(parents=True)
+    (tmp_path / "files" / "root" / "decorated.py").write_text(DECORATED)
+    entry = FileEntry(path="/root/decorated.py", sha256="", size_bytes=len(DECORATED))
+    function = await rig.function("plus_one", module="decorated", files=(entry,))
+    await function.guest(files_dir=str(tmp_path / "files"))
+    assert await (await function.call(4)).value() == 5
+    generator = await rig.function(
+        "counted", module="decorated", files=(entry,), name="renamed", is_generator=True
+    )
+    await generator.guest(files_dir=str(tmp_path / "files"))
+    assert await (await generator.call(3)).outcome() == Exhausted(0, 3)
 
 
 async def serialized(rig: Rig, pickled: bytes, **fields: Any) -> Any:
