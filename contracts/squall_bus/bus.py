@@ -214,6 +214,22 @@ class Bus:
         block = _store_headers(msg_id, headers)
         self._stores.put(subject, to_bytes(message), block, on_stored, timeout_s)
 
+    def store_now(
+        self,
+        subject: str,
+        message: object,
+        *,
+        msg_id: str | None = None,
+        on_stored: OnStored,
+        timeout_s: float = 30.0,
+    ) -> bool:
+        """As `store_soon`, from a plain function; False, having sent nothing, where that waits."""
+        if self._stores.is_full:
+            return False
+        block = _store_headers(msg_id, None)
+        self._stores.put(subject, to_bytes(message), block, on_stored, timeout_s)
+        return True
+
     async def flush_stores(self) -> None:
         """Return when every stored publish has its ack, or has failed."""
         await self._stores.flush()

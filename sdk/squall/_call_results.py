@@ -33,24 +33,13 @@ class Fetched(NamedTuple):
         return cls(Outcome(error), None)
 
 
-async def _with_data(client: "Client", outcome: Outcome) -> Fetched:
+async def with_data(client: "Client", outcome: Outcome) -> Fetched:
+    """The outcome with its payload read, if it has one."""
     payload = blob_of(outcome.item)
     if payload is None:
         return Fetched(outcome, None)
     async with translated():
         return Fetched(outcome, await client.blobs.read(payload))
-
-
-async def kept(
-    client: "Client", outcome: "asyncio.Future[Outcome]", call_id: str, timeout: float | None
-) -> Fetched:
-    """The outcome of a call this process made. TimeoutError (builtin)."""
-    if not outcome.done():
-        try:
-            await asyncio.wait_for(asyncio.shield(outcome), timeout)
-        except TimeoutError:
-            raise TimeoutError(f"{call_id} has no result after {timeout} s") from None
-    return await _with_data(client, outcome.result())
 
 
 async def fetch(
@@ -63,7 +52,7 @@ async def fetch(
     if first is not None:
         for item in first.items:
             if (outcome := _outcome_of(item, index, first.container_id)) is not None:
-                return await _with_data(client, outcome)
+                return await with_data(client, outcome)
     remaining = None if deadline is None else max(0.5, deadline - time.monotonic())
     try:
         async with asyncio.timeout(remaining):
@@ -71,7 +60,7 @@ async def fetch(
                 for item in results.items:
                     outcome = _outcome_of(item, index, results.container_id)
                     if outcome is not None:
-                        return await _with_data(client, outcome)
+                        return await with_data(client, outcome)
     except TimeoutError:
         raise TimeoutError(f"{call_id} has no result after {timeout} s") from None
     raise AssertionError("unreachable: the stream of results has no end")
@@ -126,7 +115,7 @@ async def items(client: "Client", environment: str, call_id: str) -> AsyncIterat
                     yield Fetched(Outcome(due, results.container_id), None)
                     return
                 item = due if isinstance(due, Returned) else Returned(0, due)
-                yield await _with_data(client, Outcome(item, results.container_id))
+                yield await with_data(client, Outcome(item, results.container_id))
         if sequence.ended:
             return
 
@@ -150,7 +139,7 @@ async def ordered(
                     continue
                 seen.add(index)
                 for outcome in order.take(index, Outcome(item, results.container_id)):
-                    yield await _with_data(client, outcome)
+                    yield await with_data(client, outcome)
         if order.next >= end:
             return
 

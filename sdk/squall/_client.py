@@ -46,7 +46,6 @@ class Client:
         self.outbox = Outbox(bus, asyncio.get_running_loop())
         self.blobs = Blobs(bus)
         self.code = bus.objects(subjects.CODE_BUCKET)
-        self._sender = _sync.background(self.outbox.run())
         self._watcher = _sync.background(self._fail_when_closed())
 
     @property
@@ -95,7 +94,6 @@ class Client:
 
     async def close(self) -> None:
         """Send what is on its way, then close; waits at most a few seconds."""
-        self._sender.cancel()
         self._watcher.cancel()
         self.router.fail_all(ClientClosed("the connection was closed before a result came"))
         try:

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, cast, overload
 
 from squall import _invoking, _spawning, _streaming, _sync
-from squall._unary import pickled_call
 from squall.call import FunctionCall
 from squall.exception import InvalidError
 from squall.map import MapResults
@@ -50,12 +49,10 @@ class Spawn(_OfOne[P, R]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> FunctionCall[R]:
         """Start it in a container without waiting; returns once the call is stored for good."""
         _sync.warn_if_blocking(f"{self._function.name}.spawn")
-        data = pickled_call(self._function.name, args, kwargs)
-        return _sync.run(_spawning.spawn(self._function, data))
+        return _spawning.spawn(self._function, args, kwargs)
 
     async def aio(self, *args: P.args, **kwargs: P.kwargs) -> FunctionCall[R]:
-        data = pickled_call(self._function.name, args, kwargs)
-        return await _sync.hop(_spawning.spawn(self._function, data))
+        return await _spawning.spawn_aio(self._function, args, kwargs)
 
 
 class _OfMany(Generic[R]):

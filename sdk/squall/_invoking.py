@@ -119,7 +119,7 @@ def remote(
         if is_large(cast(bytes, sent.data)):
             _sync.run(sent.upload())
         sent.post()
-        outcome = waiter.wait()
+        outcome = cast(Outcome, waiter.wait())
     except BaseException:
         sent.abandon()
         raise

@@ -1,4 +1,4 @@
-"""Inputs on their way out: any thread drops them here, one task stores them, pipelined."""
+"""Inputs on their way out: any thread drops them here, the SDK loop stores them, pipelined."""
 
 import asyncio
 from collections import deque
@@ -35,7 +35,7 @@ class Outbox:
         self._loop = loop
         self._parcels: deque[Parcel] = deque()
         self._woken = False
-        self._arrived = asyncio.Event()
+        self._waiting: asyncio.Task[None] | None = None
         self._hinted: dict[str, asyncio.TimerHandle] = {}
         self._again: set[str] = set()
 
@@ -44,16 +44,39 @@ class Outbox:
         self._parcels.append(parcel)
         if not self._woken:
             self._woken = True
-            self._loop.call_soon_threadsafe(self._arrived.set)
+            self._loop.call_soon_threadsafe(self._drain)
 
-    async def run(self) -> None:
-        """Store until cancelled; waits only while the bus has too many stores in flight."""
-        while True:
-            await self._arrived.wait()
-            self._arrived.clear()
-            self._woken = False  # before the queue is looked at: a later put wakes us again
+    def _drain(self) -> None:
+        """Store what waits; while the bus has too many stores in flight, a task goes on with it."""
+        from squall import _sync
+
+        self._woken = False  # before the queue is looked at: a later put wakes us again
+        while self._parcels and self._waiting is None:
+            if self._store_now(self._parcels[0]):
+                self._parcels.popleft()
+            else:
+                self._waiting = _sync.background(self._store_rest())
+
+    async def _store_rest(self) -> None:
+        try:
             while self._parcels:
                 await self.store(self._parcels.popleft())
+        finally:
+            self._waiting = None
+
+    def _store_now(self, parcel: Parcel) -> bool:
+        from squall_bus.errors import BusError
+
+        try:
+            sent = self._bus.store_now(
+                parcel.subject, parcel.data, msg_id=parcel.message_id, on_stored=parcel.on_stored
+            )
+        except BusError as error:
+            parcel.on_stored(error)
+            return True
+        if sent:
+            self._tell(parcel.function_id)
+        return sent
 
     async def store(self, parcel: Parcel) -> None:
         """Store one parcel, on the SDK loop; returns once it is sent."""
@@ -66,22 +89,27 @@ class Outbox:
         except BusError as error:
             parcel.on_stored(error)
             return
-        if parcel.function_id not in self._hinted:
-            await self._hint(parcel.function_id)
-        else:
-            self._again.add(parcel.function_id)
+        self._tell(parcel.function_id)
 
-    async def _hint(self, function_id: str) -> None:
+    def _tell(self, function_id: str) -> None:
+        """An input of this function waits: hint now, or once the interval is over."""
+        if function_id in self._hinted:
+            self._again.add(function_id)
+        else:
+            self._hint(function_id)
+
+    def _hint(self, function_id: str) -> None:
+        from squall import _sync
+
         self._hinted[function_id] = self._loop.call_later(
             HINT_INTERVAL_S, self._hint_due, function_id
         )
-        await self._bus.publish(subjects.up_hint(function_id), BacklogHint(function_id=function_id))
+        hint = BacklogHint(function_id=function_id)
+        _sync.background(self._bus.publish(subjects.up_hint(function_id), hint))
 
     def _hint_due(self, function_id: str) -> None:
         """The interval is over: hint once more if inputs were stored during it."""
-        from squall import _sync
-
         del self._hinted[function_id]
         if function_id in self._again:
             self._again.discard(function_id)
-            _sync.background(self._hint(function_id))
+            self._hint(function_id)

@@ -4,17 +4,22 @@ import asyncio
 from typing import TYPE_CHECKING, Any, cast
 
 from squall_contracts import subjects
+from squall_contracts.calls import Payload
 
 from squall import _errors, _sync
+from squall._blobs import is_large
 from squall._ids import new_call_id
 from squall._invoking import ready, ready_aio
 from squall._outbox import OnStored
 from squall._unary import Target, Unary, parcel, pickled_call, upload
+from squall._waiting import LoopWaiter, ThreadWaiter
 from squall.call import FunctionCall, Kept, spawned
 from squall.exception import InvalidError
 from squall.map import AnyIterable, batches, zipped
 
 if TYPE_CHECKING:
+    from squall_bus.errors import BusError
+
     from squall._client import Client
     from squall.function import Function
 
@@ -35,31 +40,64 @@ def void(_: object) -> None:
     """Drop a result."""
 
 
-async def spawn(function: "Function[Any, Any, Any]", data: bytes) -> FunctionCall[Any]:
-    """Store a call; its results are kept for whoever asks. On the SDK loop."""
-    client, target = await ready_aio(function)
-    call_id = new_call_id()
-    reply_to = subjects.result(target.environment, client.client_id, call_id)
-    kept = None
-    if not target.is_generator:
-        kept = Kept()
-        kept.sink = Unary(call_id, kept, void)
-        client.router.keep(kept.sink)
-    stored: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-    await client.outbox.store(
-        parcel(
-            target,
-            call_id,
-            await upload(client, call_id, 0, data),
-            lane="now",
-            reply_to=reply_to,
-            on_stored=_into(stored),
+class _Spawn:
+    """A call on its way into the stream."""
+
+    def __init__(self, client: "Client", target: Target) -> None:
+        self.client = client
+        self.target = target
+        self.call_id = new_call_id()
+        self.reply_to = subjects.result(target.environment, client.client_id, self.call_id)
+        self.kept: Kept | None = None
+        if not target.is_generator:
+            self.kept = Kept()
+            self.kept.sink = Unary(self.call_id, self.kept, void)
+            client.router.keep(self.kept.sink)
+
+    def post(self, data: Payload, on_stored: OnStored) -> None:
+        self.client.outbox.put(
+            parcel(
+                self.target,
+                self.call_id,
+                data,
+                lane="now",
+                reply_to=self.reply_to,
+                on_stored=on_stored,
+            )
         )
-    )
-    outcome = await asyncio.shield(stored)
-    if not isinstance(outcome, int):
-        raise _errors.of_bus(cast(Any, outcome))
-    return spawned(call_id, target, reply_to, kept, inputs=1)
+
+    def call(self, stored: "int | BusError | None") -> FunctionCall[Any]:
+        """The handle, now that the call is stored; or the reason why it isn't, raised."""
+        if not isinstance(stored, int):
+            raise _errors.of_bus(cast("BusError", stored))
+        return spawned(self.call_id, self.target, self.reply_to, self.kept, inputs=1)
+
+
+def spawn(
+    function: "Function[Any, Any, Any]", args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> FunctionCall[Any]:
+    """Store a call; its results are kept for whoever asks."""
+    data: Payload = pickled_call(function.name, args, kwargs)
+    client, target = ready(function)
+    made = _Spawn(client, target)
+    if is_large(cast(bytes, data)):
+        data = _sync.run(upload(client, made.call_id, 0, cast(bytes, data)))
+    waiter: ThreadWaiter[int | BusError] = ThreadWaiter()
+    made.post(data, waiter.settle)
+    return made.call(waiter.wait())
+
+
+async def spawn_aio(
+    function: "Function[Any, Any, Any]", args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> FunctionCall[Any]:
+    data: Payload = pickled_call(function.name, args, kwargs)
+    client, target = await ready_aio(function)
+    made = _Spawn(client, target)
+    if is_large(cast(bytes, data)):
+        data = await _sync.hop(upload(client, made.call_id, 0, cast(bytes, data)))
+    waiter: LoopWaiter[int | BusError] = LoopWaiter()
+    made.post(data, waiter.settle)
+    return made.call(await waiter.future)
 
 
 class _SpawningMap:

@@ -127,6 +127,12 @@ def blob_of(item: Report | Error) -> Payload | None:
     return getattr(item, "payload", None)
 
 
+def inline(outcome: Outcome) -> bytes | None:
+    """The pickle of a returned value that came without a blob; None for any other outcome."""
+    item = outcome.item
+    return item.payload if isinstance(item, Returned) and isinstance(item.payload, bytes) else None
+
+
 def value_of(outcome: Outcome, data: bytes | None) -> Any:
     """The value an input returned, or its exception raised. On the caller's thread.
 

@@ -2,8 +2,9 @@
 
 import asyncio
 import threading
+import weakref
 from collections import deque
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 V = TypeVar("V")
 V_contra = TypeVar("V_contra", contravariant=True)
@@ -30,29 +31,57 @@ class ThreadWaiter(Generic[V]):
             self._value = value
             self._lock.release()
 
-    def wait(self) -> V:
-        """Block until settled."""
-        self._lock.acquire()
-        assert self._value is not None
+    def wait(self, timeout: float | None = None) -> V | None:
+        """Block until settled; None after `timeout` seconds without."""
+        self._lock.acquire(timeout=-1 if timeout is None else max(0.0, timeout))
         return self._value
+
+
+class _Courier:
+    """Carries values into one loop: many that come together cost one wake-up."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._carried: deque[tuple[asyncio.Future[Any], Any]] = deque()
+        self._called = False
+
+    def carry(self, future: "asyncio.Future[Any]", value: object) -> None:
+        self._carried.append((future, value))
+        if not self._called and not self._loop.is_closed():
+            self._called = True
+            self._loop.call_soon_threadsafe(self._deliver)
+
+    def _deliver(self) -> None:
+        self._called = False  # before the queue is looked at: a later value calls again
+        while self._carried:
+            future, value = self._carried.popleft()
+            if not future.done():
+                future.set_result(value)
+
+
+_couriers: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Courier]"
+_couriers = weakref.WeakKeyDictionary()
+
+
+def _courier_to(loop: asyncio.AbstractEventLoop) -> _Courier:
+    courier = _couriers.get(loop)
+    if courier is None:
+        courier = _couriers[loop] = _Courier(loop)
+    return courier
 
 
 class LoopWaiter(Generic[V]):
     """For a coroutine on the caller's own loop."""
 
-    __slots__ = ("_loop", "future")
+    __slots__ = ("_courier", "future")
 
     def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self.future: asyncio.Future[V] = self._loop.create_future()
+        loop = asyncio.get_running_loop()
+        self._courier = _courier_to(loop)
+        self.future: asyncio.Future[V] = loop.create_future()
 
     def settle(self, value: V) -> None:
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._set, value)
-
-    def _set(self, value: V) -> None:
-        if not self.future.done():
-            self.future.set_result(value)
+        self._courier.carry(self.future, value)
 
 
 class ThreadMailbox(Generic[V]):

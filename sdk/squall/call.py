@@ -8,7 +8,8 @@ from squall_contracts.apps import CancelCall
 
 from squall import _call_results, _client, _sync
 from squall._call_results import Fetched
-from squall._unary import Target, Unary, value_of
+from squall._unary import Outcome, Target, Unary, inline, value_of
+from squall._waiting import LoopWaiter, Settles, ThreadWaiter
 from squall.exception import InvalidError
 
 R = TypeVar("R")
@@ -24,12 +25,20 @@ class Kept:
     """Holds the outcome of a call spawned by this process, for as long as somebody may ask."""
 
     def __init__(self) -> None:
-        self.outcome: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.outcome: Outcome | None = None
         self.sink: Unary | None = None
+        self._waiters: list[Settles[Outcome]] = []
 
-    def settle(self, value: Any) -> None:
-        if not self.outcome.done():
-            self.outcome.set_result(value)
+    def settle(self, value: Outcome) -> None:
+        """The outcome is there. On the SDK loop, once."""
+        self.outcome = value
+        while self._waiters:
+            self._waiters.pop().settle(value)
+
+    def wait_with(self, waiter: Settles[Outcome]) -> Outcome | None:
+        """The outcome if it is there, else None, and `waiter` is told. From any thread."""
+        self._waiters.append(waiter)
+        return self.outcome  # looked at after: one that came meanwhile is here or was told
 
 
 class _Origin(NamedTuple):
@@ -98,7 +107,8 @@ class FunctionCall(Generic[R]):
 
     @_sync.synced
     async def num_inputs(self) -> int:
-        """How many inputs the call has; for one made elsewhere, how many have left a trace."""
+        """How many inputs the call has; for one made elsewhere, how many wait or have a result
+        (an input counts twice for the moment between its result and its removal)."""
         if self._origin is not None:
             return self._origin.inputs
         client = await _client.connected()
@@ -125,16 +135,19 @@ class FunctionCall(Generic[R]):
     def _place(self, client: _client.Client) -> str:
         return self._environment or client.environment
 
+    def _kept(self, index: int) -> Kept | None:
+        """Where this process keeps the outcome itself; None where it must be looked up."""
+        return self._origin.kept if self._origin is not None and index == 0 else None
+
     async def _fetch(self, timeout: float | None, index: int) -> Fetched:
         """One input's outcome, its payload read. On the SDK loop."""
+        kept = self._kept(index)
+        if kept is not None:
+            outcome = await _outcome_of(kept, self._call_id, timeout)
+            return await _call_results.with_data(await _client.connected(), outcome)
         client = await _client.connected()
-        if self._origin is not None:
-            if self._origin.target.is_generator:
-                raise InvalidError(f"{self._call_id} is a generator's call: use stream()")
-            if self._origin.kept is not None and index == 0:
-                return await _call_results.kept(
-                    client, self._origin.kept.outcome, self._call_id, timeout
-                )
+        if self._origin is not None and self._origin.target.is_generator:
+            raise InvalidError(f"{self._call_id} is a generator's call: use stream()")
         return await _call_results.fetch(client, self._place(client), self._call_id, index, timeout)
 
     @overload
@@ -161,10 +174,39 @@ class _Get(Generic[R]):
 
     def __call__(self, timeout: float | None = None, *, index: int = 0) -> R:
         _sync.warn_if_blocking("FunctionCall.get")
+        kept = self._call._kept(index)
+        if kept is not None:
+            waiter: ThreadWaiter[Outcome] = ThreadWaiter()
+            outcome = kept.wait_with(waiter) or waiter.wait(timeout)
+            if outcome is None:
+                raise _overdue(self._call.object_id, timeout)
+            if (data := inline(outcome)) is not None:
+                return cast(R, value_of(outcome, data))
         return cast(R, finish(_sync.run(self._call._fetch(timeout, index))))
 
     async def aio(self, timeout: float | None = None, *, index: int = 0) -> R:
+        kept = self._call._kept(index)
+        if kept is not None:
+            outcome = await _outcome_of(kept, self._call.object_id, timeout)
+            if (data := inline(outcome)) is not None:
+                return cast(R, value_of(outcome, data))
         return cast(R, finish(await _sync.hop(self._call._fetch(timeout, index))))
+
+
+async def _outcome_of(kept: Kept, call_id: str, timeout: float | None) -> Outcome:
+    """The outcome, on any loop. TimeoutError (builtin)."""
+    waiter: LoopWaiter[Outcome] = LoopWaiter()
+    outcome = kept.wait_with(waiter)
+    if outcome is not None:
+        return outcome
+    try:
+        return await asyncio.wait_for(waiter.future, timeout)
+    except TimeoutError:
+        raise _overdue(call_id, timeout) from None
+
+
+def _overdue(call_id: str, timeout: float | None) -> TimeoutError:
+    return TimeoutError(f"{call_id} has no result after {timeout} s")
 
 
 class Results(Generic[R]):
