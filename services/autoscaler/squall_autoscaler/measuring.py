@@ -23,6 +23,8 @@ class Measured:
         self._busy_since: float | None = None
         self._last_busy: float | None = None
         self._progress: float | None = None
+        self._drained = 0
+        self._sampled_at = 0.0
 
     def declared(self, function: FunctionRecord) -> None:
         """It was deployed again: another version may take another time."""
@@ -41,14 +43,15 @@ class Measured:
         """`backlog` messages wait or run, `delayed` retries fall due later."""
         if backlog:
             if self._busy_since is None:
-                self._busy_since, self._progress = now_s, None
+                self._busy_since, self._progress, self._drained = now_s, None, 0
             elif self.backlog is not None and backlog < self.backlog:
                 self._progress = now_s
+                self._drained += self.backlog - backlog
         else:
             self._busy_since = self._progress = None
         if backlog or delayed:
             self._last_busy = now_s
-        self.backlog, self._delayed = backlog, delayed
+        self.backlog, self._delayed, self._sampled_at = backlog, delayed, now_s
 
     def unmeasured(self) -> None:
         """The backlog could not be read."""
@@ -95,11 +98,25 @@ class Measured:
                 for record in self._live()
             ),
             target=self.target,
-            run_s=self._last_run_s,
+            run_s=self._drain_s() if self._last_run_s is None else self._last_run_s,
             busy_since_unix_s=self._busy_since,
             last_busy_unix_s=self._last_busy,
             progress_unix_s=self._progress,
         )
+
+    def _drain_s(self) -> float | None:
+        """The run time as seen from outside: how fast the backlog got less, until a guest tells.
+        An upper bound, for what came in meanwhile hides as much of what was done."""
+        ready = [
+            record.since_unix_s["ready"]
+            for record in self._live()
+            if "ready" in record.since_unix_s
+        ]
+        if self._busy_since is None or not ready or self._drained == 0:
+            return None
+        began = max(self._busy_since, min(ready))
+        slots = len(ready) * self.function.spec.max_inputs
+        return max(0.0, self._sampled_at - began) * slots / self._drained
 
     def policy(self, settings: Settings) -> Policy:
         scaling = self.function.spec.scaling

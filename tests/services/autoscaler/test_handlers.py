@@ -210,6 +210,23 @@ async def test_the_run_time_guests_report_sizes_the_pool(begin: Begin) -> None:
     await stage.until_target(5)
 
 
+async def test_until_guests_tell_the_draining_backlog_does(begin: Begin) -> None:
+    stage = await begin(tick_s=0.02, eager_tick_s=0.02)
+    await stage.declare()
+    await stage.call(40)
+    await stage.hint()
+    await stage.until_target(1)
+    await stage.contain("ct-1", "ready")
+    await asyncio.sleep(0.1)
+    for seq in (1, 2):  # two in a tenth of a second: about two seconds of work remain
+        await stage.workspace.admin.delete_message(subjects.CALLS, seq)
+    async with asyncio.timeout(5), stage.targets.watch("fn-1") as changes:
+        async for change in changes:
+            if change.value is not None and change.value.containers > 1:
+                assert change.value.containers < 10
+                break
+
+
 async def test_stats_nobody_can_read_harm_nobody(begin: Begin) -> None:
     stage = await begin()
     await stage.declare()
