@@ -8,7 +8,7 @@ from squall_contracts import subjects
 
 from squall.cli import control, logs
 from squall.cli.report import say
-from squall.cli.tables import Env, Json, moment, show, show_json
+from squall.cli.tables import Env, Json, ago, moment, show, show_json
 
 app = typer.Typer(help="List, read and stop apps.", no_args_is_help=True)
 Reference = Annotated[str, typer.Argument(metavar="APP", help="Name or id (ap-…) of the app.")]
@@ -35,11 +35,11 @@ def list_apps(
                 e.state,
                 str(e.version),
                 str(e.containers),
-                moment(e.created_unix_s),
+                ago(e.created_unix_s),
             ]
             for e in sorted(entries, key=lambda e: e.created_unix_s)
         ),
-        ["id", "name", "environment", "state", "version", "containers", "created"],
+        ["id", "name", "env", "state", "ver", "running", "age"],
         empty="no apps",
     )
 

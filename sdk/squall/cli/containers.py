@@ -33,7 +33,7 @@ def list_containers(
         return
     show(
         (_row(record) for record in sorted(listed.containers, key=_begin)),
-        ["id", "app", "function", "state", "for", "runner", "remark"],
+        ["id", "app", "function", "state", "age", "remark"],
         empty="no containers",
     )
 
@@ -49,7 +49,6 @@ def _row(record: ContainerRecord) -> list[str]:
         record.function_name,
         record.state,
         ago(record.since_unix_s.get(record.state)),
-        record.runner_id,
         record.reason or record.waits_for,
     ]
 

@@ -10,7 +10,7 @@ from squall_contracts import images as words
 from squall.cli import control
 from squall.cli.report import say
 from squall.cli.servers import require_server_parts
-from squall.cli.tables import Json, moment, show, show_json, size
+from squall.cli.tables import Json, ago, show, show_json, size
 
 app = typer.Typer(help="List, bootstrap and prune images.", no_args_is_help=True)
 
@@ -31,11 +31,11 @@ def list_images(json: Json = False) -> None:
                 record.python_version,
                 size(record.size_bytes),
                 f"{record.build_s:.1f} s",
-                moment(record.created_unix_s),
+                ago(record.created_unix_s),
             ]
             for record in sorted(listed.images, key=lambda record: record.created_unix_s)
         ),
-        ["id", "state", "runtime", "python", "size", "built in", "created"],
+        ["id", "state", "runtime", "python", "size", "built in", "age"],
         empty="no images",
     )
 

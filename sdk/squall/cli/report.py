@@ -5,6 +5,7 @@ configuration is wrong. 130: interrupted.
 """
 
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -38,6 +39,13 @@ _BETWEEN: Final = tuple(  # frames between the user's own
         _STDLIB / "importlib",
     )
 )
+
+_LIBRARY: Final = re.compile(r"site-packages[/\\](typer|rich|nats|uvloop)[/\\]")
+_REMEDIES: Final = {
+    "No space left on device": "free some disk, or set SQUALL_STATE_DIR to a larger one",
+    "insufficient resources": "free some disk, or set SQUALL_STATE_DIR to a larger one",
+}
+"""For failures of the machine itself, which reach us as they were worded where they happened."""
 
 
 def guarded(work: Callable[[], int]) -> int:
@@ -86,6 +94,7 @@ def one_line(error: BaseException) -> str:
     """`InvalidError: cpu must be … (job.py:12)`: the class, the message and the user's line."""
     place = _place(error)
     text = (str(error).strip().splitlines() or ["no further words"])[0]
+    text += "".join(f": {remedy}" for words, remedy in _REMEDIES.items() if words in text)
     return f"{type(error).__name__}: {text}{f' ({place})' if place else ''}"
 
 
@@ -125,7 +134,7 @@ def _is_remote(error: BaseException) -> bool:
 
 
 def _is_users(filename: str) -> bool:
-    return not filename.startswith(_BETWEEN) and not filename.startswith("<frozen")
+    return not filename.startswith((*_BETWEEN, "<frozen")) and not _LIBRARY.search(filename)
 
 
 def _place(error: BaseException) -> str:

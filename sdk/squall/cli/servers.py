@@ -112,8 +112,11 @@ def require_server_parts() -> None:
         )
 
 
-def read_announcement(process: subprocess.Popen[bytes], errors: IO[bytes]) -> dict[str, Any]:
-    """The line a server prints when it serves. ConnectionError with its last words otherwise."""
+def read_announcement(process: subprocess.Popen[bytes], errors: IO[bytes] | None) -> dict[str, Any]:
+    """The line a server prints when it serves. ConnectionError with its last words otherwise.
+
+    `errors` is where its stderr goes; None: to the terminal, where everybody can read it.
+    """
     assert process.stdout is not None
     readable, _, _ = select.select([process.stdout], [], [], READY_WITHIN_S)
     line = process.stdout.readline() if readable else b""
@@ -123,7 +126,8 @@ def read_announcement(process: subprocess.Popen[bytes], errors: IO[bytes]) -> di
     if not readable:
         stop_process(process)
     process.wait()
-    raise ConnectionError(f"the server did not start: {last_words(errors)}")
+    why = "see above" if errors is None else last_words(errors)
+    raise ConnectionError(f"the server did not start: {why}")
 
 
 def last_words(errors: IO[bytes]) -> str:

@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import sys
 import time
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
@@ -14,20 +15,22 @@ Env = Annotated[
     str | None, typer.Option("--env", "-e", help="Environment; default: the configured one.")
 ]
 
+WIDTH_OF_A_FILE = 160
+MAY_WRAP = {"name", "app", "function", "functions", "remark", "found", "remedy", "value", "server"}
+
 
 def show(rows: Iterable[Sequence[str]], columns: Sequence[str], *, empty: str) -> None:
     """A table of `rows`, or the line `empty`."""
-    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=SIMPLE_HEAD)
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column not in MAY_WRAP)
     for row in rows:
         table.add_row(*row)
     if table.row_count:
-        Console().print(table)
+        Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_FILE).print(table)
     else:
         print(empty)
 

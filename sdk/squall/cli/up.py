@@ -51,7 +51,7 @@ def up(
     state.mkdir(parents=True, exist_ok=True)
     command = servers.server_command("--state", str(state), *options)
     if foreground:
-        os.execv(command[0], command)
+        raise typer.Exit(_stay(command))
     _start(command, state / "server.log")
 
 
@@ -77,6 +77,18 @@ def _start(command: list[str], log: Path) -> None:
             servers.stop_process(process)
             raise
     say(f"{servers.describe(told, 'up: ' + told['url'])} (squall down stops it)")
+
+
+def _stay(command: list[str]) -> int:
+    """Run the server as a part of this command; returns its status."""
+    process = subprocess.Popen([*command, "--until-parent-exits"], stdout=subprocess.PIPE)
+    signal.signal(signal.SIGTERM, _interrupt)
+    with suppress(KeyboardInterrupt):  # a terminal's Ctrl-C reached the server too
+        told = servers.read_announcement(process, None)
+        say(f"{servers.describe(told, 'up: ' + told['url'])} (Ctrl-C stops it)")
+        return process.wait()
+    servers.stop_process(process)
+    return process.wait()
 
 
 def down() -> None:
@@ -135,7 +147,7 @@ def _run_services(names: list[str]) -> int:
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
     for process in processes:
         servers.stop_process(process)
-    return max(abs(process.wait()) for process in processes)
+    return max(0, *(process.wait() for process in processes))
 
 
 def _interrupt(_number: int, _frame: object) -> None:
