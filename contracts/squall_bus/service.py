@@ -151,10 +151,10 @@ async def fail_when_closed(bus: Bus, stopping: anyio.Event) -> None:
 
 async def _stop_on_signal(stopping: anyio.Event) -> None:
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as received:
-        async for number in received:
-            log.info("service.stop_asked", signal=signal.Signals(number).name)
-            stopping.set()
-            return  # the handlers go with the receiver: a second signal kills
+        number = await anext(received)
+    # The handlers went with the receiver: from here on a second signal kills.
+    log.info("service.stop_asked", signal=signal.Signals(number).name)
+    stopping.set()
 
 
 def _announce(name: str, ready_file: str) -> None:

@@ -111,9 +111,8 @@ async def _told_to_stop(parent: int | None) -> AsyncIterator[anyio.Event]:
 
     async def hear_signal() -> None:
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as received:
-            async for _ in received:
-                stopping.set()
-                return
+            await anext(received)
+        stopping.set()  # the handlers went with the receiver: a second signal kills
 
     async def outlive(process: int) -> None:
         await _ended(process)
