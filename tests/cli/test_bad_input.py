@@ -1,6 +1,8 @@
 """Bad input of every kind: one line that names thing and remedy, and nothing left running."""
 
+import os
 import socket
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -172,3 +174,24 @@ def test_state_that_can_not_be_written_is_named(squall: Squall, write: Write) ->
 def test_detach_without_a_server_that_stays_is_refused(squall: Squall, write: Write) -> None:
     write("bad.py", DECORATED.format(""))
     complains(squall("run", "--detach", "bad.py"), 2, "--detach", "squall up")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a small disk")
+def test_full_disk_is_named_with_its_remedy(squall: Squall, write: Write, home: Path) -> None:
+    write("bad.py", DECORATED.format(""))
+    small = home / "small"
+    small.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(small)], check=False
+    )
+    if mounted.returncode != 0:
+        pytest.skip("this machine mounts nothing")
+    try:
+        done = squall("run", "bad.py", SQUALL_RUNTIME="process", SQUALL_STATE_DIR=str(small))
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+    assert done.returncode == 1, done
+    last = done.stderr.strip().splitlines()[-1]
+    assert "No space left on device" in last
+    assert "free some disk" in last
+    assert processes_of(home) == []

@@ -37,7 +37,7 @@ def main(argv: Sequence[str]) -> int:
             called=f"{reference.place}::{runnable.name}",
             doc=function.__doc__,
         )
-        server.ready()
+        server.ready(quiet=options.quiet)
         result = _run(runnable, given, options)
     if result is _NOTHING:
         return INTERRUPTED

@@ -22,7 +22,7 @@ STOP_WITHIN_S: Final = 40.0
 
 
 class ServerOfRun(Protocol):
-    def ready(self) -> None:
+    def ready(self, *, quiet: bool) -> None:
         """Return once calls can be made. ConnectionError says why that will never be."""
 
 
@@ -46,7 +46,7 @@ def for_this_run(*, detached: bool, asks_help: bool) -> Iterator[ServerOfRun]:
 class Configured:
     """A server that runs anyway."""
 
-    def ready(self) -> None:
+    def ready(self, *, quiet: bool) -> None:
         """Nothing to wait for: connecting says whether it answers."""
 
 
@@ -64,8 +64,8 @@ class Embedded:
             start_new_session=True,  # Ctrl-C is for the client, which then stops the server
         )
 
-    def ready(self) -> None:
-        """Wait until it serves, use it, and say in one line what it is."""
+    def ready(self, *, quiet: bool) -> None:
+        """Wait until it serves, use it, and unless `quiet` say in one line what it is."""
         told = read_announcement(self._process, self._errors)
         use_server(
             Server(
@@ -75,7 +75,8 @@ class Embedded:
                 source="embedded",
             )
         )
-        say(describe(told, "a server for this run"))
+        if not quiet:
+            say(describe(told, "a server for this run"))
 
     def stop(self) -> None:
         """End it and wait for that; kills it when it takes longer than STOP_WITHIN_S."""
