@@ -22,6 +22,9 @@ log = structlog.get_logger()
 OUTPUT_AFTER_END_S: Final = 30.0
 """How long an ended container's output may take to be stored before it is given up."""
 
+LAST_WORDS_S: Final = 1.0
+"""How long a report waits for the line of output that may say why a container failed."""
+
 Report = Callable[[ContainerReport], Coroutine[Any, Any, None]]
 StoreLogs = Callable[[StartContainer, LogBatch], Awaitable[None]]
 
@@ -93,15 +96,19 @@ class Container:
     async def watch(self) -> None:
         """Return once it has ended and everything of it is told and gone."""
         with structlog.contextvars.bound_contextvars(container_id=self.start.container_id):
+            shipper = self._shipper()
             async with anyio.create_task_group() as group:
                 output = anyio.CancelScope()
-                group.start_soon(self._ship, output)
+                group.start_soon(self._ship, shipper, output)
                 async with anyio.create_task_group() as stopping:
                     stopping.start_soon(self._obey)
                     ended = await self._runtime.wait(self._handle, self.slot.directory)
                     stopping.cancel_scope.cancel()
                 output.deadline = anyio.current_time() + OUTPUT_AFTER_END_S
-                await self._tell_end(ended)
+                if core.says_why(ended.code) and self.stop_reason is None:
+                    with anyio.move_on_after(LAST_WORDS_S):
+                        await shipper.read.wait()
+                await self._tell_end(ended, shipper.last_words)
             await self._runtime.remove(self._handle)
             self.slot.forget()
 
@@ -110,12 +117,13 @@ class Container:
         await self._tell_end(Exit(code=None))
         self.slot.forget()
 
-    async def _tell_end(self, ended: Exit) -> None:
+    async def _tell_end(self, ended: Exit, last_words: str = "") -> None:
         verdict = core.verdict(
             ended.code,
             out_of_memory=ended.out_of_memory,
             stop_reason=self.stop_reason,
             memory_limit_mib=self.start.spec.resources.memory_limit_mib,
+            last_words=last_words,
         )
         held = held_inputs(self.slot.flight, self.start.function_id)
         log.info("container.ended", state=verdict.state, reason=verdict.reason, held=len(held))
@@ -154,15 +162,18 @@ class Container:
         await self._stop_changed.wait()
         self._stop_changed = anyio.Event()
 
-    async def _ship(self, scope: anyio.CancelScope) -> None:
-        shipper = self._shipper()
+    async def _ship(self, shipper: Shipper, scope: anyio.CancelScope) -> None:
         with scope:
             async with anyio.create_task_group() as group:
                 group.start_soon(shipper.run)
-                await self._runtime.output(
-                    self._handle, self.slot.directory, self.slot.position(), shipper.add
-                )
-                shipper.close()
+                try:
+                    await self._runtime.output(
+                        self._handle, self.slot.directory, self.slot.position(), shipper.add
+                    )
+                    shipper.close()
+                except OSError as error:
+                    log.error("logs.unreadable", error=str(error))
+                    shipper.close(system_line(time.time(), f"output can't be read: {error}"))
         if scope.cancelled_caught:
             log.warning("logs.given_up")
 

@@ -14,6 +14,8 @@ RuntimeName = Literal["docker", "process"]
 MIB: Final = 1024 * 1024
 LEAST_MEMORY_MIB: Final = 6
 """Docker refuses to limit a container below this."""
+LAST_WORDS: Final = 300
+"""Characters of a container's last words that are passed on."""
 LEAST_PYTHON: Final = (3, 11)
 
 THREAD_VARIABLES: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -25,7 +27,7 @@ _SIGNALS.update({9: "SIGKILL", 11: "SIGSEGV", 13: "SIGPIPE", 15: "SIGTERM", 24: 
 
 _GUEST_EXITS: Final = {
     EXIT_STARTUP: "container could not be made ready, exit code 1",
-    EXIT_NO_BUS: "container could not reach NATS, exit code 3; its log names the reason",
+    EXIT_NO_BUS: "container could not reach NATS, exit code 3",
     EXIT_STUCK: "container ended: user code yielded neither to its timeout nor to its cancellation",
 }
 
@@ -200,8 +202,10 @@ def verdict(
     out_of_memory: bool,
     stop_reason: str | None,
     memory_limit_mib: int | None,
+    last_words: str = "",
 ) -> Verdict:
-    """Whether it ended in order, and one line why. `exit_code` None: its end was not seen."""
+    """Whether it ended in order, and one line why. `exit_code` None: its end was not seen.
+    `last_words`: the last line it wrote to stderr."""
     if stop_reason is not None:
         return Verdict(state="stopped", reason=stop_reason)
     if out_of_memory:
@@ -209,19 +213,25 @@ def verdict(
         return Verdict(state="failed", reason=f"container killed: out of memory{limit}")
     if exit_code == 0:
         return Verdict(state="stopped", reason="ended by itself")
-    return Verdict(state="failed", reason=_failure(exit_code))
+    return Verdict(state="failed", reason=_failure(exit_code, last_words))
 
 
-def _failure(exit_code: int | None) -> str:
+def says_why(exit_code: int | None) -> bool:
+    """Whether what it wrote last is likely to tell why it ended so."""
+    return exit_code is not None and 0 < exit_code <= 127 and exit_code != EXIT_STUCK
+
+
+def _failure(exit_code: int | None, last_words: str) -> str:
     if exit_code is None:
         return "container lost: it ended while its runner was away"
+    because = f": {last_words[:LAST_WORDS]}" if last_words and says_why(exit_code) else ""
     if exit_code in _GUEST_EXITS:
-        return _GUEST_EXITS[exit_code]
+        return _GUEST_EXITS[exit_code] + because
     if exit_code > 128:
         number = exit_code - 128
         name = _SIGNALS.get(number, f"signal {number}")
         return f"container killed by {name}, exit code {exit_code}"
-    return f"container exited with code {exit_code}"
+    return f"container exited with code {exit_code}{because}"
 
 
 def adoption(

@@ -73,6 +73,10 @@ class Shipper:
         self._waiting_bytes = 0
         self._position = ""
         self._last_at_unix_s = 0.0
+        self.last_words = ""
+        """The last line of stderr that isn't blank."""
+        self.read = anyio.Event()
+        """Set once `close` was called: all output was read, if not yet stored."""
         self._closed = False
         self._something = anyio.Event()
         self._room = anyio.Event()
@@ -92,6 +96,7 @@ class Shipper:
         self._put(self._lines.rest(self._last_at_unix_s))
         self._put(list(notes))
         self._closed = True
+        self.read.set()
         self._something.set()
 
     async def run(self) -> None:
@@ -112,6 +117,9 @@ class Shipper:
     def _put(self, lines: list[LogLine]) -> None:
         if lines:
             self._waiting.extend(lines)
+            for line in lines:
+                if line.source == "stderr" and line.text.strip():
+                    self.last_words = line.text.strip()
             self._waiting_bytes += sum(len(line.text) for line in lines)
             self._something.set()
 

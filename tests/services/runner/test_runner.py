@@ -52,6 +52,15 @@ async def test_failing_import_is_reported_with_its_output(machine: Machine) -> N
     assert "no good" in guest.failure.message
 
 
+async def test_report_passes_on_the_last_words(machine: Machine) -> None:
+    container_id = await machine.start(
+        "import os, sys\nprint('no licence found', file=sys.stderr, flush=True)\nos._exit(5)"
+    )
+    ended = await machine.log.ended(container_id)
+    assert ended.state == "failed"
+    assert ended.reason == "container exited with code 5: no licence found"
+
+
 async def test_killed_container_is_reported_at_once(machine: Machine) -> None:
     container_id = await machine.start(
         "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\ndef f(): pass"
