@@ -81,6 +81,7 @@ class RunContext:
         self._name = name or app.name or "app"
         self._detach = detach
         self._environment = environment
+        self._entered = False
         self._keeper: asyncio.Task[None] | None = None
         self._show: _output.AppOutput | None = None
 
@@ -121,8 +122,9 @@ class RunContext:
                 "app.run() runs again when the container imports the module: put it under "
                 '`if __name__ == "__main__":` or into a local entrypoint'
             )
-        if self._app.app_id is not None and self._keeper is not None:
-            raise InvalidError(f"{self._app!r} runs already: use a run once")
+        if self._entered:
+            raise InvalidError("a run is entered once: call app.run() again for another")
+        self._entered = True
 
     async def _start(self, made: Plan) -> None:
         client = await _client.connected()

@@ -1,5 +1,6 @@
 """Functions: what `@app.function` makes of a function, and handles of deployed ones."""
 
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypeVar, cast
 
@@ -17,7 +18,7 @@ from squall._forms import (
     Starmap,
 )
 from squall._unary import Target
-from squall.exception import ExecutionError, InvalidError
+from squall.exception import DeprecationError, ExecutionError, InvalidError
 
 if TYPE_CHECKING:
     from squall._client import Client
@@ -100,6 +101,16 @@ class Function(Generic[P, R, O]):
         made = cls._new(name)
         made._found_by = FindFunction(environment=environment_name or "", app=app_name, name=name)
         return made
+
+    @classmethod
+    def lookup(
+        cls, app_name: str, name: str, *, environment_name: str | None = None
+    ) -> "Function[..., Any, Any]":
+        """The old spelling of `from_name`."""
+        warnings.warn(
+            "Function.lookup is now called Function.from_name", DeprecationError, stacklevel=2
+        )
+        return cls.from_name(app_name, name, environment_name=environment_name)
 
     # --- what it is ----------------------------------------------------------------------------
 

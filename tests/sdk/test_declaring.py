@@ -128,6 +128,11 @@ def test_stub_is_an_old_word_for_app() -> None:
         assert squall.Stub is App
 
 
+def test_lookup_is_an_old_word_for_from_name() -> None:
+    with pytest.warns(exception.DeprecationError, match="from_name"):
+        assert squall.Function.lookup("app", "f").name == "f"
+
+
 def test_kinds_of_functions_are_told_apart() -> None:
     app = App("x")
 

@@ -46,6 +46,14 @@ def test_a_run_asks_for_image_and_start_and_then_stops(platform: Platform) -> No
         f.square.remote(1)
 
 
+def test_a_run_is_entered_once(platform: Platform) -> None:
+    run = f.app.run()
+    with run:
+        pass
+    with pytest.raises(exception.InvalidError, match="entered once"), run:
+        pass
+
+
 async def test_a_run_works_in_a_loop(platform: Platform) -> None:
     platform.functions = {"square": f.square.raw}
     async with f.app.run():
