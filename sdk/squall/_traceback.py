@@ -50,7 +50,8 @@ def to_exception(failure: Failure, container_id: str = "") -> BaseException:
     elif failure.kind == "startup" and failure.traceback:
         error = ExecutionError(f"{failure.message}\n\n{failure.traceback}".rstrip())
     else:
-        error = _PLATFORM.get(failure.kind, RemoteError)(failure.message)
+        kind = _PLATFORM.get(failure.kind, RemoteError)
+        error = kind(failure.message.removeprefix(f"{kind.__name__}: "))
     return _with_frames(error, failure.traceback, container_id)
 
 
