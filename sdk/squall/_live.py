@@ -90,7 +90,7 @@ class LiveOutput:
         if not starting:
             self._hide(("function", name))
             return
-        waits = next((f", waits for {each.waits_for}" for each in starting if each.waits_for), "")
+        waits = next((f"; {each.waits_for}" for each in starting if each.waits_for), "")
         ready = len(all_of_it) - len(starting)
         self._show(
             ("function", name),

@@ -39,7 +39,7 @@ class PlainOutput:
         if news.state == "requested" and news.waits_for:
             if self._waits.get(news.function_name) != news.waits_for:
                 self._waits[news.function_name] = news.waits_for
-                self._say(f"{news.function_name} waits for {news.waits_for}")
+                self._say(f"{news.function_name} waits: {news.waits_for}")
         elif news.state == "failed":
             self._say(f"{news.function_name}: container failed: {news.reason or news.container_id}")
 
