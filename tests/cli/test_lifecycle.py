@@ -43,7 +43,7 @@ def hello(write: Write) -> Path:
 def test_embedded_server_serves_one_run_and_leaves_nothing(squall: Squall, home: Path) -> None:
     done = squall("run", "hello.py::main", "--name", "Ada", SQUALL_RUNTIME="process")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "Hello, Ada!"
+    assert "Hello, Ada!" in done.stdout.splitlines()
     announced = [line for line in done.stderr.splitlines() if "runtime process" in line]
     assert len(announced) == 1
     assert processes_of(home) == []
