@@ -82,6 +82,7 @@ async def _serve(
     try:
         await files.prune()
         await runner.adopt()
+        await sites.prune(runner.sites)
         await _intakes(
             settings=settings,
             context=context,

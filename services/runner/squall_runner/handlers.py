@@ -138,6 +138,11 @@ class Runner:
 
     # --- restarts and the end ---------------------------------------------------------------------
 
+    @property
+    def sites(self) -> set[str]:
+        """The site directories containers import from."""
+        return {container.slot.record.site for container in self._containers.values()}
+
     async def adopt(self) -> None:
         """Go on with the containers an earlier run left; remove those nobody wants any more."""
         remembered, records = [], {}

@@ -15,7 +15,7 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Final
@@ -64,6 +64,18 @@ class Sites:
             if version not in self._ready:
                 self._ready[version] = await self._make(version, compile_with)
         return self._ready[version]
+
+    async def prune(self, used: Collection[str]) -> None:
+        """Remove directories of other releases than this, but for those containers still use."""
+        await anyio.to_thread.run_sync(self._prune, used)
+
+    def _prune(self, used: Collection[str]) -> None:
+        if not self._directory.is_dir():
+            return
+        digest = _digest()
+        for path in self._directory.iterdir():
+            if str(path) not in used and not path.name.endswith(f"-{digest}"):
+                shutil.rmtree(path, ignore_errors=True)
 
     async def _make(self, version: str, compile_with: Compile) -> Path:
         digest = await anyio.to_thread.run_sync(_digest)

@@ -23,6 +23,8 @@ class SlotRecord(Message, frozen=True, kw_only=True):
 
     start: StartContainer | None = None
     handle: str = ""
+    site: str = ""
+    """The site directory its guest imports from."""
     gpus: tuple[int, ...] = ()
     stop_reason: str | None = None
     """Why it was told to stop; None: it wasn't."""

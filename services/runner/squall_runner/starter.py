@@ -149,7 +149,7 @@ class Starter:
             handle = await self._runtime.create(launch)
 
         slot.make()
-        slot.note(start=start, gpus=container.gpus)
+        slot.note(start=start, site=str(site), gpus=container.gpus)
         try:
             await together(mint, create, lambda: self._lay(start, slot))
             slot.assignment.write_bytes(self._assignment(start, slot, users[0]))

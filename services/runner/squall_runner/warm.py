@@ -148,7 +148,7 @@ class WarmPool:
             if key not in self._last:
                 return
             slot.make(pipe=True)
-            slot.note()
+            slot.note(site=key.site)
             launch = self._launch(key, slot, self._last[key])
             handle = await self._runtime.create(launch)
             handle = await self._runtime.start(handle, launch)

@@ -262,6 +262,18 @@ async def test_site_holds_a_guest_that_starts_without_our_environment(tmp_path: 
         assert path.exists()
 
 
+async def test_sites_of_other_releases_go_unless_used(tmp_path: Path) -> None:
+    async def never(_: Path) -> None:
+        raise AssertionError("our own Python compiles for itself")
+
+    sites = Sites(tmp_path)
+    current = await sites.get(OWN_VERSION, never)
+    for name in ("3.11-0123456789abcdef", "3.12-0123456789abcdef", ".new-x"):
+        (tmp_path / name).mkdir()
+    await sites.prune({str(tmp_path / "3.12-0123456789abcdef")})
+    assert set(os.listdir(tmp_path)) == {current.name, "3.12-0123456789abcdef"}
+
+
 def imported_from(site: Path) -> list[Path]:
     """Where a bare interpreter finds the guest, a dependency and its byte code."""
     source = (

@@ -2,16 +2,20 @@
 
 import os
 import signal
+import subprocess
 import time
+from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
 from anyio.abc import SocketAttribute
 from squall_contracts.guest import FLIGHT_RECORD_BYTES
+from squall_runner import engine, owner, sweep
 from squall_runner.core import MIB, Limits
 from squall_runner.runtime import StartRefused
 
-from .conftest import Bench
+from .conftest import IMAGE, Bench
 
 FOREVER = "import time\nprint('up', flush=True)\nwhile True: time.sleep(3600)"
 
@@ -103,6 +107,7 @@ async def test_orphans_are_reaped(bench: Bench) -> None:
     source = """
 import os, time
 from pathlib import Path
+from typing import Any
 for _ in range(5):
     child = os.fork()
     if child == 0:
@@ -186,6 +191,22 @@ async def test_running_containers_are_found_again(bench: Bench) -> None:
     assert (await bench.runtime.wait(found[other.name], other.directory)).code == 4
 
 
+async def test_images_python_compiles_a_directory(bench: Bench, tmp_path: Path) -> None:
+    directory = tmp_path / "sources"
+    directory.mkdir()
+    (directory / "a.py").write_text("x = 1\n")
+    await bench.runtime.compile(bench.reference, directory)
+    assert [path.name.partition(".")[0] for path in directory.glob("__pycache__/*.pyc")] == ["a"]
+
+
+def dead_owner() -> str:
+    """The name of a process that has ended."""
+    child = subprocess.Popen(["true"])
+    ticks = owner.start_ticks(child.pid)
+    child.wait()
+    return f"{owner.own_name().partition(':')[0]}:{child.pid}:{ticks}"
+
+
 @pytest.mark.parametrize("bench", [pytest.param("docker", marks=pytest.mark.docker)], indirect=True)
 class TestDocker:
     async def test_memory_past_its_limit_is_told_as_such(self, bench: Bench) -> None:
@@ -240,6 +261,23 @@ except OSError as error:
             source = source.replace("ADDRESS", repr((gateway, port)))
             handle, slot = await bench.start(source, block_network=True)
             assert await bench.text(handle, slot) == "True\nblocked\n"
+
+    async def test_spare_containers_of_killed_runners_are_removed(self, bench: Bench) -> None:
+        docker = await engine.connect()
+        made = []
+        for owned_by in (dead_owner(), owner.own_name()):
+            labels = {"squall.sandbox": "1", "squall.runner": "rn-gone", "squall.owner": owned_by}
+            config: dict[str, Any] = {"Image": IMAGE, "Cmd": ["true"], "Labels": labels}
+            made.append((await docker.containers.create(config)).id)
+        try:
+            await bench.runtime.found()
+            left = {c.id for c in await docker.containers.list(all=1)}
+            assert made[0] not in left
+            assert made[1] in left
+        finally:
+            for identity in made:
+                await sweep.remove(docker, identity)
+            await engine.close(docker)
 
     async def test_start_is_fast(self, bench: Bench) -> None:
         """A bound against gross regressions; the bench measures."""
