@@ -62,7 +62,7 @@ def default_state_dir() -> Path:
 class State:
     """The directory of one running server. Use as a context manager.
 
-    A server for one run keeps nothing but caches: its keys, streams and containers are in a
+    A server for one run keeps nothing but keys and caches: its streams and containers are in a
     directory of its own, so that any number of them run side by side.
     """
 
@@ -133,7 +133,8 @@ class State:
 
     @property
     def keys(self) -> Path:
-        return self.folder / "keys"
+        """Shared too: the same workspace finds the images it had built in an earlier run."""
+        return self._shared / "keys"
 
     @property
     def nats(self) -> Path:
