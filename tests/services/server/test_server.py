@@ -157,7 +157,7 @@ def test_docker_that_does_not_answer_is_an_error_only_when_asked_for(
     assert "Docker" in server.told["reason"]
 
 
-def test_ephemeral_servers_run_side_by_side_and_leave_only_caches(servers: Servers) -> None:
+def test_ephemeral_servers_run_side_by_side_and_leave_only_keys_and_caches(servers: Servers) -> None:
     running = [servers.start("--ephemeral") for _ in range(2)]
     assert len({server.ready().told["credentials"] for server in running}) == 2
     assert not (servers.state / "server.json").exists()
