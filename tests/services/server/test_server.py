@@ -157,13 +157,15 @@ def test_docker_that_does_not_answer_is_an_error_only_when_asked_for(
     assert "Docker" in server.told["reason"]
 
 
-def test_ephemeral_servers_run_side_by_side_and_leave_only_keys_and_caches(servers: Servers) -> None:
+def test_ephemeral_servers_run_side_by_side_and_leave_only_keys_and_caches(
+    servers: Servers,
+) -> None:
     running = [servers.start("--ephemeral") for _ in range(2)]
     assert len({server.ready().told["credentials"] for server in running}) == 2
     assert not (servers.state / "server.json").exists()
     assert {server.stop() for server in running} == {0}
     assert list((servers.state / "runs").iterdir()) == []
-    assert {path.name for path in servers.state.iterdir()} == {"runs", "cache"}
+    assert {path.name for path in servers.state.iterdir()} == {"cache", "keys", "runs"}
 
 
 def test_next_server_removes_what_a_killed_ephemeral_one_left(servers: Servers) -> None:
