@@ -53,6 +53,7 @@ class Container:
         self._kill_at_s: float | None = None
         self._stop_changed = anyio.Event()
         self.stop_reason: str | None = None
+        self._to_tell: ContainerReport | None = None
 
     def adopt(self) -> None:
         """Go on with what the slot remembers, after a restart of the runner."""
@@ -61,11 +62,11 @@ class Container:
         if self.stop_reason is not None:
             self.stop(self.stop_reason, 0.0)
 
-    async def started(self, slot: Slot, handle: str) -> None:
-        """It runs, in `slot`: note it and tell the scheduler."""
+    def started(self, slot: Slot, handle: str) -> None:
+        """It runs, in `slot`: from here on `watch` must see it through."""
         self.slot, self._handle = slot, handle
         slot.note(start=self.start, handle=handle, gpus=self.gpus, stop_reason=self.stop_reason)
-        await self._report(self._told("starting"))
+        self._to_tell = self._told("starting")
 
     async def refused(self, reason: str) -> None:
         """It could not be started: tell the scheduler, in its log too."""
@@ -100,6 +101,8 @@ class Container:
             async with anyio.create_task_group() as group:
                 output = anyio.CancelScope()
                 group.start_soon(self._ship, shipper, output)
+                if self._to_tell is not None:
+                    await self._report(self._to_tell)
                 async with anyio.create_task_group() as stopping:
                     stopping.start_soon(self._obey)
                     ended = await self._runtime.wait(self._handle, self.slot.directory)

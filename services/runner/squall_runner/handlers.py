@@ -13,6 +13,7 @@ from squall_contracts import subjects
 from squall_contracts.apps import ExecFinished, ExecRequest
 from squall_contracts.logs import LogBatch
 from squall_contracts.placement import (
+    ENDED,
     Command,
     ContainerRecord,
     ContainerReport,
@@ -68,6 +69,9 @@ class Runner:
         if isinstance(command, StopContainer):
             await self._stop(command)
         else:
+            if job.delivered > 1 and not await self._is_wanted(command.container_id):
+                log.info("container.start_void", container_id=command.container_id)
+                return
             await self._start(command, last_try=job.delivered >= START_TRIES)
 
     async def exec(self, _subject: str, request: ExecRequest) -> ExecFinished:
@@ -190,6 +194,11 @@ class Runner:
             await container.lost()
         finally:
             self._forget(container)
+
+    async def _is_wanted(self, container_id: str) -> bool:
+        """Whether the scheduler still waits for it: a repeated command may be long out of date."""
+        known = await self._known([container_id])
+        return container_id in known and known[container_id] not in ENDED
 
     async def _known(self, container_ids: list[str]) -> dict[str, ContainerState]:
         records = self._context.bus.kv(subjects.CONTAINERS_BUCKET, ContainerRecord)

@@ -122,7 +122,8 @@ class Starter:
         try:
             await together(mint, limit, lambda: self._lay(start, slot))
             slot.note(start=start, handle=warm.handle)
-            await warm.give(self._assignment(start, slot, users[0]))
+            assigned = self._assignment(start, slot, users[0])
+            await together(lambda: warm.give(assigned), rename)
         except (_UnfitError, BrokenPipeError) as error:
             log.warning("warm.lost", slot=slot.name, error=str(error))
             warm.close()
@@ -132,7 +133,7 @@ class Starter:
             warm.close()
             await self._drop(slot, warm.handle)
             raise
-        await together(lambda: container.started(slot, warm.handle), rename)
+        container.started(slot, warm.handle)
         return True
 
     async def _start_new(self, container: Container, image: ImageRecord, site: Path) -> None:
@@ -157,7 +158,7 @@ class Starter:
         except BaseException:
             await self._drop(slot, handle)
             raise
-        await container.started(slot, handle)
+        container.started(slot, handle)
 
     async def _drop(self, slot: Slot, handle: str) -> None:
         with anyio.CancelScope(shield=True):

@@ -217,3 +217,19 @@ async def test_process_runtime_says_what_needs_docker(tmp_path: Path) -> None:
             ended = await machine.log.ended(container_id)
             assert ended.state == "failed"
             assert "needs Docker" in ended.reason or "GPU" in ended.reason
+
+
+async def test_repeated_start_of_an_ended_container_is_void(machine: Machine) -> None:
+    """A runner that died before it acked gets the command again, maybe too late."""
+    command = await machine.command(SOURCE, env={"GREETING": "hello"})
+    await machine.end()
+    await machine.send(command)
+    state = Path(machine.settings.state_dir) / "containers"
+    await machine.begin()
+    await machine.log.until(lambda: machine.log.report(command.container_id, "starting"))
+    await machine.crash()
+    await machine.know(command, "failed")
+    await machine.begin()
+    other = await machine.start(SOURCE, env={"GREETING": "hello"})
+    await machine.log.ready(other)
+    assert [path.name for path in state.iterdir()] == [other]
