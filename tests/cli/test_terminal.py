@@ -84,7 +84,7 @@ def test_container_output_and_progress_are_shown_live(terminal: Terminal) -> Non
     command = terminal("run", "seen.py::many")
     command.expect("working on 0")
     assert "5/6" not in plain(command.before or "")
-    command.expect("5/6")
+    command.expect("[1-6]/6")  # which counts are drawn depends on the refresh
     command.expect(pexpect.EOF)
     assert "15" in plain(command.before or "").split()
     command.close()
