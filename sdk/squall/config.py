@@ -190,7 +190,16 @@ def _alive(pid: int) -> bool:
         return False
     except PermissionError:
         return True
-    return True
+    return not _is_zombie(pid)
+
+
+def _is_zombie(pid: int) -> bool:
+    """Whether it has ended and nobody collected it: in containers often nobody ever does."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False  # not Linux, or gone meanwhile
+    return stat.rpartition(")")[2].split()[0] == "Z"
 
 
 def read_credentials(path: str) -> Credentials:
