@@ -183,6 +183,10 @@ class BuildImage(Message, frozen=True, kw_only=True):
     recipe: Recipe
 
 
+FILES_OF_ENVIRONMENT = "squall-files"
+"""Directory of a process runtime's image with what belongs in a container's root:
+`squall-files/root/…` is `/root/…`."""
+
 ImageState = Literal["building", "ready", "failed"]
 
 

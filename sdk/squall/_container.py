@@ -34,12 +34,16 @@ def assignment() -> Assignment | None:
 def serve(thing: Any) -> Callable[..., Any]:
     """The user's own function behind `thing`, a squall Function or already a plain callable.
 
-    Remembers the function's app, whose functions find their ids by name from then on.
+    Remembers the function's app, whose functions find their ids by name from then on. Raises what
+    an import failed with in an `imports()` block of the function's image.
     """
     from squall.function import Function
 
     if isinstance(thing, Function):
         _Here.served = thing.app
+        image = thing.options.image or (thing.app.image if thing.app is not None else None)
+        if image is not None:
+            image.raise_import_failure()
         return thing.raw
     if not callable(thing):
         raise TypeError(f"{thing!r} is not a function")

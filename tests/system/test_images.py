@@ -45,3 +45,20 @@ def test_a_module_missing_in_the_image_is_named(program: Program) -> None:
     module = program("missing_module")
     with pytest.raises((ImportError, squall.exception.Error), match="a_module_nobody_has"):
         module.unreachable.remote()
+
+
+def test_copied_files_baked_files_and_overlays_are_where_they_belong(program: Program) -> None:
+    seen = program("baked").look.remote()
+    assert (
+        seen["copied"]
+        == '"""Scenario 1: small functions, one of which calls itself through the platform."""'
+    )
+    assert seen["laid"] is True
+    assert seen["baked"] == "baked"
+    assert seen["flavour"] == "plum"
+
+
+def test_an_import_that_fails_in_the_container_is_raised_there(program: Program) -> None:
+    module = program("missing_import")
+    with pytest.raises((ImportError, squall.exception.Error), match="a_module_nobody_has"):
+        module.unreachable.remote()

@@ -91,6 +91,11 @@ class Chain:
                 )
             self._import_failure = error
 
+    def raise_import_failure(self) -> None:
+        """In a container: raise what an import in an `imports()` block failed with, if any did."""
+        if self._import_failure is not None:
+            raise self._import_failure
+
     def __repr__(self) -> str:
         labels = [layer.label for layer in self._layers] + [laid.label for laid in self._overlays]
         steps = "".join(f".{label}(...)" for label in labels)

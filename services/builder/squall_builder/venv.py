@@ -22,9 +22,8 @@ from squall_builder.settings import Settings
 from squall_builder.titles import titles
 from squall_builder.tools import host_uv
 
-FILES: Final = "squall-files"
-"""Directory of an image with what the runner lays into a container's root: `squall-files/root/…`
-is `/root/…`. Steps run with its `root` as their working directory."""
+FILES: Final = images.FILES_OF_ENVIRONMENT
+"""Steps run with its `root` as their working directory."""
 SCRATCH: Final = "squall-build"
 LEFT_OUT: Final = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "UV_PROJECT")
 

@@ -17,7 +17,16 @@ from squall_contracts.guest import ASSIGNMENT_VARIABLE
 from squall_runner import docker_output, engine, owner, sweep
 from squall_runner.core import Found, Limits, RuntimeName
 from squall_runner.networks import Networks
-from squall_runner.runtime import COMPILE, QUIET_S, Exit, Launch, Layout, RunnerError, Sink
+from squall_runner.runtime import (
+    COMPILE,
+    QUIET_S,
+    Exit,
+    Launch,
+    Layout,
+    RunnerError,
+    Sink,
+    StartRefused,
+)
 from squall_runner.settings import Settings
 
 log = structlog.get_logger()
@@ -110,26 +119,49 @@ class DockerRuntime:
 
     async def create(self, launch: Launch) -> str:
         sandbox = self._networks.take(blocked=launch.block_network)
-        network = (
-            f"container:{sandbox}" if sandbox else self._networks.name(blocked=launch.block_network)
-        )
+        if sandbox is None:
+            return await self._create(launch, self._networks.name(blocked=launch.block_network))
         try:
-            # Shielded: a request given up halfway may leave a container nobody knows of.
-            with anyio.CancelScope(shield=True), engine.told("create the container"):
-                container = await self._docker.containers.create(
-                    self._config(launch, network), name=f"squall-{launch.slot}"
-                )
+            container = await self._create(launch, f"container:{sandbox}")
         except RunnerError:
-            if sandbox:
-                await sweep.remove(self._docker, sandbox)
+            await sweep.remove(self._docker, sandbox)
             raise
-        return f"{container.id}+{sandbox}" if sandbox else container.id
+        return f"{container}+{sandbox}"
+
+    async def _create(self, launch: Launch, network: str) -> str:
+        # Shielded: a request given up halfway may leave a container nobody knows of.
+        with anyio.CancelScope(shield=True), engine.told("create the container"):
+            container = await self._docker.containers.create(
+                self._config(launch, network), name=f"squall-{launch.slot}"
+            )
+        return container.id
 
     async def start(self, handle: str, launch: Launch) -> str:
-        with anyio.CancelScope(shield=True), engine.told("start the container"):
-            await self._container(handle).start()
+        with anyio.CancelScope(shield=True):
+            try:
+                await self._start(handle)
+            except StartRefused as error:
+                if "+" not in handle:
+                    raise
+                log.warning("sandbox.unfit", error=str(error))
+                handle = await self._start_without_sandbox(handle, launch)
         self._tasks.start_soon(self._refill_later, launch.block_network)
         return handle
+
+    async def _start(self, handle: str) -> None:
+        with engine.told("start the container"):
+            await self._container(handle).start()
+
+    async def _start_without_sandbox(self, handle: str, launch: Launch) -> str:
+        """Somebody removed the sandbox: make the container anew with a network of its own."""
+        await sweep.remove(self._docker, handle)
+        fresh = await self._create(launch, self._networks.name(blocked=launch.block_network))
+        try:
+            await self._start(fresh)
+        except RunnerError:
+            await sweep.remove(self._docker, fresh)
+            raise
+        return fresh
 
     async def _refill_later(self, blocked: bool) -> None:
         await anyio.sleep(QUIET_S)
@@ -219,6 +251,7 @@ class DockerRuntime:
         held = await sweep.look(self._docker, self._runner_id)
         for handle in held.spare:
             await sweep.remove(self._docker, handle)
+        self._networks.refill(blocked=False)
         return held.found
 
     def _container(self, handle: str) -> DockerContainer:

@@ -44,7 +44,6 @@ class Networks:
             self._gateways[blocked] = await self._ensure(name, internal=blocked)
         if self._wanted and not await sandbox_image.ensure(docker):
             self._wanted = 0
-        self.refill(blocked=False)
 
     async def close(self) -> None:
         """Remove the sandboxes nobody took."""

@@ -6,6 +6,7 @@ refused. The tree outlives the runner and is adopted by its first process's id a
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -17,6 +18,7 @@ import anyio
 import structlog
 from squall_contracts.apps import ExecFinished
 from squall_contracts.guest import ASSIGNMENT_VARIABLE
+from squall_contracts.images import FILES_OF_ENVIRONMENT
 
 from squall_runner.core import Found, Limits, RuntimeName
 from squall_runner.docker import CA_VARIABLES, EXEC_OUTPUT_BYTES
@@ -91,7 +93,7 @@ class ProcessRuntime:
             raise StartRefused(
                 f"image {launch.reference} is gone from this machine; run again to rebuild it"
             )
-        (launch.directory / "root" / "root").mkdir(parents=True, exist_ok=True)
+        await asyncio.to_thread(_make_root, launch)
         for source in SOURCES:
             (launch.directory / source).touch(0o600)
         return ""
@@ -256,6 +258,15 @@ class ProcessRuntime:
                 await anyio.wait_readable(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _make_root(launch: Launch) -> None:
+    """The container's root directory, with what the image's steps left for it."""
+    root = launch.directory / "root"
+    (root / "root").mkdir(parents=True, exist_ok=True)
+    built = Path(launch.reference) / FILES_OF_ENVIRONMENT
+    if built.is_dir():
+        shutil.copytree(built, root, symlinks=True, dirs_exist_ok=True)
 
 
 def _workdir(launch: Launch) -> Path:
