@@ -1,11 +1,14 @@
 """Warm containers and ready sandboxes, on real NATS with the real guest."""
 
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
 from squall_contracts.functions import Resources
+from squall_runner import engine
 
 from .machine import Machine, running_machine
 
@@ -96,8 +99,6 @@ async def test_warm_container_that_died_is_replaced_by_a_new_one(machine: Machin
 
         os.kill(int(found.record.handle.partition(":")[0]), signal.SIGKILL)
     else:
-        from squall_runner import engine
-
         docker = await engine.connect()
         await docker.containers.container(found.record.handle.partition("+")[0]).kill()
         await engine.close(docker)
@@ -139,3 +140,24 @@ async def test_limits_of_the_last_function_do_not_stay(tmp_path: Path) -> None:
         await machine.log.ready(third)
         assert third not in slots(machine)
         assert warm in slots(machine)
+
+
+@pytest.mark.docker
+async def test_removed_sandbox_costs_time_but_no_container(tmp_path: Path) -> None:
+    async with running_machine("docker", tmp_path, sandboxes=1) as machine:
+        docker = await engine.connect()
+        label = f"squall.runner={machine.runner_id}"
+        try:
+            with anyio.fail_after(20):
+                sandboxes: list[Any] = []
+                while not sandboxes or sandboxes[0]["State"] != "running":
+                    await anyio.sleep(0.05)
+                    sandboxes = await docker.containers.list(filters=json.dumps({"label": [label]}))
+            for sandbox in sandboxes:
+                await sandbox.delete(force=True)
+            container_id = await machine.start(SOURCE, env={"GREETING": "one"})
+            await machine.log.ready(container_id)
+            await machine.stop(container_id, 0.0)
+            assert (await machine.log.ended(container_id)).state == "stopped"
+        finally:
+            await engine.close(docker)
