@@ -5,6 +5,7 @@ Arguments: the step's directory (function.pkl, files/), the seconds it may take,
 removed when it is done.
 """
 
+import os
 import shutil
 import signal
 import sys
@@ -17,6 +18,8 @@ def main() -> None:
     timeout_s = float(sys.argv[2])
     in_image = sys.argv[3] == "image"
     site = Path(__file__).parent
+    if in_image and Path.cwd() == Path("/"):
+        os.chdir("/root")  # as in containers, unless the image has a working directory of its own
     home = "/root" if in_image else str(Path.cwd())
     sys.path[:] = [str(step / "files/root"), home, *sys.path[1:], str(site)]
 
