@@ -39,8 +39,8 @@ bench *options:
     uv run python -m tests.bench "$@"
 
 # Measure Ray, Dask, Celery and arq beside Squall, in an environment of their own
-bench-peers *options:
-    uv run python -m tests.bench.peers "$@"
+bench-peers:
+    uv run --no-project --with ray --with distributed --with "celery[redis]" --with arq python tests/bench/peers.py
 
 # Format and mend what can be mended
 fmt:
