@@ -66,6 +66,10 @@ class Bus:
     def max_payload_bytes(self) -> int:
         return self.wire.max_payload
 
+    def on_lost(self, callback: Callable[[], None]) -> None:
+        """Call `callback()` each time the connection breaks. It must not raise."""
+        self.wire.hooks.lost.append(callback)
+
     def on_reconnect(self, callback: Callable[[], Awaitable[None]]) -> None:
         """Await `callback()` each time the connection is back; its failure is logged."""
 

@@ -58,4 +58,6 @@ class Assignment(Message, frozen=True, kw_only=True):
     the slot."""
     ack_wait_s: float
     """Deliveries must be acked or extended within this time; guests extend at a third of it."""
+    away_s: float = 600.0
+    """A container that runs nothing ends after so long without its server: nobody else could end it."""
     drain_s: float = 30.0

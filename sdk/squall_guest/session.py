@@ -19,6 +19,7 @@ from squall_contracts.identity import Minted, MintReply, Renew
 from squall_contracts.placement import GuestReport, GuestStats
 
 from squall_guest import retry
+from squall_guest.absence import Absence
 from squall_guest.desk import Desk, Held
 from squall_guest.execute import Executor
 from squall_guest.inputs import Run, size_of
@@ -86,6 +87,8 @@ class Session:
     async def start(self, executor: Executor, phases_ms: dict[str, float]) -> None:
         """Take inputs for `executor` from now on."""
         self._executor = executor
+        away_s = self._assignment.away_s
+        Absence(self.bus, away_s, idle=lambda: not executor.runs(), end=self._end_alone)
         self._watch = Watch(
             executor,
             self.desk,
@@ -166,6 +169,10 @@ class Session:
         if not self._draining:
             _log.error("the container ends: %s", error)
             os._exit(EXIT_NO_BUS)
+
+    def _end_alone(self) -> None:
+        _log.error("the container ends: no server for %g s", self._assignment.away_s)
+        os._exit(EXIT_NO_BUS)
 
     # --- the end ---------------------------------------------------------------------------------
 

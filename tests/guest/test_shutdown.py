@@ -5,7 +5,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from squall_contracts.guest import EXIT_KILLED
+from squall_contracts.guest import EXIT_KILLED, EXIT_NO_BUS
 
 from tests.guest.rig import Rig, eventually
 
@@ -84,3 +84,23 @@ async def test_results_of_a_drained_guest_are_stored(rig: Rig) -> None:
     for number, call in enumerate(calls):
         assert await call.value() == number
     await function.settled()
+
+
+async def test_an_idle_guest_ends_when_its_server_stays_away(rig: Rig) -> None:
+    function = await rig.function("double")
+    guest = await function.guest(away_s=0.5)
+    rig.server.stop(signal.SIGKILL)
+    assert await guest.exit_code() == EXIT_NO_BUS
+    assert "no server for 0.5 s" in guest.output()
+    await rig.server.start()
+
+
+async def test_a_running_guest_waits_for_its_server_to_come_back(rig: Rig) -> None:
+    function = await rig.function("nap")
+    guest = await function.guest(away_s=0.3)
+    call = await function.call(2.0)
+    await eventually(guest.held, "the input runs")
+    rig.server.stop(signal.SIGKILL)
+    await asyncio.sleep(0.7)  # twice the limit: the fault under test is that it ends meanwhile
+    await rig.server.start()
+    assert await call.value() == "slept"
