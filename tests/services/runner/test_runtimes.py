@@ -123,7 +123,7 @@ def zombies():
             fields = stat.read_text().rpartition(")")[2].split()
         except OSError:
             continue
-        if fields[0] == "Z" and int(fields[1]) in (1, os.getppid()):
+        if fields[0] == "Z" and int(fields[1]) == os.getppid():
             states.append(stat)
     return states
 while zombies() and time.monotonic() < deadline:
