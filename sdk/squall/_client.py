@@ -169,8 +169,8 @@ async def _connect(servers: list[str], credentials: Credentials) -> "Bus":
         jwt_now: str = reply.jwt
         return jwt_now
 
-    said = claims(credentials.jwt)
     async with translated():
+        said = claims(credentials.jwt)
         bus = await connect(
             servers,
             credentials,

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 import msgspec
@@ -152,6 +153,14 @@ def silent(
         elif next_s is None or deadline_s < next_s:
             next_s = deadline_s
     return tuple(due), next_s
+
+
+def usable(record: ImageRecord, runtimes: AbstractSet[str]) -> bool:
+    """Whether an image needs no build: it is there, or being built, for a runtime some machine has.
+
+    With no machine at all nothing is known, and what is there is kept.
+    """
+    return record.state != "failed" and (not runtimes or record.runtime in runtimes)
 
 
 def image_status(record: ImageRecord) -> ImageStatus:
