@@ -20,6 +20,7 @@ from squall_contracts.placement import GuestReport, GuestStats
 
 from squall_guest import retry
 from squall_guest.absence import Absence
+from squall_guest.burial import Undertaker
 from squall_guest.desk import Desk, Held
 from squall_guest.execute import Executor
 from squall_guest.inputs import Run, size_of
@@ -71,6 +72,7 @@ class Session:
             self.bus,
             given.container_id,
             given.spec.retry,
+            Undertaker(given),
             on_finished=self._intake.on_finished,
             on_settled=self._intake.on_settled,
         )

@@ -179,7 +179,8 @@ def place(cluster: Cluster, now_s: float, limits: Limits) -> tuple[Placement, ..
     The workspace that uses the smallest share of the machines goes first, and within it the oldest
     container; one that fits nowhere holds nobody up. Never gives out more than a machine has.
     """
-    free = {machine.runner_id: untouched(machine) for machine in cluster.machines}
+    awake = [machine for machine in cluster.machines if machine.rests_until_unix_s <= now_s]
+    free = {machine.runner_id: untouched(machine) for machine in awake}
     usage = _Usage(cluster.machines)
     waiting: defaultdict[str, list[Held]] = defaultdict(list)
     for held in sorted(cluster.containers, key=_age):
@@ -205,6 +206,7 @@ def place(cluster: Cluster, now_s: float, limits: Limits) -> tuple[Placement, ..
 def look_again(cluster: Cluster, now_s: float, limits: Limits) -> float | None:
     """When the passing of time alone may change a decision, in unix seconds; None: never."""
     moments = [function.held_until_unix_s for function in cluster.functions if not function.gone]
+    moments += [machine.rests_until_unix_s for machine in cluster.machines]
     since = {gone.runner_id: gone.since_unix_s for gone in cluster.gone}
     within = {function.function_id: function.start_within_s for function in cluster.functions}
     for held in cluster.containers:
@@ -255,6 +257,10 @@ def _place_one(
     if not cluster.machines:
         return Wait(held.container_id, "no machine is connected")
     asked = describe(held.demand)
+    resting = [machine for machine in cluster.machines if machine.rests_until_unix_s > now_s]
+    if possible(held.demand, resting):
+        names = ", ".join(sorted(machine.hostname or machine.runner_id for machine in resting))
+        return Wait(held.container_id, f"{names}: no work for now, containers kept failing there")
     if possible(held.demand, cluster.machines):
         return Wait(held.container_id, f"no machine has {asked} free")
     there_is = inventory(cluster.machines)

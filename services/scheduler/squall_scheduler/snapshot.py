@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from squall_contracts.functions import FunctionRecord
 from squall_contracts.placement import ENDED, ContainerRecord, RunnerRecord
 
+from squall_scheduler.brakes import Brake
 from squall_scheduler.capacity import Demand, Machine, cores
 from squall_scheduler.core import Cluster, Gone, Held, Wanted
 from squall_scheduler.faults import StartFaults
@@ -55,7 +56,7 @@ def held(
     )
 
 
-def machine(runner: RunnerRecord) -> Machine:
+def machine(runner: RunnerRecord, brake: Brake | None) -> Machine:
     return Machine(
         runner_id=runner.runner_id,
         cpu_m=cores(runner.cpu),
@@ -63,6 +64,7 @@ def machine(runner: RunnerRecord) -> Machine:
         gpus=runner.gpus,
         draining=runner.draining,
         hostname=runner.hostname,
+        rests_until_unix_s=brake.rests_until_unix_s if brake is not None else 0.0,
     )
 
 
@@ -77,6 +79,7 @@ def cluster(
     told: Mapping[str, float],
     runners: Mapping[str, RunnerRecord],
     gone: Mapping[str, float],
+    brakes: Mapping[str, Brake],
     watched_since_unix_s: float,
 ) -> Cluster:
     """All of it in one order, so that the same knowledge gives the same decisions."""
@@ -103,7 +106,9 @@ def cluster(
             for container_id, record in sorted(containers.items())
             if record.state not in ENDED
         ),
-        machines=tuple(machine(runner) for _, runner in sorted(runners.items())),
+        machines=tuple(
+            machine(runner, brakes.get(name)) for name, runner in sorted(runners.items())
+        ),
         gone=tuple(Gone(runner_id=name, since_unix_s=at) for name, at in sorted(gone.items())),
         watched_since_unix_s=watched_since_unix_s,
     )
