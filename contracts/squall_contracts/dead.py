@@ -36,6 +36,8 @@ class DeadLetter(Message, frozen=True, kw_only=True):
     died_unix_s: float
     parent: str = ""
     """Id of the input during which the call was made; empty for calls from outside."""
+    is_generator: bool = False
+    """Whether its function yields: how a retry's results are read."""
 
 
 def is_kept(failure: Failure, policy: RetryPolicy | None, lane: Lane, reply_to: str) -> bool:
@@ -61,6 +63,7 @@ class Mourned(msgspec.Struct, frozen=True):
     app_id: str
     app_name: str
     environment: str
+    is_generator: bool
 
 
 def letter(
@@ -91,4 +94,5 @@ def letter(
         ),
         died_unix_s=died_unix_s,
         parent=inputs.parent,
+        is_generator=function.is_generator,
     )

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import msgspec
 
-from squall_contracts import apps, images, placement
+from squall_contracts import apps, breakers, images, placement
 from squall_contracts.message import Message
 
 
@@ -24,6 +24,8 @@ STOP_APP: Final = Verb("stop_app", apps.StopApp, apps.DoneReply)
 LIST_APPS: Final = Verb("list_apps", apps.ListApps, apps.AppListReply)
 APP_HISTORY: Final = Verb("app_history", apps.AppHistory, apps.AppVersionsReply)
 FIND_FUNCTION: Final = Verb("find_function", apps.FindFunction, apps.FindReply)
+LIST_FUNCTIONS: Final = Verb("list_functions", breakers.ListFunctions, breakers.FunctionListReply)
+RESET_FUNCTION: Final = Verb("reset_function", breakers.ResetFunction, breakers.ResetReply)
 CANCEL_CALL: Final = Verb("cancel_call", apps.CancelCall, apps.DoneReply)
 LIST_CONTAINERS: Final = Verb("list_containers", apps.ListContainers, placement.ContainerListReply)
 STOP_CONTAINER: Final = Verb("stop_container", apps.StopContainerRequest, apps.DoneReply)
@@ -43,6 +45,8 @@ VERBS: Final[dict[str, Verb]] = {
         LIST_APPS,
         APP_HISTORY,
         FIND_FUNCTION,
+        LIST_FUNCTIONS,
+        RESET_FUNCTION,
         CANCEL_CALL,
         LIST_CONTAINERS,
         STOP_CONTAINER,

@@ -36,6 +36,7 @@ _log = logging.getLogger("squall")
 
 def hydrate(app: "App", environment: str, started: AppStarted) -> None:
     app._app_id = started.app_id
+    app._environment = environment
     for name, function in app.functions.items():
         function._hydrate(
             Target(
@@ -49,7 +50,7 @@ def hydrate(app: "App", environment: str, started: AppStarted) -> None:
 
 
 def dehydrate(app: "App") -> None:
-    app._app_id = None
+    app._app_id = app._environment = None
     for function in app.functions.values():
         function._hydrate(None)
 

@@ -20,7 +20,10 @@ from squall.exception import InvalidError
 from squall.function import Function
 
 if TYPE_CHECKING:
+    from squall_contracts.dead import DeadLetter as Entry
+
     from squall._running import RunContext
+    from squall.dead_letters import DeadLetters
     from squall.image import Image
     from squall.retries import Retries
     from squall.schedule import Schedule
@@ -67,6 +70,7 @@ class App:
         self._entrypoints: dict[str, LocalEntrypoint[Any, Any]] = {}
         self._included_in: list[App] = []
         self._app_id: str | None = None
+        self._environment: str | None = None
         self._serializing = False
 
     # --- what it is ----------------------------------------------------------------------------
@@ -307,6 +311,17 @@ class App:
         """`deploy(*, name=None, environment_name=None, tag="")`: keep the app's functions available
         until `stop`; updates what an earlier deploy of that name left. Returns the app."""
         return Deploy(self)
+
+    @property
+    def dead_letters(self) -> "DeadLetters":
+        """Its inputs that failed for good, in the environment it runs in or the configured one:
+        of this run, or of the deployed app of its name."""
+        from squall.dead_letters import DeadLetters
+
+        def belongs(entry: "Entry") -> bool:
+            return entry.app_id == self._app_id if self._app_id else entry.app_name == self._name
+
+        return DeadLetters(environment_name=self._environment, belongs=belongs)
 
     @_sync.synced
     async def stop(self) -> None:

@@ -20,6 +20,7 @@ class Undertaker:
             assignment.app_id,
             assignment.app_name,
             assignment.environment,
+            assignment.spec.is_generator,
         )
 
     def keeps(self, held: Held, raised: Raised) -> bool:

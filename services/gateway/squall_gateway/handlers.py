@@ -15,6 +15,7 @@ from squall_contracts.failures import Refused
 from squall_gateway import core
 from squall_gateway.apps import Apps
 from squall_gateway.calls import cancel_call
+from squall_gateway.functions import Functions
 from squall_gateway.identity import Identity
 
 STOP_GRACE_S: Final = 30.0
@@ -36,6 +37,7 @@ class Api:
         self._images = bus.kv(subjects.IMAGES_BUCKET, images.ImageRecord)
         self._containers = bus.kv(subjects.CONTAINERS_BUCKET, placement.ContainerRecord)
         self._runners = bus.kv(subjects.RUNNERS_BUCKET, placement.RunnerRecord)
+        functions = Functions(context, own.registry, self._ask)
         self._table: dict[str, Handler] = {
             verbs.START_APP.name: own.start,
             verbs.DEPLOY_APP.name: own.deploy,
@@ -44,6 +46,8 @@ class Api:
             verbs.LIST_APPS.name: own.list,
             verbs.APP_HISTORY.name: own.history,
             verbs.FIND_FUNCTION.name: own.find_function,
+            verbs.LIST_FUNCTIONS.name: functions.list,
+            verbs.RESET_FUNCTION.name: functions.reset,
             verbs.CANCEL_CALL.name: self.cancel,
             verbs.LIST_CONTAINERS.name: self.list_containers,
             verbs.STOP_CONTAINER.name: self.stop_container,

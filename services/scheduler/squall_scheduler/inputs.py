@@ -134,9 +134,7 @@ def may_answer(reply_to: str) -> bool:
     return reply_to.startswith(("reply.", "result."))
 
 
-async def _answer_lane(
-    bus: Bus, function: FunctionRecord, durable: str, failure: Failure
-) -> int:
+async def _answer_lane(bus: Bus, function: FunctionRecord, durable: str, failure: Failure) -> int:
     if (await bus.admin.consumer_state(subjects.CALLS, durable)).pending == 0:
         return 0
     jobs: asyncio.Queue[Job] = asyncio.Queue()  # bounded by max_held

@@ -27,6 +27,7 @@ def mourned(function: FunctionRecord) -> dead.Mourned:
         function.app_id,
         function.app_name,
         function.environment,
+        function.spec.is_generator,
     )
 
 
