@@ -1,6 +1,6 @@
 """Dead letters: inputs that failed for good, to be read, run again or thrown away."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
@@ -154,7 +154,7 @@ class DeadLetters:
         raise NotFoundError(f"no dead letter {letter_id!r}: see `squall dead list`")
 
     @_sync.synced
-    async def retry(self) -> "list[FunctionCall[Any]]":
+    async def retry(self) -> "Sequence[FunctionCall[Any]]":
         """Run all of them again, each as a new call. Stops at the first that can't be."""
         return [await letter.retry.aio() for letter in await self.list.aio()]
 

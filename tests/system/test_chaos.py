@@ -65,6 +65,11 @@ def kill_one_container(fleet: Fleet, container_id: str) -> None:
         command = ["docker", "kill", "--signal", "KILL", f"squall-{container_id}"]
         subprocess.run(command, check=True, capture_output=True)
         return
+    kill_process(container_id)
+
+
+def kill_process(container_id: str) -> None:
+    """The same where containers are processes of this machine."""
     for process in psutil.process_iter(["pid", "environ"]):
         with contextlib.suppress(psutil.NoSuchProcess):
             if (process.info["environ"] or {}).get("SQUALL_TASK_ID") == container_id:

@@ -2,13 +2,35 @@
 function whose containers can't start."""
 
 import asyncio
+import json
+import os
+import subprocess
+import sys
 import time
 import uuid
 
 import pytest
 import squall
 
-from tests.system.conftest import Program
+from tests.system.conftest import Program, Server
+
+
+def command(server: Server, *argv: str) -> str:
+    """What a `squall` command printed on stdout."""
+    done = subprocess.run(
+        [sys.executable, "-m", "squall.cli", *argv],
+        env={
+            **os.environ,
+            "SQUALL_SERVER_URL": server.ready["url"],
+            "SQUALL_CREDENTIALS": server.ready["credentials"],
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def key() -> str:
@@ -81,9 +103,33 @@ def test_a_function_that_cannot_be_imported_answers_its_second_call_within_a_sec
     program: Program,
 ) -> None:
     module = program("broken_import")
-    with pytest.raises(squall.exception.Error, match="the model file is missing"):
+    with pytest.raises(RuntimeError, match="the model file is missing"):
         module.predicts.remote()
     began = time.monotonic()
-    with pytest.raises(squall.exception.Error, match="the model file is missing"):
+    with pytest.raises(RuntimeError, match="the model file is missing"):
         module.predicts.remote()
     assert time.monotonic() - began < 1.0
+
+
+def test_commands_list_show_retry_and_purge_letters(server: Server, program: Program) -> None:
+    module = program("faults")
+    with pytest.raises(Exception, match="custom failure 4"):
+        module.never.remote(key())
+    (letter,) = json.loads(command(server, "dead", "list", "--function", "never", "--json"))
+    assert (letter["function_name"], letter["attempts"]) == ("never", 4)
+    identifier = letter["letter_id"]
+    assert "CustomError" in command(server, "dead", "show", identifier)
+    command(server, "dead", "retry", identifier)
+    assert command(server, "dead", "list", "--app", module.app.app_id).strip() == "no dead letters"
+    command(server, "dead", "purge", "--all", "--app", "faults")
+
+
+def test_a_given_up_function_is_shown_and_can_be_reset(server: Server, program: Program) -> None:
+    module = program("broken_import")
+    with pytest.raises(RuntimeError, match="the model file is missing"):
+        module.predicts.remote()
+    listed = command(server, "function", "list", "--app", module.app.app_id)
+    assert "given up until" in listed
+    assert "the model file is missing" in listed
+    command(server, "function", "reset", f"{module.app.app_id}::predicts")
+    assert "given up" not in command(server, "function", "list", "--app", module.app.app_id)
