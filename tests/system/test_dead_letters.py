@@ -124,7 +124,9 @@ def test_commands_list_show_retry_and_purge_letters(server: Server, program: Pro
     command(server, "dead", "purge", "--all", "--app", "faults")
 
 
-def test_a_given_up_function_is_shown_and_can_be_reset(server: Server, program: Program) -> None:
+def test_a_given_up_function_is_shown_and_a_reset_has_it_tried_again(
+    server: Server, program: Program
+) -> None:
     module = program("broken_import")
     with pytest.raises(RuntimeError, match="the model file is missing"):
         module.predicts.remote()
@@ -132,4 +134,7 @@ def test_a_given_up_function_is_shown_and_can_be_reset(server: Server, program: 
     assert "given up until" in listed
     assert "the model file is missing" in listed
     command(server, "function", "reset", f"{module.app.app_id}::predicts")
-    assert "given up" not in command(server, "function", "list", "--app", module.app.app_id)
+    with pytest.raises(RuntimeError, match="the model file is missing"):
+        module.predicts.remote()
+    tried = command(server, "container", "list", "--app", module.app.app_id, "--all", "--json")
+    assert len(json.loads(tried)) >= 2
