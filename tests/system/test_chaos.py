@@ -19,7 +19,7 @@ from squall._sync import run
 from squall_contracts.apps import ListContainers
 from squall_contracts.placement import ContainerRecord
 
-from tests.system.conftest import PROGRAMS, connect_to, docker_engine
+from tests.system.conftest import PROGRAMS, connected_to, docker_engine
 from tests.system.fleet import Fleet
 
 COUNT = 2000
@@ -35,10 +35,9 @@ def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
     running = Fleet(tmp_path, request.param, host)
     try:
         running.up()
-        connect_to(running.url, str(running.credentials), request.param)
-        yield running
+        with connected_to(running.url, str(running.credentials), request.param):
+            yield running
     finally:
-        _client.shutdown()
         running.down()
 
 

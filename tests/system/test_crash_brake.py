@@ -10,7 +10,7 @@ from squall import _client, _sync
 from squall_contracts.apps import ListContainers
 from squall_contracts.placement import ContainerRecord
 
-from tests.system.conftest import Server, connect_to
+from tests.system.conftest import Server, connected_to
 from tests.system.test_chaos import kill_process, load
 
 REST_S = 8.0
@@ -23,10 +23,9 @@ def brief(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     running = Server("process", tmp_path / "state")
     running.start("--ephemeral")
     try:
-        connect_to(running.ready["url"], running.ready["credentials"], "process")
-        yield
+        with connected_to(running.ready["url"], running.ready["credentials"], "process"):
+            yield
     finally:
-        _client.shutdown()
         running.stop()
 
 
