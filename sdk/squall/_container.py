@@ -2,7 +2,8 @@
 
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from types import MethodType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from squall_contracts.guest import Assignment
 
@@ -10,6 +11,8 @@ from squall._context import Running
 from squall._context import running as _running
 
 if TYPE_CHECKING:
+    from squall_contracts.functions import MethodSpec
+
     from squall.app import App
     from squall.function import Function
 
@@ -29,6 +32,35 @@ def enter(assignment: Assignment) -> None:
 def assignment() -> Assignment | None:
     """What this container runs; None outside of one."""
     return _Here.assignment
+
+
+def serve_class(thing: Any, name: str) -> "Serving":
+    """What a container needs of the user's class behind `thing`, a squall Cls or already a plain
+    class: an instance made with this container's parameters. Remembers the class's app."""
+    from squall import _lifecycle, cls
+
+    made, instance = cls.in_container(thing, name)
+    if made.app is not None:
+        _Here.served = made.app
+    parts = made._parts
+    assert parts is not None
+    return Serving(
+        methods={
+            method: MethodType(parts.methods[method].raw, instance) for method in parts.methods
+        },
+        specs=parts.specs,
+        enters=_lifecycle.hooks(parts, instance, parts.enters),
+        exits=_lifecycle.hooks(parts, instance, parts.exits),
+    )
+
+
+class Serving(NamedTuple):
+    """A class's instance in its container."""
+
+    methods: dict[str, Callable[..., Any]]
+    specs: "dict[str, MethodSpec]"
+    enters: list[Callable[[], Any]]
+    exits: list[Callable[[], Any]]
 
 
 def serve(thing: Any) -> Callable[..., Any]:
