@@ -1,12 +1,14 @@
 """Classes, concurrency and batches, on the whole stack."""
 
-import time
-from pathlib import Path
+import asyncio
 
 import pytest
 import squall
+from squall import _client, _sync
+from squall._logs import follow
+from squall_contracts import subjects
 
-from .conftest import Program, Server
+from .conftest import Program
 
 DEADLINE_S = 30.0
 
@@ -32,20 +34,24 @@ def test_parameters_choose_a_pool_of_their_own(program: Program) -> None:
     assert [value for value, *_ in three.times.map([1, 2, 3])] == [3, 6, 9]
 
 
-def test_exit_hooks_run_when_the_container_stops(
-    program: Program, server: Server, tmp_path: Path
-) -> None:
-    left = tmp_path / "left"
+def test_exit_hooks_run_when_the_container_stops(program: Program) -> None:
     module = program("classes")
-    path = str(left) if server.runtime == "process" else ""
-    assert module.Leaver(path=path).stay.remote() == path
-    squall.App.stop(module.app)
-    if server.runtime == "process":
-        deadline = time.monotonic() + DEADLINE_S
-        while not left.exists():
-            assert time.monotonic() < deadline, "the exit hook did not run"
-            time.sleep(0.05)
-        assert left.read_text() == "left in order"
+    app_id = module.app.app_id
+    assert module.Leaver(name="ada").stay.remote() == "ada"
+    module.app.stop()
+    assert "ada left in order" in _sync.run(logged_by(app_id))
+
+
+async def logged_by(app_id: str) -> list[str]:
+    """What the app's only container printed, to its end."""
+    client = await _client.connected()
+    lines: list[str] = []
+    async with asyncio.timeout(DEADLINE_S):
+        async for batch in follow(client, subjects.logs_of_app("main", app_id)):
+            lines += [line.text for line in batch.lines]
+            if batch.closed:
+                break
+    return lines
 
 
 def test_concurrent_inputs_overlap(program: Program) -> None:

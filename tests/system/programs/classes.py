@@ -4,7 +4,6 @@ import asyncio
 import os
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import squall
 
@@ -39,17 +38,15 @@ class Model:
 
 @app.cls()
 class Leaver:
-    path: str = squall.parameter()
+    name: str = squall.parameter()
 
     @squall.method()
     def stay(self) -> str:
-        return self.path
+        return self.name
 
     @squall.exit()
-    def leave(self) -> None:
-        print("left in order")
-        if self.path:
-            Path(self.path).write_text("left in order")
+    async def leave(self) -> None:
+        print(f"{self.name} left in order")
 
 
 @app.cls(max_containers=1)
