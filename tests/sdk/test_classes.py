@@ -11,6 +11,8 @@ from squall_contracts.functions import BatchPolicy, MethodSpec, ParameterSpec
 
 app = squall.App("classes")
 events: list[str] = []
+loose: Any = squall  # for what a type checker refuses
+loose_app: Any = app
 
 
 class Base:
@@ -217,25 +219,25 @@ squall.enter()(hooked)
 @pytest.mark.parametrize(
     "misuse",
     [
-        lambda: squall.method()(hooked),
-        lambda: squall.exit()(hooked),
-        lambda: squall.enter()(squall.method()(m)),
-        lambda: squall.method()(squall.method()(m)),
-        lambda: squall.method()(squall.batched(max_batch_size=2, wait_ms=0)(one)),
-        lambda: squall.concurrent(max_inputs=2)(squall.method()(m)),
-        lambda: squall.concurrent(max_inputs=2)(squall.batched(max_batch_size=2, wait_ms=0)(one)),
-        lambda: squall.concurrent(max_inputs=2, target_inputs=3),
-        lambda: squall.concurrent(max_inputs=2)(app.declared["Model"]),
-        lambda: squall.method()(app.declared["Model"]),
-        lambda: squall.batched(max_batch_size=0, wait_ms=0),
-        lambda: squall.batched(max_batch_size=1, wait_ms=600_001),
-        lambda: squall.batched(max_batch_size=1, wait_ms=0)(lambda x=1: [x]),
-        lambda: squall.batched(max_batch_size=1, wait_ms=0)(lambda *x: [x]),
-        lambda: squall.method(m),
-        lambda: squall.enter()(3),
-        lambda: app.function()(squall.method()(m)),
-        lambda: app.function(max_inputs=2, serialized=True)(
-            squall.batched(max_batch_size=2, wait_ms=0)(one)
+        lambda: loose.method()(hooked),
+        lambda: loose.exit()(hooked),
+        lambda: loose.enter()(loose.method()(m)),
+        lambda: loose.method()(loose.method()(m)),
+        lambda: loose.method()(loose.batched(max_batch_size=2, wait_ms=0)(one)),
+        lambda: loose.concurrent(max_inputs=2)(loose.method()(m)),
+        lambda: loose.concurrent(max_inputs=2)(loose.batched(max_batch_size=2, wait_ms=0)(one)),
+        lambda: loose.concurrent(max_inputs=2, target_inputs=3),
+        lambda: loose.concurrent(max_inputs=2)(app.declared["Model"]),
+        lambda: loose.method()(app.declared["Model"]),
+        lambda: loose.batched(max_batch_size=0, wait_ms=0),
+        lambda: loose.batched(max_batch_size=1, wait_ms=600_001),
+        lambda: loose.batched(max_batch_size=1, wait_ms=0)(lambda x=1: [x]),
+        lambda: loose.batched(max_batch_size=1, wait_ms=0)(lambda *x: [x]),
+        lambda: loose.method(m),
+        lambda: loose.enter()(3),
+        lambda: loose_app.function()(loose.method()(m)),
+        lambda: loose_app.function(max_inputs=2, serialized=True)(
+            loose.batched(max_batch_size=2, wait_ms=0)(one)
         ),
     ],
 )

@@ -75,3 +75,25 @@ def test_single_use_containers_take_one_input(program: Program) -> None:
     module = program("classes")
     containers = [module.once.remote() for _ in range(3)]
     assert len(set(containers)) == 3
+
+
+def test_methods_call_their_own_instance_and_other_pools(program: Program) -> None:
+    assert program("classes").Crowd().nested.remote() == 14
+
+
+def test_deployed_class_is_found_by_name(program: Program) -> None:
+    module = program("classes")
+    deployed = squall.App("deployed-classes").include(module.app)
+    deployed.deploy()
+    try:
+        found = squall.Cls.from_name("deployed-classes", "Model")
+        assert found(size=5).times.remote(3)[0] == 15
+        assert found().times.remote(3)[0] == 6
+        with pytest.raises(squall.exception.NotFoundError, match="no method 'other'"):
+            found().other.remote()
+        with pytest.raises(squall.exception.NotFoundError, match=r"Cls\.from_name"):
+            squall.Function.from_name("deployed-classes", "Model").remote()
+        with pytest.raises(squall.exception.NotFoundError, match=r"Function\.from_name"):
+            squall.Cls.from_name("deployed-classes", "once")().any.remote()
+    finally:
+        deployed.stop()

@@ -28,10 +28,6 @@ class Model:
         return x * self.size, self.loads, os.environ["SQUALL_TASK_ID"], same
 
     @squall.method()
-    def twice_by_sibling(self, x: int) -> int:
-        return self.times.remote(x)[0] * 2
-
-    @squall.method()
     def count(self) -> Iterator[int]:
         yield from range(self.size)
 
@@ -57,6 +53,11 @@ class Crowd:
         began = time.time()
         time.sleep(seconds)
         return began, time.time()
+
+    @squall.method()
+    def nested(self) -> int:
+        tripled: int = Model(size=3).times.remote(4)[0]  # type: ignore[call-arg]
+        return tripled + len(self.wait.remote(0.0))
 
 
 @app.function(max_containers=1)
