@@ -36,12 +36,13 @@ def assignment() -> Assignment | None:
 
 def serve_class(thing: Any, name: str) -> "Serving":
     """What a container needs of the user's class behind `thing`, a squall Cls or already a plain
-    class: an instance made with this container's parameters. Remembers the class's app."""
+    class: an instance made with this container's parameters. Remembers the class's app, and raises
+    what an import of its image failed with, as `serve`."""
     from squall import _lifecycle, cls
 
     made, instance = cls.in_container(thing, name)
     if made.app is not None:
-        _Here.served = made.app
+        _remember(made._function)
     parts = made._parts
     assert parts is not None
     return Serving(
@@ -72,15 +73,19 @@ def serve(thing: Any) -> Callable[..., Any]:
     from squall.function import Function
 
     if isinstance(thing, Function):
-        _Here.served = thing.app
-        image = thing.options.image or (thing.app.image if thing.app is not None else None)
-        if image is not None:
-            image.raise_import_failure()
+        _remember(thing)
         return thing.raw
     if not callable(thing):
         raise TypeError(f"{thing!r} is not a function")
     wrapped: Callable[..., Any] = thing
     return wrapped
+
+
+def _remember(function: "Function[Any, Any, Any]") -> None:
+    _Here.served = function.app
+    image = function.options.image or (function.app.image if function.app is not None else None)
+    if image is not None:
+        image.raise_import_failure()
 
 
 class running:  # noqa: N801 - a context manager

@@ -187,10 +187,8 @@ class Pool:
         self.local = None if cls._parts is None else Local(cls._parts, self)
 
     def has(self, name: str) -> bool:
-        """Whether it has that method, as far as is known before the class is looked up."""
-        if self.cls._parts is not None:
-            return name in self.cls._parts.methods
-        return self.cls._shape is None or name in self.cls._shape.methods
+        """Whether that is a method; of a class that was looked up everything is, until it is called."""
+        return self.cls._parts is None or name in self.cls._parts.methods
 
     def method(self, name: str) -> "BoundMethod[..., Any, Any]":
         made = self._functions.get(name)

@@ -43,7 +43,7 @@ class Model(Base):
 
     @squall.method()
     def greet(self) -> str:
-        return super().greet() + "!"  # type: ignore[operator]
+        return super().greet() + "!"
 
     @squall.method()
     async def scale(self, x: int) -> int:
@@ -81,7 +81,7 @@ def test_class_is_one_function_with_methods_and_parameters() -> None:
 
 
 def test_enter_hooks_run_once_parent_first_on_a_local_call_and_not_on_attributes() -> None:
-    model = Model(size=4)
+    model = Model(size=4)  # type: ignore[call-arg]
     assert (model.size, model.plain, model.name, model.token) == (4, 7, "base", b"x")
     assert events == []
     assert model.greet.local() == "hello base!"
@@ -246,6 +246,10 @@ def test_mixed_and_misplaced_decorators_are_refused(misuse: Any) -> None:
         misuse()
 
 
+def crowded(x: int) -> int:
+    return x
+
+
 def one(x: list[int]) -> list[int]:
     return x
 
@@ -260,7 +264,7 @@ def test_concurrent_needs_its_maximum_and_cls_a_class() -> None:
 def test_single_use_containers_are_not_concurrent() -> None:
     with pytest.raises(InvalidError, match="single_use_containers"):
         app.function(single_use_containers=True, serialized=True)(
-            squall.concurrent(max_inputs=2)(one)
+            squall.concurrent(max_inputs=2)(crowded)
         )
 
 
