@@ -3,11 +3,13 @@
 A letter is stored before its input is acked, under the input's own id, so there is one at most.
 """
 
+from typing import Any
+
 import msgspec
 
 from squall_contracts.calls import Inputs, Lane, Payload
 from squall_contracts.failures import Failure
-from squall_contracts.functions import RetryPolicy
+from squall_contracts.functions import MethodSpec, RetryPolicy
 from squall_contracts.message import Message, input_id
 
 LONGEST_TRACEBACK = 64 * 1024
@@ -38,6 +40,10 @@ class DeadLetter(Message, frozen=True, kw_only=True):
     """Id of the input during which the call was made; empty for calls from outside."""
     is_generator: bool = False
     """Whether its function yields: how a retry's results are read."""
+    method: str = ""
+    """The method it called, where the function is a class."""
+    arguments: dict[str, Any] = {}
+    """The parameters of the class's pool; empty for the class itself, or a function."""
 
 
 def is_kept(failure: Failure, policy: RetryPolicy | None, lane: Lane, reply_to: str) -> bool:
@@ -64,6 +70,8 @@ class Mourned(msgspec.Struct, frozen=True):
     app_name: str
     environment: str
     is_generator: bool
+    methods: tuple[MethodSpec, ...] = ()
+    arguments: dict[str, Any] = {}
 
 
 def letter(
@@ -94,5 +102,8 @@ def letter(
         ),
         died_unix_s=died_unix_s,
         parent=inputs.parent,
-        is_generator=function.is_generator,
+        is_generator=function.is_generator
+        or any(m.is_generator for m in function.methods if m.name == inputs.method),
+        method=inputs.method,
+        arguments=function.arguments,
     )

@@ -26,6 +26,7 @@ APP_HISTORY: Final = Verb("app_history", apps.AppHistory, apps.AppVersionsReply)
 FIND_FUNCTION: Final = Verb("find_function", apps.FindFunction, apps.FindReply)
 LIST_FUNCTIONS: Final = Verb("list_functions", breakers.ListFunctions, breakers.FunctionListReply)
 RESET_FUNCTION: Final = Verb("reset_function", breakers.ResetFunction, breakers.ResetReply)
+BIND_CLASS: Final = Verb("bind_class", apps.BindClass, apps.BindReply)
 CANCEL_CALL: Final = Verb("cancel_call", apps.CancelCall, apps.DoneReply)
 LIST_CONTAINERS: Final = Verb("list_containers", apps.ListContainers, placement.ContainerListReply)
 STOP_CONTAINER: Final = Verb("stop_container", apps.StopContainerRequest, apps.DoneReply)
@@ -47,6 +48,7 @@ VERBS: Final[dict[str, Verb]] = {
         FIND_FUNCTION,
         LIST_FUNCTIONS,
         RESET_FUNCTION,
+        BIND_CLASS,
         CANCEL_CALL,
         LIST_CONTAINERS,
         STOP_CONTAINER,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from squall_contracts import dead as words
 from squall_contracts import subjects
-from squall_contracts.apps import FindFunction, ListApps
+from squall_contracts.apps import BindClass, FindFunction, ListApps
 from squall_contracts.calls import BlobRef, Input, Inputs
 from squall_contracts.message import decode, input_id
 
@@ -89,6 +89,7 @@ class DeadLetter:
             reply_to=reply_to,
             items=(Input(0, await upload(client, call_id, 0, payload)),),
             parent=self._entry.parent,
+            method=self._entry.method,
         )
         subject = subjects.call(target.environment, target.function_id, "now", call_id)
         async with _client.translated():
@@ -204,12 +205,12 @@ async def _target(client: "Client", entry: words.DeadLetter) -> Target:
     found = await client.control(
         FindFunction(environment=entry.environment, app=entry.app_name, name=entry.function_name)
     )
+    function_id = found.function_id
+    if entry.arguments:
+        asked = BindClass(function_id=function_id, arguments=entry.arguments)
+        function_id = (await client.control(asked)).function_id
     return Target(
-        found.function_id,
-        entry.environment,
-        entry.function_name,
-        found.is_generator,
-        found.retryable,
+        function_id, entry.environment, entry.function_name, entry.is_generator, found.retryable
     )
 
 

@@ -21,6 +21,8 @@ class Undertaker:
             assignment.app_name,
             assignment.environment,
             assignment.spec.is_generator,
+            assignment.spec.methods,
+            assignment.spec.arguments,
         )
 
     def keeps(self, held: Held, raised: Raised) -> bool:

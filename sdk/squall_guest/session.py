@@ -67,6 +67,7 @@ class Session:
             on_queued=self._on_queued,
             on_cancelled=self._on_cancelled,
             on_terminate=self._on_terminate,
+            on_spent=self.begin_drain,
         )
         self.outbox = Outbox(
             self.bus,
@@ -147,7 +148,7 @@ class Session:
             stats = GuestStats(
                 container_id=self._assignment.container_id,
                 function_id=self._assignment.function_id,
-                running=len(self._executor.runs()),
+                running=sum(run.size for run in self._executor.runs()),
                 queued=len(self.desk.waiting()),
                 finished=self._intake.finished,
                 run_s=self._intake.run_s,
@@ -192,6 +193,7 @@ class Session:
     async def _drain(self, limit_s: float) -> None:
         await self.report("draining")
         await self._intake.close()
+        self._executor.hurry()
         try:
             async with asyncio.timeout(limit_s):
                 await self._intake.idle.wait()
@@ -219,8 +221,11 @@ class Session:
         for single, msg_id in retry.split(inputs)[run.position + 1 :]:
             await self.bus.store_soon(run.held.job.subject, single, msg_id=msg_id)
         self.outbox.put(run.held, outcome, size_of(outcome), 0.0)
+        for held in run.batch[1:]:
+            outcome = Raised(held.inputs.items[0].index, failure)
+            self.outbox.put(held, outcome, size_of(outcome), 0.0)
         await self._intake.close()
-        self._intake.release(spare=run.held)
+        self._intake.release(spare=(run.held, *run.batch))
         await self._say_last_words()
         _log.error("user code did not yield within %g s: the container is replaced", GRACE_S)
         os._exit(EXIT_STUCK)

@@ -25,6 +25,17 @@ PRINTS: dict[str, list[str]] = {
         "timeout: .+",
     ],
     "06_async.py": [r"3² \+ 4² = 25", "sum of 5 squares = 30", "collected later: 144"],
+    "07_class.py": [
+        "loading words that end in s",
+        r"\['cats', 'dogs'\], loaded once: True",
+        r"\['cat'\] by a container of its own",
+        "left after [23] inputs",
+    ],
+    "08_batching_concurrency.py": [
+        r"6 waits of 0\.5 s took less than 2 s: True",
+        r"lengths: \[1, 2, 3, 4, 5, 6, 7, 8\]",
+        "largest batch: 4",
+    ],
 }
 
 

@@ -7,8 +7,9 @@ from typing import Final
 
 import msgspec
 from squall_contracts.failures import Failure
-from squall_contracts.functions import AppRecord, AppState, FunctionRecord, FunctionSpec
+from squall_contracts.functions import AppRecord, AppState, FunctionRecord, FunctionSpec, Scalar
 from squall_contracts.images import ImageRecord, ImageStatus
+from squall_contracts.message import encode
 from squall_contracts.placement import ENDED, ContainerRecord
 
 ENDED_LISTED_S: Final = 3600.0
@@ -125,6 +126,23 @@ def _records(app: AppRecord, specs: Mapping[str, FunctionSpec]) -> tuple[Functio
             ephemeral=app.state == "ephemeral",
         )
         for name, spec in specs.items()
+    )
+
+
+def are_defaults(spec: FunctionSpec, arguments: Mapping[str, Scalar]) -> bool:
+    """Whether a class's pool with `arguments` is the class itself."""
+    return arguments == {parameter.name: parameter.default for parameter in spec.parameters}
+
+
+def pool(owner: FunctionRecord, arguments: dict[str, Scalar]) -> FunctionRecord:
+    """The registry entry of a class's pool; the same class and arguments have the same id."""
+    digest = hashlib.sha256(owner.function_id.encode())
+    digest.update(encode(sorted((name, value) for name, value in arguments.items())))
+    return msgspec.structs.replace(
+        owner,
+        function_id=f"fn-{digest.hexdigest()[:22]}",
+        bound_to=owner.function_id,
+        spec=msgspec.structs.replace(owner.spec, arguments=arguments),
     )
 
 

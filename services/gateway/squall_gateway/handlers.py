@@ -48,6 +48,7 @@ class Api:
             verbs.FIND_FUNCTION.name: own.find_function,
             verbs.LIST_FUNCTIONS.name: functions.list,
             verbs.RESET_FUNCTION.name: functions.reset,
+            verbs.BIND_CLASS.name: own.bind_class,
             verbs.CANCEL_CALL.name: self.cancel,
             verbs.LIST_CONTAINERS.name: self.list_containers,
             verbs.STOP_CONTAINER.name: self.stop_container,

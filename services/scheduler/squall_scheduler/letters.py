@@ -28,6 +28,8 @@ def mourned(function: FunctionRecord) -> dead.Mourned:
         function.app_name,
         function.environment,
         function.spec.is_generator,
+        function.spec.methods,
+        function.spec.arguments,
     )
 
 

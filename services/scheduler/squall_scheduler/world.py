@@ -194,7 +194,7 @@ class World:
             function_ids={
                 other.spec.name: other.function_id
                 for other in self.functions.values()
-                if other.app_id == function.app_id
+                if other.app_id == function.app_id and not other.bound_to
             },
             gpu=record.gpu,
         )
