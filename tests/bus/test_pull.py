@@ -193,7 +193,7 @@ async def test_what_is_on_its_way_arrives_before_the_pause_is_over(bus: Bus) -> 
     await bus.wire.roundtrip()
     assert len(taker.jobs) == got
     async with asyncio.timeout(5):  # the server has the acks; it counts them in its own time
-        while (state := await bus.admin.consumer_state("Q", "d")).ack_pending:
+        while (state := await bus.admin.consumer_state("Q", "d")).ack_pending:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     assert state.pending == 200 - got
     await pull.close()
