@@ -1,7 +1,6 @@
 """What a person sees while an app runs: builds, containers starting, their logs, map progress."""
 
 import asyncio
-import os
 import sys
 import threading
 import time
@@ -192,13 +191,6 @@ class Lines:
         self._lock = threading.Lock()
 
     def write(self, text: str, stream: Any) -> None:
-        line = f"{text}\n"
         with self._lock:
-            if stream in {sys.__stdout__, sys.__stderr__}:
-                # Past the stream's buffer: user code may stand between a print's text and its end.
-                left = memoryview(line.encode(stream.encoding, "replace"))
-                while left:
-                    left = left[os.write(stream.fileno(), left) :]
-            else:
-                stream.write(line)
-                stream.flush()
+            stream.write(f"{text}\n")
+            stream.flush()

@@ -3,9 +3,7 @@
 import argparse
 import asyncio
 import inspect
-import io
 import os
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,8 +22,6 @@ _NOTHING = object()
 def main(argv: Sequence[str]) -> int:
     """Run the command line `argv`; returns the exit status. Errors as squall.exception has them."""
     options = _parser().parse_args(argv)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)  # into a pipe, too, lines come as they are made
     reference = refs.parse(options.reference, as_module=options.module)
     if options.env:
         os.environ["SQUALL_ENVIRONMENT"] = options.env
