@@ -20,6 +20,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """A container must be wanted for so long before it is called impossible to place."""
     watch_s: Seconds = 10.0
     """And the machines watched for so long: some may be about to join."""
+    turn_s: Seconds = 3.0
+    """Until a container makes room for a workspace that holds nothing; times its own's weight."""
     ack_wait_s: Seconds = 8.0
     """A delivery neither acked nor extended for so long goes to another container."""
     max_deliver: Count = 100
@@ -49,4 +51,5 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             lost_after_s=self.lost_after_s,
             settle_s=self.settle_s,
             watch_s=self.watch_s,
+            turn_s=self.turn_s,
         )
