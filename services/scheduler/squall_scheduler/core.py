@@ -169,7 +169,7 @@ def reconcile(cluster: Cluster, now_s: float, limits: Limits) -> tuple[Change, .
             continue
         if function is None or function.gone:
             changes += _end_all(pool, function, limits)
-        else:
+        elif not _is_settled(pool, function):
             overdue = tuple(_overdue(pool, function, now_s, limits))
             late = {change.container_id for change in overdue}
             changes += overdue
@@ -313,9 +313,20 @@ def _refusable_at(held: Held, cluster: Cluster, limits: Limits) -> float:
     )
 
 
+def _is_settled(pool: list[Held], function: Wanted) -> bool:
+    """Whether all is as wanted and nothing boots: most functions, most of the time."""
+    if len(pool) != function.target:
+        return False
+    for held in pool:
+        boots = held.state != "ready" and held.starting_unix_s is not None
+        if boots or held.state == "draining" or held.version != function.version:
+            return False
+    return True
+
+
 def _lost(cluster: Cluster, now_s: float, limits: Limits) -> Iterable[Fail]:
     since = {gone.runner_id: gone.since_unix_s for gone in cluster.gone}
-    for held in cluster.containers:
+    for held in cluster.containers if since else ():
         if held.state in ENDED or held.runner_id not in since:
             continue
         silent_since = max(since[held.runner_id], held.heard_unix_s)
@@ -327,7 +338,7 @@ def _unended(cluster: Cluster, now_s: float, limits: Limits) -> Iterable[Fail]:
     """Told to stop before they began, or under a runner that forgot them: no report will come."""
     gone = {runner.runner_id for runner in cluster.gone}
     for held in cluster.containers:
-        ended_at = _end_due(held, limits)
+        ended_at = _end_due(held, limits) if held.state == "draining" else None
         if ended_at is not None and held.runner_id not in gone and now_s >= ended_at:
             yield Fail(held.container_id, "no word of its end", kill=False, blame_function=False)
 

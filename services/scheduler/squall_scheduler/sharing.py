@@ -2,11 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from typing import Final
 
 import msgspec
 from squall_contracts.identity import Quota
 
 from squall_scheduler.capacity import ANY, Demand, Machine, in_cores, request
+
+NO_QUOTA: Final = Quota()
 
 
 class Workspace(msgspec.Struct, frozen=True):
@@ -15,16 +18,17 @@ class Workspace(msgspec.Struct, frozen=True):
     account: str
     weight: float = 1.0
     """Its part when there isn't enough, beside the weights of the others."""
-    quota: Quota = Quota()
+    quota: Quota = NO_QUOTA
 
 
 class _Holding:
     """What one workspace holds."""
 
-    __slots__ = ("containers", "cpu_m", "entitled", "gpus", "memory_mib")
+    __slots__ = ("containers", "cpu_m", "entitled", "gpus", "limited", "memory_mib")
 
     def __init__(self, entitled: Workspace) -> None:
         self.entitled = entitled
+        self.limited = entitled.quota != NO_QUOTA
         self.containers = self.cpu_m = self.memory_mib = 0
         self.gpus: Counter[str] = Counter()
 
@@ -55,9 +59,11 @@ class Shares:
     def share(self, account: str) -> float:
         """The dominant share, of whichever resource it holds most of, divided by its weight."""
         holding = self._holding(account)
-        most = max(
-            holding.cpu_m / max(1, self._cpu_m), holding.memory_mib / max(1, self._memory_mib)
+        cpu, memory = (
+            holding.cpu_m / (self._cpu_m or 1),
+            holding.memory_mib / (self._memory_mib or 1),
         )
+        most = cpu if cpu > memory else memory
         for kind, count in holding.gpus.items():
             most = max(most, count / max(1, self._gpus[kind]))
         return most / holding.entitled.weight
@@ -75,12 +81,13 @@ class Shares:
 
     def never(self, account: str, demand: Demand) -> str | None:
         """Why the quota rules this demand out whatever else runs; None: it doesn't."""
-        return _beyond(self._holding(account).entitled.quota, demand, None)
+        holding = self._holding(account)
+        return _beyond(holding.entitled.quota, demand, None) if holding.limited else None
 
     def not_now(self, account: str, demand: Demand) -> str | None:
         """Why the quota has no room for this demand now; None: it has."""
         holding = self._holding(account)
-        return _beyond(holding.entitled.quota, demand, holding)
+        return _beyond(holding.entitled.quota, demand, holding) if holding.limited else None
 
     def _holding(self, account: str) -> _Holding:
         holding = self._holdings.get(account)
@@ -95,7 +102,8 @@ def _beyond(quota: Quota, demand: Demand, held: _Holding | None) -> str | None:
         (held.containers, held.cpu_m, held.memory_mib) if held else (0, 0, 0)
     )
     if quota.containers is not None and containers + 1 > quota.containers:
-        return f"{quota.containers} containers, {containers} in use"
+        noun = "container" if quota.containers == 1 else "containers"
+        return f"{quota.containers} {noun}, {containers} in use"
     if quota.cpu is not None and cpu_m + demand.cpu_m > round(quota.cpu * 1000):
         return f"{in_cores(round(quota.cpu * 1000))}, {in_cores(cpu_m)} in use"
     if quota.memory_mib is not None and memory_mib + demand.memory_mib > quota.memory_mib:
