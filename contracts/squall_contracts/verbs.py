@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import msgspec
 
-from squall_contracts import apps, images, placement
+from squall_contracts import apps, autoscaling, images, placement
 from squall_contracts.message import Message
 
 
@@ -24,6 +24,11 @@ STOP_APP: Final = Verb("stop_app", apps.StopApp, apps.DoneReply)
 LIST_APPS: Final = Verb("list_apps", apps.ListApps, apps.AppListReply)
 APP_HISTORY: Final = Verb("app_history", apps.AppHistory, apps.AppVersionsReply)
 FIND_FUNCTION: Final = Verb("find_function", apps.FindFunction, apps.FindReply)
+GET_SCALING: Final = Verb("get_scaling", autoscaling.GetScaling, autoscaling.ScalingReply)
+UPDATE_SCALING: Final = Verb("update_scaling", autoscaling.UpdateScaling, autoscaling.ScalingReply)
+FUNCTION_STATS: Final = Verb(
+    "function_stats", autoscaling.GetFunctionStats, autoscaling.FunctionStatsReply
+)
 CANCEL_CALL: Final = Verb("cancel_call", apps.CancelCall, apps.DoneReply)
 LIST_CONTAINERS: Final = Verb("list_containers", apps.ListContainers, placement.ContainerListReply)
 STOP_CONTAINER: Final = Verb("stop_container", apps.StopContainerRequest, apps.DoneReply)
@@ -43,6 +48,9 @@ VERBS: Final[dict[str, Verb]] = {
         LIST_APPS,
         APP_HISTORY,
         FIND_FUNCTION,
+        GET_SCALING,
+        UPDATE_SCALING,
+        FUNCTION_STATS,
         CANCEL_CALL,
         LIST_CONTAINERS,
         STOP_CONTAINER,

@@ -14,6 +14,7 @@ from squall_contracts.failures import Refused
 from squall_gateway import core
 from squall_gateway.apps import Apps
 from squall_gateway.calls import cancel_call
+from squall_gateway.functions import FunctionsNow
 from squall_gateway.identity import Identity
 
 STOP_GRACE_S: Final = 30.0
@@ -35,6 +36,7 @@ class Api:
         self._images = bus.kv(subjects.IMAGES_BUCKET, images.ImageRecord)
         self._containers = bus.kv(subjects.CONTAINERS_BUCKET, placement.ContainerRecord)
         self._runners = bus.kv(subjects.RUNNERS_BUCKET, placement.RunnerRecord)
+        self._functions_now = FunctionsNow(context, own.registry)
         self._table: dict[str, Handler] = {
             verbs.START_APP.name: own.start,
             verbs.DEPLOY_APP.name: own.deploy,
@@ -43,6 +45,9 @@ class Api:
             verbs.LIST_APPS.name: own.list,
             verbs.APP_HISTORY.name: own.history,
             verbs.FIND_FUNCTION.name: own.find_function,
+            verbs.GET_SCALING.name: self._functions_now.scaling,
+            verbs.UPDATE_SCALING.name: self._functions_now.update_scaling,
+            verbs.FUNCTION_STATS.name: self._functions_now.stats,
             verbs.CANCEL_CALL.name: self.cancel,
             verbs.LIST_CONTAINERS.name: self.list_containers,
             verbs.STOP_CONTAINER.name: self.stop_container,
