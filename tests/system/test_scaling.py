@@ -13,6 +13,7 @@ import pytest
 import squall
 from squall import _client
 from squall._sync import run
+from squall.autoscaler import AutoscalerSettings, FunctionStats
 from squall_bus.accounts import write_credentials
 from squall_bus.keyring import Keyring
 from squall_contracts.apps import ListContainers
@@ -65,21 +66,21 @@ def test_containers_rise_to_their_maximum_never_beyond_and_fall_to_none(program:
 
 def test_bounds_change_while_it_runs(program: Program) -> None:
     nap = program("scaling").nap
-    assert nap.autoscaler.settings() == squall.autoscaler.AutoscalerSettings(0, 4, 0, 2.0)
+    assert nap.autoscaler.settings() == AutoscalerSettings(0, 4, 0, 2.0)
     changed = nap.update_autoscaler(min_containers=2, scaledown_window=3)
     assert (changed.min_containers, changed.max_containers) == (2, 4)
     wait_for_containers("nap", 2)
     with pytest.raises(squall.exception.InvalidError, match="above max_containers"):
         nap.update_autoscaler(min_containers=9)
     assert nap.autoscaler.update(min_containers=None, max_containers=None) == (
-        squall.autoscaler.AutoscalerSettings(0, None, 0, 3.0)
+        AutoscalerSettings(0, None, 0, 3.0)
     )
     wait_for_containers("nap", 0)
 
 
 def test_stats_tell_what_waits_and_runs(program: Program) -> None:
     nap = program("scaling").nap
-    assert nap.get_current_stats() == squall.autoscaler.FunctionStats(0, 0, 0, 0)
+    assert nap.get_current_stats() == FunctionStats(0, 0, 0, 0)
     calls = [nap.spawn(1.5) for _ in range(8)]
     seen = []
     with ThreadPoolExecutor(1) as pool:
