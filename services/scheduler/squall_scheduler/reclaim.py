@@ -10,12 +10,14 @@ from collections.abc import Iterable, Sequence
 
 from squall_contracts.placement import ENDED
 
-from squall_scheduler.capacity import Demand, Machine, fit
+from squall_scheduler.capacity import Demand, Free, Machine, fit, request
 from squall_scheduler.core import Cluster, Held, Limits, Placement, Stop, Wait, age
 from squall_scheduler.sharing import Shares
 from squall_scheduler.stock import Stock
 
 REASON = "makes room for another workspace"
+AT_ONCE = 8
+"""Containers told to make room in one round; their ends bring the next round."""
 
 
 def reclaim(
@@ -24,7 +26,7 @@ def reclaim(
     """Containers that must make room for what `placements` left waiting; `()` if none must.
 
     One container of each workspace is helped a round, and only if nothing that is ending already
-    will be enough. Applied and asked again it returns `()`.
+    will be enough. Applied and asked again it returns `()`, or whom `AT_ONCE` left for then.
     """
     by_id = {held.container_id: held for held in cluster.containers}
     waiting = {p.container_id for p in placements if isinstance(p, Wait)}
@@ -42,6 +44,8 @@ def reclaim(
     stops: list[Stop] = []
     for account in sorted(oldest, key=lambda name: (shares.share(name), name)):
         stops += round_.make_room(oldest[account])
+        if len(stops) >= AT_ONCE:
+            break
     return tuple(stops)
 
 
@@ -71,6 +75,23 @@ class _Reclaiming:
             [(h.runner_id, h.demand, h.gpu) for h in cluster.containers if _stays(h)],
         )
         self._stopped: set[str] = set()
+        self._ready: defaultdict[str, list[Held]] = defaultdict(list)
+        self._on: defaultdict[str, list[Held]] = defaultdict(list)
+        for held in sorted(cluster.containers, key=age, reverse=True):
+            if _works(held):
+                self._ready[held.workspace].append(held)
+                self._on[held.runner_id].append(held)
+        self._machines = sorted(
+            name
+            for name in self._on
+            if name in self._soon.free and not self._soon.free[name].machine.draining
+        )
+        self._least = {
+            account: Demand(
+                min(h.demand.cpu_m for h in ready), min(h.demand.memory_mib for h in ready)
+            )
+            for account, ready in self._ready.items()
+        }
         self._finish = {f.function_id: f.finish_within_s for f in cluster.functions}
 
     def make_room(self, waiter: Held) -> list[Stop]:
@@ -83,7 +104,7 @@ class _Reclaiming:
             self._soon.take(free, demand, gpu)
             shares.hold(account, demand, gpu)
             return []
-        choice = self._cheapest(waiter)
+        choice = self._choice(waiter)
         for victim in choice:
             shares.hold(victim.workspace, victim.demand, victim.gpu, -1)
             self._stopped.add(victim.container_id)
@@ -98,25 +119,54 @@ class _Reclaiming:
             for victim in choice
         ]
 
-    def _cheapest(self, waiter: Held) -> Sequence[Held]:
-        """The fewest containers of one machine whose end makes room; empty: there are none."""
-        on: defaultdict[str, list[Held]] = defaultdict(list)
-        for held in self._cluster.containers:
-            if _works(held) and self._may_take(waiter, held):
-                on[held.runner_id].append(held)
-        options = []
-        for machine in self._cluster.machines:
-            if not machine.draining and machine.runner_id in on:
-                victims = self._victims(waiter, machine, on[machine.runner_id])
-                if victims:
-                    options.append((len(victims), machine.runner_id, victims))
-        return min(options)[2] if options else ()
+    def _choice(self, waiter: Held) -> Sequence[Held]:
+        """Who ends: one container, of the workspace that has most of those that may be taken from
+        and the youngest that will do; else several, on the first machine where that is fair."""
+        shares = self._shares
+        eligible = [
+            account
+            for account in sorted(self._ready, key=lambda name: (-shares.share(name), name))
+            if account != waiter.workspace and self._may_take_from(waiter, account)
+        ]
+        for account in eligible:
+            for held in self._ready[account]:
+                if self._makes_room(held, waiter.demand) and self._fair(waiter, [held]):
+                    return [held]
+        accounts = set(eligible)
+        for runner_id in self._machines if accounts else ():
+            candidates = [
+                held
+                for held in self._on[runner_id]
+                if held.workspace in accounts and held.container_id not in self._stopped
+            ]
+            if len(candidates) > 1:
+                machine = self._soon.free[runner_id].machine
+                if victims := self._victims(waiter, machine, candidates):
+                    return victims
+        return ()
+
+    def _may_take_from(self, waiter: Held, account: str) -> bool:
+        """Whether even its smallest container's end could be fair: most often nobody's would."""
+        if not self._shares.containers(waiter.workspace):
+            return True
+        self._shares.hold(account, self._least[account], "", -1)
+        fair = self._shares.share(waiter.workspace) < self._shares.share(account)
+        self._shares.hold(account, self._least[account], "")
+        return fair
+
+    def _makes_room(self, held: Held, demand: Demand) -> bool:
+        """Whether this one's end alone would do."""
+        free = self._soon.free.get(held.runner_id)
+        if free is None or free.machine.draining or held.container_id in self._stopped:
+            return False
+        enough = (
+            free.cpu_m + held.demand.cpu_m >= demand.cpu_m
+            and free.memory_mib + held.demand.memory_mib >= demand.memory_mib
+        )
+        return enough and (not demand.gpus or fit(demand, _without(free, [held])) is not None)
 
     def _victims(self, waiter: Held, machine: Machine, candidates: list[Held]) -> list[Held]:
         """Those that have most go first, then the youngest, until the waiter fits."""
-        free = self._soon.free[machine.runner_id]
-        left = type(free)(machine, free.cpu_m, free.memory_mib, free.gpus.copy())
-        needs = Demand(waiter.demand.cpu_m, waiter.demand.memory_mib, waiter.demand.gpus)
         victims: list[Held] = []
 
         def surplus(held: Held) -> tuple[float, float, str]:
@@ -125,18 +175,10 @@ class _Reclaiming:
 
         for held in sorted(candidates, key=surplus):
             victims.append(held)
-            left.take(Demand(-held.demand.cpu_m, -held.demand.memory_mib), "")
-            if held.gpu:
-                kind, _, count = held.gpu.partition(":")
-                left.gpus[kind.upper()] += int(count or "1")
-            if fit(needs, left) is not None:
+            left = _without(self._soon.free[machine.runner_id], victims)
+            if fit(waiter.demand, left) is not None:
                 return victims if self._fair(waiter, victims) else []
         return []
-
-    def _may_take(self, waiter: Held, held: Held) -> bool:
-        if held.workspace == waiter.workspace or held.container_id in self._stopped:
-            return False
-        return self._fair(waiter, [held])
 
     def _fair(self, waiter: Held, victims: Sequence[Held]) -> bool:
         """Whether all whom it costs have more than the waiter even then; or, where the waiter has
@@ -151,6 +193,17 @@ class _Reclaiming:
         if fair or shares.containers(waiter.workspace):
             return fair
         return all(_turn_ends(v, shares, self._limits) <= self._now_s for v in victims)
+
+
+def _without(free: Free, ended: Iterable[Held]) -> Free:
+    """The machine as it would be without these containers."""
+    left = Free(free.machine, free.cpu_m, free.memory_mib, free.gpus.copy())
+    for held in ended:
+        left.take(Demand(-held.demand.cpu_m, -held.demand.memory_mib), "")
+        if held.gpu:
+            kind, count = request(held.gpu)
+            left.gpus[kind] += count
+    return left
 
 
 def _works(held: Held) -> bool:
