@@ -77,10 +77,10 @@ class _Reclaiming:
         self._stopped: set[str] = set()
         self._ready: defaultdict[str, list[Held]] = defaultdict(list)
         self._on: defaultdict[str, list[Held]] = defaultdict(list)
-        for held in sorted(cluster.containers, key=age, reverse=True):
-            if _works(held):
-                self._ready[held.workspace].append(held)
-                self._on[held.runner_id].append(held)
+        working = [held for held in cluster.containers if _works(held)]
+        for held in sorted(working, key=age, reverse=True):
+            self._ready[held.workspace].append(held)
+            self._on[held.runner_id].append(held)
         self._machines = sorted(
             name
             for name in self._on
