@@ -5,7 +5,18 @@ from typing import Annotated
 
 import typer
 
-from squall.cli import apps, config, containers, deploy, doctor, functions, images, run, servers, up
+from squall.cli import (
+    apps,
+    autoscaler,
+    config,
+    containers,
+    deploy,
+    doctor,
+    images,
+    run,
+    servers,
+    up,
+)
 
 app = typer.Typer(
     name="squall",
@@ -36,7 +47,7 @@ app.command("doctor")(doctor.doctor)
 for name, group in (
     ("app", apps.app),
     ("container", containers.app),
-    ("function", functions.app),
+    ("function", autoscaler.app),
     ("image", images.app),
     ("config", config.app),
 ):

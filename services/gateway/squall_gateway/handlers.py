@@ -13,8 +13,8 @@ from squall_contracts.failures import Refused
 
 from squall_gateway import core
 from squall_gateway.apps import Apps
+from squall_gateway.bounds import FunctionsNow
 from squall_gateway.calls import cancel_call
-from squall_gateway.functions import FunctionsNow
 from squall_gateway.identity import Identity
 
 STOP_GRACE_S: Final = 30.0
