@@ -12,7 +12,7 @@ from typing import Any, Final
 from squall_contracts.guest import Credentials
 
 from squall_bus.bus import Bus
-from squall_bus.errors import BusError
+from squall_bus.errors import BusError, BusRefused
 
 MARGIN_S: Final = 300.0
 """How long before its expiry a JWT is renewed; a quarter of its life when that is less."""
@@ -68,9 +68,17 @@ class _Holder:
 
 
 def claims(jwt: str) -> dict[str, Any]:
-    """What a JWT says, unverified: only its holder's own server can tell whether it is good."""
-    body = jwt.split(".")[1]
-    found: dict[str, Any] = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+    """What a JWT says, unverified: only its holder's own server can tell whether it is good.
+
+    BusRefused when it isn't a JWT of a user.
+    """
+    try:
+        body = jwt.split(".")[1]
+        found: dict[str, Any] = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+        if not found["sub"]:
+            raise ValueError("it names nobody")
+    except (ValueError, IndexError, KeyError, TypeError) as error:
+        raise BusRefused("the credentials hold no JWT of a NATS user: get new ones") from error
     return found
 
 

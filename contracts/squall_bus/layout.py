@@ -36,7 +36,12 @@ WORKSPACE_STREAMS: Final = (
     ),
     StreamConfig(name=subjects.REPLIES, subjects=subjects.REPLIES_SUBJECTS, max_age_s=HOUR_S),
     StreamConfig(name=subjects.RESULTS, subjects=subjects.RESULTS_SUBJECTS, max_age_s=7 * DAY_S),
-    StreamConfig(name=subjects.DEAD, subjects=subjects.DEAD_SUBJECTS, max_age_s=30 * DAY_S),
+    StreamConfig(
+        name=subjects.DEAD,
+        subjects=subjects.DEAD_SUBJECTS,
+        max_age_s=30 * DAY_S,
+        max_messages_per_subject=1,  # the subject names the input: however late it dies again
+    ),
     StreamConfig(
         name=subjects.LOGS,
         subjects=subjects.LOGS_SUBJECTS,

@@ -1,7 +1,15 @@
 """Client <-> gateway: the control API. Every reply may be `Refused` instead."""
 
+from typing import Any
+
 from squall_contracts.failures import Refused
-from squall_contracts.functions import AppRecord, AppState, FunctionSpec
+from squall_contracts.functions import (
+    AppRecord,
+    AppState,
+    FunctionSpec,
+    MethodSpec,
+    ParameterSpec,
+)
 from squall_contracts.message import Message
 
 
@@ -94,7 +102,24 @@ class FoundFunction(Message, frozen=True, kw_only=True, tag="found_function"):
     is_generator: bool
     version: int
     retryable: bool
-    """Whether it has a retry policy: such functions' inputs are never grouped."""
+    """Whether it has a retry policy, or else takes inputs singly: its inputs are never grouped."""
+    methods: tuple[MethodSpec, ...] = ()
+    """Those of a class; empty for a function."""
+    parameters: tuple[ParameterSpec, ...] = ()
+
+
+class BindClass(Message, frozen=True, kw_only=True):
+    """Find or make the pool of a class with these parameters. Asking again gives the same.
+    Reply: BoundClass."""
+
+    function_id: str
+    arguments: dict[str, Any]
+    """What isn't given has its default."""
+
+
+class BoundClass(Message, frozen=True, kw_only=True, tag="bound_class"):
+    function_id: str
+    """Where the inputs of this pool go."""
 
 
 class CancelCall(Message, frozen=True, kw_only=True):
@@ -160,6 +185,7 @@ StartReply = AppStarted | Refused
 DoneReply = Done | Refused
 AppListReply = AppList | Refused
 AppVersionsReply = AppVersions | Refused
+BindReply = BoundClass | Refused
 FindReply = FoundFunction | Refused
 ExecReply = ExecFinished | Refused
 ServerReply = ServerDescription | Refused

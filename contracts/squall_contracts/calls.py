@@ -48,6 +48,8 @@ class Inputs(msgspec.Struct, frozen=True, array_like=True):
     """How often the retry policy has already rerun these inputs; container deaths aren't counted."""
     parent: str = ""
     """Id of the input during which this call was made; empty for calls from outside."""
+    method: str = ""
+    """The method to call, where the function is a class."""
 
 
 class Returned(msgspec.Struct, frozen=True, array_like=True, tag="r"):

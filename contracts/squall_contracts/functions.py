@@ -1,6 +1,6 @@
 """What a function is: the declaration a client sends, kept in the registry and handed to guests."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
@@ -58,8 +58,42 @@ class FileEntry(Message, frozen=True, kw_only=True):
     mode: int = 0o644
 
 
+Scalar = bool | int | str | bytes
+"""What a class parameter may be. msgspec can't decode this union, so messages hold it as Any and
+the gateway checks each value against its ParameterKind."""
+ParameterKind = Literal["bool", "int", "str", "bytes"]
+
+
+class MethodSpec(Message, frozen=True, kw_only=True):
+    """One method of a class that can be called; inputs name it."""
+
+    name: str
+    is_generator: bool = False
+    is_async: bool = False
+
+
+class ParameterSpec(Message, frozen=True, kw_only=True):
+    """One parameter of a class: containers of one pool share their values."""
+
+    name: str
+    kind: ParameterKind
+    default: Any = None
+    """None: there is none, every caller must give it."""
+
+
+class BatchPolicy(Message, frozen=True, kw_only=True):
+    """Inputs are collected and run together, as lists."""
+
+    max_size: Annotated[int, Meta(ge=1, le=1000)]
+    wait_s: Annotated[float, Meta(ge=0, le=600)] = 0.0
+    """How long the first input of a batch waits for others at most."""
+
+
 class FunctionSpec(Message, frozen=True, kw_only=True):
-    """One function as its app declares it. Its identity is (environment, app, name)."""
+    """One function as its app declares it. Its identity is (environment, app, name).
+
+    A class is a function with methods, and maybe parameters.
+    """
 
     name: str
     module: str
@@ -80,6 +114,17 @@ class FunctionSpec(Message, frozen=True, kw_only=True):
     """Seconds for import and set-up; None: as `timeout_s`."""
     max_inputs: Annotated[int, Meta(ge=1)] = 1
     """Inputs one container runs at a time."""
+    target_inputs: Annotated[int, Meta(ge=1)] | None = None
+    """Inputs a container should have on average; None: as `max_inputs`."""
+    batch: BatchPolicy | None = None
+    """None: every input is run by itself."""
+    single_use: bool = False
+    """A container ends after its first input."""
+    methods: tuple[MethodSpec, ...] = ()
+    """Empty: a plain function."""
+    parameters: tuple[ParameterSpec, ...] = ()
+    arguments: dict[str, Any] = {}
+    """Values of all parameters in a pool of a class's; empty in the class itself."""
     block_network: bool = False
     schedule: str | None = None
     """Cron expression, or None."""
@@ -117,3 +162,27 @@ class FunctionRecord(Message, frozen=True, kw_only=True):
     spec: FunctionSpec
     version: int = 1
     ephemeral: bool = False
+    bound_to: str = ""
+    """The id of the class this is a pool of, with parameters of its own; empty: declared as it is."""
+
+
+def inputs_at_once(spec: FunctionSpec) -> int:
+    """How many inputs a container of the function should be given to run at a time."""
+    if spec.batch is not None:
+        return spec.batch.max_size
+    return min(spec.max_inputs, spec.target_inputs or spec.max_inputs)
+
+
+def capacity(spec: FunctionSpec) -> int:
+    """How many inputs a container of the function runs at a time at most."""
+    return spec.max_inputs if spec.batch is None else spec.batch.max_size
+
+
+def goes_alone(spec: FunctionSpec) -> bool:
+    """Whether each of its inputs travels in a message of its own."""
+    return spec.retry is not None or spec.batch is not None or spec.single_use
+
+
+def can_run(spec: FunctionSpec) -> bool:
+    """False for a class some of whose parameters only its callers know: it has pools, no containers."""
+    return bool(spec.arguments) or all(p.default is not None for p in spec.parameters)

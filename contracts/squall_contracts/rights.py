@@ -42,6 +42,7 @@ def guest_may(environment: str, function_id: str, container_id: str) -> tuple[li
         f"retry.{environment}.{function_id}.>",
         f"reply.{environment}.>",
         f"result.{environment}.>",
+        f"dead.{environment}.{function_id}.>",
         subjects.up_container(container_id),
         subjects.up_stats(container_id),
         subjects.UP_RENEW,
@@ -73,7 +74,8 @@ def client_may(owner: str) -> tuple[list[str], list[str]]:
         "$JS.API.INFO",
         f"$JS.API.STREAM.INFO.{subjects.CALLS}",
     ]
-    for stream in (subjects.REPLIES, subjects.RESULTS, subjects.LOGS):
+    publish.append(f"$JS.API.STREAM.PURGE.{subjects.DEAD}")
+    for stream in (subjects.REPLIES, subjects.RESULTS, subjects.DEAD, subjects.LOGS):
         publish += _reads(stream)
     for bucket in (subjects.CODE_BUCKET, subjects.BLOBS_BUCKET):
         publish += [f"$O.{bucket}.>", f"$JS.API.STREAM.PURGE.OBJ_{bucket}"]

@@ -133,6 +133,21 @@ def result_of_call(environment: str, call_id: str) -> str:
     return f"result.{check_environment(environment)}.*.{_token(call_id)}"
 
 
+def dead(environment: str, function_id: str, input_id: str) -> str:
+    """Where the letter of an input that failed for good is kept."""
+    return f"dead.{check_environment(environment)}.{_token(function_id)}.{_token(input_id)}"
+
+
+def dead_letters(environment: str) -> str:
+    """All dead letters of an environment."""
+    return f"dead.{check_environment(environment)}.>"
+
+
+def dead_letter(environment: str, input_id: str) -> str:
+    """One dead letter, whichever function it is of."""
+    return f"dead.{check_environment(environment)}.*.{_token(input_id)}"
+
+
 def cancel(environment: str, function_id: str) -> str:
     """Unstored: the gateway tells a function's guests to interrupt inputs."""
     return f"cancel.{check_environment(environment)}.{_token(function_id)}"
@@ -291,6 +306,12 @@ MINT_SERVICE: Final = "platform.mint.service"
 MINT_GUEST: Final = "platform.mint.guest"
 MINT_RENEW: Final = "platform.mint.renew"
 REMOVE_IMAGE: Final = "platform.image.remove"
+
+
+FUNCTION_FAULTS: Final = "platform.function.faults"
+"""Gateway -> scheduler (request): FaultsOf."""
+FUNCTION_RESET: Final = "platform.function.reset"
+"""Gateway -> scheduler (request): ResetFaults."""
 
 
 def runner_exec(runner_id: str) -> str:

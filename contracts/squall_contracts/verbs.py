@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import msgspec
 
-from squall_contracts import apps, autoscaling, images, placement
+from squall_contracts import apps, autoscaling, breakers, images, placement
 from squall_contracts.message import Message
 
 
@@ -29,6 +29,9 @@ UPDATE_SCALING: Final = Verb("update_scaling", autoscaling.UpdateScaling, autosc
 FUNCTION_STATS: Final = Verb(
     "function_stats", autoscaling.GetFunctionStats, autoscaling.FunctionStatsReply
 )
+LIST_FUNCTIONS: Final = Verb("list_functions", breakers.ListFunctions, breakers.FunctionListReply)
+RESET_FUNCTION: Final = Verb("reset_function", breakers.ResetFunction, breakers.ResetReply)
+BIND_CLASS: Final = Verb("bind_class", apps.BindClass, apps.BindReply)
 CANCEL_CALL: Final = Verb("cancel_call", apps.CancelCall, apps.DoneReply)
 LIST_CONTAINERS: Final = Verb("list_containers", apps.ListContainers, placement.ContainerListReply)
 STOP_CONTAINER: Final = Verb("stop_container", apps.StopContainerRequest, apps.DoneReply)
@@ -51,6 +54,9 @@ VERBS: Final[dict[str, Verb]] = {
         GET_SCALING,
         UPDATE_SCALING,
         FUNCTION_STATS,
+        LIST_FUNCTIONS,
+        RESET_FUNCTION,
+        BIND_CLASS,
         CANCEL_CALL,
         LIST_CONTAINERS,
         STOP_CONTAINER,

@@ -13,9 +13,12 @@ from squall.exception import Error
 if TYPE_CHECKING:
     from squall._context import current_function_call_id, current_input_id, is_local
     from squall._gathering import gather, wait_first
+    from squall._methods import batched, concurrent, enter, exit, method
     from squall._output import enable_output
+    from squall._parameters import parameter
     from squall.app import App
     from squall.call import FunctionCall
+    from squall.cls import Cls
     from squall.file_pattern_matcher import FilePatternMatcher
     from squall.function import Function
     from squall.image import Image
@@ -26,6 +29,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "App",
+    "Cls",
     "Cron",
     "Error",
     "FilePatternMatcher",
@@ -34,17 +38,24 @@ __all__ = [
     "Image",
     "Period",
     "Retries",
+    "batched",
+    "concurrent",
     "current_function_call_id",
     "current_input_id",
     "enable_output",
+    "enter",
     "exception",
+    "exit",
     "gather",
     "is_local",
+    "method",
+    "parameter",
     "wait_first",
 ]
 
 _HOMES = {
     "App": "app",
+    "Cls": "cls",
     "Cron": "schedule",
     "FilePatternMatcher": "file_pattern_matcher",
     "Function": "function",
@@ -52,11 +63,17 @@ _HOMES = {
     "Image": "image",
     "Period": "schedule",
     "Retries": "retries",
+    "batched": "_methods",
+    "concurrent": "_methods",
     "current_function_call_id": "_context",
     "current_input_id": "_context",
     "enable_output": "_output",
+    "enter": "_methods",
+    "exit": "_methods",
     "gather": "_gathering",
     "is_local": "_context",
+    "method": "_methods",
+    "parameter": "_parameters",
     "wait_first": "_gathering",
 }
 _OLD = {"Stub": "App"}

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, overload
 
-from squall_contracts import apps, autoscaling, images, placement, subjects, verbs
+from squall_contracts import apps, autoscaling, breakers, images, placement, subjects, verbs
 from squall_contracts.failures import Refused
 from squall_contracts.guest import Credentials
 from squall_contracts.identity import MintReply, Renew
@@ -77,6 +77,12 @@ class Client:
     async def control(
         self, message: autoscaling.GetFunctionStats
     ) -> autoscaling.FunctionStatsNow: ...
+    @overload
+    async def control(self, message: breakers.ListFunctions) -> breakers.FunctionList: ...
+    @overload
+    async def control(self, message: breakers.ResetFunction) -> apps.Done: ...
+    @overload
+    async def control(self, message: apps.BindClass) -> apps.BoundClass: ...
     @overload
     async def control(self, message: apps.ListContainers) -> placement.ContainerList: ...
     @overload
@@ -177,8 +183,8 @@ async def _connect(servers: list[str], credentials: Credentials) -> "Bus":
         jwt_now: str = reply.jwt
         return jwt_now
 
-    said = claims(credentials.jwt)
     async with translated():
+        said = claims(credentials.jwt)
         bus = await connect(
             servers,
             credentials,

@@ -2,7 +2,8 @@
 
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from types import MethodType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from squall_contracts.guest import Assignment
 
@@ -10,6 +11,8 @@ from squall._context import Running
 from squall._context import running as _running
 
 if TYPE_CHECKING:
+    from squall_contracts.functions import MethodSpec
+
     from squall.app import App
     from squall.function import Function
 
@@ -31,6 +34,36 @@ def assignment() -> Assignment | None:
     return _Here.assignment
 
 
+def serve_class(thing: Any, name: str) -> "Serving":
+    """What a container needs of the user's class behind `thing`, a squall Cls or already a plain
+    class: an instance made with this container's parameters. Remembers the class's app, and raises
+    what an import of its image failed with, as `serve`."""
+    from squall import _lifecycle, cls
+
+    made, instance = cls.in_container(thing, name)
+    if made.app is not None:
+        _remember(made._function)
+    parts = made._parts
+    assert parts is not None
+    return Serving(
+        methods={
+            method: MethodType(parts.methods[method].raw, instance) for method in parts.methods
+        },
+        specs=parts.specs,
+        enters=_lifecycle.hooks(parts, instance, parts.enters),
+        exits=_lifecycle.hooks(parts, instance, parts.exits),
+    )
+
+
+class Serving(NamedTuple):
+    """A class's instance in its container."""
+
+    methods: dict[str, Callable[..., Any]]
+    specs: "dict[str, MethodSpec]"
+    enters: list[Callable[[], Any]]
+    exits: list[Callable[[], Any]]
+
+
 def serve(thing: Any) -> Callable[..., Any]:
     """The user's own function behind `thing`, a squall Function or already a plain callable.
 
@@ -40,15 +73,19 @@ def serve(thing: Any) -> Callable[..., Any]:
     from squall.function import Function
 
     if isinstance(thing, Function):
-        _Here.served = thing.app
-        image = thing.options.image or (thing.app.image if thing.app is not None else None)
-        if image is not None:
-            image.raise_import_failure()
+        _remember(thing)
         return thing.raw
     if not callable(thing):
         raise TypeError(f"{thing!r} is not a function")
     wrapped: Callable[..., Any] = thing
     return wrapped
+
+
+def _remember(function: "Function[Any, Any, Any]") -> None:
+    _Here.served = function.app
+    image = function.options.image or (function.app.image if function.app is not None else None)
+    if image is not None:
+        image.raise_import_failure()
 
 
 class running:  # noqa: N801 - a context manager

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Iterator
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, overload
 
+from squall._methods import Batched
 from squall.function import Function
 
 if TYPE_CHECKING:
@@ -17,6 +18,9 @@ B = TypeVar("B")
 
 class FunctionDecorator(Protocol):
     """What `@app.function(…)` is: it keeps the signature, and knows what `.remote` gives."""
+
+    @overload
+    def __call__(self, function: Batched[R], /) -> Function[..., R, Any]: ...
 
     @overload
     def __call__(

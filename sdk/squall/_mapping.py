@@ -147,6 +147,7 @@ class MapCall:
             reply_to=self._reply_to,
             items=tuple(items),
             parent=self._parent,
+            method=self._target.method,
         )
         await self._client.outbox.store(
             Parcel(

@@ -6,11 +6,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from squall_contracts.functions import DEFAULT_TIMEOUT_S, Resources, RetryPolicy, Scaling
+from squall_contracts.functions import (
+    DEFAULT_TIMEOUT_S,
+    BatchPolicy,
+    MethodSpec,
+    ParameterSpec,
+    Resources,
+    RetryPolicy,
+    Scaling,
+)
 from squall_contracts.schedules import Cron, Every, spell
 
 from squall import _validate, retries, schedule
+from squall._methods import Batched, Concurrency, Method
 from squall.exception import DeprecationError, InvalidError
+from squall.function import Function
 
 if TYPE_CHECKING:
     from squall.image import Image
@@ -57,6 +67,16 @@ class Options:
     include_source: bool | None
     is_generator: bool
     is_async: bool
+    target_inputs: int | None = None
+    batch: BatchPolicy | None = None
+    single_use: bool = False
+    methods: tuple[MethodSpec, ...] = ()
+    parameters: tuple[ParameterSpec, ...] = ()
+
+    @property
+    def goes_alone(self) -> bool:
+        """Whether each input travels in a message of its own."""
+        return self.retry is not None or self.batch is not None or self.single_use
 
 
 def current_spellings(given: dict[str, Any]) -> dict[str, Any]:
@@ -76,8 +96,8 @@ def current_spellings(given: dict[str, Any]) -> dict[str, Any]:
 
 def check_callable(raw: object, serialized: bool) -> None:
     """InvalidError or TypeError for what can't become a Function."""
-    from squall.function import Function
-
+    if isinstance(raw, Method):
+        raise InvalidError(f"{raw.__name__} is a method: @app.function() is for functions")
     if isinstance(raw, Function):
         raise InvalidError(f"{raw.name} is a Function already: @app.function() goes on top, once")
     if inspect.isclass(raw):
@@ -93,6 +113,24 @@ def check_callable(raw: object, serialized: bool) -> None:
             )
     elif holder:
         raise InvalidError(f"{raw.__qualname__} is a method: @app.function() is for functions")
+
+
+def unwrapped(thing: Any) -> tuple[Callable[..., Any], BatchPolicy | None]:
+    """The user's function, and how it is batched if it is."""
+    return (thing.raw, thing.batch) if isinstance(thing, Batched) else (thing, None)
+
+
+def check_class(kind: object, serialized: bool) -> None:
+    """Whether `kind` can be a class of an app."""
+    if isinstance(kind, Function):
+        raise InvalidError(f"{kind.name} is a Function: @app.cls() is for classes")
+    if not inspect.isclass(kind):
+        raise TypeError(f"@app.cls() is for classes, not for {kind!r}")
+    if "<locals>" in kind.__qualname__ and not serialized:
+        raise InvalidError(
+            f"{kind.__qualname__} is defined inside a function, where containers can't import "
+            "it: move it to the module's top level, or pass serialized=True"
+        )
 
 
 def generates(raw: Callable[..., Any], said: bool | None) -> bool:
@@ -152,18 +190,26 @@ def options_of(
     is_generator: bool | None,
     block_network: object,
     include_source: object,
-    max_inputs: object,
+    concurrency: Concurrency,
+    batch: BatchPolicy | None,
     single_use_containers: object,
+    methods: tuple[MethodSpec, ...] = (),
+    parameters: tuple[ParameterSpec, ...] = (),
 ) -> Options:
     """Check everything a decorator was told. InvalidError names the first field at fault."""
     from squall.image import Image
 
     if image is not None and not isinstance(image, Image):
         raise InvalidError(f"image must be a squall.Image, not {type(image).__name__}")
-    _validate.nothing_yet("single_use_containers", single_use_containers)
+    single_use = _validate.truth("single_use_containers", single_use_containers)
+    if single_use and concurrency.max_inputs > 1:
+        raise InvalidError("single_use_containers take one input: leave @squall.concurrent(…) out")
     generator = generates(raw, is_generator)
+    if batch is not None and concurrency.max_inputs > 1:
+        raise InvalidError("a batched function runs one batch at a time: leave max_inputs out")
     policy = retries.policy(retry)
-    if policy is not None and generator:
+    yields = generator or any(method.is_generator for method in methods)
+    if policy is not None and yields:
         raise InvalidError("retries are not available for generators: leave retries out")
     return Options(
         image=image,
@@ -178,7 +224,12 @@ def options_of(
         startup_timeout_s=None
         if startup_timeout is None
         else _validate.timeout("startup_timeout", startup_timeout),
-        max_inputs=1 if max_inputs is None else _validate.whole("max_inputs", max_inputs, least=1),
+        max_inputs=concurrency.max_inputs,
+        target_inputs=concurrency.target_inputs,
+        batch=batch,
+        single_use=single_use,
+        methods=methods,
+        parameters=parameters,
         block_network=_validate.truth("block_network", block_network),
         serialized=_validate.truth("serialized", serialized),
         include_source=None

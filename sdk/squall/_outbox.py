@@ -75,7 +75,7 @@ class Outbox:
             parcel.on_stored(error)
             return True
         if sent:
-            self._tell(parcel.function_id)
+            self.tell(parcel.function_id)
         return sent
 
     async def store(self, parcel: Parcel) -> None:
@@ -89,9 +89,9 @@ class Outbox:
         except BusError as error:
             parcel.on_stored(error)
             return
-        self._tell(parcel.function_id)
+        self.tell(parcel.function_id)
 
-    def _tell(self, function_id: str) -> None:
+    def tell(self, function_id: str) -> None:
         """An input of this function waits: hint now, or once the interval is over."""
         if function_id in self._hinted:
             self._again.add(function_id)

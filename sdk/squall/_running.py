@@ -36,21 +36,22 @@ _log = logging.getLogger("squall")
 
 def hydrate(app: "App", environment: str, started: AppStarted) -> None:
     app._app_id = started.app_id
-    for name, function in app.functions.items():
+    app._environment = environment
+    for name, function in app.declared.items():
         function._hydrate(
             Target(
                 function_id=started.function_ids[name],
                 environment=environment,
                 name=name,
                 is_generator=function.options.is_generator,
-                retryable=function.options.retry is not None,
+                retryable=function.options.goes_alone,
             )
         )
 
 
 def dehydrate(app: "App") -> None:
-    app._app_id = None
-    for function in app.functions.values():
+    app._app_id = app._environment = None
+    for function in app.declared.values():
         function._hydrate(None)
 
 

@@ -38,7 +38,7 @@ def plan(app: "App") -> Plan:
     resolved: dict[int, ResolvedImage] = {}
     files: dict[str, tuple[FileEntry, ...]] = {}
     default = _default_image(app)
-    for function in app.functions.values():
+    for function in app.declared.values():
         source = sources.setdefault(function.raw.__module__, source_of(function.raw))
         image = function.options.image or default
         if id(image) not in resolved:
@@ -100,6 +100,11 @@ def _spec(
         timeout_s=options.timeout_s,
         startup_timeout_s=options.startup_timeout_s,
         max_inputs=options.max_inputs,
+        target_inputs=options.target_inputs,
+        batch=options.batch,
+        single_use=options.single_use,
+        methods=options.methods,
+        parameters=options.parameters,
         block_network=options.block_network,
         schedule=options.schedule,
     )

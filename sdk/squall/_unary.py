@@ -37,6 +37,8 @@ class Target(NamedTuple):
     name: str
     is_generator: bool
     retryable: bool
+    method: str = ""
+    """The method to call, where the function is a class."""
 
 
 class Outcome(NamedTuple):
@@ -95,6 +97,7 @@ def parcel(
         reply_to=reply_to,
         items=(Input(index, payload),),
         parent=_context.current_input_id() or "",
+        method=target.method,
     )
     return Parcel(
         function_id=target.function_id,

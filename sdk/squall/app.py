@@ -1,29 +1,27 @@
 """Apps: a set of functions that run, or are deployed, together."""
 
-import inspect
-import warnings
 from collections.abc import (
-    Callable,
     Iterator,
     Mapping,
     Sequence,
 )
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
 from squall_contracts.apps import StopApp
 
 from squall import _client, _sync, _validate
-from squall._declared import FunctionDecorator, LocalEntrypoint
-from squall._options import DEFAULT_TIMEOUT, check_callable, current_spellings, options_of
+from squall._declared import LocalEntrypoint
+from squall._declaring import Declaring
 from squall.exception import InvalidError
 from squall.function import Function
 
 if TYPE_CHECKING:
+    from squall_contracts.dead import DeadLetter as Entry
+
     from squall._running import RunContext
+    from squall.dead_letters import DeadLetters
     from squall.image import Image
-    from squall.retries import Retries
-    from squall.schedule import Schedule
 
 __all__ = ["App", "LocalEntrypoint"]
 
@@ -31,7 +29,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class App:
+class App(Declaring):
     """A set of functions. `with app.run():` runs them while the block lasts, `app.deploy()` for
     good."""
 
@@ -67,7 +65,11 @@ class App:
         self._entrypoints: dict[str, LocalEntrypoint[Any, Any]] = {}
         self._included_in: list[App] = []
         self._app_id: str | None = None
+        self._environment: str | None = None
         self._serializing = False
+
+    def _app(self) -> "App":
+        return self
 
     # --- what it is ----------------------------------------------------------------------------
 
@@ -94,9 +96,14 @@ class App:
         return self._include_source
 
     @property
+    def declared(self) -> dict[str, Function[Any, Any, Any]]:
+        """Its functions and classes by name, as they are sent to a server."""
+        return dict(self._functions)
+
+    @property
     def functions(self) -> dict[str, Function[Any, Any, Any]]:
         """Its functions by name."""
-        return dict(self._functions)
+        return {name: each for name, each in self._functions.items() if not each.options.methods}
 
     @property
     def entrypoints(self) -> dict[str, LocalEntrypoint[Any, Any]]:
@@ -137,128 +144,6 @@ class App:
 
     def __reduce__(self) -> tuple[type["App"], tuple[str | None]]:
         return App, (self._name,)
-
-    # --- declaring -----------------------------------------------------------------------------
-
-    def function(
-        self,
-        *_misused: object,
-        image: "Image | None" = None,
-        schedule: "Schedule | None" = None,
-        env: Mapping[str, str | None] | None = None,
-        secrets: Sequence[Any] = (),
-        gpu: str | Sequence[str] | None = None,
-        serialized: bool = False,
-        volumes: Mapping[str, Any] | None = None,
-        cpu: float | tuple[float, float] | None = None,
-        memory: int | tuple[int, int] | None = None,
-        min_containers: int | None = None,
-        max_containers: int | None = None,
-        buffer_containers: int | None = None,
-        scaledown_window: int | None = None,
-        retries: "int | Retries | None" = None,
-        timeout: float = DEFAULT_TIMEOUT,
-        startup_timeout: float | None = None,
-        name: str | None = None,
-        is_generator: bool | None = None,
-        block_network: bool = False,
-        single_use_containers: bool = False,
-        include_source: bool | None = None,
-        max_inputs: int | None = None,
-        **others: Any,
-    ) -> FunctionDecorator:
-        """Make a function of this app.
-
-        `cpu` in cores and `memory` in MiB, each alone or as `(request, limit)`; `gpu` is
-        `"TYPE"` or `"TYPE:COUNT"`, or a list in order of preference. `timeout` and
-        `startup_timeout` in seconds, the latter None: as `timeout`. `scaledown_window`: seconds an
-        idle container stays. `retries`: a number, each a second apart, or Retries.
-        `serialized` ships the pickled function in place of its module. InvalidError names a
-        field at fault.
-        """
-        if _misused:
-            raise InvalidError("write @app.function() with parentheses")
-        _validate.nothing_yet("secrets", secrets)
-        _validate.mount_paths(volumes or {})
-        _validate.nothing_yet("volumes", volumes)
-        renamed = current_spellings(others)
-        chosen: dict[str, Any] = {
-            "min_containers": min_containers,
-            "max_containers": max_containers,
-            "scaledown_window": scaledown_window,
-            "max_inputs": max_inputs,
-            **renamed,
-        }
-        if name is not None:
-            _validate.object_name("name", name)
-
-        def decorate(function: Callable[..., Any], /) -> Function[Any, Any, Any]:
-            check_callable(function, serialized)
-            options = options_of(
-                function,
-                image=image,
-                schedule=schedule,
-                env=env,
-                gpu=gpu,
-                serialized=serialized,
-                cpu=cpu,
-                memory=memory,
-                buffer_containers=buffer_containers,
-                retry=retries,
-                timeout=timeout,
-                startup_timeout=startup_timeout,
-                is_generator=is_generator,
-                block_network=block_network,
-                include_source=include_source,
-                single_use_containers=single_use_containers,
-                **chosen,
-            )
-            chosen_name = name or _validate.object_name("name", function.__name__)
-            made = Function._new(chosen_name, app=self, raw=function, options=options)
-            self._register(made)
-            return made
-
-        return decorate
-
-    def _register(self, function: Function[Any, Any, Any]) -> None:
-        if function.name in self._functions:
-            warnings.warn(
-                f"the app has two functions named {function.name!r}: the last one wins",
-                UserWarning,
-                stacklevel=4,
-            )
-        self._functions[function.name] = function
-        for app in self._included_in:
-            app._register(function)
-
-    @overload
-    def local_entrypoint(self, function: Callable[P, R], /) -> LocalEntrypoint[P, R]: ...
-    @overload
-    def local_entrypoint(
-        self, /, *, name: str | None = None
-    ) -> Callable[[Callable[P, R]], LocalEntrypoint[P, R]]: ...
-    def local_entrypoint(
-        self, function: Callable[..., Any] | None = None, /, *, name: str | None = None
-    ) -> Any:
-        """Make a function the program that `squall run` starts here, inside a run of this app."""
-        if function is not None:
-            raise InvalidError("write @app.local_entrypoint() with parentheses")
-        if name is not None:
-            _validate.object_name("name", name)
-
-        def decorate(entry: Callable[..., Any]) -> LocalEntrypoint[Any, Any]:
-            if not inspect.isfunction(entry):
-                raise InvalidError(f"local_entrypoint needs a function, not {entry!r}")
-            if inspect.isgeneratorfunction(entry) or inspect.isasyncgenfunction(entry):
-                raise InvalidError(f"local_entrypoint: {entry.__name__} can't be a generator")
-            chosen = name or entry.__name__
-            if chosen in self._entrypoints:
-                raise InvalidError(f"the app has two local entrypoints named {chosen!r}")
-            made = LocalEntrypoint(entry, chosen, self)
-            self._entrypoints[chosen] = made
-            return made
-
-        return decorate
 
     def include(self, other_app: "App", inherit_tags: bool = True) -> Self:
         """Take in another app's functions; they run and are deployed with this one."""
@@ -307,6 +192,17 @@ class App:
         """`deploy(*, name=None, environment_name=None, tag="")`: keep the app's functions available
         until `stop`; updates what an earlier deploy of that name left. Returns the app."""
         return Deploy(self)
+
+    @property
+    def dead_letters(self) -> "DeadLetters":
+        """Its inputs that failed for good, in the environment it runs in or the configured one:
+        of this run, or of the deployed app of its name."""
+        from squall.dead_letters import DeadLetters
+
+        def belongs(entry: "Entry") -> bool:
+            return entry.app_id == self._app_id if self._app_id else entry.app_name == self._name
+
+        return DeadLetters(environment_name=self._environment, belongs=belongs)
 
     @_sync.synced
     async def stop(self) -> None:

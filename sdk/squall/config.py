@@ -140,8 +140,8 @@ def _write(profiles: dict[str, dict[str, Any]]) -> None:
     fresh.replace(path)
 
 
-def use_server(server: Server) -> None:
-    """Make this process use `server`, whatever environment and profile say."""
+def use_server(server: Server | None) -> None:
+    """Make this process use `server`, whatever environment and profile say; None: as they say."""
     _Chosen.server = server
 
 

@@ -19,7 +19,7 @@ from squall._forms import (
 )
 from squall._unary import Target
 from squall.autoscaler import Autoscaler, AutoscalerSettings, FunctionStats, change, stats
-from squall.exception import DeprecationError, ExecutionError, InvalidError
+from squall.exception import DeprecationError, ExecutionError, InvalidError, NotFoundError
 
 if TYPE_CHECKING:
     from squall._client import Client
@@ -190,7 +190,7 @@ class Function(Generic[P, R, O]):
             environment=assignment.environment,
             name=self._name,
             is_generator=self.options.is_generator,
-            retryable=self.options.retry is not None,
+            retryable=self.options.goes_alone,
         )
 
     async def _resolve(self, client: "Client") -> Target:
@@ -204,6 +204,10 @@ class Function(Generic[P, R, O]):
                     name=self._found_by.name,
                 )
             )
+            if found.methods:
+                raise NotFoundError(
+                    f"{self._name} is a class: look it up with squall.Cls.from_name"
+                )
             target = Target(
                 found.function_id,
                 found.environment,
@@ -281,11 +285,10 @@ def _by_name(app: str, name: str, environment: str | None) -> Function[..., Any,
     return Function.from_name(app, name, environment_name=environment)
 
 
-def _by_target(
-    function_id: str, environment: str, name: str, is_generator: bool, retryable: bool
-) -> Function[..., Any, Any]:
-    made = Function._new(name)
-    made._target = Target(function_id, environment, name, is_generator, retryable)
+def _by_target(*target: Any) -> Function[..., Any, Any]:
+    where = Target(*target)
+    made = Function._new(where.name)
+    made._target = where
     return made
 
 

@@ -9,6 +9,7 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
@@ -33,11 +34,13 @@ from squall_contracts.guest import (
 from squall_contracts.message import decode
 
 from squall_guest import layout, load, report
-from squall_guest.execute import Executor, Loop, Serial, Threads
+from squall_guest.execute import Executor, Serial, Threads
 from squall_guest.flight import FlightRecord
+from squall_guest.hooks import Exits, Home
 from squall_guest.inputs import Body
 from squall_guest.interrupt import InputTimeout, MainGuard
 from squall_guest.link import Link
+from squall_guest.loop import Loop
 from squall_guest.session import Session
 from squall_guest.shutdown import Signals, leave
 from squall_guest.watch import GRACE_S, NUDGE_S
@@ -102,7 +105,9 @@ def _live() -> int:
         return EXIT_STARTUP
     session = start.session
     signals.drain_with(session.begin_drain)
-    code = _serve(executor, link, session, signals)
+    exits = Exits(executor.body.service.exits, start.home, link, session)
+    code = _serve(executor, link, session, signals, lambda: exits.run(guard))
+    start.home.close()
     link.stop()
     return code
 
@@ -124,6 +129,7 @@ class _Start:
         self._phases = phases
         self._limit_s = assignment.spec.startup_timeout_s or assignment.spec.timeout_s
         self.session = Session(assignment, link.tasks)
+        self.home = Home()
         self._opened = link.call(self.session.open())
 
     def ready(self) -> Executor | None:
@@ -131,7 +137,7 @@ class _Start:
         platform was told why. BusError: it can't be reached."""
         limit = self._link.call(self._limit())
         try:
-            function = self._guarded_load()
+            service = self._guarded_load()
         except (KeyboardInterrupt, BusError):
             raise
         except BaseException as error:  # noqa: BLE001 - user code's imports may raise anything
@@ -142,11 +148,11 @@ class _Start:
         limit.cancel()
         self._opened.result()
         self._phases.end("connect")
-        executor = self._executor(function)
+        executor = self._executor(service)
         self._link.call(self.session.start(executor, self._phases.ms)).result()
         return executor
 
-    def _guarded_load(self) -> load.Function:
+    def _guarded_load(self) -> load.Service:
         try:
             try:
                 self._guard.enter(self)
@@ -157,7 +163,7 @@ class _Start:
             self._guard.leave(self)
             raise
 
-    def _load(self) -> load.Function:
+    def _load(self) -> load.Service:
         spec = self._assignment.spec
         layout.set_environment(self._assignment)
         layout.lay_files(self._assignment)
@@ -165,20 +171,24 @@ class _Start:
         self._phases.end("files")
         _container.enter(self._assignment)
         if spec.serialized is None:
-            function = load.imported(spec)
+            service = load.imported(spec)
         else:
             self._opened.result()
             pickled = self._link.call(self.session.code(spec.serialized)).result()
-            function = load.unpickled(spec, pickled)
+            service = load.unpickled(spec, pickled)
         self._phases.end("user_imports")
-        return function
+        for hook in service.enters:
+            self.home.call(hook)
+        if service.enters:
+            self._phases.end("enter")
+        return service
 
-    def _executor(self, function: load.Function) -> Executor:
+    def _executor(self, service: load.Service) -> Executor:
         spec, desk = self._assignment.spec, self.session.desk
-        body = Body(spec, function, self.session.outbox)
+        body = Body(spec, service, self.session.outbox)
         flight = FlightRecord(self._assignment.flight_record)
-        if spec.is_async:
-            return Loop(body, desk, flight)
+        if service.is_async or spec.batch is not None:
+            return Loop(body, desk, flight, self.home)
         if spec.max_inputs > 1:
             return Threads(body, desk, flight)
         return Serial(body, desk, flight, self._guard)
@@ -201,11 +211,18 @@ class _Start:
         return report.failure(error, "startup")
 
 
-def _serve(executor: Executor, link: Link, session: Session, signals: Signals) -> int:
-    """Run inputs until told to stop; the exit code."""
+def _serve(
+    executor: Executor,
+    link: Link,
+    session: Session,
+    signals: Signals,
+    exit_hooks: Callable[[], None],
+) -> int:
+    """Run inputs until told to stop, then the exit hooks; the exit code."""
     code, release = 0, False
     try:
         executor.serve()
+        exit_hooks()
     except KeyboardInterrupt:
         # Sent from outside: what ran is run elsewhere. Raised by user code: the flight record tells
         # the runner, which counts it as a death of the container.

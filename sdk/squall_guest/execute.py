@@ -1,7 +1,6 @@
-"""The threads of user code: sync functions on the main thread, async ones on its loop, and sync
-functions that take several inputs at a time on threads beside it."""
+"""The threads of user code: sync functions on the main thread, and those that take several inputs at
+a time on threads beside it. `loop` has the async ones."""
 
-import asyncio
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -46,6 +45,9 @@ class Executor(ABC):
     def nudge(self) -> None:  # noqa: B027
         """Repeat an `interrupt` that nothing has come of. From the NATS thread."""
 
+    def hurry(self) -> None:  # noqa: B027
+        """Nothing more will come: whoever collects inputs shall run what there is."""
+
     def stop(self) -> None:
         """Let `serve` return once nothing runs. From any thread."""
         self._desk.close()
@@ -59,6 +61,11 @@ class Executor(ABC):
         last = position == len(held.inputs.items) - 1
         spent_s = time.monotonic() - since_s if last else None
         self._outbox.put(held, outcome, size_of(outcome), spent_s)
+
+    @staticmethod
+    def now() -> float:
+        """The clock of Run: monotonic seconds."""
+        return time.monotonic()
 
     def _cancelled(self, held: Held, position: int) -> Raised:
         return Raised(held.inputs.items[position].index, report.cancelled(None))
@@ -124,76 +131,3 @@ class Threads(Serial):
             self._ended.put(error)
         else:
             self._ended.put(None)
-
-
-@final
-class Loop(Executor):
-    """Async functions, as tasks of one loop that lives as long as the container."""
-
-    def __init__(self, body: Body, desk: Desk, flight: FlightRecord) -> None:
-        super().__init__(body, desk, flight)
-        self._loop = asyncio.new_event_loop()
-        self._free = list(range(self.slots - 1, -1, -1))
-        self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._group: asyncio.TaskGroup | None = None
-        self._pumping = False
-        self._stopping = asyncio.Event()
-
-    def serve(self) -> None:
-        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-            runner.run(self._work())
-
-    def offered(self) -> None:
-        if not self._pumping:
-            self._pumping = True
-            self._loop.call_soon_threadsafe(self._pump)
-
-    def interrupt(self, run: Run) -> None:
-        self._loop.call_soon_threadsafe(self._cancel, run)
-
-    def stop(self) -> None:
-        super().stop()
-        self._loop.call_soon_threadsafe(self._stopping.set)
-
-    async def _work(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            self._group = group
-            self._pump()
-            await self._stopping.wait()
-            for task in self._tasks.values():
-                task.cancel()
-
-    def _cancel(self, run: Run) -> None:
-        if self._runs.get(run.slot) is run:
-            self._tasks[run.slot].cancel()
-
-    def _pump(self) -> None:
-        self._pumping = False
-        if self._group is None:
-            return  # inputs came before `serve`, which looks for them itself
-        while self._free and (held := self._desk.poll()) is not None:
-            slot = self._free.pop()
-            self._tasks[slot] = self._group.create_task(self._deliver(held, slot))
-
-    async def _deliver(self, held: Held, slot: int) -> None:
-        since_s = time.monotonic()
-        self._flight.note(slot, held.record())
-        last = len(held.inputs.items) - 1
-        for position in range(last + 1):
-            run = self._begin(held, position, slot, since_s)
-            if held.cancelled:
-                outcome: Report = self._cancelled(held, position)
-            else:
-                outcome = await self.body.run_async(run)
-            self._runs.pop(slot, None)  # from here on `_cancel` leaves the task alone
-            if run.reason is not None:
-                self._tasks[slot].uncancel()
-            if position == last:
-                self._flight.clear(slot)
-            self._send(held, outcome, position, since_s)
-        room = self._outbox.crowded()
-        if room is not None:
-            await asyncio.wrap_future(room)
-        del self._tasks[slot]
-        self._free.append(slot)
-        self._pump()

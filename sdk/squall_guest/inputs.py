@@ -16,7 +16,7 @@ from squall_contracts.functions import FunctionSpec
 from squall_guest import report
 from squall_guest.desk import Held
 from squall_guest.interrupt import ERRORS, Guard, Reason
-from squall_guest.load import Function
+from squall_guest.load import Callee, Service
 from squall_guest.outbox import Outbox
 
 
@@ -24,6 +24,7 @@ class Run:
     """One input being run. The NATS thread writes `reason` before it interrupts."""
 
     __slots__ = (
+        "batch",
         "began_s",
         "held",
         "interrupted_s",
@@ -36,6 +37,8 @@ class Run:
     )
 
     def __init__(self, held: Held, position: int, slot: int, since_s: float) -> None:
+        self.batch: tuple[Held, ...] = ()
+        """The deliveries that are run together with `held`, itself among them; empty: it alone."""
         self.held = held
         self.position = position
         self.slot = slot
@@ -48,39 +51,64 @@ class Run:
         self.stage: FailureKind = "arguments"
         """The kind of failure an exception now would be."""
 
+    def is_of(self, held: Held) -> bool:
+        """Whether the cancellation of `held` interrupts it; a batch goes on for the others."""
+        return self.held is held and len(self.batch) < 2
+
+    @property
+    def size(self) -> int:
+        """How many deliveries are being run in it."""
+        return len(self.batch) or 1
+
 
 class Body:
-    """The user's function, and how it is run on one input."""
+    """The user's functions, and how they are run on one input."""
 
-    def __init__(self, spec: FunctionSpec, function: Function, outbox: Outbox) -> None:
+    def __init__(self, spec: FunctionSpec, service: Service, outbox: Outbox) -> None:
         self.spec = spec
-        self._function = function
+        self.service = service
         self.outbox = outbox
+
+    def callee(self, held: Held) -> Callee:
+        """What a delivery calls. InvalidError if there is no such method."""
+        name = held.inputs.method
+        try:
+            return self.service.callees[name]
+        except KeyError:
+            has = ", ".join(self.service.callees) or "none"
+            raise InvalidError(f"{self.spec.name} has no method {name!r}; it has: {has}") from None
+
+    def is_async(self, held: Held) -> bool:
+        """Whether a delivery is run by `run_async`."""
+        found = self.service.callees.get(held.inputs.method)
+        return found is None or found.is_async
 
     def run(self, run: Run, guard: Guard) -> Report:
         """Run a sync function, or drain a sync generator, on this thread. Of all that user code can
         raise only KeyboardInterrupt comes out."""
         inputs = run.held.inputs
         index = inputs.items[run.position].index
+        run.thread = threading.get_ident()
         try:
             try:
                 guard.enter(run)
                 if run.reason is not None:  # set before we entered: nobody raises it in here
                     raise ERRORS[run.reason]
                 with _container.running(inputs.call_id, index):
+                    callee = self.callee(run.held)
                     args, kwargs = _pickling.load_call(run.held.payload(run.position))
                     run.stage = "exception"
-                    value = self._function(*args, **kwargs)
-                    if self.spec.is_generator:
-                        return self._drain(run, index, self._checked_iterator(value))
-                    return self._returned(run, index, value)
+                    value = callee.function(*args, **kwargs)
+                    if callee.is_generator:
+                        return self._drain(run, index, _checked_iterator(callee, value))
+                    return self._returned(callee, run, index, value)
             finally:
                 guard.leave(run)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - SystemExit and its like are ordinary failures
             guard.leave(run)
-            return Raised(index, self._failure(run, error))
+            return Raised(index, self.explained(run, error))
 
     async def run_async(self, run: Run) -> Report:
         """The same for an async function or generator, in the current task."""
@@ -88,12 +116,14 @@ class Body:
         index = inputs.items[run.position].index
         try:
             with _container.running(inputs.call_id, index):
+                callee = self.callee(run.held)
                 args, kwargs = _pickling.load_call(run.held.payload(run.position))
                 run.stage = "exception"
-                if self.spec.is_generator:
-                    produced = self._checked_iterator(self._function(*args, **kwargs))
+                if callee.is_generator:
+                    produced = _checked_iterator(callee, callee.function(*args, **kwargs))
                     return await self._drain_async(run, index, produced)
-                return self._returned(run, index, await self._function(*args, **kwargs))
+                value = await callee.function(*args, **kwargs)
+                return self._returned(callee, run, index, value)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
@@ -101,7 +131,7 @@ class Body:
                 task = asyncio.current_task()
                 if task is not None and task.cancelling():
                     raise  # the loop ends; nobody asks for an outcome
-            return Raised(index, self._failure(run, error))
+            return Raised(index, self.explained(run, error))
 
     def failure(self, run: Run, where: Any) -> Failure:
         """What to say of an interrupted input; `where` shows where it stood."""
@@ -109,31 +139,23 @@ class Body:
             return report.cancelled(where)
         return report.timed_out(self.spec.timeout_s, where)
 
-    def _failure(self, run: Run, error: BaseException) -> Failure:
+    def explained(self, run: Run, error: BaseException) -> Failure:
+        """What to say of an input that ended with `error`."""
         if run.reason is not None:
             return self.failure(run, error)
         return report.failure(error, run.stage)
 
-    def _returned(self, run: Run, index: int, value: object) -> Returned:
+    def _returned(self, callee: Callee, run: Run, index: int, value: object) -> Returned:
         if inspect.isgenerator(value) or inspect.isasyncgen(value) or inspect.iscoroutine(value):
             if not inspect.isasyncgen(value):
                 value.close()
             raise InvalidError(
-                f"{self.spec.name} returned a {type(value).__name__}: declare it with "
-                "@app.function(is_generator=True), or return a value that can be pickled"
+                f"{callee.name} returned a {type(value).__name__}: declare it with "
+                "is_generator=True, or return a value that can be pickled"
             )
         run_s = time.monotonic() - run.began_s
         run.stage = "result"
         return Returned(index, _pickling.dumps(value), run_s)
-
-    def _checked_iterator(self, produced: Any) -> Any:
-        wanted = AsyncIterator if self.spec.is_async else Iterator
-        if isinstance(produced, wanted):
-            return produced
-        raise InvalidError(
-            f"{self.spec.name} is declared a generator but returned a {type(produced).__name__}: "
-            "make it yield, or drop is_generator=True"
-        )
 
     def _drain(self, run: Run, index: int, produced: Iterator[object]) -> Exhausted:
         count = 0
@@ -167,6 +189,16 @@ class Body:
         run.stage = "exception"
         item = Yielded(index, run.held.inputs.attempt, position, payload)
         self.outbox.put(run.held, item, len(payload), None)
+
+
+def _checked_iterator(callee: Callee, produced: Any) -> Any:
+    wanted = AsyncIterator if callee.is_async else Iterator
+    if isinstance(produced, wanted):
+        return produced
+    raise InvalidError(
+        f"{callee.name} is declared a generator but returned a {type(produced).__name__}: "
+        "make it yield, or drop is_generator=True"
+    )
 
 
 def size_of(outcome: Report) -> int:

@@ -18,6 +18,7 @@ from squall_bus.job import Job
 from squall_bus.pull import StandingPull
 from squall_contracts import subjects
 from squall_contracts.calls import BlobRef, CancelInputs, Inputs, Lane
+from squall_contracts.functions import capacity
 from squall_contracts.guest import Assignment
 
 from squall_guest import prefetch, retry
@@ -43,9 +44,11 @@ class Intake:
         on_queued: Callable[[], None],
         on_cancelled: Callable[[Held], bool],
         on_terminate: Callable[[], None],
+        on_spent: Callable[[], None],
     ) -> None:
         """`on_queued()` after each delivery put on the desk; `on_cancelled(held)` interrupts it and
-        says whether it ran; `on_terminate()` when the container is to end with what it ran."""
+        says whether it ran; `on_terminate()` when the container is to end with what it ran;
+        `on_spent()` when the one input of a single-use container is over."""
         self._bus = bus
         self._assignment = assignment
         self._desk = desk
@@ -53,7 +56,10 @@ class Intake:
         self._on_queued = on_queued
         self._on_cancelled = on_cancelled
         self._on_terminate = on_terminate
-        self._slots = assignment.spec.max_inputs
+        self._on_spent = on_spent
+        self._slots = capacity(assignment.spec)
+        self._alone = assignment.spec.batch is not None or assignment.spec.single_use
+        self._spent = False
         environment = re.escape(assignment.environment)
         self._answerable = re.compile(rf"(reply|result)\.{environment}(\.[\w=-]+){{2}}").fullmatch
         self._pulls: list[StandingPull] = []
@@ -114,7 +120,7 @@ class Intake:
             self.idle.clear()
         if inputs.call_id in self._cancelled:
             self._let_go(held, "ack")
-        elif len(inputs.items) > 1 and job.delivered > 1:
+        elif len(inputs.items) > 1 and (job.delivered > 1 or self._alone):
             self._tasks.create_task(self._split(held))
         elif any(type(item.payload) is BlobRef for item in inputs.items):
             self._tasks.create_task(self._fetch(held))
@@ -136,6 +142,12 @@ class Intake:
         elif held.cancelled:
             self._let_go(held, "ack")
         else:
+            if self._assignment.spec.single_use:
+                if self._spent:
+                    self._let_go(held, "nak")
+                    return
+                self._spent = True
+                self._tasks.create_task(self._pause())
             held.queued_s = time.monotonic()
             self._desk.put(held)
             self._on_queued()
@@ -206,6 +218,8 @@ class Intake:
         if not self._held:
             self.working.clear()
             self.idle.set()
+            if self._spent:
+                self._on_spent()
         self._resume_if_free()
 
     def _let_go(self, held: Held, verdict: Literal["ack", "nak"], delay_s: float = 0.0) -> None:
@@ -222,9 +236,12 @@ class Intake:
         elif self._rest == "yes":
             self._give_back()
 
-    async def _go_to_rest(self) -> None:
+    async def _pause(self) -> None:
         for pull in self._pulls:
             await pull.pause()
+
+    async def _go_to_rest(self) -> None:
+        await self._pause()
         self._give_back()
         self._rest = "yes"
         self._resume_if_free()
@@ -246,10 +263,10 @@ class Intake:
             await pull.close()
         self._give_back()
 
-    def release(self, *, spare: Held | None = None) -> None:
+    def release(self, *, spare: tuple[Held, ...] = ()) -> None:
         """Have everything unfinished rerun elsewhere, now, but for `spare`."""
         for held in list(self._held.values()):
-            if not held.finished and held is not spare:
+            if not held.finished and held not in spare:
                 self._let_go(held, "nak")
 
     # --- cancellation, and staying alive ---------------------------------------------------------

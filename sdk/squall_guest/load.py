@@ -1,9 +1,10 @@
-"""From a spec to the user's function."""
+"""From a spec to what the container runs: the user's function, or an instance of their class."""
 
 import hashlib
 import importlib
+import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from squall import _container, _pickling
 from squall.exception import DeserializationError, InvalidError
@@ -12,9 +13,38 @@ from squall_contracts.functions import FunctionSpec
 Function = Callable[..., Any]
 
 
-def imported(spec: FunctionSpec) -> Function:
+class Callee(NamedTuple):
+    """A function or method that inputs call."""
+
+    name: str
+    function: Function
+    is_generator: bool
+    is_async: bool
+
+
+class Service(NamedTuple):
+    """All that a container runs."""
+
+    callees: dict[str, Callee]
+    """By the method inputs name; a plain function has the empty name."""
+    enters: list[Callable[[], Any]]
+    """Hooks to run before the first input, in order."""
+    exits: list[Callable[[], Any]]
+
+    @property
+    def is_async(self) -> bool:
+        """Whether anything in it needs a loop."""
+        awaited = [callee.is_async for callee in self.callees.values()]
+        return any(awaited) or any(map(is_async, (*self.enters, *self.exits)))
+
+
+def is_async(hook: Callable[[], Any]) -> bool:
+    return inspect.iscoroutinefunction(hook)
+
+
+def imported(spec: FunctionSpec) -> Service:
     """Import the function's module and walk to it. Raises what the module raises; InvalidError if
-    the name is not there or is no function."""
+    the name is not there or is no function, or no class."""
     module = importlib.import_module(spec.module)
     found: Any = module
     for name in spec.qualname.split("."):
@@ -25,14 +55,31 @@ def imported(spec: FunctionSpec) -> Function:
                 f"module {spec.module!r} has no {spec.qualname!r} in the container: define it at "
                 "the module's top level, or declare the function with serialized=True"
             ) from error
-    return _callable(found, spec)
+    return _service(found, spec)
 
 
-def unpickled(spec: FunctionSpec, data: bytes) -> Function:
+def unpickled(spec: FunctionSpec, data: bytes) -> Service:
     """The function a client shipped by value. DeserializationError names the missing module."""
     if hashlib.sha256(data).hexdigest() != spec.serialized:
         raise DeserializationError(f"the pickled function {spec.name!r} was damaged on its way")
-    return _callable(_pickling.loads(data), spec)
+    return _service(_pickling.loads(data), spec)
+
+
+def _service(found: object, spec: FunctionSpec) -> Service:
+    if not spec.methods:
+        function = _callable(found, spec)
+        return Service({"": Callee(spec.name, function, spec.is_generator, spec.is_async)}, [], [])
+    serving = _container.serve_class(found, spec.name)
+    callees = {
+        name: Callee(
+            f"{spec.name}.{name}",
+            function,
+            serving.specs[name].is_generator,
+            serving.specs[name].is_async,
+        )
+        for name, function in serving.methods.items()
+    }
+    return Service(callees, serving.enters, serving.exits)
 
 
 def _callable(found: object, spec: FunctionSpec) -> Function:

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Final
 
 import msgspec
+from squall_bus.burial import bury
 from squall_bus.bus import Bus
 from squall_bus.errors import BusError
 from squall_contracts import subjects
@@ -27,6 +28,7 @@ from squall_contracts.calls import (
 from squall_contracts.functions import RetryPolicy
 
 from squall_guest import retry
+from squall_guest.burial import Undertaker
 from squall_guest.desk import Held
 
 MOST_UNSTORED: Final = 1024
@@ -51,6 +53,7 @@ class Outbox:
         bus: Bus,
         container_id: str,
         policy: RetryPolicy | None,
+        undertaker: Undertaker,
         *,
         on_finished: Callable[[Held, float], None],
         on_settled: Callable[[Held], None],
@@ -60,6 +63,7 @@ class Outbox:
         self._bus = bus
         self._container_id = container_id
         self._policy = policy
+        self._undertaker = undertaker
         self._on_finished = on_finished
         self._on_settled = on_settled
         self._queue: deque[tuple[Held, Report, int, float | None]] = deque()
@@ -129,7 +133,7 @@ class Outbox:
             entry = (held, report, size)
             if held.uploading is not None:
                 held.uploading.append(entry)
-            elif size > INLINE_LIMIT_BYTES and type(report) in (Returned, Yielded):
+            elif self._goes_alone(held, report, size):
                 held.uploading = deque([entry])
                 tasks.create_task(self._upload(held, held.uploading))
             else:
@@ -184,17 +188,26 @@ class Outbox:
             self._on_settled(held)
 
     async def _upload(self, held: Held, waiting: deque[Entry]) -> None:
-        """Store what waits behind a large payload, in order, large payloads as blobs."""
+        """Store what waits behind a large payload or a death, in order: large payloads as blobs,
+        letters before the outcomes that tell of them."""
         while waiting:
             _, report, size = waiting.popleft()
-            if isinstance(report, Returned | Yielded) and size > INLINE_LIMIT_BYTES:
-                try:
+            try:
+                if isinstance(report, Raised) and self._undertaker.keeps(held, report):
+                    await bury(self._bus, self._undertaker.letter(held, report))
+                if isinstance(report, Returned | Yielded) and size > INLINE_LIMIT_BYTES:
                     report = await self._with_blob(held, report)
-                except BusError as error:
-                    self._stored([(held, report, size)], error)
-                    continue
+            except BusError as error:
+                self._stored([(held, report, size)], error)
+                continue
             await self._store([(held, report, size)])
         held.uploading = None
+
+    def _goes_alone(self, held: Held, report: Report, size: int) -> bool:
+        """Whether something else must be stored before the report can be."""
+        if type(report) is Raised:
+            return self._undertaker.keeps(held, report)
+        return size > INLINE_LIMIT_BYTES and type(report) in (Returned, Yielded)
 
     async def _with_blob(self, held: Held, report: Returned | Yielded) -> Report:
         if isinstance(report.payload, BlobRef):

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+import msgspec
 from squall_contracts import subjects
 from squall_contracts.calls import Inputs
 from squall_contracts.failures import Failure, FailureKind
@@ -26,7 +27,7 @@ def next_attempt(
     """(subject, message, Nats-Msg-Id, headers) that run one input of `inputs` again, when due."""
     item = inputs.items[position]
     identifier = input_id(inputs.call_id, item.index)
-    again = Inputs(inputs.call_id, inputs.reply_to, (item,), inputs.attempt + 1, inputs.parent)
+    again = msgspec.structs.replace(inputs, items=(item,), attempt=inputs.attempt + 1)
     due = datetime.fromtimestamp(due_unix_s, UTC).isoformat().replace("+00:00", "Z")
     headers = {"Nats-Schedule": f"@at {due}", "Nats-Schedule-Target": call_subject}
     msg_id = f"{identifier}.{again.attempt}"
@@ -38,7 +39,7 @@ def split(inputs: Inputs) -> list[tuple[Inputs, str]]:
     container died must not lose them all to the one that killed it."""
     return [
         (
-            Inputs(inputs.call_id, inputs.reply_to, (item,), inputs.attempt, inputs.parent),
+            msgspec.structs.replace(inputs, items=(item,)),
             f"{input_id(inputs.call_id, item.index)}.s",
         )
         for item in inputs.items

@@ -20,6 +20,7 @@ from squall_contracts.placement import GuestReport, GuestStats
 
 from squall_guest import retry
 from squall_guest.absence import Absence
+from squall_guest.burial import Undertaker
 from squall_guest.desk import Desk, Held
 from squall_guest.execute import Executor
 from squall_guest.inputs import Run, size_of
@@ -66,11 +67,13 @@ class Session:
             on_queued=self._on_queued,
             on_cancelled=self._on_cancelled,
             on_terminate=self._on_terminate,
+            on_spent=self.begin_drain,
         )
         self.outbox = Outbox(
             self.bus,
             given.container_id,
             given.spec.retry,
+            Undertaker(given),
             on_finished=self._intake.on_finished,
             on_settled=self._intake.on_settled,
         )
@@ -145,7 +148,7 @@ class Session:
             stats = GuestStats(
                 container_id=self._assignment.container_id,
                 function_id=self._assignment.function_id,
-                running=len(self._executor.runs()),
+                running=sum(run.size for run in self._executor.runs()),
                 queued=len(self.desk.waiting()),
                 finished=self._intake.finished,
                 run_s=self._intake.run_s,
@@ -190,6 +193,7 @@ class Session:
     async def _drain(self, limit_s: float) -> None:
         await self.report("draining")
         await self._intake.close()
+        self._executor.hurry()
         try:
             async with asyncio.timeout(limit_s):
                 await self._intake.idle.wait()
@@ -217,8 +221,11 @@ class Session:
         for single, msg_id in retry.split(inputs)[run.position + 1 :]:
             await self.bus.store_soon(run.held.job.subject, single, msg_id=msg_id)
         self.outbox.put(run.held, outcome, size_of(outcome), 0.0)
+        for held in run.batch[1:]:
+            outcome = Raised(held.inputs.items[0].index, failure)
+            self.outbox.put(held, outcome, size_of(outcome), 0.0)
         await self._intake.close()
-        self._intake.release(spare=run.held)
+        self._intake.release(spare=(run.held, *run.batch))
         await self._say_last_words()
         _log.error("user code did not yield within %g s: the container is replaced", GRACE_S)
         os._exit(EXIT_STUCK)

@@ -52,7 +52,7 @@ class Watch:
         """Interrupt `held` because its call was cancelled. False if it isn't being run."""
         ran = False
         for run in self._executor.runs():
-            if run.held is held:
+            if run.is_of(held):
                 ran = True
                 self._interrupt(run, "cancelled", time.monotonic())
         return ran

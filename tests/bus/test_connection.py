@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from squall_bus.accounts import new_key
 from squall_bus.admin import StreamConfig
-from squall_bus.connection import connect, renewal_delay_s
+from squall_bus.connection import claims, connect, renewal_delay_s
 from squall_bus.errors import BusClosed, BusRefused, BusUnreachable
 from squall_contracts.guest import Credentials
 
@@ -190,10 +190,17 @@ def test_connecting_is_what_imports_nats() -> None:
 def test_renewal_comes_before_expiry_and_not_at_once(
     life_s: int, age: float, spread: float
 ) -> None:
-    body = base64.urlsafe_b64encode(json.dumps({"iat": 1000, "exp": 1000 + life_s}).encode())
+    said = {"sub": "U1", "iat": 1000, "exp": 1000 + life_s}
+    body = base64.urlsafe_b64encode(json.dumps(said).encode())
     now = 1000 + life_s * age
     delay = renewal_delay_s(f"h.{body.decode().rstrip('=')}.s", now, spread)
     assert delay is not None
     assert delay == 0 or now + delay < 1000 + life_s
     if age == 0:
         assert delay > life_s / 2
+
+
+@pytest.mark.parametrize("jwt", ["", "nonsense", "a.b.c", "a.e30.c", "a.W10.c"])
+def test_what_is_no_jwt_of_a_user_is_refused_in_one_line(jwt: str) -> None:
+    with pytest.raises(BusRefused, match="no JWT of a NATS user"):
+        claims(jwt)

@@ -192,9 +192,10 @@ async def test_what_is_on_its_way_arrives_before_the_pause_is_over(bus: Bus) -> 
     got = len(taker.jobs)
     await bus.wire.roundtrip()
     assert len(taker.jobs) == got
-    state = await bus.admin.consumer_state("Q", "d")
-    assert state.pending + state.ack_pending == 200 - got
-    assert state.ack_pending == 0
+    async with asyncio.timeout(5):  # the server has the acks; it counts them in its own time
+        while (state := await bus.admin.consumer_state("Q", "d")).ack_pending:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert state.pending == 200 - got
     await pull.close()
 
 
@@ -241,7 +242,8 @@ async def test_the_pull_goes_on_within_a_second_of_a_restart(world: World, bus: 
     await world.restart()
     back = time.monotonic()
     await fill(bus, 50, start=50)
-    await taker.until(100)
+    while len({int(data) for data in taker.data}) < 100:  # an ack on its way may have been lost
+        await taker.until(len(taker.jobs) + 1)
     assert time.monotonic() - back < 2
     assert {int(data) for data in taker.data} == set(range(100))
     await pull.close()

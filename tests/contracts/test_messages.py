@@ -42,7 +42,7 @@ def test_every_message_is_frozen_and_explained_or_named(kind: type[msgspec.Struc
     [
         (
             Inputs("fc-1", "reply.main.c.fc-1", (Input(0, b"x"),)),
-            b"\x95\xa4fc-1\xb1reply.main.c.fc-1\x91\x92\x00\xc4\x01x\x00\xa0",
+            b"\x96\xa4fc-1\xb1reply.main.c.fc-1\x91\x92\x00\xc4\x01x\x00\xa0\xa0",
         ),
         (
             Results("fc-1", "ct-1", (Returned(0, b"x", 0.5),)),
@@ -110,3 +110,8 @@ def test_a_build_function_is_known_by_its_source_not_by_its_pickle() -> None:
 
     assert image_id(recipe("a", "s")) == image_id(recipe("b", "s"))
     assert image_id(recipe("a", "s")) != image_id(recipe("a", "t"))
+
+
+def test_inputs_of_clients_that_know_no_methods_are_read() -> None:
+    old = b"\x95\xa4fc-1\xb1reply.main.c.fc-1\x91\x92\x00\xc4\x01x\x00\xa0"
+    assert decode(old, Inputs) == Inputs("fc-1", "reply.main.c.fc-1", (Input(0, b"x"),))

@@ -29,6 +29,17 @@ PRINTS: dict[str, list[str]] = {
         r"it ran on GPU 0: .+|it can't run here: .* asks for .* and H100:1 or A100-80GB:1 or ANY:1, "
         r"and no machine has that: \S+ has .* and no GPU"
     ],
+    "07_class.py": [
+        "loading words that end in s",
+        r"\['cats', 'dogs'\], loaded once: True",
+        r"\['cat'\] by a container of its own",
+        "left after [23] inputs",
+    ],
+    "08_batching_concurrency.py": [
+        r"6 waits of 0\.5 s took less than 2 s: True",
+        r"lengths: \[1, 2, 3, 4, 5, 6, 7, 8\]",
+        "largest batch: 4",
+    ],
 }
 
 

@@ -185,3 +185,100 @@ def leave_a_thread() -> str:
 
 async def noop_async(value: object = None) -> object:
     return value
+
+
+class Parent:
+    size: int = squall.parameter(default=2)
+
+    @squall.enter()
+    def first(self) -> None:
+        self.events = [f"first {self.size}"]
+
+    @squall.exit()
+    def wave(self) -> None:
+        print("parent left", flush=True)
+
+
+class Service(Parent):
+    @squall.enter()
+    async def second(self) -> None:
+        self.events.append("second")
+        self.loop = asyncio.get_running_loop()
+
+    @squall.method()
+    async def story(self) -> tuple[list[str], bool]:
+        return self.events, self.loop is asyncio.get_running_loop()
+
+    @squall.method()
+    def in_thread(self, seconds: float) -> str:
+        time.sleep(seconds)
+        return threading.current_thread().name
+
+    @squall.method()
+    def spin(self) -> None:
+        while True:
+            time.sleep(0.01)
+
+    @squall.method()
+    def numbers(self) -> Iterator[int]:
+        yield from range(self.size)
+
+    @squall.exit()
+    def fail(self) -> None:
+        raise Odd("exit hook")
+
+    @squall.exit()
+    async def bye(self) -> None:
+        same = self.loop is asyncio.get_running_loop()
+        print(f"left on the same loop: {same}", flush=True)
+
+
+class SyncService(Parent):
+    @squall.method()
+    def on_main(self) -> bool:
+        return threading.current_thread() is threading.main_thread()
+
+
+class BrokenService:
+    @squall.enter()
+    def up(self) -> None:
+        raise Odd("no weights")
+
+    @squall.method()
+    def run(self) -> None:
+        """Never called."""
+
+
+class Lingerer:
+    @squall.method()
+    def run(self) -> None:
+        """Comes and goes."""
+
+    @squall.exit()
+    def linger(self) -> None:
+        print("lingering", flush=True)
+        time.sleep(60)
+
+
+def in_batch(x: list[int], y: list[str]) -> list[str]:
+    return [f"{each}{other}{len(x)}" for each, other in zip(x, y, strict=True)]
+
+
+async def in_batch_async(x: list[int]) -> list[int]:
+    if 13 in x:
+        raise Odd("thirteen")
+    return x[1:] if 14 in x else x
+
+
+def not_a_list(x: list[int]) -> str:
+    return "no"
+
+
+def batch_sleeps(x: list[float]) -> list[float]:
+    time.sleep(x[0])
+    return x
+
+
+async def in_batch_sleeps_async(x: list[float]) -> list[float]:
+    await asyncio.sleep(x[0])
+    return x

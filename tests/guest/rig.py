@@ -165,8 +165,16 @@ class Function:
         """One input."""
         return await self.group([_pickling.dumps((args, kwargs))], lane)
 
+    async def call_method(self, method: str, *args: Any, **kwargs: Any) -> Call:
+        """One input for a method of a class."""
+        return await self.group([_pickling.dumps((args, kwargs))], "now", method=method)
+
     async def group(
-        self, payloads: list[bytes | BlobRef], lane: Lane = "bulk", call_id: str = ""
+        self,
+        payloads: list[bytes | BlobRef],
+        lane: Lane = "bulk",
+        call_id: str = "",
+        method: str = "",
     ) -> Call:
         """One message with an input for each payload."""
         call_id = call_id or new_id("fc")
@@ -175,7 +183,9 @@ class Function:
         call = self.rig.calls[call_id] = Call()
         subject = subjects.call(ENVIRONMENT, self.function_id, lane, call_id)
         await self.rig.bus.store(
-            subject, Inputs(call_id, reply_to, items), msg_id=f"{input_id(call_id, 0)}.0"
+            subject,
+            Inputs(call_id, reply_to, items, method=method),
+            msg_id=f"{input_id(call_id, 0)}.0",
         )
         return call
 

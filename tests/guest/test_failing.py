@@ -3,11 +3,14 @@
 import pytest
 from squall import _pickling
 from squall.exception import DeserializationError, InvalidError, SerializationError
+from squall_contracts import subjects
 from squall_contracts.calls import Raised, Retrying
+from squall_contracts.dead import DeadLetter
 from squall_contracts.functions import RetryPolicy
+from squall_contracts.message import decode
 
 from tests.guest import functions
-from tests.guest.rig import Rig
+from tests.guest.rig import ENVIRONMENT, Rig
 
 
 async def test_an_exception_travels_with_its_type_and_the_users_frames(rig: Rig) -> None:
@@ -102,6 +105,11 @@ async def test_a_failing_input_is_retried_until_it_succeeds(rig: Rig) -> None:
     await function.settled()
 
 
+async def letters(rig: Rig, function_id: str) -> list[str]:
+    stored = await rig.bus.admin.backlog(subjects.DEAD, subjects.dead_letters(ENVIRONMENT))
+    return [subject for subject in stored if function_id in subject]
+
+
 async def test_the_last_error_counts_when_all_retries_fail(rig: Rig) -> None:
     function = await rig.function("fail", retry=RetryPolicy(max_retries=1))
     await function.guest()
@@ -109,6 +117,20 @@ async def test_the_last_error_counts_when_all_retries_fail(rig: Rig) -> None:
     assert (await call.failure()).message == "Odd: always"
     assert sum(isinstance(report, Retrying) for report in call.reports) == 1
     await function.settled()
+    (subject,) = await letters(rig, function.function_id)
+    message = await rig.bus.admin.last_message(subjects.DEAD, subject)
+    assert message is not None
+    letter = decode(message.data, DeadLetter)
+    assert (letter.attempts, letter.failure.message) == (2, "Odd: always")
+
+
+async def test_a_failure_without_retries_leaves_no_letter(rig: Rig) -> None:
+    function = await rig.function("fail")
+    await function.guest()
+    call = await function.call("always")
+    assert (await call.failure()).message == "Odd: always"
+    await function.settled()
+    assert not await letters(rig, function.function_id)
 
 
 def test_the_functions_module_is_the_one_shipped() -> None:

@@ -79,22 +79,29 @@ def server(
     running = Server(runtime, tmp_path_factory.mktemp(f"state-{runtime}"))
     running.start("--ephemeral")
     try:
-        connect_to(running.ready["url"], running.ready["credentials"], runtime)
         yield running
     finally:
-        _client.shutdown()
         running.stop()
 
 
-def connect_to(url: str, credentials: str, runtime: str) -> None:
-    """Have this process's SDK use that server."""
+@contextlib.contextmanager
+def connected_to(url: str, credentials: str, runtime: str) -> Iterator[None]:
+    """This process's SDK uses that server within the block, and forgets it afterwards."""
+    _client.shutdown()
     use_server(Endpoint(url=url, credentials=credentials, runtime=runtime, source="tests"))
+    try:
+        yield
+    finally:
+        _client.shutdown()
+        use_server(None)
 
 
 @pytest.fixture
 def program(server: Server) -> Iterator[Program]:
     """Load a script of programs/ as a user's module and run its app for the length of the test."""
     with contextlib.ExitStack() as running:
+        ready = server.ready
+        running.enter_context(connected_to(ready["url"], ready["credentials"], server.runtime))
 
         def load(name: str) -> ModuleType:
             path = PROGRAMS / f"{name}.py"

@@ -64,20 +64,24 @@ class Fleet:
         )
 
     def start(self, name: str) -> None:
+        """Start `nats`, a service, or one more of it: `runner2` is a second runner."""
+        service = name.rstrip("0123456789")
         log = (self.state / f"{name}.log").open("ab")
         if name == "nats":
             command = [find_binary(), "--config", str(self.state / "nats.conf")]
         else:
-            command = [sys.executable, "-m", f"squall_{name}"]
+            command = [sys.executable, "-m", f"squall_{service}"]
             (self.state / f"{name}.ready").unlink(missing_ok=True)
         environment = {
             **os.environ,
             "SQUALL_NATS_URLS": self.url,
-            "SQUALL_CREDENTIALS": str(self.state / f"{name}.creds"),
+            "SQUALL_CREDENTIALS": str(self.state / f"{service}.creds"),
             "SQUALL_READY_FILE": str(self.state / f"{name}.ready"),
             "SQUALL_GATEWAY_KEYS_DIR": str(self.state / "keys"),
             "SQUALL_RUNNER_RUNTIME": self.runtime,
-            "SQUALL_RUNNER_STATE_DIR": str(self.state / "runner"),
+            "SQUALL_RUNNER_STATE_DIR": str(
+                self.state / (name if service == "runner" else "runner")
+            ),
             "SQUALL_RUNNER_SERVERS_FOR_CONTAINERS": self.url,
             "SQUALL_RUNNER_EPHEMERAL": "true",
             "SQUALL_BUILDER_RUNTIME": self.runtime,
@@ -103,7 +107,16 @@ class Fleet:
 
     def down(self) -> None:
         """Everybody in order, nats-server last."""
-        order = ["autoscaler", "scheduler", "cron", "builder", "runner", "gateway", "nats"]
+        order = [
+            "autoscaler",
+            "scheduler",
+            "cron",
+            "builder",
+            "runner",
+            "runner2",
+            "gateway",
+            "nats",
+        ]
         for name in order:
             process = self.processes.get(name)
             if process is not None and process.poll() is None:

@@ -15,8 +15,11 @@ from types import ModuleType
 import psutil
 import pytest
 from squall import _client
+from squall._sync import run
+from squall_contracts.apps import ListContainers
+from squall_contracts.placement import ContainerRecord
 
-from tests.system.conftest import PROGRAMS, connect_to, docker_engine
+from tests.system.conftest import PROGRAMS, connected_to, docker_engine
 from tests.system.fleet import Fleet
 
 COUNT = 2000
@@ -32,10 +35,9 @@ def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
     running = Fleet(tmp_path, request.param, host)
     try:
         running.up()
-        connect_to(running.url, str(running.credentials), request.param)
-        yield running
+        with connected_to(running.url, str(running.credentials), request.param):
+            yield running
     finally:
-        _client.shutdown()
         running.down()
 
 
@@ -62,6 +64,11 @@ def kill_one_container(fleet: Fleet, container_id: str) -> None:
         command = ["docker", "kill", "--signal", "KILL", f"squall-{container_id}"]
         subprocess.run(command, check=True, capture_output=True)
         return
+    kill_process(container_id)
+
+
+def kill_process(container_id: str) -> None:
+    """The same where containers are processes of this machine."""
     for process in psutil.process_iter(["pid", "environ"]):
         with contextlib.suppress(psutil.NoSuchProcess):
             if (process.info["environ"] or {}).get("SQUALL_TASK_ID") == container_id:
@@ -105,3 +112,38 @@ def test_a_map_survives_the_death_of_everything_in_turn(fleet: Fleet) -> None:
     consumer.join(60)
     assert not consumer.is_alive()
     assert sorted(seen) == [(x, x * x) for x in range(COUNT)]
+
+
+def where(container_id: str | None = None) -> tuple[str, str]:
+    """(container, runner) of the one ready container, or of another than `container_id`."""
+
+    async def listed() -> list[ContainerRecord]:
+        client = await _client.connected()
+        return list((await client.control(ListContainers())).containers)
+
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        for record in run(listed()):
+            if record.state == "ready" and record.container_id != container_id:
+                return record.container_id, record.runner_id
+        time.sleep(0.1)
+    raise AssertionError("no container got ready within 60 s")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_a_call_on_a_machine_that_dies_completes_on_another(fleet: Fleet) -> None:
+    fleet.start("runner2")
+    fleet.wait_ready("runner2")
+    module = load("endurance")
+    with module.app.run():
+        call = module.long_nap.spawn(5.0)
+        container, runner_id = where()
+        died = next(
+            name
+            for name in ("runner", "runner2")
+            if (fleet.state / name / "runner_id").read_text().strip() == runner_id
+        )
+        fleet.kill(died)
+        kill_one_container(fleet, container)
+        assert call.get(timeout=120) != container

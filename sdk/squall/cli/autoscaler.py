@@ -1,4 +1,4 @@
-"""`squall function`: what a deployed function's autoscaler keeps, and how to change it."""
+"""`squall function autoscaler` and `stats`: a deployed function's bounds, and how it fares."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,9 +12,7 @@ if TYPE_CHECKING:
     from squall.autoscaler import AutoscalerSettings
     from squall.function import Function
 
-app = typer.Typer(help="Look after deployed functions.", no_args_is_help=True)
 autoscaler = typer.Typer(help="Bounds of a function's containers.", no_args_is_help=True)
-app.add_typer(autoscaler, name="autoscaler")
 Ref = Annotated[str, typer.Argument(metavar="APP.FUNCTION", help="Deployed app and function.")]
 
 
@@ -47,7 +45,6 @@ def update(
     _show(changed, json=json)
 
 
-@app.command("stats")
 def stats(ref: Ref, env: Env = None, json: Json = False) -> None:
     """Show how a function fares right now."""
     import dataclasses

@@ -7,11 +7,12 @@ import typer
 
 from squall.cli import (
     apps,
-    autoscaler,
     config,
     containers,
+    dead,
     deploy,
     doctor,
+    functions,
     images,
     run,
     servers,
@@ -47,7 +48,8 @@ app.command("doctor")(doctor.doctor)
 for name, group in (
     ("app", apps.app),
     ("container", containers.app),
-    ("function", autoscaler.app),
+    ("function", functions.app),
+    ("dead", dead.app),
     ("image", images.app),
     ("config", config.app),
 ):

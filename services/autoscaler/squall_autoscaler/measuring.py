@@ -1,6 +1,6 @@
 """What the autoscaler remembers of one function between samples."""
 
-from squall_contracts.functions import FunctionRecord
+from squall_contracts.functions import FunctionRecord, can_run, inputs_at_once
 from squall_contracts.placement import ENDED, ContainerRecord, GuestStats
 from squall_contracts.scaling import Target
 
@@ -115,19 +115,20 @@ class Measured:
         if self._busy_since is None or not ready or self._drained == 0:
             return None
         began = max(self._busy_since, min(ready))
-        slots = len(ready) * self.function.spec.max_inputs
+        slots = len(ready) * inputs_at_once(self.function.spec)
         return max(0.0, self._sampled_at - began) * slots / self._drained
 
     def policy(self, settings: Settings) -> Policy:
         scaling = self.function.spec.scaling
+        kept = can_run(self.function.spec)
         return Policy(
-            min_containers=scaling.min_containers,
+            min_containers=scaling.min_containers if kept else 0,
             max_containers=min(
                 scaling.max_containers or settings.max_containers, settings.max_containers
             ),
-            buffer_containers=scaling.buffer_containers,
+            buffer_containers=scaling.buffer_containers if kept else 0,
             scaledown_window_s=scaling.scaledown_window_s,
-            max_inputs=self.function.spec.max_inputs,
+            max_inputs=inputs_at_once(self.function.spec),
             horizon_s=settings.horizon_s,
             stall_s=settings.stall_s,
         )

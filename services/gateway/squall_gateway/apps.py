@@ -9,13 +9,14 @@ import structlog
 from squall_bus.errors import SquallRefusal
 from squall_bus.service import Context
 from squall_contracts import apps, subjects
-from squall_contracts.functions import AppRecord, FunctionRecord, FunctionSpec
+from squall_contracts.functions import AppRecord, FunctionRecord, FunctionSpec, goes_alone
 from squall_contracts.images import ImageRecord
 from squall_contracts.message import new_id
 from squall_contracts.placement import ENDED, ContainerRecord
 
 from squall_gateway import core
 from squall_gateway.calls import drop_function
+from squall_gateway.pools import Pools
 from squall_gateway.registry import CHANGED_MEANWHILE, Registry
 from squall_gateway.settings import Settings
 from squall_gateway.validation import InvalidFieldError, check_app, check_environment
@@ -34,6 +35,7 @@ class Apps:
         self._settings = settings
         self._context = context
         self.registry = Registry(context.bus)
+        self._pools = Pools(self.registry)
         self._images = context.bus.kv(subjects.IMAGES_BUCKET, ImageRecord)
         self._containers = context.bus.kv(subjects.CONTAINERS_BUCKET, ContainerRecord)
 
@@ -58,11 +60,12 @@ class Apps:
         for _ in range(DEPLOY_ATTEMPTS):
             entry = await self.registry.app(account, core.deployed_app_id(owner))
             existing = None if entry is None else entry.value
+            live = {} if existing is None else await self.registry.live(existing)
             plan = core.plan_deploy(
                 owner,
                 request.functions,
                 existing=existing,
-                live={} if existing is None else await self.registry.live(existing),
+                live=live,
                 tag=request.tag,
                 now_unix_s=time.time(),
                 make_id=lambda _: new_id("fn"),
@@ -72,7 +75,8 @@ class Apps:
                     await self.registry.apply(plan, entry)
                 except CHANGED_MEANWHILE:
                     continue
-                await self._drop(plan.remove, REMOVED)
+                gone = await self._pools.renew(live.values(), plan.write)
+                await self._drop((*plan.remove, *gone), REMOVED)
                 log.info("app.deployed", app_id=plan.app.app_id, version=plan.app.version)
             return _started(plan)
         raise SquallRefusal(
@@ -108,7 +112,9 @@ class Apps:
         """
         live = tuple((await self.registry.live(app)).values())
         await self.registry.forget(live)
-        await self._drop(live, STOPPED)
+        pools = await self._pools.of(live)
+        await self.registry.forget(pools)
+        await self._drop((*live, *pools), STOPPED)
         if app.state != "stopped":
             lasting = app.state == "deployed"
             ttl_s = None if lasting else self._settings.stopped_ttl_s
@@ -156,8 +162,13 @@ class Apps:
             environment=app.environment,
             is_generator=record.spec.is_generator,
             version=record.version,
-            retryable=record.spec.retry is not None,
+            retryable=goes_alone(record.spec),
+            methods=record.spec.methods,
+            parameters=record.spec.parameters,
         )
+
+    async def bind_class(self, account: str, request: apps.BindClass) -> apps.BoundClass:
+        return await self._pools.bind(account, request)
 
     async def _drop(self, functions: Iterable[FunctionRecord], why: str) -> None:
         for record in functions:

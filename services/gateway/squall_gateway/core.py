@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 import msgspec
@@ -12,9 +13,11 @@ from squall_contracts.functions import (
     AppState,
     FunctionRecord,
     FunctionSpec,
+    Scalar,
     Scaling,
 )
 from squall_contracts.images import ImageRecord, ImageStatus
+from squall_contracts.message import encode
 from squall_contracts.placement import ENDED, ContainerRecord
 
 ENDED_LISTED_S: Final = 3600.0
@@ -153,6 +156,23 @@ def rescaled(scaling: Scaling, update: UpdateScaling) -> Scaling:
     return made
 
 
+def are_defaults(spec: FunctionSpec, arguments: Mapping[str, Scalar]) -> bool:
+    """Whether a class's pool with `arguments` is the class itself."""
+    return arguments == {parameter.name: parameter.default for parameter in spec.parameters}
+
+
+def pool(owner: FunctionRecord, arguments: dict[str, Scalar]) -> FunctionRecord:
+    """The registry entry of a class's pool; the same class and arguments have the same id."""
+    digest = hashlib.sha256(owner.function_id.encode())
+    digest.update(encode(sorted((name, value) for name, value in arguments.items())))
+    return msgspec.structs.replace(
+        owner,
+        function_id=f"fn-{digest.hexdigest()[:22]}",
+        bound_to=owner.function_id,
+        spec=msgspec.structs.replace(owner.spec, arguments=arguments),
+    )
+
+
 def stopped(app: AppRecord, now_unix_s: float) -> AppRecord:
     """The app's entry once it is stopped; one that was stopped already stays as it is."""
     if app.state == "stopped":
@@ -178,6 +198,14 @@ def silent(
         elif next_s is None or deadline_s < next_s:
             next_s = deadline_s
     return tuple(due), next_s
+
+
+def usable(record: ImageRecord, runtimes: AbstractSet[str]) -> bool:
+    """Whether an image needs no build: it is there, or being built, for a runtime some machine has.
+
+    With no machine at all nothing is known, and what is there is kept.
+    """
+    return record.state != "failed" and (not runtimes or record.runtime in runtimes)
 
 
 def image_status(record: ImageRecord) -> ImageStatus:

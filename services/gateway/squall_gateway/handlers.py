@@ -1,5 +1,6 @@
 """The control API: every verb of `squall_contracts.verbs`, answered for the workspace that asks."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
@@ -15,6 +16,7 @@ from squall_gateway import core
 from squall_gateway.apps import Apps
 from squall_gateway.bounds import FunctionsNow
 from squall_gateway.calls import cancel_call
+from squall_gateway.functions import Functions
 from squall_gateway.identity import Identity
 
 STOP_GRACE_S: Final = 30.0
@@ -37,6 +39,7 @@ class Api:
         self._containers = bus.kv(subjects.CONTAINERS_BUCKET, placement.ContainerRecord)
         self._runners = bus.kv(subjects.RUNNERS_BUCKET, placement.RunnerRecord)
         self._functions_now = FunctionsNow(context, own.registry)
+        functions = Functions(context, own.registry, self._ask)
         self._table: dict[str, Handler] = {
             verbs.START_APP.name: own.start,
             verbs.DEPLOY_APP.name: own.deploy,
@@ -48,6 +51,9 @@ class Api:
             verbs.GET_SCALING.name: self._functions_now.scaling,
             verbs.UPDATE_SCALING.name: self._functions_now.update_scaling,
             verbs.FUNCTION_STATS.name: self._functions_now.stats,
+            verbs.LIST_FUNCTIONS.name: functions.list,
+            verbs.RESET_FUNCTION.name: functions.reset,
+            verbs.BIND_CLASS.name: own.bind_class,
             verbs.CANCEL_CALL.name: self.cancel,
             verbs.LIST_CONTAINERS.name: self.list_containers,
             verbs.STOP_CONTAINER.name: self.stop_container,
@@ -164,10 +170,13 @@ class Api:
 
     async def ensure_image(self, account: str, request: images.EnsureImage) -> images.ImageStatus:
         image_id = images.image_id(request.recipe)
-        entry = await self._images.get(subjects.image_key(account, image_id))
-        if entry is not None and entry.value.state != "failed":
+        entry, runtimes = await asyncio.gather(
+            self._images.get(subjects.image_key(account, image_id)), self._runtimes()
+        )
+        if entry is not None and core.usable(entry.value, runtimes):
             return core.image_status(entry.value)
-        # A failed build is tried again; the revision tells this attempt from the one that failed.
+        # What failed is tried again, and what was built for a runtime no machine here has is built
+        # anew; the revision tells this attempt from the one before.
         attempt = 0 if entry is None else entry.revision
         await self._context.bus.store(
             subjects.build(image_id),
@@ -203,12 +212,14 @@ class Api:
     # --- the server ------------------------------------------------------------------------------
 
     async def server_info(self, account: str, _request: apps.ServerInfo) -> apps.ServerDescription:
-        runners = (await self._runners.items()).values()
         return apps.ServerDescription(
             version=version("squall"),
             workspace=await self._identity.workspace_name(account),
-            runtimes=tuple(sorted({record.runtime for record in runners})),
+            runtimes=tuple(sorted(await self._runtimes())),
         )
+
+    async def _runtimes(self) -> frozenset[str]:
+        return frozenset(record.runtime for record in (await self._runners.items()).values())
 
     async def _ask(
         self, subject: str, request: object, reply: Any, timeout_s: float, who: str

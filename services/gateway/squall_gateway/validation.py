@@ -1,11 +1,11 @@
 """What the gateway refuses before it acts: each error names the field at fault. Pure."""
 
 import re
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
 from squall_contracts import schedules, subjects
-from squall_contracts.functions import FunctionSpec
+from squall_contracts.functions import FunctionSpec, ParameterSpec, Scalar
 
 _APP: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _IMAGE: Final = re.compile(r"im-[A-Za-z0-9]{1,64}")
@@ -61,13 +61,49 @@ def check_function(spec: FunctionSpec) -> None:
         raise InvalidFieldError(f"{where}: image_id {spec.image_id!r} is not an image's id")
     if spec.serialized is not None and not _SHA256.fullmatch(spec.serialized):
         raise InvalidFieldError(f"{where}: serialized {spec.serialized!r} is not a sha256")
-    for problem in (*_files(spec), *_environment_variables(spec), *_bounds(spec)):
+    for problem in (*_files(spec), *_environment_variables(spec), *_bounds(spec), *_class(spec)):
         raise InvalidFieldError(f"{where}: {problem}")
     if spec.schedule is not None:
         try:
             schedules.parse(spec.schedule)
         except ValueError as error:
             raise InvalidFieldError(f"{where}: {error}") from error
+
+
+def check_arguments(spec: FunctionSpec, given: Mapping[str, Any]) -> dict[str, Scalar]:
+    """All of a class's parameters, defaults filled in. InvalidFieldError names one at fault."""
+    known = {parameter.name: parameter for parameter in spec.parameters}
+    for name in given:
+        if name not in known:
+            has = ", ".join(known) or "none"
+            raise InvalidFieldError(f"{spec.name} has no parameter {name!r}; it has: {has}")
+    return {name: _argument(spec, known[name], given.get(name)) for name in sorted(known)}
+
+
+def _argument(spec: FunctionSpec, parameter: ParameterSpec, given: Any) -> Scalar:
+    value: Scalar | None = parameter.default if given is None else given
+    if value is None:
+        raise InvalidFieldError(f"{spec.name}: parameter {parameter.name!r} is missing")
+    if type(value).__name__ != parameter.kind:
+        raise InvalidFieldError(
+            f"{spec.name}: parameter {parameter.name!r} must be {parameter.kind}, "
+            f"not {type(value).__name__}"
+        )
+    return value
+
+
+def _class(spec: FunctionSpec) -> Iterable[str]:
+    if (spec.parameters or spec.arguments) and not spec.methods:
+        yield "parameters: only a class has them"
+    if spec.arguments:
+        yield "arguments: pools are made by bind_class"
+    for parameter in spec.parameters:
+        if parameter.default is not None and type(parameter.default).__name__ != parameter.kind:
+            yield f"parameters: the default of {parameter.name!r} is no {parameter.kind}"
+    if spec.target_inputs is not None and spec.target_inputs > spec.max_inputs:
+        yield f"target_inputs {spec.target_inputs} is above max_inputs {spec.max_inputs}"
+    if spec.max_inputs > 1 and (spec.single_use or spec.batch is not None):
+        yield "max_inputs must be 1 where containers are single-use or inputs come in batches"
 
 
 def _files(spec: FunctionSpec) -> Iterable[str]:

@@ -16,6 +16,7 @@ from squall_contracts.message import new_id
 from squall_contracts.placement import RunnerRecord
 from squall_contracts.scaling import Target
 
+from squall_scheduler.breakers import Breakers
 from squall_scheduler.handlers import Scheduler
 from squall_scheduler.inputs import WaitingInputs
 from squall_scheduler.ledger import Ledger
@@ -85,6 +86,7 @@ async def schedule(settings: Settings, context: Context) -> None:
         subscriptions = [
             await bus.subscribe(subjects.HINT_ALL, world.on_hint),
             await bus.subscribe(subjects.STATS_ALL, world.on_stats),
+            *await Breakers(world).serve(bus),
         ]
         consuming = consume(
             bus, subjects.EVENTS, subjects.SCHEDULER_DURABLE, reports.on_event, concurrency=1

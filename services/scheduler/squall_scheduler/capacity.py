@@ -30,6 +30,8 @@ class Machine(msgspec.Struct, frozen=True):
     gpus: tuple[str, ...] = ()
     draining: bool = False
     hostname: str = ""
+    rests_until_unix_s: float = 0.0
+    """It gets no work before: container after container failed on it."""
 
 
 class Free(msgspec.Struct):

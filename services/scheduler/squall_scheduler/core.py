@@ -194,7 +194,7 @@ def place(cluster: Cluster, now_s: float, limits: Limits) -> tuple[Placement, ..
             taken.append((held.runner_id, held.demand, held.gpu))
     for held in sorted((h for h in cluster.containers if h.state == "requested"), key=age):
         waiting[held.workspace].append(held)
-    placing = _Placing(cluster, Stock(cluster.machines, taken), shares, now_s, limits)
+    placing = _Placing(cluster, Stock(awake(cluster, now_s), taken), shares, now_s, limits)
     turns = [(shares.share(name), age(queue[0]), name) for name, queue in waiting.items()]
     heapify(turns)
     placements: list[Placement] = []
@@ -212,6 +212,7 @@ def place(cluster: Cluster, now_s: float, limits: Limits) -> tuple[Placement, ..
 def look_again(cluster: Cluster, now_s: float, limits: Limits) -> float | None:
     """When the passing of time alone may change a decision, in unix seconds; None: never."""
     moments = [function.held_until_unix_s for function in cluster.functions if not function.gone]
+    moments += [machine.rests_until_unix_s for machine in cluster.machines]
     since = {gone.runner_id: gone.since_unix_s for gone in cluster.gone}
     within = {function.function_id: function.start_within_s for function in cluster.functions}
     whole: Stock | None = None
@@ -267,9 +268,14 @@ class _Placing:
     def _nowhere(self, held: Held) -> Wait | Refuse:
         if not self._cluster.machines:
             return Wait(held.container_id, "no machine is connected")
+        demand = held.demand
+        resting = [m for m in self._cluster.machines if m.rests_until_unix_s > self._now_s]
+        if resting and Stock(resting, draining=True).find(demand) is not None:
+            names = ", ".join(sorted(machine.hostname or machine.runner_id for machine in resting))
+            told = f"{names}: no work for now, containers kept failing there"
+            return Wait(held.container_id, told)
         if self._whole is None:
             self._whole = Stock(self._cluster.machines, draining=True)
-        demand = held.demand
         if self._whole.find(demand) is not None:
             reason = self._reasons.get(demand)
             if reason is None:
@@ -300,6 +306,11 @@ def _scarce(demand: Demand, stock: Stock) -> str:
     if all(left[request(gpu)[0]] < request(gpu)[1] for gpu in demand.gpus):
         return text
     return f"{text}; none with {describe(Demand(demand.cpu_m, demand.memory_mib))} free"
+
+
+def awake(cluster: Cluster, now_s: float) -> list[Machine]:
+    """The machines that may be given work: those on which containers kept failing rest."""
+    return [machine for machine in cluster.machines if machine.rests_until_unix_s <= now_s]
 
 
 def age(held: Held) -> tuple[float, str]:

@@ -9,11 +9,13 @@ from squall_bus.bus import Bus
 from squall_contracts import subjects
 from squall_contracts.calls import Raised, Results
 from squall_contracts.failures import Failure
+from squall_contracts.functions import FunctionRecord
 from squall_contracts.guest import EXIT_NO_BUS, EXIT_STUCK
 from squall_contracts.message import input_id
 from squall_contracts.placement import ContainerRecord, ContainerReport, Deaths, HeldInput
 
 from squall_scheduler.faults import lost_failure
+from squall_scheduler.letters import bury_held
 from squall_scheduler.settings import Settings
 
 log = structlog.get_logger()
@@ -53,6 +55,7 @@ class Mortuary:
         record: ContainerRecord,
         *,
         died: bool,
+        function: FunctionRecord | None,
         gone: Failure | None,
     ) -> None:
         """Rerun what the container held, or answer it: with `gone` if its function is gone, with
@@ -65,14 +68,18 @@ class Mortuary:
                 continue
             failure = gone
             if failure is None and died and held.indexes:
-                failure = await self._count(held, report)
+                deaths = await self._count(held, report)
+                if len(deaths) >= self._settings.max_deaths:
+                    failure = lost_failure(report, deaths)
+                    if function is not None:
+                        await bury_held(workspace, function, held, failure, len(deaths))
             if failure is None:
                 await workspace.publish(held.ack_subject, RERUN)
             else:
                 await answer(workspace, held, report.container_id, failure)
                 await workspace.publish(held.ack_subject, DROP)
 
-    async def _count(self, held: HeldInput, report: ContainerReport) -> Failure | None:
+    async def _count(self, held: HeldInput, report: ContainerReport) -> tuple[str, ...]:
         key = input_id(held.call_id, held.indexes[0])
         entry = await self._deaths.get(key)
         before = entry.value.containers if entry is not None else ()
@@ -80,9 +87,7 @@ class Mortuary:
         await self._deaths.put(
             key, Deaths(containers=containers), ttl_s=self._settings.deaths_kept_s
         )
-        if len(containers) < self._settings.max_deaths:
-            return None
-        return lost_failure(report, containers)
+        return containers
 
 
 async def answer(workspace: Bus, held: HeldInput, container_id: str, failure: Failure) -> None:

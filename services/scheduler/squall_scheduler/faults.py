@@ -23,7 +23,9 @@ class StartFaults(msgspec.Struct, frozen=True, kw_only=True):
     open: bool = False
     """Inputs were failed with the last failure; the next container is tried when one waits."""
     asked: bool = False
-    """While open: an input waits again."""
+    """While open: an input waits again, and one container is tried for it."""
+    failure: Failure | None = None
+    """While open: what waiting inputs are answered with."""
 
     @property
     def held_until_unix_s(self) -> float:
@@ -31,19 +33,36 @@ class StartFaults(msgspec.Struct, frozen=True, kw_only=True):
         return NEVER if self.open and not self.asked else self.until_unix_s
 
 
-def after_failure(faults: StartFaults, attempts: int, now_s: float) -> StartFaults:
-    """One more container failed to start; `open` if that is as many as are tried."""
+def after_failure(
+    faults: StartFaults,
+    attempts: int,
+    now_s: float,
+    failure: Failure | None = None,
+    *,
+    open_s: float = 0.0,
+) -> StartFaults:
+    """One more container failed to start; `open`, for `open_s` at least, if that is as many as
+    are tried."""
     in_a_row = faults.in_a_row + 1
+    is_open = in_a_row >= attempts
     return StartFaults(
         in_a_row=in_a_row,
-        until_unix_s=now_s + pause_s(in_a_row),
-        open=in_a_row >= attempts,
+        until_unix_s=now_s + max(pause_s(in_a_row), open_s if is_open else 0.0),
+        open=is_open,
+        failure=failure if is_open else None,
     )
 
 
-def after_request(faults: StartFaults) -> StartFaults:
-    """An input waits for a function whose start failures were given as an answer before."""
-    return msgspec.structs.replace(faults, asked=True) if faults.open else faults
+def refuses(faults: StartFaults, now_s: float) -> bool:
+    """Whether an input that waits now is answered at once with the last failure."""
+    return faults.open and not faults.asked and now_s < faults.until_unix_s
+
+
+def after_request(faults: StartFaults, now_s: float) -> StartFaults:
+    """An input waits: half open, once the pause is over. One that is refused changes nothing."""
+    if not faults.open or refuses(faults, now_s):
+        return faults
+    return msgspec.structs.replace(faults, asked=True)
 
 
 def pause_s(in_a_row: int) -> float:

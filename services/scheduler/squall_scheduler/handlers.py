@@ -67,6 +67,7 @@ class Scheduler:
         world = self._world
         world.changed.clear()
         now_s = world.clock()
+        self._refuse()
         for change in reconcile(world.cluster(), now_s, self._limits):
             self._change(change, now_s)
         placements = place(world.cluster(), now_s, self._limits)
@@ -96,7 +97,13 @@ class Scheduler:
             return
         if attempts is None:
             attempts = self.attempts(function)
-        faults = after_failure(world.faults.get(record.function_id, StartFaults()), attempts, now_s)
+        faults = after_failure(
+            world.faults.get(record.function_id, StartFaults()),
+            attempts,
+            now_s,
+            failure,
+            open_s=self._settings.breaker_s,
+        )
         if faults.open:
             if any(other.state == "ready" for other in world.live(record.function_id)):
                 faults = msgspec.structs.replace(faults, open=False)
@@ -111,6 +118,15 @@ class Scheduler:
             in_a_row=faults.in_a_row,
             reason=failure.message,
         )
+
+    def _refuse(self) -> None:
+        """Answer those who ask functions that were given up, and are not to be tried yet."""
+        world = self._world
+        refused, world.refused = world.refused, set()
+        for function_id in sorted(refused & world.functions.keys() & world.faults.keys()):
+            failure = world.faults[function_id].failure
+            if failure is not None:
+                self._answer(world.functions[function_id], failure)
 
     def attempts(self, function: FunctionRecord) -> int:
         if function.ephemeral:

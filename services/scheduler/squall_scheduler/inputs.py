@@ -14,6 +14,7 @@ from squall_contracts.calls import Inputs, Raised, Results
 from squall_contracts.failures import Failure
 from squall_contracts.functions import FunctionRecord
 
+from squall_scheduler.letters import bury_inputs
 from squall_scheduler.settings import Settings
 
 log = structlog.get_logger()
@@ -74,15 +75,19 @@ class WaitingInputs:
                 await bus.admin.delete_consumer(subjects.CALLS, durable)
         self._locks.pop(function.function_id, None)
 
-    async def remove_orphans(self, account: str, is_known: Callable[[str], bool]) -> None:
-        """Remove the consumers in a workspace whose function isn't known. BusError."""
+    async def remove_orphans(
+        self, account: str, find: Callable[[str], FunctionRecord | None]
+    ) -> None:
+        """Remove the consumers in a workspace whose function isn't found; give the others the
+        settings of this version. BusError."""
         bus = await self._accounts.get(account)
         for durable in await bus.admin.consumers(subjects.CALLS):
             function_id, _, lane = durable.rpartition("_")
             if lane not in subjects.LANES:
                 continue
-            if is_known(function_id):
-                self._ready.add(function_id)
+            function = find(function_id)
+            if function is not None:
+                await self.ensure(function)
             else:
                 await bus.admin.delete_consumer(subjects.CALLS, durable)
 
@@ -108,7 +113,7 @@ class WaitingInputs:
         answered = 0
         for lane in subjects.LANES:
             durable = subjects.consumer(function.function_id, lane)
-            answered += await _answer_lane(bus, durable, failure)
+            answered += await _answer_lane(bus, function, durable, failure)
         return answered
 
     def _lock(self, function_id: str) -> asyncio.Lock:
@@ -129,7 +134,7 @@ def may_answer(reply_to: str) -> bool:
     return reply_to.startswith(("reply.", "result."))
 
 
-async def _answer_lane(bus: Bus, durable: str, failure: Failure) -> int:
+async def _answer_lane(bus: Bus, function: FunctionRecord, durable: str, failure: Failure) -> int:
     if (await bus.admin.consumer_state(subjects.CALLS, durable)).pending == 0:
         return 0
     jobs: asyncio.Queue[Job] = asyncio.Queue()  # bounded by max_held
@@ -152,7 +157,7 @@ async def _answer_lane(bus: Bus, durable: str, failure: Failure) -> int:
                 if (await bus.admin.consumer_state(subjects.CALLS, durable)).pending == 0:
                     break
                 continue
-            await _answer_one(bus, job, failure)
+            await _answer_one(bus, function, job, failure)
             answered += 1
             if job.pending == 0 and jobs.empty():
                 break
@@ -164,7 +169,7 @@ async def _answer_lane(bus: Bus, durable: str, failure: Failure) -> int:
     return answered
 
 
-async def _answer_one(bus: Bus, job: Job, failure: Failure) -> None:
+async def _answer_one(bus: Bus, function: FunctionRecord, job: Job, failure: Failure) -> None:
     try:
         inputs = job.decode(Inputs)
     except Undecodable as error:
@@ -174,6 +179,13 @@ async def _answer_one(bus: Bus, job: Job, failure: Failure) -> None:
     if not may_answer(inputs.reply_to):
         log.warning("input.unanswerable", subject=job.subject, reply_to=inputs.reply_to)
         job.term()
+        return
+
+    try:
+        await bury_inputs(bus, function, job.subject, inputs, failure)
+    except BusError as error:
+        log.warning("letter.unstored", subject=job.subject, error=str(error))
+        job.nak(QUIET_S)
         return
 
     def settle(outcome: int | BusError) -> None:

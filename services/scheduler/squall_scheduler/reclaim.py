@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from squall_contracts.placement import ENDED
 
 from squall_scheduler.capacity import Demand, Free, Machine, fit, request
-from squall_scheduler.core import Cluster, Held, Limits, Placement, Stop, Wait, age
+from squall_scheduler.core import Cluster, Held, Limits, Placement, Stop, Wait, age, awake
 from squall_scheduler.sharing import Shares
 from squall_scheduler.stock import Stock
 
@@ -71,7 +71,7 @@ class _Reclaiming:
         # What drains is as good as free, and what was placed this round is not known here: the
         # snapshot is taken after placing.
         self._soon = Stock(
-            cluster.machines,
+            awake(cluster, now_s),
             [(h.runner_id, h.demand, h.gpu) for h in cluster.containers if _stays(h)],
         )
         self._stopped: set[str] = set()

@@ -15,6 +15,7 @@ from squall_contracts.placement import (
     StopContainer,
 )
 
+from squall_scheduler.brakes import culprit
 from squall_scheduler.deaths import Mortuary, is_death
 from squall_scheduler.faults import LOST, cause, is_accident, startup_failure
 from squall_scheduler.handlers import Scheduler
@@ -62,6 +63,11 @@ class Reports:
         died = is_death(report, was_told)
         reason = report.reason if report.state != "failed" else cause(report)
         moved = self._advance(record, report.state, report.at_unix_s, reason, report.exit_code)
+        blamed = culprit(report, was_told) if moved is not None else None
+        if blamed is not None:
+            brake = self._world.crashed(record.runner_id, blamed, self._settings.brake())
+            if not brake.failed:
+                log.warning("runner.rests", runner_id=record.runner_id, reason=reason)
         if moved is not None and not was_told and _never_ready(moved):
             accident = is_accident(report, had_started="starting" in moved.since_unix_s)
             attempts = self._settings.deployed_attempts if accident else None
@@ -73,6 +79,7 @@ class Reports:
                 report,
                 record,
                 died=died,
+                function=self._world.functions.get(record.function_id),
                 gone=self._gone(record),
             )
 

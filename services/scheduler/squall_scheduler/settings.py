@@ -5,6 +5,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from squall_scheduler.brakes import BrakeLimits
 from squall_scheduler.core import Limits
 
 Seconds = Annotated[float, Meta(gt=0)]
@@ -24,8 +25,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Until a container makes room for a workspace that holds nothing; times its own's weight."""
     ack_wait_s: Seconds = 8.0
     """A delivery neither acked nor extended for so long goes to another container."""
-    max_deliver: Count = 100
-    """Deliveries of one message, for whatever reason, before it is given up."""
+    max_deliver: Count = 1_000_000
+    """Deliveries of one message, for whatever reason, before it is given up. Guests hand back what
+    they haven't begun, so the count says nothing of deaths, which are counted apart; this only ends
+    an input that takes its whole machine down each time, with nobody left to tell of it."""
     max_ack_pending: Count = 20_000
     """Deliveries of one function and lane that may be running at a time."""
     max_deaths: Count = 8
@@ -35,6 +38,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Containers of a run that may fail to start before its waiting inputs are failed."""
     deployed_attempts: Count = 3
     """The same, one after another, of a deployed app."""
+    breaker_s: Seconds = 10.0
+    """At least so long a function that was given up answers with its last failure at once, before
+    one more container is tried."""
+    brake_failures: Count = 5
+    """Containers that may fail on one machine within `brake_within_s` before it gets no work."""
+    brake_within_s: Seconds = 300.0
+    brake_rest_s: Seconds = 60.0
     ended_kept_s: Seconds = 3600.0
     """How long an ended container can still be listed."""
     idle_durables_s: Seconds = 600.0
@@ -52,4 +62,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             settle_s=self.settle_s,
             watch_s=self.watch_s,
             turn_s=self.turn_s,
+        )
+
+    def brake(self) -> BrakeLimits:
+        return BrakeLimits(
+            failures=self.brake_failures, within_s=self.brake_within_s, rest_s=self.brake_rest_s
         )

@@ -6,6 +6,7 @@ from squall_contracts.functions import FunctionRecord
 from squall_contracts.identity import WorkspaceRecord
 from squall_contracts.placement import ENDED, ContainerRecord, RunnerRecord
 
+from squall_scheduler.brakes import Brake
 from squall_scheduler.capacity import Demand, Machine, cores
 from squall_scheduler.core import Cluster, Gone, Held, Wanted
 from squall_scheduler.faults import StartFaults
@@ -59,7 +60,7 @@ def held(
     )
 
 
-def machine(runner: RunnerRecord) -> Machine:
+def machine(runner: RunnerRecord, brake: Brake | None) -> Machine:
     return Machine(
         runner_id=runner.runner_id,
         cpu_m=cores(runner.cpu),
@@ -67,6 +68,7 @@ def machine(runner: RunnerRecord) -> Machine:
         gpus=runner.gpus,
         draining=runner.draining,
         hostname=runner.hostname,
+        rests_until_unix_s=brake.rests_until_unix_s if brake is not None else 0.0,
     )
 
 
@@ -93,6 +95,7 @@ class Snapshots:
         told: Mapping[str, float],
         runners: Mapping[str, RunnerRecord],
         gone: Mapping[str, float],
+        brakes: Mapping[str, Brake],
         workspaces: Mapping[str, WorkspaceRecord],
         watched_since_unix_s: float,
     ) -> Cluster:
@@ -119,7 +122,9 @@ class Snapshots:
         return Cluster(
             functions=tuple(wanted_now),
             containers=tuple(held_now),
-            machines=tuple(machine(runner) for _, runner in sorted(runners.items())),
+            machines=tuple(
+                machine(runner, brakes.get(name)) for name, runner in sorted(runners.items())
+            ),
             workspaces=tuple(workspace(record) for _, record in sorted(workspaces.items())),
             gone=tuple(Gone(runner_id=name, since_unix_s=at) for name, at in sorted(gone.items())),
             watched_since_unix_s=watched_since_unix_s,

@@ -15,6 +15,7 @@ from squall_contracts.failures import Failure
 from squall_contracts.functions import FunctionRecord
 
 from squall_scheduler.inputs import Accounts, WaitingInputs, answers, may_answer
+from squall_scheduler.letters import bury_inputs
 from squall_scheduler.settings import Settings
 from squall_scheduler.world import World
 
@@ -51,10 +52,10 @@ class Tending:
         self._tasks = tasks
         self._running: set[asyncio.Task[None]] = set()
         self._preparing: set[str] = set()
+        self._answering: dict[str, Failure | None] = {}
+        """Functions whose inputs are being failed, and with what they are to be failed again."""
         self._advised: dict[str, Bus] = {}
         self._idle_since: dict[str, float] = {}
-
-        """Make the function's consumers; guests ask for them until they are there."""
 
     def prepare(self, function: FunctionRecord) -> None:
         """Make the function's consumers; guests ask for them until they are there."""
@@ -65,8 +66,13 @@ class Tending:
         self._spawn(self._prepare(function))
 
     def answer(self, function: FunctionRecord, failure: Failure) -> None:
-        """Fail all inputs of the function that wait."""
-        self._spawn(self._answer(function, failure))
+        """Fail all inputs of the function that wait; once more if asked to while at it."""
+        function_id = function.function_id
+        if function_id in self._answering:
+            self._answering[function_id] = failure
+            return
+        self._answering[function_id] = None
+        self._spawn(self._answer_all(function, failure))
 
     def farewell(self, function: FunctionRecord) -> None:
         """The function left the registry: let go of all it had."""
@@ -98,10 +104,11 @@ class Tending:
                 await self._listen(account)
 
     async def _remove_orphans(self, account: str) -> None:
-        def is_known(function_id: str) -> bool:
-            return function_id in self._world.functions or function_id in self._world.leaving
+        def find(function_id: str) -> FunctionRecord | None:
+            leaving = self._world.leaving.get(function_id)
+            return self._world.functions.get(function_id, leaving)
 
-        await self._inputs.remove_orphans(account, is_known)
+        await self._inputs.remove_orphans(account, find)
 
     async def _look_after(self, function: FunctionRecord, now_s: float) -> None:
         """Try a failing function again if somebody waits; let an idle one's consumers go."""
@@ -137,6 +144,18 @@ class Tending:
                 delay_s = min(RETRY_MAX_S, 2 * delay_s)
         finally:
             self._preparing.discard(function.function_id)
+
+    async def _answer_all(self, function: FunctionRecord, failure: Failure) -> None:
+        """Inputs may come while it answers: whoever asked for them meanwhile is served too."""
+        function_id = function.function_id
+        again: Failure | None = failure
+        try:
+            while again is not None:
+                self._answering[function_id] = None
+                await self._answer(function, again)
+                again = self._answering[function_id]
+        finally:
+            del self._answering[function_id]
 
     async def _answer(self, function: FunctionRecord, failure: Failure) -> None:
         answering = self._inputs.answer_all(function, failure)
@@ -186,7 +205,10 @@ class Tending:
         except Undecodable as error:
             log.error("input.undecodable", subject=message.subject, error=str(error))
         else:
+            function = self._world.functions.get(subjects.waiting_for(message.subject)[0])
             if may_answer(inputs.reply_to):
+                if function is not None:
+                    await bury_inputs(bus, function, message.subject, inputs, failure)
                 await bus.store(inputs.reply_to, answers(inputs, failure))
         await bus.admin.delete_message(subjects.CALLS, seq)
 

@@ -18,8 +18,9 @@ from squall_contracts.placement import (
 )
 from squall_contracts.scaling import Target
 
+from squall_scheduler.brakes import Brake, BrakeLimits, after_crash
 from squall_scheduler.core import Cluster
-from squall_scheduler.faults import StartFaults, after_request, remembered
+from squall_scheduler.faults import StartFaults, after_request, refuses, remembered
 from squall_scheduler.ledger import Ledger
 from squall_scheduler.snapshot import Snapshots
 
@@ -39,6 +40,10 @@ class World:
         self.gone: dict[str, float] = {}
         """Runners whose lease expired, and when that was seen."""
         self.faults: dict[str, StartFaults] = {}
+        self.refused: set[str] = set()
+        """Functions that answer with their last failure, and have been asked again."""
+        self.brakes: dict[str, Brake] = {}
+        """Machines on which containers failed."""
         self.heard: dict[str, float] = {}
         self.told: dict[str, float] = {}
         """The grace of the stop command each container was sent."""
@@ -67,7 +72,8 @@ class World:
             self.faults.pop(function_id, None)  # what failed to start was other code
         self.leaving.pop(function_id, None)
         self._left_app(before)
-        self._apps[record.app_id][record.spec.name] = function_id
+        if not record.bound_to:  # a class's pool goes by the class's name, which the class has
+            self._apps[record.app_id][record.spec.name] = function_id
         self.functions[function_id] = record
         return None
 
@@ -90,8 +96,8 @@ class World:
 
     def on_target(self, function_id: str, target: Target | None) -> None:
         count = target.containers if target is not None else 0
-        if count > self.targets.get(function_id, 0) and function_id in self.faults:
-            self.faults[function_id] = after_request(self.faults[function_id])
+        if count > self.targets.get(function_id, 0):
+            self.ask_again(function_id)
         self.targets[function_id] = count
         self.changed.set()
 
@@ -121,11 +127,28 @@ class World:
             self.ask_again(function.function_id)
 
     def ask_again(self, function_id: str) -> None:
-        """An input waits: a function given up for the time being is tried again."""
+        """An input waits: a function given up for the time being answers with its last failure, or
+        is tried again."""
         faults = self.faults.get(function_id)
-        if faults is not None and faults.open and not faults.asked:
-            self.faults[function_id] = after_request(faults)
-            self.changed.set()
+        if faults is None or not faults.open or faults.asked:
+            return
+        now_s = self.clock()
+        if refuses(faults, now_s):
+            self.refused.add(function_id)
+        self.faults[function_id] = after_request(faults, now_s)
+        self.changed.set()
+
+    def reset(self, function_id: str) -> bool:
+        """Forget a function's start failures. Whether there were any."""
+        self.changed.set()
+        return self.faults.pop(function_id, None) is not None
+
+    def crashed(self, runner_id: str, what: str, limits: BrakeLimits) -> Brake:
+        """A container failed on a machine, for a reason that may be the machine's."""
+        brake = after_crash(self.brakes.get(runner_id, Brake()), what, self.clock(), limits)
+        self.brakes[runner_id] = brake
+        self.changed.set()
+        return brake
 
     def resume(self, grace_s: float) -> None:
         """After a restart: say again what a runner may not have been told, and remember faults."""
@@ -227,5 +250,6 @@ class World:
             runners=self.runners,
             gone=self.gone,
             workspaces=self.entitled,
+            brakes=self.brakes,
             watched_since_unix_s=self._watched_since,
         )

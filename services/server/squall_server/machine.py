@@ -153,9 +153,14 @@ def _decided(
     options: Options, state: State, place: Place, natsd: Natsd, forwarded: str
 ) -> dict[str, dict[str, str]]:
     """What this machine decides for its services, whatever the environment says."""
+    # Nobody but this process can hold a lease: one left by a killed predecessor need not last.
+    leases = {"lease_ttl_s": "3"}
     for_containers = [f"nats://{place.container_host}:{natsd.port}", *filter(None, [forwarded])]
     return {
         GATEWAY.name: {"keys_dir": str(state.keys), "workspaces": WORKSPACE},
+        SCHEDULER.name: leases,
+        AUTOSCALER.name: leases,
+        CRON.name: leases,
         BUILDER.name: {"runtime": place.runtime, "state_dir": str(state.cache)},
         RUNNER.name: {
             "runtime": place.runtime,

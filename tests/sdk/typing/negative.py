@@ -40,3 +40,18 @@ async def in_a_loop() -> None:
     await plain.spawn.aio()  # error
     other: int = await plain.remote.aio(1)  # error
     print(other)
+
+
+@app.cls()
+class Model:
+    @squall.method()
+    def scale(self, x: int) -> float:
+        return x / 2
+
+
+Model().scale.remote("a")  # error
+Model().scale.remote()  # error
+Model().scale("a")  # error
+named: str = Model().scale.remote(1)  # error
+squall.batched(max_batch_size=2)  # error
+squall.concurrent()  # error

@@ -35,6 +35,40 @@ async def async_generator(n: int) -> AsyncGenerator[float, None]:
     yield 1.0
 
 
+@app.cls(max_containers=3)
+@squall.concurrent(max_inputs=4)
+class Model:
+    size: int = squall.parameter(default=1)
+
+    @squall.enter()
+    def load(self) -> None:
+        self.weights = [0.5]
+
+    @squall.method()
+    def scale(self, x: int, *, y: str = "") -> float:
+        return x * self.weights[0]
+
+    @squall.method()
+    async def later(self, x: int) -> str:
+        return str(await self.scale.remote.aio(x))
+
+    @squall.method()
+    def parts(self, n: int) -> Iterator[bytes]:
+        yield b""
+
+
+@app.function()
+@squall.batched(max_batch_size=4, wait_ms=10)
+def batch(x: list[int]) -> list[str]:
+    return [str(each) for each in x]
+
+
+@app.function()
+@squall.batched(max_batch_size=4, wait_ms=10)
+async def async_batch(x: list[int]) -> list[bytes]:
+    return [b"" for _ in x]
+
+
 @app.local_entrypoint()
 def main(name: str = "x") -> int:
     return 1
@@ -59,6 +93,15 @@ assert_type(iterator.remote_gen(1), Iterator[int])
 assert_type(async_generator.remote_gen.aio(1), AsyncIterator[float])
 assert_type(list(generator.spawn(1).stream()), list[bytes])
 assert_type(main(name="y"), int)
+assert_type(Model().scale.remote(1, y="a"), float)
+assert_type(Model().scale.local(1), float)
+assert_type(list(Model().scale.map([1])), list[float])
+assert_type(Model().later.remote(1), str)
+assert_type(Model().parts.remote_gen(1), Iterator[bytes])
+assert_type(Model().size, int)
+assert_type(Model().load(), None)
+assert_type(batch.remote(1), str)
+assert_type(async_batch.remote(1), bytes)
 
 
 async def in_a_loop() -> None:

@@ -6,6 +6,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 from squall_contracts.functions import AppRecord, FunctionRecord, FunctionSpec, Scaling
+from squall_contracts.images import DebianSlim, ImageRecord, ImageState, Recipe
 from squall_gateway import core
 
 NAMES = st.sampled_from(["a", "b", "c", "Model.run"])
@@ -181,3 +182,22 @@ def test_stopping_a_stopped_app_keeps_when_it_stopped() -> None:
     once = core.stopped(app, 5.0)
     assert core.stopped(once, 9.0) == once
     assert msgspec.structs.replace(once, state="deployed", stopped_unix_s=None) == app
+
+
+def test_image_built_for_a_runtime_nobody_has_is_not_usable() -> None:
+    def record(state: ImageState, runtime: str) -> ImageRecord:
+        recipe = Recipe(base=DebianSlim(python_version="3.11"))
+        return ImageRecord(
+            image_id="im-1",
+            workspace="A",
+            recipe=recipe,
+            state=state,
+            runtime=runtime,
+            created_unix_s=0.0,
+        )
+
+    assert core.usable(record("ready", "docker"), {"docker", "process"})
+    assert core.usable(record("building", "docker"), {"docker"})
+    assert core.usable(record("ready", "docker"), frozenset())
+    assert not core.usable(record("ready", "docker"), {"process"})
+    assert not core.usable(record("failed", "docker"), {"docker"})

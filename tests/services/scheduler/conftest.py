@@ -20,7 +20,7 @@ async def server() -> AsyncIterator[FakeServer]:
 async def stage(server: FakeServer) -> AsyncIterator[Stage]:
     """The scheduler runs; no function and no machine is there yet."""
     stage = await Stage.open(
-        server, Settings(lost_after_s=0.2, sweep_s=0.2, settle_s=0.1, watch_s=0.1)
+        server, Settings(lost_after_s=0.2, sweep_s=0.2, settle_s=0.1, watch_s=0.1, breaker_s=0.1)
     )
     await stage.start()
     yield stage

@@ -2,6 +2,7 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
+from squall_contracts.failures import Failure
 from squall_contracts.placement import ContainerRecord, ContainerReport, ContainerState
 from squall_scheduler.faults import (
     LOST,
@@ -12,8 +13,11 @@ from squall_scheduler.faults import (
     cause,
     is_accident,
     pause_s,
+    refuses,
     remembered,
 )
+
+FAILURE = Failure(kind="startup", message="it is broken")
 
 
 def record(state: ContainerState, reason: str = "", **since: float) -> ContainerRecord:
@@ -62,7 +66,32 @@ def test_pauses_double_up_to_half_a_minute() -> None:
 def test_a_given_up_function_is_tried_again_when_somebody_asks_but_not_before_its_pause() -> None:
     faults = after_failure(StartFaults(), 1, 100.0)
     assert faults.held_until_unix_s == NEVER
-    assert after_request(faults).held_until_unix_s == 101.0
+    assert after_request(faults, 100.5) == faults
+    assert after_request(faults, 101.0).held_until_unix_s == 101.0
+
+
+@given(st.lists(st.tuples(st.sampled_from(["fails", "asks"]), st.floats(0, 30)), max_size=40))
+def test_an_open_breaker_answers_until_its_pause_is_over_and_then_tries_one(
+    events: list[tuple[str, float]],
+) -> None:
+    faults, now_s, opened_s = StartFaults(), 1000.0, None
+    for what, later_s in events:
+        now_s += later_s
+        if what == "fails":
+            faults = after_failure(faults, 3, now_s, FAILURE, open_s=10.0)
+            opened_s = now_s if faults.open else None
+            assert (faults.failure is FAILURE) == faults.open == (faults.in_a_row >= 3)
+            continue
+        refused = refuses(faults, now_s)
+        faults = after_request(faults, now_s)
+        if opened_s is None:
+            assert not refused
+            assert faults.held_until_unix_s == faults.until_unix_s
+        elif now_s < opened_s + 10.0:
+            assert refused or faults.asked
+            assert refused == (faults.held_until_unix_s == NEVER)
+        elif now_s >= faults.until_unix_s:
+            assert faults.held_until_unix_s <= now_s
 
 
 def test_a_restart_remembers_what_failed_since_the_last_success() -> None:

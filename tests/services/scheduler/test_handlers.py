@@ -1,15 +1,20 @@
 """The scheduler among the others: what it hears, what it then says."""
 
 import asyncio
+import time
+from typing import Any
 
 import msgspec
 import pytest
 from squall_bus.pull import StandingPull
 from squall_bus.testing import FakeServer
 from squall_contracts import subjects
-from squall_contracts.calls import Raised
+from squall_contracts.breakers import FaultsOf, FaultsReply, ResetFaults, ResetReply
+from squall_contracts.calls import Input, Inputs, Raised
+from squall_contracts.dead import DeadLetter
 from squall_contracts.failures import Failure
 from squall_contracts.functions import Resources
+from squall_contracts.message import decode
 from squall_contracts.placement import ContainerRecord
 from squall_scheduler.settings import Settings
 
@@ -153,9 +158,92 @@ async def test_a_given_up_function_is_tried_again_when_an_input_waits(stage: Sta
     await stage.report(start, "failed", reason="no such image")
     await stage.until_record(start.container_id, "failed")
     await stage.call(0)
+
+    async def is_tried() -> bool:
+        await stage.call(0)
+        await stage.workspace.publish(subjects.up_hint("fn-1"), {"function_id": "fn-1"})
+        return len(stage.starts) == 2
+
+    await stage.until(is_tried)
+    assert stage.results[0].items[0].index == 0
+
+
+async def test_a_given_up_function_answers_at_once_until_it_is_reset(server: FakeServer) -> None:
+    stage = await Stage.open(server, Settings(breaker_s=600.0))
+    await stage.start()
+    await stage.declare()
+    await stage.join()
+    await stage.want(1)
+    start = await stage.started()
+    await stage.report(start, "failed", reason="no such image")
+    await stage.until_record(start.container_id, "failed")
+    began = time.monotonic()
+    await stage.call(0)
     await stage.workspace.publish(subjects.up_hint("fn-1"), {"function_id": "fn-1"})
-    again = await stage.started(2)
-    assert again.container_id != start.container_id
+    await stage.until(lambda: bool(stage.results))
+    assert time.monotonic() - began < 1.0
+    assert "no such image" in failures(stage)[0].message
+    assert len(stage.starts) == 1
+    asked: Any = FaultsReply
+    listed = await stage.platform.request(
+        subjects.FUNCTION_FAULTS, FaultsOf(workspace=ACCOUNT), asked
+    )
+    assert [(f.function_id, f.is_open) for f in listed.faults] == [("fn-1", True)]
+    reset: Any = ResetReply
+    await stage.platform.request(
+        subjects.FUNCTION_RESET, ResetFaults(workspace=ACCOUNT, function_id="fn-1"), reset
+    )
+    await stage.started(2)
+    await stage.close()
+
+
+async def letters(stage: Stage) -> list[DeadLetter]:
+    found = []
+    for subject in await stage.workspace.admin.backlog(subjects.DEAD, "dead.>"):
+        message = await stage.workspace.admin.last_message(subjects.DEAD, subject)
+        assert message is not None
+        found.append(decode(message.data, DeadLetter))
+    return found
+
+
+async def test_only_what_may_be_wanted_again_leaves_a_letter_when_a_function_cannot_start(
+    stage: Stage,
+) -> None:
+    await stage.declare(ephemeral=False)
+    await stage.join()
+    await stage.call(0)
+    spawned = Inputs(
+        call_id="fc-2", reply_to="result.main.cl-1.fc-2", items=(Input(0, b"arguments"),)
+    )
+    await stage.workspace.store(subjects.call("main", "fn-1", "now", "fc-2"), spawned)
+    await stage.want(1)
+    for attempt in (1, 2, 3):
+        await stage.report(await stage.started(attempt), "failed", exit_code=1, reason="broken")
+    await stage.until(stage.nothing_waits)
+    (letter,) = await letters(stage)
+    assert (letter.letter_id, letter.function_name, letter.payload) == (
+        "in-2-0",
+        "f_1",
+        b"arguments",
+    )
+    assert letter.failure.kind == "startup"
+
+
+async def test_five_crashes_give_a_machine_a_rest(stage: Stage) -> None:
+    await stage.declare(ephemeral=False, resources=Resources(cpu=0.1, memory_mib=10))
+    await stage.join()
+    await stage.want(5)
+    for number in range(1, 6):
+        await stage.ready(number)
+    for start in list(stage.starts):
+        await stage.report(start, "failed", exit_code=137)
+
+    async def rests() -> bool:
+        found = (await stage.containers.items()).values()
+        return any("kept failing" in record.waits_for for record in found)
+
+    await stage.until(rests)
+    assert len(stage.starts) < 10
 
 
 async def test_a_deployed_function_gets_three_attempts(stage: Stage) -> None:

@@ -12,3 +12,9 @@ app = squall.App("endurance")
 def slow_square(x: int) -> tuple[int, int, str]:
     time.sleep(0.03)
     return x, x * x, os.environ["SQUALL_TASK_ID"]
+
+
+@app.function(max_containers=1)
+def long_nap(seconds: float) -> str:
+    time.sleep(seconds)
+    return os.environ["SQUALL_TASK_ID"]

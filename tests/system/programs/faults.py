@@ -79,3 +79,8 @@ def unpicklable_error() -> None:
             raise TypeError("can't pickle me")
 
     raise Local("local trouble")
+
+
+@app.function(retries=1)
+def refuses_sizes(data: bytes) -> None:
+    raise ValueError(f"not of this size: {len(data)}")

@@ -1,0 +1,369 @@
+"""Classes: what `@app.cls` makes of a class, and handles of deployed ones."""
+
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar, cast
+
+from squall_contracts.apps import BindClass, FindFunction
+from squall_contracts.functions import MethodSpec, ParameterSpec, Scalar
+
+from squall import _client, _container, _parameters, _sync, _validate
+from squall._local import Local
+from squall._unary import Target
+from squall.exception import ExecutionError, InvalidError, NotFoundError
+from squall.function import Function
+
+if TYPE_CHECKING:
+    from squall._client import Client
+    from squall._lifecycle import Parts
+    from squall._methods import Method
+    from squall.app import App
+
+P = ParamSpec("P")
+R = TypeVar("R")
+O = TypeVar("O")  # noqa: E741 - as in squall.function
+
+
+class Shape(NamedTuple):
+    """A class that can be called: where it is, and what it has."""
+
+    target: Target
+    methods: dict[str, MethodSpec]
+    parameters: tuple[ParameterSpec, ...]
+
+
+class Cls:
+    """Stands in for a class: `C(**parameters)` is an instance whose methods are Functions."""
+
+    def __init__(self) -> None:
+        raise InvalidError("a Cls comes from @app.cls() or Cls.from_name(…)")
+
+    _function: Function[Any, Any, Any]
+    _parts: "Parts | None"
+    _found_by: FindFunction | None
+    _shape: Shape | None
+
+    @classmethod
+    def _new(
+        cls,
+        function: Function[Any, Any, Any],
+        *,
+        parts: "Parts | None" = None,
+        found_by: FindFunction | None = None,
+        shape: Shape | None = None,
+    ) -> "Cls":
+        made = cls.__new__(cls)
+        made._function = function
+        made._parts = parts
+        made._found_by = found_by
+        made._shape = shape
+        if parts is not None:
+            made.__doc__ = parts.kind.__doc__
+            made.__module__ = parts.kind.__module__
+        return made
+
+    @classmethod
+    def from_name(cls, app_name: str, name: str, *, environment_name: str | None = None) -> "Cls":
+        """The deployed class of that app and name. Looked up on use: NotFoundError then."""
+        _validate.object_name("app_name", app_name)
+        _validate.object_name("name", name)
+        if environment_name is not None:
+            _validate.environment_name(environment_name)
+        found_by = FindFunction(environment=environment_name or "", app=app_name, name=name)
+        return cls._new(Function._new(name), found_by=found_by)
+
+    # --- what it is ----------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        return self._function.name
+
+    @property
+    def app(self) -> "App | None":
+        """The app it was declared in here; None for one that was looked up."""
+        return self._function.app
+
+    @property
+    def object_id(self) -> str:
+        """Its id. AttributeError until its app runs or is deployed, or it was looked up."""
+        if self._shape is not None:
+            return self._shape.target.function_id
+        return self._function.object_id
+
+    @property
+    def user_class(self) -> type:
+        """The class itself. ExecutionError for one that was looked up."""
+        if self._parts is None:
+            raise ExecutionError(f"{self.name} was looked up by name: it can't run locally")
+        return self._parts.kind
+
+    def __call__(self, *args: object, **parameters: Any) -> Any:
+        """An instance with these parameters. TypeError, InvalidError for one that doesn't fit."""
+        if args:
+            raise TypeError(f"{self.name}() takes its parameters by keyword")
+        if self._parts is None and self._shape is None:
+            return Instance(Pool(self, parameters))
+        specs = self._shape.parameters if self._parts is None else self._parts.parameters  # type: ignore[union-attr]
+        return Instance(Pool(self, _parameters.chosen(self.name, specs, parameters)))
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or self._parts is None:
+            raise AttributeError(f"{self!r} has no attribute {name!r}")
+        if name in self._parts.methods:
+            raise AttributeError(f"{name} needs an instance: {self.name}(…).{name}")
+        return getattr(self._parts.kind, name)
+
+    def __mro_entries__(self, _bases: tuple[object, ...]) -> tuple[type, ...]:
+        return (self.user_class,)
+
+    def __repr__(self) -> str:
+        return f"Cls({self.name!r})"
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        if self._found_by is not None:
+            found = self._found_by
+            return _by_name, (found.app, found.name, found.environment or None)
+        shape = self._known()
+        if shape is not None:
+            return _by_shape, (tuple(shape.target), shape.methods, shape.parameters)
+        app, parts = self.app, self._parts
+        if app is not None and parts is not None and app.is_serializing:
+            return _by_app, (app.name, self.name, parts.specs, parts.parameters)
+        raise InvalidError(f"{self.name} can't be pickled before its app runs")
+
+    # --- finding its id ------------------------------------------------------------------------
+
+    def _known(self) -> Shape | None:
+        """Where it is, if that needs no look-up."""
+        if self._shape is not None or self._parts is None:
+            return self._shape
+        target = self._function._target or self._function._in_container()
+        if target is None:
+            return None
+        return Shape(target, self._parts.specs, self._parts.parameters)
+
+    async def _resolve(self, client: "Client") -> Shape:
+        """ExecutionError if its app doesn't run; NotFoundError."""
+        shape = self._known()
+        if shape is not None:
+            return shape
+        if self._found_by is None:
+            raise ExecutionError(
+                f"{self.name} has not been hydrated: call it inside `with app.run():`, through "
+                "`squall run`, or deploy its app and look it up with Cls.from_name"
+            )
+        wanted = self._found_by
+        found = await client.control(
+            FindFunction(
+                environment=wanted.environment or client.environment,
+                app=wanted.app,
+                name=wanted.name,
+            )
+        )
+        if not found.methods:
+            raise NotFoundError(f"{self.name} is a function: look it up with Function.from_name")
+        target = Target(found.function_id, found.environment, self.name, False, found.retryable)
+        methods = {method.name: method for method in found.methods}
+        self._shape = Shape(target, methods, found.parameters)
+        return self._shape
+
+    @_sync.synced
+    async def hydrate(self, client: object = None) -> "Cls":
+        """Look it up now. NotFoundError, ExecutionError."""
+        await self._resolve(await _client.connected())
+        return self
+
+
+class Pool:
+    """A class with its parameters: where the methods of one instance run."""
+
+    def __init__(self, cls: Cls, arguments: dict[str, Any], *, own: Target | None = None) -> None:
+        """`own`: this process is a container of the pool."""
+        self.cls = cls
+        self.arguments = arguments
+        self._own = own
+        self._functions: dict[str, BoundMethod[..., Any, Any]] = {}
+        self._bound: tuple[str, str] = "", ""
+        self.local = None if cls._parts is None else Local(cls._parts, self)
+
+    def has(self, name: str) -> bool:
+        """Whether that is a method; of a class that was looked up everything is, until it is called."""
+        return self.cls._parts is None or name in self.cls._parts.methods
+
+    def method(self, name: str) -> "BoundMethod[..., Any, Any]":
+        made = self._functions.get(name)
+        if made is None:
+            made = self._functions[name] = BoundMethod._of(self, name)
+        return made
+
+    def function_of(self, method: "Method[..., Any, Any]") -> "BoundMethod[..., Any, Any] | None":
+        """For `self.m` inside the class; None for a method that is overridden (`super().m`)."""
+        parts = self.cls._parts
+        if parts is None or parts.methods.get(method.__name__) is not method:
+            return None
+        return self.method(method.__name__)
+
+    def is_current(self, target: Target) -> bool:
+        """Whether inputs still go where they went: an app that runs again has new ids."""
+        if self._own is not None or self.cls._parts is None:
+            return True
+        known = self.cls._known()
+        return known is not None and known.target.function_id == self._bound[0] != ""
+
+    async def target(self, client: "Client", name: str) -> Target:
+        """Where inputs of a method go. NotFoundError, InvalidError, ExecutionError."""
+        if self._own is not None and self.cls._parts is not None:
+            method = self.cls._parts.specs[name]
+            return self._own._replace(is_generator=method.is_generator, method=name)
+        shape = await self.cls._resolve(client)
+        found = shape.methods.get(name)
+        if found is None:
+            raise NotFoundError(
+                f"{self.cls.name} has no method {name!r}; it has: {', '.join(shape.methods)}"
+            )
+        arguments = self._checked(shape)
+        base = shape.target.function_id
+        if self._bound[0] != base:
+            bound = base
+            if any(arguments[spec.name] != spec.default for spec in shape.parameters):
+                asked = BindClass(function_id=base, arguments=arguments)
+                bound = (await client.control(asked)).function_id
+            self._bound = base, bound
+        return shape.target._replace(
+            function_id=self._bound[1],
+            name=f"{self.cls.name}.{name}",
+            is_generator=found.is_generator,
+            method=name,
+        )
+
+    def _checked(self, shape: Shape) -> dict[str, Scalar]:
+        return _parameters.chosen(self.cls.name, shape.parameters, self.arguments)
+
+
+class Instance:
+    """An instance of a class: its methods are Functions, all else is that of an instance here."""
+
+    _squall_pool: Pool
+
+    def __init__(self, pool: Pool) -> None:
+        object.__setattr__(self, "_squall_pool", pool)
+
+    def __getattr__(self, name: str) -> Any:
+        pool = self._squall_pool
+        if not name.startswith("__") and pool.has(name):
+            return pool.method(name)
+        if pool.local is None:
+            raise AttributeError(f"{pool.cls.name} has no method {name!r}")
+        return getattr(pool.local.instance(), name)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        local = self._squall_pool.local
+        if local is None:
+            raise AttributeError(f"{self!r} was looked up by name: it has no attributes here")
+        setattr(local.instance(), name, value)
+
+    def __repr__(self) -> str:
+        pool = self._squall_pool
+        given = ", ".join(f"{name}={value!r}" for name, value in pool.arguments.items())
+        return f"{pool.cls.name}({given})"
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return _instance, (self._squall_pool.cls, self._squall_pool.arguments)
+
+
+class BoundMethod(Function[P, R, O]):
+    """A method of an instance: the Function that runs it in containers of its pool."""
+
+    _pool: Pool
+
+    @classmethod
+    def _of(cls, pool: Pool, name: str) -> "BoundMethod[..., Any, Any]":
+        parts = pool.cls._parts
+        raw = None if parts is None else parts.methods[name].raw
+        made = cast("BoundMethod[..., Any, Any]", cls._new(name, app=pool.cls.app, raw=raw))
+        made._pool = pool
+        return made
+
+    @property
+    def name(self) -> str:
+        return f"{self._pool.cls.name}.{self._name}"
+
+    @property
+    def is_generator(self) -> bool:
+        """Whether it yields. ExecutionError for one looked up and not yet hydrated."""
+        if self._pool.cls._parts is not None:
+            return self._pool.cls._parts.specs[self._name].is_generator
+        return super().is_generator
+
+    def _in_container(self) -> Target | None:
+        return None
+
+    async def _resolve(self, client: "Client") -> Target:
+        self._target = await self._pool.target(client, self._name)
+        return self._target
+
+    def _prepared(self) -> "tuple[Client, Target] | None":
+        ready = super()._prepared()
+        return ready if ready is not None and self._pool.is_current(ready[1]) else None
+
+    def local(self, *args: P.args, **kwargs: P.kwargs) -> O:
+        """Run it on an instance here, whose enter hooks run once before."""
+        if self._pool.local is None:
+            raise ExecutionError(f"{self.name} was looked up by name: it can't run locally")
+        return cast(O, self._pool.local.call(self.raw, args, kwargs))
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> O:
+        return self.local(*args, **kwargs)
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return getattr, (Instance(self._pool), self._name)
+
+
+def in_container(thing: object, name: str) -> tuple[Cls, Any]:
+    """A container's own class and instance, made of what its module or pickle has."""
+    from squall._lifecycle import parts
+
+    assignment = _container.assignment()
+    assert assignment is not None
+    if isinstance(thing, Cls):
+        made = thing
+    elif inspect.isclass(thing):
+        made = Cls._new(Function._new(name, raw=thing), parts=parts(thing))
+    else:
+        raise InvalidError(f"{name} is a {type(thing).__name__}, not a class")
+    own_parts = made._parts
+    assert own_parts is not None
+    arguments = _parameters.chosen(name, own_parts.parameters, dict(assignment.spec.arguments))
+    spec = assignment.spec
+    alone = spec.retry is not None or spec.batch is not None or spec.single_use
+    own = Target(assignment.function_id, assignment.environment, name, False, alone)
+    pool = Pool(made, arguments, own=own)
+    assert pool.local is not None
+    pool.local.entered()
+    return made, pool.local.instance()
+
+
+def _instance(cls: Cls, arguments: dict[str, Scalar]) -> Any:
+    return cls(**arguments)
+
+
+def _by_name(app: str, name: str, environment: str | None) -> Cls:
+    return Cls.from_name(app, name, environment_name=environment)
+
+
+def _by_shape(
+    target: tuple[Any, ...], methods: dict[str, MethodSpec], parameters: tuple[ParameterSpec, ...]
+) -> Cls:
+    where = Target(*target)
+    return Cls._new(Function._new(where.name), shape=Shape(where, methods, parameters))
+
+
+def _by_app(
+    app: str, name: str, methods: dict[str, MethodSpec], parameters: tuple[ParameterSpec, ...]
+) -> Cls:
+    """In a container, for pickled code that calls its app's classes: found by their name."""
+    assignment = _container.assignment()
+    if assignment is None or name not in assignment.function_ids:
+        raise ExecutionError(f"{name} belongs to the app {app!r}, which does not run here")
+    target = Target(assignment.function_ids[name], assignment.environment, name, False, True)
+    return _by_shape(tuple(target), methods, parameters)
