@@ -192,6 +192,18 @@ class Function(Generic[P, R, O]):
             retryable=self.options.goes_alone,
         )
 
+    async def _connected(self) -> "Client":
+        """The connection. ExecutionError first, if its app doesn't run: no server could help."""
+        if self._found_by is None and (self._target or self._in_container()) is None:
+            raise self._unhydrated()
+        return await _client.connected()
+
+    def _unhydrated(self) -> ExecutionError:
+        return ExecutionError(
+            f"{self._name} has not been hydrated: call it inside `with app.run():`, through "
+            "`squall run`, or deploy its app and look it up with Function.from_name"
+        )
+
     async def _resolve(self, client: "Client") -> Target:
         """Where its inputs go. ExecutionError if its app doesn't run; NotFoundError."""
         target = self._target or self._in_container()
@@ -215,15 +227,12 @@ class Function(Generic[P, R, O]):
                 found.retryable,
             )
         if target is None:
-            raise ExecutionError(
-                f"{self._name} has not been hydrated: call it inside `with app.run():`, through "
-                "`squall run`, or deploy its app and look it up with Function.from_name"
-            )
+            raise self._unhydrated()
         self._target = target
         return target
 
     async def _prepare(self) -> "tuple[Client, Target]":
-        client = await _client.connected()
+        client = await self._connected()
         target = await self._resolve(client)
         await client.router.listen(target.environment)
         self._ready = client, target
@@ -237,7 +246,7 @@ class Function(Generic[P, R, O]):
     @_sync.synced
     async def hydrate(self, client: object = None) -> Self:
         """Look it up now. NotFoundError, ExecutionError."""
-        await self._resolve(await _client.connected())
+        await self._resolve(await self._connected())
         return self
 
     # --- running it here -----------------------------------------------------------------------

@@ -17,7 +17,7 @@ def test_local_calls_need_nothing_running_and_remote_ones_say_what_to_do() -> No
     spec.loader.exec_module(module)
     assert module.square.local(5) == 25
     assert module.square(5) == 25
-    with pytest.raises(squall.exception.Error, match=r"app\.run|squall run|squall up"):
+    with pytest.raises(squall.exception.ExecutionError, match="run"):
         module.square.remote(5)
 
 
