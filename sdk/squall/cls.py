@@ -148,10 +148,7 @@ class Cls:
         if shape is not None:
             return shape
         if self._found_by is None:
-            raise ExecutionError(
-                f"{self.name} has not been hydrated: call it inside `with app.run():`, through "
-                "`squall run`, or deploy its app and look it up with Cls.from_name"
-            )
+            raise self._unhydrated()
         wanted = self._found_by
         found = await client.control(
             FindFunction(
@@ -167,9 +164,21 @@ class Cls:
         self._shape = Shape(target, methods, found.parameters)
         return self._shape
 
+    def _can_resolve(self) -> bool:
+        """Whether it runs somewhere, or was given by the name it can be looked up with."""
+        return self._found_by is not None or self._known() is not None
+
+    def _unhydrated(self) -> ExecutionError:
+        return ExecutionError(
+            f"{self.name} has not been hydrated: call it inside `with app.run():`, through "
+            "`squall run`, or deploy its app and look it up with Cls.from_name"
+        )
+
     @_sync.synced
     async def hydrate(self, client: object = None) -> "Cls":
-        """Look it up now. NotFoundError, ExecutionError."""
+        """Look it up now. NotFoundError; ExecutionError before a server is looked for."""
+        if not self._can_resolve():
+            raise self._unhydrated()
         await self._resolve(await _client.connected())
         return self
 
@@ -209,6 +218,10 @@ class Pool:
             return True
         known = self.cls._known()
         return known is not None and known.target.function_id == self._bound[0] != ""
+
+    def can_resolve(self) -> bool:
+        """Whether it runs somewhere, or was given by the name it can be looked up with."""
+        return self._own is not None or self.cls._can_resolve()
 
     async def target(self, client: "Client", name: str) -> Target:
         """Where inputs of a method go. NotFoundError, InvalidError, ExecutionError."""
@@ -297,6 +310,12 @@ class BoundMethod(Function[P, R, O]):
 
     def _in_container(self) -> Target | None:
         return None
+
+    def _can_resolve(self) -> bool:
+        return self._pool.can_resolve()
+
+    def _unhydrated(self) -> ExecutionError:
+        return self._pool.cls._unhydrated()
 
     async def _resolve(self, client: "Client") -> Target:
         self._target = await self._pool.target(client, self._name)

@@ -194,9 +194,13 @@ class Function(Generic[P, R, O]):
 
     async def _connected(self) -> "Client":
         """The connection. ExecutionError first, if its app doesn't run: no server could help."""
-        if self._found_by is None and (self._target or self._in_container()) is None:
+        if not self._can_resolve():
             raise self._unhydrated()
         return await _client.connected()
+
+    def _can_resolve(self) -> bool:
+        """Whether it runs somewhere, or was given by the name it can be looked up with."""
+        return (self._found_by or self._target or self._in_container()) is not None
 
     def _unhydrated(self) -> ExecutionError:
         return ExecutionError(

@@ -208,7 +208,7 @@ def _failure(outcome: Outcome) -> BaseException:
 
 
 async def _prepared(function: "Function[Any, Any, Any]") -> tuple["Client", Target]:
-    client = await _client.connected()
+    client = await function._connected()
     target = await function._resolve(client)
     if target.is_generator:
         raise InvalidError(f"{target.name} is a generator: it can't be mapped, use remote_gen()")
