@@ -1,9 +1,24 @@
 """Services and guests <-> gateway: workspaces, and the credentials that open them."""
 
+from typing import Annotated
+
+from msgspec import Meta
+
 from squall_contracts.failures import Refused
 from squall_contracts.message import Message
 
 CREDENTIAL_TTL_S = 3600.0
+
+
+class Quota(Message, frozen=True, kw_only=True):
+    """The most a workspace's containers may hold at a time. None, or a type not named: no limit."""
+
+    containers: Annotated[int, Meta(ge=0)] | None = None
+    cpu: Annotated[float, Meta(ge=0)] | None = None
+    """Cores."""
+    memory_mib: Annotated[int, Meta(ge=0)] | None = None
+    gpus: dict[str, Annotated[int, Meta(ge=0)]] = {}
+    """Devices by type, in capitals."""
 
 
 class WorkspaceRecord(Message, frozen=True, kw_only=True):
@@ -12,6 +27,9 @@ class WorkspaceRecord(Message, frozen=True, kw_only=True):
     account: str
     name: str
     created_unix_s: float
+    quota: Quota = Quota()
+    weight: Annotated[float, Meta(gt=0)] = 1.0
+    """Its part of the machines, beside the weights of others, when there isn't enough."""
 
 
 class MintService(Message, frozen=True, kw_only=True):

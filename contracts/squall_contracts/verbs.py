@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import msgspec
 
-from squall_contracts import apps, breakers, images, placement
+from squall_contracts import apps, autoscaling, breakers, images, placement
 from squall_contracts.message import Message
 
 
@@ -24,6 +24,11 @@ STOP_APP: Final = Verb("stop_app", apps.StopApp, apps.DoneReply)
 LIST_APPS: Final = Verb("list_apps", apps.ListApps, apps.AppListReply)
 APP_HISTORY: Final = Verb("app_history", apps.AppHistory, apps.AppVersionsReply)
 FIND_FUNCTION: Final = Verb("find_function", apps.FindFunction, apps.FindReply)
+GET_SCALING: Final = Verb("get_scaling", autoscaling.GetScaling, autoscaling.ScalingReply)
+UPDATE_SCALING: Final = Verb("update_scaling", autoscaling.UpdateScaling, autoscaling.ScalingReply)
+FUNCTION_STATS: Final = Verb(
+    "function_stats", autoscaling.GetFunctionStats, autoscaling.FunctionStatsReply
+)
 LIST_FUNCTIONS: Final = Verb("list_functions", breakers.ListFunctions, breakers.FunctionListReply)
 RESET_FUNCTION: Final = Verb("reset_function", breakers.ResetFunction, breakers.ResetReply)
 BIND_CLASS: Final = Verb("bind_class", apps.BindClass, apps.BindReply)
@@ -46,6 +51,9 @@ VERBS: Final[dict[str, Verb]] = {
         LIST_APPS,
         APP_HISTORY,
         FIND_FUNCTION,
+        GET_SCALING,
+        UPDATE_SCALING,
+        FUNCTION_STATS,
         LIST_FUNCTIONS,
         RESET_FUNCTION,
         BIND_CLASS,

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, overload
 
-from squall_contracts import apps, breakers, images, placement, subjects, verbs
+from squall_contracts import apps, autoscaling, breakers, images, placement, subjects, verbs
 from squall_contracts.failures import Refused
 from squall_contracts.guest import Credentials
 from squall_contracts.identity import MintReply, Renew
@@ -69,6 +69,14 @@ class Client:
     async def control(self, message: apps.AppHistory) -> apps.AppVersions: ...
     @overload
     async def control(self, message: apps.FindFunction) -> apps.FoundFunction: ...
+    @overload
+    async def control(
+        self, message: autoscaling.GetScaling | autoscaling.UpdateScaling
+    ) -> autoscaling.ScalingSettings: ...
+    @overload
+    async def control(
+        self, message: autoscaling.GetFunctionStats
+    ) -> autoscaling.FunctionStatsNow: ...
     @overload
     async def control(self, message: breakers.ListFunctions) -> breakers.FunctionList: ...
     @overload

@@ -107,6 +107,7 @@ def _gpu(value: object) -> str:
     if found is None:
         raise InvalidError(f'gpu {value!r} is not a GPU: write TYPE or TYPE:COUNT, as in "A100:2"')
     kind, count = found.groups()
+    kind = kind.removesuffix("!")  # "no other type, please": no other is ever given here
     if count is None:
         return f"{kind.upper()}:1"
     if not count.isascii() or not count.isdigit() or not 1 <= int(count) <= _MAX_GPUS:

@@ -18,6 +18,7 @@ from squall._forms import (
     Starmap,
 )
 from squall._unary import Target
+from squall.autoscaler import Autoscaler, AutoscalerSettings, FunctionStats, change, stats
 from squall.exception import DeprecationError, ExecutionError, InvalidError, NotFoundError
 
 if TYPE_CHECKING:
@@ -252,6 +253,36 @@ class Function(Generic[P, R, O]):
         """Look it up now. NotFoundError, ExecutionError."""
         await self._resolve(await self._connected())
         return self
+
+    # --- its containers ------------------------------------------------------------------------
+
+    @property
+    def autoscaler(self) -> Autoscaler:
+        """Reads and changes how many containers it has."""
+        return Autoscaler(self)
+
+    @_sync.synced
+    async def update_autoscaler(
+        self,
+        *,
+        min_containers: int | None = None,
+        max_containers: int | None = None,
+        buffer_containers: int | None = None,
+        scaledown_window: float | None = None,
+    ) -> AutoscalerSettings:
+        """Change what is named, until the next deploy; scaledown_window in seconds. InvalidError."""
+        return await change(
+            self,
+            min_containers=min_containers,
+            max_containers=max_containers,
+            buffer_containers=buffer_containers,
+            scaledown_window=scaledown_window,
+        )
+
+    @_sync.synced
+    async def get_current_stats(self) -> FunctionStats:
+        """How it fares right now."""
+        return await stats(self)
 
     # --- running it here -----------------------------------------------------------------------
 

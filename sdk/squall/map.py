@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from squall_contracts.calls import BlobRef, Exhausted, Raised, Returned
 
-from squall import _client, _output, _sync, _traceback
+from squall import _output, _sync, _traceback
 from squall._ids import new_call_id
 from squall._mapping import Arrival, MapCall, Ordering
 from squall._unary import Outcome, Target, load_result, pickled_call

@@ -17,7 +17,7 @@ ALLOWED: dict[str, set[str]] = {
     "squall_scheduler": ON_THE_BUS,
     "squall_autoscaler": ON_THE_BUS,
     "squall_cron": ON_THE_BUS | {"croniter"},
-    "squall_runner": ON_THE_BUS | {"aiohttp", "aiodocker", "uv"},
+    "squall_runner": ON_THE_BUS | {"aiohttp", "aiodocker", "pynvml", "uv"},
     "squall_server": ON_THE_BUS | {"nats_server", "uvloop", *SERVICES},
 }
 FOR_SERVICES_ONLY = {"squall_bus.service", "squall_bus.logs"}

@@ -1,6 +1,6 @@
 """`just bench`: every figure beside its floor, measured in one run and interleaved.
 
-python -m tests.bench [--runtime docker|process] [--only calls,maps,cold,rerun,bulk,idle]
+python -m tests.bench [--runtime docker|process] [--only calls,maps,cold,burst,rerun,bulk,idle]
 """
 
 import argparse
@@ -131,6 +131,27 @@ def plain_docker_run() -> float:
 
 def plain_python() -> float:
     return timed(lambda: subprocess.run([sys.executable, "-c", "pass"], check=True))
+
+
+async def burst(_: Floor, __: Measured) -> list[Figure]:
+    """(g) Fifty calls of two seconds at once, on at most ten containers, from zero."""
+    own, nap = noop_app.napping(10)
+    async with own.run():
+        began = time.perf_counter()
+        calls = await asyncio.gather(*(nap.spawn.aio(2.0) for _ in range(50)))
+        await asyncio.gather(*(call.get.aio() for call in calls))
+        took = time.perf_counter() - began
+    return [
+        measured(
+            Figure(
+                name="50 calls of 2 s at once, 10 containers from zero",
+                unit="s",
+                value=took,
+                floor=10.0,
+                goal="<= 1.25",
+            )
+        )
+    ]
 
 
 async def live_containers() -> int:
@@ -277,7 +298,7 @@ async def idle(running: Measured) -> list[Figure]:
     ]
 
 
-PARTS = {"calls": calls, "maps": maps, "cold": cold, "rerun": rerun, "bulk": bulk}
+PARTS = {"calls": calls, "maps": maps, "cold": cold, "burst": burst, "rerun": rerun, "bulk": bulk}
 
 
 async def main(runtime: str, only: set[str]) -> None:

@@ -1,5 +1,7 @@
 """What the benchmarks call: functions that do nothing, each kept warm in a number of containers."""
 
+import time
+
 import squall
 
 
@@ -19,3 +21,14 @@ def app(containers: int) -> "tuple[squall.App, squall.Function[..., object, obje
         scaledown_window=2,
     )(noop)
     return own, function
+
+
+def nap(seconds: float) -> None:
+    """Take so long."""
+    time.sleep(seconds)
+
+
+def napping(containers: int) -> "tuple[squall.App, squall.Function[..., object, object]]":
+    """An app whose one function has up to `containers` containers, and none to begin with."""
+    own = squall.App("bench-nap")
+    return own, own.function(name="nap", serialized=True, max_containers=containers)(nap)

@@ -131,6 +131,25 @@ def test_deployed_app_is_listed_read_and_stopped(squall: Squall, up: None) -> No
     assert "no app 'never-there'" in gone.stderr
 
 
+def test_bounds_of_a_deployed_function_are_read_and_changed(squall: Squall, up: None) -> None:
+    assert squall("deploy", "hello.py").returncode == 0
+    changed = squall(
+        "function", "autoscaler", "update", "hello.greet", "--max-containers", "3", "--json"
+    )
+    assert changed.returncode == 0, changed.stderr
+    assert json.loads(changed.stdout)["max_containers"] == 3
+    shown = squall("function", "autoscaler", "settings", "hello.greet", "--json")
+    assert json.loads(shown.stdout) == json.loads(changed.stdout)
+    stats = squall("function", "stats", "hello.greet", "--json")
+    assert json.loads(stats.stdout)["backlog"] == 0
+    crossed = squall("function", "autoscaler", "update", "hello.greet", "--min-containers", "9")
+    assert crossed.returncode != 0
+    assert "min_containers 9 is above max_containers 3" in crossed.stderr
+    unnamed = squall("function", "autoscaler", "settings", "greet")
+    assert unnamed.returncode == 2
+    assert "write APP.FUNCTION" in unnamed.stderr
+
+
 def test_running_container_is_listed_entered_and_stopped(
     squall: Squall, up: None, home: Path, environment: dict[str, str]
 ) -> None:

@@ -25,6 +25,10 @@ PRINTS: dict[str, list[str]] = {
         "timeout: .+",
     ],
     "06_async.py": [r"3² \+ 4² = 25", "sum of 5 squares = 30", "collected later: 144"],
+    "09_gpu.py": [
+        r"it ran on GPU 0: .+|it can't run here: .* asks for .* and H100:1 or A100-80GB:1 or ANY:1, "
+        r"and no machine has that: \S+ has .* and no GPU"
+    ],
     "07_class.py": [
         "loading words that end in s",
         r"\['cats', 'dogs'\], loaded once: True",

@@ -5,12 +5,14 @@ from typing import Annotated
 import typer
 from squall_contracts import breakers
 
-from squall.cli import control
+from squall.cli import autoscaler, control
 from squall.cli.report import say
 from squall.cli.tables import Env, Json, moment, show, show_json
 from squall.exception import InvalidError
 
 app = typer.Typer(help="List functions; reset ones that were given up.", no_args_is_help=True)
+app.add_typer(autoscaler.autoscaler, name="autoscaler")
+app.command("stats")(autoscaler.stats)
 
 
 @app.command("list")

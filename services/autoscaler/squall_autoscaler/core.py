@@ -55,6 +55,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Have enough containers to finish what waits within this time."""
     patience_s: float = 0.2
     """A ready container's silence says nothing about the run time before."""
+    sure_s: float = 0.5
+    """And from here on it is believed as it stands."""
     stall_s: float = 5.0
     """Work that has not got less for so long runs longer than its average says."""
 
@@ -113,12 +115,12 @@ def _need(pool: Pool, policy: Policy, backlog: int, now_s: float) -> int:
     """Containers to finish `backlog` within the horizon: at least one, never more than can be used.
 
     While no run time is known, one until it has been silent for `patience_s`, then at most twice
-    as many as are ready until it has been for the horizon: booting ones had no chance yet.
+    as many as are ready until it has been for `sure_s`: booting ones had no chance yet.
     """
     usable = math.ceil(backlog / policy.max_inputs)
     run_s = _run_s(pool, policy, now_s)
     need = math.ceil(backlog * run_s / (policy.horizon_s * policy.max_inputs))
-    if pool.run_s is None and run_s < policy.horizon_s:
+    if pool.run_s is None and run_s < policy.sure_s:
         ready = sum(container.ready_unix_s is not None for container in pool.containers)
         need = min(need, max(1, 2 * ready)) if run_s >= policy.patience_s else 1
     return max(1, min(need, usable))

@@ -6,8 +6,16 @@ from collections.abc import Set as AbstractSet
 from typing import Final
 
 import msgspec
+from squall_contracts.autoscaling import UpdateScaling
 from squall_contracts.failures import Failure
-from squall_contracts.functions import AppRecord, AppState, FunctionRecord, FunctionSpec, Scalar
+from squall_contracts.functions import (
+    AppRecord,
+    AppState,
+    FunctionRecord,
+    FunctionSpec,
+    Scalar,
+    Scaling,
+)
 from squall_contracts.images import ImageRecord, ImageStatus
 from squall_contracts.message import encode
 from squall_contracts.placement import ENDED, ContainerRecord
@@ -127,6 +135,25 @@ def _records(app: AppRecord, specs: Mapping[str, FunctionSpec]) -> tuple[Functio
         )
         for name, spec in specs.items()
     )
+
+
+def rescaled(scaling: Scaling, update: UpdateScaling) -> Scaling:
+    """The bounds as `update` says. ValueError if they contradict each other."""
+    default = Scaling()
+    chosen = {
+        bound: getattr(default, bound)
+        if bound in update.reset
+        else getattr(update, bound)
+        if getattr(update, bound) is not None
+        else getattr(scaling, bound)
+        for bound in Scaling.__struct_fields__
+    }
+    made = Scaling(**chosen)
+    if made.max_containers is not None and made.min_containers > made.max_containers:
+        raise ValueError(
+            f"min_containers {made.min_containers} is above max_containers {made.max_containers}"
+        )
+    return made
 
 
 def are_defaults(spec: FunctionSpec, arguments: Mapping[str, Scalar]) -> bool:

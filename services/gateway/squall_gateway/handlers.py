@@ -14,6 +14,7 @@ from squall_contracts.failures import Refused
 
 from squall_gateway import core
 from squall_gateway.apps import Apps
+from squall_gateway.bounds import FunctionsNow
 from squall_gateway.calls import cancel_call
 from squall_gateway.functions import Functions
 from squall_gateway.identity import Identity
@@ -37,6 +38,7 @@ class Api:
         self._images = bus.kv(subjects.IMAGES_BUCKET, images.ImageRecord)
         self._containers = bus.kv(subjects.CONTAINERS_BUCKET, placement.ContainerRecord)
         self._runners = bus.kv(subjects.RUNNERS_BUCKET, placement.RunnerRecord)
+        self._functions_now = FunctionsNow(context, own.registry)
         functions = Functions(context, own.registry, self._ask)
         self._table: dict[str, Handler] = {
             verbs.START_APP.name: own.start,
@@ -46,6 +48,9 @@ class Api:
             verbs.LIST_APPS.name: own.list,
             verbs.APP_HISTORY.name: own.history,
             verbs.FIND_FUNCTION.name: own.find_function,
+            verbs.GET_SCALING.name: self._functions_now.scaling,
+            verbs.UPDATE_SCALING.name: self._functions_now.update_scaling,
+            verbs.FUNCTION_STATS.name: self._functions_now.stats,
             verbs.LIST_FUNCTIONS.name: functions.list,
             verbs.RESET_FUNCTION.name: functions.reset,
             verbs.BIND_CLASS.name: own.bind_class,

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 import msgspec
 import structlog
 from anyio.abc import TaskGroup, TaskStatus
@@ -35,6 +36,8 @@ STOP_SHARE = 0.6
 async def run(settings: Settings, context: Context, *, task_status: TaskStatus[None]) -> None:
     """Serve until told to stop. RuntimeUnavailable, StateInUse."""
     state = Path(settings.state_dir)
+    offered = await anyio.to_thread.run_sync(machine.gpus, settings)
+    settings = msgspec.structs.replace(settings, gpus=offered)
     with machine.lock(state):
         record = machine.describe(settings, machine.runner_id(state))
         async with anyio.create_task_group() as tasks:
@@ -123,7 +126,9 @@ async def _intakes(
     tasks.start_soon(pool.expire)
     answering = await bus.respond(subjects.runner_exec(identity), ExecRequest, runner.exec)
     task_status.started()
-    log.info("runner.ready", runner_id=identity, runtime=record.runtime, cpu=record.cpu)
+    log.info(
+        "runner.ready", runner_id=identity, runtime=record.runtime, cpu=record.cpu, gpus=record.gpus
+    )
     async with anyio.create_task_group() as intake:
         intake.start_soon(_take_commands, context, durable, runner, settings.starts_at_once)
         await context.stopping.wait()

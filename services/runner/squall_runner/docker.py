@@ -14,7 +14,7 @@ from anyio.abc import TaskGroup
 from squall_contracts.apps import ExecFinished
 from squall_contracts.guest import ASSIGNMENT_VARIABLE
 
-from squall_runner import docker_output, engine, owner, sweep
+from squall_runner import docker_output, engine, gpus, owner, sweep
 from squall_runner.core import Found, Limits, RuntimeName
 from squall_runner.networks import Networks
 from squall_runner.runtime import (
@@ -263,7 +263,12 @@ class DockerRuntime:
             f"{launch.directory}/out:/squall/out",
             f"{launch.site}:/squall/site:ro",
         ]
-        env = {**launch.env, ASSIGNMENT_VARIABLE: LAYOUT.assignment, "PYTHONUNBUFFERED": "1"}
+        env = {
+            **launch.env,
+            **gpus.visible(launch.gpus),
+            ASSIGNMENT_VARIABLE: LAYOUT.assignment,
+            "PYTHONUNBUFFERED": "1",
+        }
         if self._settings.ca_bundle:
             binds.append(f"{self._settings.ca_bundle}:{CA_BUNDLE}:ro")
             env = {**dict.fromkeys(CA_VARIABLES, CA_BUNDLE), **env}
@@ -280,7 +285,7 @@ class DockerRuntime:
             host["Runtime"] = self._settings.oci_runtime
         if launch.gpus:
             host["DeviceRequests"] = [
-                {"DeviceIDs": [str(gpu) for gpu in launch.gpus], "Capabilities": [["gpu"]]}
+                {"DeviceIDs": [str(number) for number in launch.gpus], "Capabilities": [["gpu"]]}
             ]
         return {
             "Image": launch.reference,

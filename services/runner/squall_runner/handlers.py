@@ -96,11 +96,10 @@ class Runner:
         container = self._container(command)
         self._containers[command.container_id] = container
         try:
-            gpus = core.choose_gpus(
-                command.spec.resources.gpus, self._settings.gpus, self._taken_gpus()
-            )
+            requests = (command.gpu,) if command.gpu else command.spec.resources.gpus
+            gpus = core.choose_gpus(requests, self._settings.gpus, self._taken_gpus())
             if gpus is None:
-                wanted = ", ".join(command.spec.resources.gpus)
+                wanted = ", ".join(requests)
                 raise StartRefused(f"none of the GPUs asked for ({wanted}) is free on this runner")
             container.gpus = gpus
             await self._starter.start(container)

@@ -8,11 +8,15 @@ import socket
 from pathlib import Path
 from typing import IO
 
+import structlog
 from squall_contracts.message import new_id
 from squall_contracts.placement import RunnerRecord
 
+from squall_runner.gpus import detect
 from squall_runner.runtime import RunnerError
 from squall_runner.settings import Settings
+
+log = structlog.get_logger()
 
 
 class StateInUse(RunnerError):
@@ -54,6 +58,16 @@ def cores() -> float:
     return float(
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
+
+
+def gpus(settings: Settings) -> tuple[str, ...]:
+    """What this runner offers: the GPUs its settings declare, else those NVML finds. None as plain
+    processes: nothing would keep one function off another's device."""
+    if settings.runtime == "docker":
+        return settings.gpus or detect()
+    if settings.gpus:
+        log.warning("gpus.not_offered", why="GPUs need Docker", declared=settings.gpus)
+    return ()
 
 
 def describe(settings: Settings, identity: str) -> RunnerRecord:

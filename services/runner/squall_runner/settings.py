@@ -43,7 +43,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     memory_mib: Annotated[int, msgspec.Meta(gt=0)] | None = None
     """Memory to offer; None: all of it."""
     gpus: tuple[str, ...] = ()
-    """One GPU type per device, in device order, such as `H100,H100`."""
+    """One GPU type per device, in device order, such as `H100,H100`; empty: those NVML finds."""
     labels: dict[str, str] = {}
     starts_at_once: Annotated[int, msgspec.Meta(ge=1, le=256)] = 16
     file_cache_mib: Annotated[int, msgspec.Meta(ge=1)] = 4096

@@ -194,6 +194,7 @@ class Starter:
                 "squall.container": start.container_id,
                 "squall.function": start.function_id,
                 "squall.workspace": start.workspace,
+                "squall.gpus": ",".join(map(str, container.gpus)),
             },
             reference=image.reference,
             directory=slot.directory,

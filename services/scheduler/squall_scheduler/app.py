@@ -11,6 +11,7 @@ from squall_bus.kv import Watch
 from squall_bus.service import Context, Service, lead
 from squall_contracts import subjects
 from squall_contracts.functions import FunctionRecord
+from squall_contracts.identity import WorkspaceRecord
 from squall_contracts.message import new_id
 from squall_contracts.placement import RunnerRecord
 from squall_contracts.scaling import Target
@@ -58,6 +59,7 @@ async def schedule(settings: Settings, context: Context) -> None:
         bus.kv(subjects.FUNCTIONS_BUCKET, FunctionRecord).watch() as functions,
         bus.kv(subjects.TARGETS_BUCKET, Target).watch() as targets,
         bus.kv(subjects.RUNNERS_BUCKET, RunnerRecord).watch() as runners,
+        bus.kv(subjects.WORKSPACES_BUCKET, WorkspaceRecord).watch() as workspaces,
         asyncio.TaskGroup() as tasks,
     ):
         inputs = WaitingInputs(context.workspaces, settings)
@@ -78,6 +80,7 @@ async def schedule(settings: Settings, context: Context) -> None:
             await _follow(tasks, functions, on_function),
             await _follow(tasks, targets, world.on_target),
             await _follow(tasks, runners, world.on_runner),
+            await _follow(tasks, workspaces, world.on_workspace),
         ]
         world.resume(settings.grace_s)
         subscriptions = [

@@ -1,10 +1,14 @@
-"""What containers ask for, what machines have free, and which machine fits best. Pure."""
+"""What containers ask for, what machines have free, and whether it fits. Pure."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 from squall_contracts.functions import Resources
+
+ANY: Final = "ANY"
+"""The GPU type that every type honours."""
 
 
 class Demand(msgspec.Struct, frozen=True):
@@ -41,7 +45,7 @@ class Free(msgspec.Struct):
     def take(self, demand: Demand, gpu: str) -> None:
         self.cpu_m -= demand.cpu_m
         self.memory_mib -= demand.memory_mib
-        for kind, count in _devices(self.gpus, gpu):
+        for kind, count in devices(self.gpus, gpu):
             self.gpus[kind] -= count
 
 
@@ -66,40 +70,25 @@ def untouched(machine: Machine) -> Free:
 
 
 def fit(demand: Demand, free: Free) -> str | None:
-    """The best GPU request `free` can honour, "" where none is asked; None: it doesn't fit."""
+    """The best GPU request `free` can honour as `TYPE:COUNT`, "" where none is asked; None: it
+    doesn't fit."""
     if demand.cpu_m > free.cpu_m or demand.memory_mib > free.memory_mib:
         return None
     if not demand.gpus:
         return ""
-    return next((gpu for gpu in demand.gpus if _has(free.gpus, gpu)), None)
+    found = (devices(free.gpus, gpu) for gpu in demand.gpus)
+    return next((f"{kind}:{count}" for ((kind, count),) in filter(None, found)), None)
 
 
-def best(demand: Demand, machines: Iterable[Free]) -> tuple[Free, str] | None:
-    """The machine to run on, with its GPU request: a better GPU first, then the fullest machine.
-
-    Machines without GPUs go first for what needs none. Ties go to the lower runner id.
-    """
-    fitting = [
-        (demand.gpus.index(gpu) if gpu else 0, _room(demand, free), free, gpu)
-        for free in machines
-        if not free.machine.draining and (gpu := fit(demand, free)) is not None
-    ]
-    if not fitting:
-        return None
-    _, _, free, gpu = min(
-        fitting, key=lambda option: (option[0], option[1], option[2].machine.runner_id)
-    )
-    return free, gpu
-
-
-def possible(demand: Demand, machines: Sequence[Machine]) -> bool:
-    """Whether some machine could take it were it empty."""
-    return any(fit(demand, untouched(machine)) is not None for machine in machines)
+def room(free: Free) -> float:
+    """What is left of a machine, as the sum of the shares of its cores and memory left."""
+    machine = free.machine
+    return free.cpu_m / max(1, machine.cpu_m) + free.memory_mib / max(1, machine.memory_mib)
 
 
 def describe(demand: Demand) -> str:
     """Such as `2 cores, 512 MiB and H100:1 or A100:2`."""
-    text = f"{_cores(demand.cpu_m)}, {demand.memory_mib} MiB"
+    text = f"{in_cores(demand.cpu_m)}, {demand.memory_mib} MiB"
     return f"{text} and {' or '.join(demand.gpus)}" if demand.gpus else text
 
 
@@ -116,34 +105,23 @@ def _describe_machine(machine: Machine) -> str:
     name = machine.hostname or machine.runner_id
     gpus = Counter(kind.upper() for kind in machine.gpus)
     owned = ", ".join(f"{kind}:{count}" for kind, count in sorted(gpus.items()))
-    return f"{name} has {_cores(machine.cpu_m)}, {machine.memory_mib} MiB and {owned or 'no GPU'}"
+    return f"{name} has {in_cores(machine.cpu_m)}, {machine.memory_mib} MiB and {owned or 'no GPU'}"
 
 
-def _cores(cpu_m: int) -> str:
+def in_cores(cpu_m: int) -> str:
     return f"{cpu_m / 1000:g} {'core' if cpu_m == 1000 else 'cores'}"
 
 
-def _room(demand: Demand, free: Free) -> tuple[bool, float]:
-    """Smaller is better: GPUs left idle beside it, then the share of the machine left free."""
-    idle_gpus = not demand.gpus and bool(free.machine.gpus)
-    left = (free.cpu_m - demand.cpu_m) / max(1, free.machine.cpu_m)
-    left += (free.memory_mib - demand.memory_mib) / max(1, free.machine.memory_mib)
-    return idle_gpus, left
-
-
-def _request(gpu: str) -> tuple[str, int]:
+def request(gpu: str) -> tuple[str, int]:
+    """Type and count of `TYPE:COUNT`; a missing count is one."""
     kind, _, count = gpu.partition(":")
     return kind.upper(), int(count) if count.isdigit() else 1
 
 
-def _has(gpus: Counter[str], gpu: str) -> bool:
-    return bool(_devices(gpus, gpu))
-
-
-def _devices(gpus: Counter[str], gpu: str) -> list[tuple[str, int]]:
+def devices(gpus: Counter[str], gpu: str) -> list[tuple[str, int]]:
     """Which devices honour a request: one type, also for `ANY` (mixed sets can't work together)."""
     if not gpu:
         return []
-    kind, count = _request(gpu)
-    kinds = sorted(gpus) if kind == "ANY" else [kind]
+    kind, count = request(gpu)
+    kinds = sorted(gpus) if kind == ANY else [kind]
     return next(([(name, count)] for name in kinds if gpus[name] >= count), [])

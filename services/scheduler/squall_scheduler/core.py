@@ -4,23 +4,17 @@
 containers that have none. Both are total: whatever they leave undone they name with its reason.
 """
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable
+from heapq import heapify, heappop, heapreplace
 
 import msgspec
 from squall_contracts.placement import ENDED, ContainerState
 
-from squall_scheduler.capacity import (
-    Demand,
-    Free,
-    Machine,
-    best,
-    describe,
-    inventory,
-    possible,
-    untouched,
-)
+from squall_scheduler.capacity import ANY, Demand, Machine, describe, inventory, request
+from squall_scheduler.sharing import Shares, Workspace
 from squall_scheduler.states import BOOTING
+from squall_scheduler.stock import Stock
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +33,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """And the machines watched for so long: some may be about to join."""
     end_slack_s: float = 30.0
     """Beyond its grace, for word of the end of a container that was told to stop."""
+    turn_s: float = 3.0
+    """A workspace that holds nothing waits at least so long, times the other's weight, for a turn
+    on what another workspace's container holds."""
     boot_slack_s: float = 30.0
     """Added to a function's start-up timeout: the guest enforces it first, and can say why."""
 
@@ -50,6 +47,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     target: int
     start_within_s: float
+    finish_within_s: float = 0.0
+    """The longest one input may run: what a container that must make room is granted."""
     ephemeral: bool = False
     gone: bool = False
     """It left the registry: its containers must stop."""
@@ -73,6 +72,8 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     """When the runner had created it; None before."""
     heard_unix_s: float = 0.0
     """When its guest was last heard of."""
+    ready_unix_s: float | None = None
+    """When it took its first input; None before."""
     runner_id: str = ""
     gpu: str = ""
     told_grace_s: float | None = None
@@ -94,6 +95,8 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     functions: tuple[Wanted, ...] = ()
     containers: tuple[Held, ...] = ()
     machines: tuple[Machine, ...] = ()
+    workspaces: tuple[Workspace, ...] = ()
+    """Those with a weight or a quota of their own."""
     gone: tuple[Gone, ...] = ()
     watched_since_unix_s: float = 0.0
     """Since when the machines have been watched."""
@@ -160,11 +163,13 @@ def reconcile(cluster: Cluster, now_s: float, limits: Limits) -> tuple[Change, .
             pools[container.function_id].append(container)
     changes: list[Change] = list(lost)
     for function_id in sorted(pools.keys() | wanted.keys()):
-        pool = pools[function_id]
+        pool = pools.get(function_id, [])
         function = wanted.get(function_id)
+        if not pool and (function is None or function.gone or not function.target):
+            continue
         if function is None or function.gone:
             changes += _end_all(pool, function, limits)
-        else:
+        elif not _is_settled(pool, function):
             overdue = tuple(_overdue(pool, function, now_s, limits))
             late = {change.container_id for change in overdue}
             changes += overdue
@@ -176,30 +181,31 @@ def reconcile(cluster: Cluster, now_s: float, limits: Limits) -> tuple[Change, .
 def place(cluster: Cluster, now_s: float, limits: Limits) -> tuple[Placement, ...]:
     """Where each container that has no machine yet goes, or why it has to wait.
 
-    The workspace that uses the smallest share of the machines goes first, and within it the oldest
-    container; one that fits nowhere holds nobody up. Never gives out more than a machine has.
+    The workspace whose share of the machines is smallest for its weight goes first, and within it
+    the oldest container; one that fits nowhere, or beyond its workspace's quota, holds nobody up.
+    Never gives out more than a machine has, or a quota allows.
     """
-    awake = [machine for machine in cluster.machines if machine.rests_until_unix_s <= now_s]
-    free = {machine.runner_id: untouched(machine) for machine in awake}
-    usage = _Usage(cluster.machines)
-    waiting: defaultdict[str, list[Held]] = defaultdict(list)
-    for held in sorted(cluster.containers, key=_age):
-        if held.state == "requested":
-            waiting[held.workspace].append(held)
-        elif held.state not in ENDED:
-            usage.add(held.workspace, held.demand)
-            if held.runner_id in free:
-                free[held.runner_id].take(held.demand, held.gpu)
+    shares = Shares(cluster.machines, cluster.workspaces)
+    waiting: defaultdict[str, deque[Held]] = defaultdict(deque)
+    taken = []
+    for held in cluster.containers:
+        if held.state != "requested" and held.state not in ENDED:
+            shares.hold(held.workspace, held.demand, held.gpu)
+            taken.append((held.runner_id, held.demand, held.gpu))
+    for held in sorted((h for h in cluster.containers if h.state == "requested"), key=age):
+        waiting[held.workspace].append(held)
+    placing = _Placing(cluster, Stock(awake(cluster, now_s), taken), shares, now_s, limits)
+    turns = [(shares.share(name), age(queue[0]), name) for name, queue in waiting.items()]
+    heapify(turns)
     placements: list[Placement] = []
-    while waiting:
-        workspace = min(waiting, key=lambda name: (usage.share(name), _age(waiting[name][0])))
-        held = waiting[workspace].pop(0)
-        if not waiting[workspace]:
-            del waiting[workspace]
-        placement = _place_one(held, cluster, free.values(), now_s, limits)
-        if isinstance(placement, Start):
-            usage.add(workspace, held.demand)
-        placements.append(placement)
+    while turns:
+        workspace = turns[0][2]
+        queue = waiting[workspace]
+        placements.append(placing.place(queue.popleft()))
+        if queue:
+            heapreplace(turns, (shares.share(workspace), age(queue[0]), workspace))
+        else:
+            heappop(turns)
     return tuple(placements)
 
 
@@ -209,6 +215,7 @@ def look_again(cluster: Cluster, now_s: float, limits: Limits) -> float | None:
     moments += [machine.rests_until_unix_s for machine in cluster.machines]
     since = {gone.runner_id: gone.since_unix_s for gone in cluster.gone}
     within = {function.function_id: function.start_within_s for function in cluster.functions}
+    whole: Stock | None = None
     for held in cluster.containers:
         if held.state in ENDED:
             continue
@@ -216,57 +223,99 @@ def look_again(cluster: Cluster, now_s: float, limits: Limits) -> float | None:
             moments.append(max(since[held.runner_id], held.heard_unix_s) + limits.lost_after_s)
         elif (ended_at := _end_due(held, limits)) is not None:
             moments.append(ended_at)
-        if held.state == "requested" and not possible(held.demand, cluster.machines):
-            moments.append(_refusable_at(held, cluster, limits))
+        if held.state == "requested" and (at := _refusable_at(held, cluster, limits)) > now_s:
+            whole = whole or Stock(cluster.machines, draining=True)
+            if whole.find(held.demand) is None:
+                moments.append(at)
         if held.state in BOOTING and held.starting_unix_s is not None:
             boot_s = within.get(held.function_id, 0.0) + limits.boot_slack_s
             moments.append(held.starting_unix_s + boot_s)
     return min((moment for moment in moments if moment > now_s), default=None)
 
 
-class _Usage:
-    """How much of all machines each workspace holds. The order of turns is a function of it."""
+class _Placing:
+    """One round's placing: what it takes for one container is gone for the next."""
 
-    def __init__(self, machines: Iterable[Machine]) -> None:
-        self._cpu_m = max(1, sum(machine.cpu_m for machine in machines))
-        self._memory_mib = max(1, sum(machine.memory_mib for machine in machines))
-        self._held: defaultdict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
+    def __init__(
+        self, cluster: Cluster, stock: Stock, shares: Shares, now_s: float, limits: Limits
+    ) -> None:
+        self._cluster = cluster
+        self._stock = stock
+        self._shares = shares
+        self._now_s = now_s
+        self._limits = limits
+        self._whole: Stock | None = None
+        self._reasons: dict[Demand, str] = {}
+        self._there_is = ""
 
-    def add(self, workspace: str, demand: Demand) -> None:
-        cpu_m, memory_mib = self._held[workspace]
-        self._held[workspace] = (cpu_m + demand.cpu_m, memory_mib + demand.memory_mib)
+    def place(self, held: Held) -> Placement:
+        account, demand = held.workspace, held.demand
+        if (quota := self._shares.never(account, demand)) is not None:
+            reason = f"it asks for {describe(demand)}, and the quota of its workspace is {quota}"
+            return Refuse(held.container_id, reason)
+        if (quota := self._shares.not_now(account, demand)) is not None:
+            return Wait(held.container_id, f"the quota of its workspace is {quota}")
+        found = self._stock.find(
+            demand, lambda kind, count: self._shares.may_have_gpu(account, kind, count)
+        )
+        if found is None:
+            return self._nowhere(held)
+        free, gpu = found
+        self._stock.take(free, demand, gpu)
+        self._shares.hold(account, demand, gpu)
+        return Start(held.container_id, free.machine.runner_id, gpu)
 
-    def share(self, workspace: str) -> float:
-        """The dominant share: of whichever resource the workspace holds most of."""
-        cpu_m, memory_mib = self._held[workspace]
-        return max(cpu_m / self._cpu_m, memory_mib / self._memory_mib)
+    def _nowhere(self, held: Held) -> Wait | Refuse:
+        if not self._cluster.machines:
+            return Wait(held.container_id, "no machine is connected")
+        demand = held.demand
+        resting = [m for m in self._cluster.machines if m.rests_until_unix_s > self._now_s]
+        if resting and Stock(resting, draining=True).find(demand) is not None:
+            names = ", ".join(sorted(machine.hostname or machine.runner_id for machine in resting))
+            told = f"{names}: no work for now, containers kept failing there"
+            return Wait(held.container_id, told)
+        if self._whole is None:
+            self._whole = Stock(self._cluster.machines, draining=True)
+        if self._whole.find(demand) is not None:
+            reason = self._reasons.get(demand)
+            if reason is None:
+                reason = self._reasons[demand] = _scarce(demand, self._stock)
+            return Wait(held.container_id, reason)
+        asked = describe(demand)
+        there_is = self._there_is = self._there_is or inventory(self._cluster.machines)
+        if self._now_s < _refusable_at(held, self._cluster, self._limits):
+            return Wait(held.container_id, f"no machine has {asked}: {there_is}")
+        reason = f"it asks for {asked}, and no machine has that: {there_is}"
+        return Refuse(held.container_id, reason)
 
 
-def _age(held: Held) -> tuple[float, str]:
+def _scarce(demand: Demand, stock: Stock) -> str:
+    """What a container waits for that would fit were the machines empty."""
+    if not demand.gpus:
+        return f"no machine has {describe(demand)} free"
+    total, left = stock.gpus()
+    wanted, usage = [], []
+    for gpu in demand.gpus:
+        kind, count = request(gpu)
+        there_are = total.total() if kind == ANY else total[kind]
+        used = there_are - (left.total() if kind == ANY else left[kind])
+        if there_are:
+            wanted.append(f"{count} {'GPU' if kind == ANY else kind}")
+            usage.append(f"{used} of {there_are} in use")
+    text = f"waiting for {' or '.join(wanted)}: {', '.join(usage)}"
+    if all(left[request(gpu)[0]] < request(gpu)[1] for gpu in demand.gpus):
+        return text
+    return f"{text}; none with {describe(Demand(demand.cpu_m, demand.memory_mib))} free"
+
+
+def awake(cluster: Cluster, now_s: float) -> list[Machine]:
+    """The machines that may be given work: those on which containers kept failing rest."""
+    return [machine for machine in cluster.machines if machine.rests_until_unix_s <= now_s]
+
+
+def age(held: Held) -> tuple[float, str]:
+    """Orders containers by when they were wanted."""
     return held.requested_unix_s, held.container_id
-
-
-def _place_one(
-    held: Held, cluster: Cluster, free: Iterable[Free], now_s: float, limits: Limits
-) -> Placement:
-    found = best(held.demand, free)
-    if found is not None:
-        machine, gpu = found
-        machine.take(held.demand, gpu)
-        return Start(held.container_id, machine.machine.runner_id, gpu)
-    if not cluster.machines:
-        return Wait(held.container_id, "no machine is connected")
-    asked = describe(held.demand)
-    resting = [machine for machine in cluster.machines if machine.rests_until_unix_s > now_s]
-    if possible(held.demand, resting):
-        names = ", ".join(sorted(machine.hostname or machine.runner_id for machine in resting))
-        return Wait(held.container_id, f"{names}: no work for now, containers kept failing there")
-    if possible(held.demand, cluster.machines):
-        return Wait(held.container_id, f"no machine has {asked} free")
-    there_is = inventory(cluster.machines)
-    if now_s < _refusable_at(held, cluster, limits):
-        return Wait(held.container_id, f"no machine has {asked}: {there_is}")
-    return Refuse(held.container_id, f"it asks for {asked}, and no machine has that: {there_is}")
 
 
 def _refusable_at(held: Held, cluster: Cluster, limits: Limits) -> float:
@@ -275,9 +324,20 @@ def _refusable_at(held: Held, cluster: Cluster, limits: Limits) -> float:
     )
 
 
+def _is_settled(pool: list[Held], function: Wanted) -> bool:
+    """Whether all is as wanted and nothing boots: most functions, most of the time."""
+    if len(pool) != function.target:
+        return False
+    for held in pool:
+        boots = held.state != "ready" and held.starting_unix_s is not None
+        if boots or held.state == "draining" or held.version != function.version:
+            return False
+    return True
+
+
 def _lost(cluster: Cluster, now_s: float, limits: Limits) -> Iterable[Fail]:
     since = {gone.runner_id: gone.since_unix_s for gone in cluster.gone}
-    for held in cluster.containers:
+    for held in cluster.containers if since else ():
         if held.state in ENDED or held.runner_id not in since:
             continue
         silent_since = max(since[held.runner_id], held.heard_unix_s)
@@ -289,7 +349,7 @@ def _unended(cluster: Cluster, now_s: float, limits: Limits) -> Iterable[Fail]:
     """Told to stop before they began, or under a runner that forgot them: no report will come."""
     gone = {runner.runner_id for runner in cluster.gone}
     for held in cluster.containers:
-        ended_at = _end_due(held, limits)
+        ended_at = _end_due(held, limits) if held.state == "draining" else None
         if ended_at is not None and held.runner_id not in gone and now_s >= ended_at:
             yield Fail(held.container_id, "no word of its end", kill=False, blame_function=False)
 
@@ -303,7 +363,7 @@ def _end_due(held: Held, limits: Limits) -> float | None:
 def _end_all(pool: list[Held], function: Wanted | None, limits: Limits) -> Iterable[Stop]:
     ephemeral = function is not None and function.ephemeral
     grace_s = limits.stopped_run_grace_s if ephemeral else limits.stopped_app_grace_s
-    for held in sorted(pool, key=_age):
+    for held in sorted(pool, key=age):
         if held.told_grace_s is None or held.told_grace_s > grace_s:
             yield Stop(held.container_id, grace_s, "its app stopped")
 
@@ -321,7 +381,7 @@ def _level(
     pool: list[Held], function: Wanted, now_s: float, limits: Limits
 ) -> Iterable[Request | Stop]:
     old = [held for held in pool if held.version != function.version and held.state != "draining"]
-    for held in sorted(old, key=_age):
+    for held in sorted(old, key=age):
         yield Stop(held.container_id, limits.grace_s, f"version {function.version} was deployed")
     live = [held for held in pool if held.version == function.version and held.state != "draining"]
     for held in sorted(live, key=_victim)[: max(0, len(live) - function.target)]:

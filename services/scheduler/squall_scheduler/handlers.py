@@ -25,6 +25,7 @@ from squall_scheduler.core import (
     reconcile,
 )
 from squall_scheduler.faults import StartFaults, after_failure
+from squall_scheduler.reclaim import next_turn, reclaim
 from squall_scheduler.settings import Settings
 from squall_scheduler.world import World
 
@@ -69,13 +70,20 @@ class Scheduler:
         self._refuse()
         for change in reconcile(world.cluster(), now_s, self._limits):
             self._change(change, now_s)
-        cluster = world.cluster()
-        for placement in place(cluster, now_s, self._limits):
+        placements = place(world.cluster(), now_s, self._limits)
+        for placement in placements:
             self._place(placement, now_s)
+        for stop in reclaim(world.cluster(), placements, now_s, self._limits):
+            world.stop(stop.container_id, stop.grace_s, stop.reason)
         if not await world.ledger.flush():
             return UNWRITTEN_PAUSE_S
-        moment = look_again(world.cluster(), world.clock(), self._limits)
-        return None if moment is None else max(0.0, moment - world.clock())
+        cluster, now_s = world.cluster(), world.clock()
+        moments = (
+            look_again(cluster, now_s, self._limits),
+            next_turn(cluster, now_s, self._limits),
+        )
+        due = [moment for moment in moments if moment is not None]
+        return max(0.0, min(due) - world.clock()) if due else None
 
     def start_failed(
         self, record: ContainerRecord, failure: Failure, *, attempts: int | None = None

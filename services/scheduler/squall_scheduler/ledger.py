@@ -35,6 +35,7 @@ class Ledger:
         self._bus = bus
         self._bucket = bus.kv(subjects.CONTAINERS_BUCKET, ContainerRecord)
         self._ended_kept_s = ended_kept_s
+        self._by_function: defaultdict[str, set[str]] = defaultdict(set)
         self._marked: set[str] = set()
         self._commands: defaultdict[str, list[StartContainer | StopContainer]] = defaultdict(list)
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -43,10 +44,18 @@ class Ledger:
     async def restore(self) -> None:
         """Read what was written before this process began to lead."""
         self.containers = dict(await self._bucket.items())
+        self._by_function.clear()
+        for container_id, record in self.containers.items():
+            self._by_function[record.function_id].add(container_id)
+
+    def of(self, function_id: str) -> list[ContainerRecord]:
+        """The containers of one function."""
+        return [self.containers[name] for name in sorted(self._by_function.get(function_id, ()))]
 
     def add(self, record: ContainerRecord) -> None:
         """A new container; written by the next flush."""
         self.containers[record.container_id] = record
+        self._by_function[record.function_id].add(record.container_id)
         self._marked.add(record.container_id)
 
     def move(
@@ -81,6 +90,9 @@ class Ledger:
         for container_id, record in list(self.containers.items()):
             if record.state in ENDED and record.since_unix_s.get(record.state, 0) < before_unix_s:
                 del self.containers[container_id]
+                self._by_function[record.function_id].discard(container_id)
+                if not self._by_function[record.function_id]:
+                    del self._by_function[record.function_id]
                 self._locks.pop(container_id, None)
 
     async def flush(self) -> bool:

@@ -21,6 +21,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """A container must be wanted for so long before it is called impossible to place."""
     watch_s: Seconds = 10.0
     """And the machines watched for so long: some may be about to join."""
+    turn_s: Seconds = 3.0
+    """Until a container makes room for a workspace that holds nothing; times its own's weight."""
     ack_wait_s: Seconds = 8.0
     """A delivery neither acked nor extended for so long goes to another container."""
     max_deliver: Count = 1_000_000
@@ -59,6 +61,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             lost_after_s=self.lost_after_s,
             settle_s=self.settle_s,
             watch_s=self.watch_s,
+            turn_s=self.turn_s,
         )
 
     def brake(self) -> BrakeLimits:

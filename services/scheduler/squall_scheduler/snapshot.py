@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 
 from squall_contracts.functions import FunctionRecord
+from squall_contracts.identity import WorkspaceRecord
 from squall_contracts.placement import ENDED, ContainerRecord, RunnerRecord
 
 from squall_scheduler.brakes import Brake
 from squall_scheduler.capacity import Demand, Machine, cores
 from squall_scheduler.core import Cluster, Gone, Held, Wanted
 from squall_scheduler.faults import StartFaults
+from squall_scheduler.sharing import Workspace
 
 
 def start_within_s(function: FunctionRecord) -> float:
@@ -28,6 +30,7 @@ def wanted(
         version=function.version,
         target=target,
         start_within_s=start_within_s(function),
+        finish_within_s=function.spec.timeout_s,
         ephemeral=function.ephemeral,
         gone=gone,
         held_until_unix_s=held_until,
@@ -49,6 +52,7 @@ def held(
         requested_unix_s=since.get("requested", 0.0),
         starting_unix_s=since.get("starting"),
         heard_unix_s=heard_unix_s,
+        ready_unix_s=since.get("ready"),
         runner_id=record.runner_id,
         gpu=record.gpu,
         told_grace_s=told_grace_s,
@@ -68,47 +72,87 @@ def machine(runner: RunnerRecord, brake: Brake | None) -> Machine:
     )
 
 
-def cluster(
-    *,
-    functions: Mapping[str, FunctionRecord],
-    leaving: Mapping[str, FunctionRecord],
-    targets: Mapping[str, int],
-    faults: Mapping[str, StartFaults],
-    containers: Mapping[str, ContainerRecord],
-    heard: Mapping[str, float],
-    told: Mapping[str, float],
-    runners: Mapping[str, RunnerRecord],
-    gone: Mapping[str, float],
-    brakes: Mapping[str, Brake],
-    watched_since_unix_s: float,
-) -> Cluster:
-    """All of it in one order, so that the same knowledge gives the same decisions."""
-    known = {**leaving, **functions}
-    return Cluster(
-        functions=tuple(
-            wanted(
-                function,
-                targets.get(function_id, 0),
-                faults.get(function_id),
-                gone=function_id not in functions,
+def workspace(record: WorkspaceRecord) -> Workspace:
+    return Workspace(account=record.account, weight=record.weight, quota=record.quota)
+
+
+class Snapshots:
+    """Takes snapshots; what did not change since the last one is not made again."""
+
+    def __init__(self) -> None:
+        self._wanted: dict[str, tuple[FunctionRecord, tuple[object, ...], Wanted]] = {}
+        self._held: dict[str, tuple[ContainerRecord, tuple[object, ...], Held]] = {}
+
+    def take(
+        self,
+        *,
+        functions: Mapping[str, FunctionRecord],
+        leaving: Mapping[str, FunctionRecord],
+        targets: Mapping[str, int],
+        faults: Mapping[str, StartFaults],
+        containers: Mapping[str, ContainerRecord],
+        heard: Mapping[str, float],
+        told: Mapping[str, float],
+        runners: Mapping[str, RunnerRecord],
+        gone: Mapping[str, float],
+        brakes: Mapping[str, Brake],
+        workspaces: Mapping[str, WorkspaceRecord],
+        watched_since_unix_s: float,
+    ) -> Cluster:
+        """All of it in one order, so that the same knowledge gives the same decisions."""
+        known = {**leaving, **functions}
+        wanted_now = [
+            self._wanted_of(
+                known[name], targets.get(name, 0), faults.get(name), name not in functions
             )
-            for function_id, function in sorted(known.items())
-        ),
-        containers=tuple(
-            held(
-                record,
-                known[record.function_id].spec.resources.gpus
-                if record.function_id in known
-                else (),
-                heard.get(container_id, 0.0),
-                told.get(container_id),
+            for name in sorted(known)
+        ]
+        held_now = [
+            self._held_of(
+                record, known.get(record.function_id), heard.get(name, 0.0), told.get(name)
             )
-            for container_id, record in sorted(containers.items())
+            for name, record in sorted(containers.items())
             if record.state not in ENDED
-        ),
-        machines=tuple(
-            machine(runner, brakes.get(name)) for name, runner in sorted(runners.items())
-        ),
-        gone=tuple(Gone(runner_id=name, since_unix_s=at) for name, at in sorted(gone.items())),
-        watched_since_unix_s=watched_since_unix_s,
-    )
+        ]
+        if len(self._wanted) > 2 * len(known) + 64:
+            self._wanted = {name: self._wanted[name] for name in known}
+        if len(self._held) > 2 * len(containers) + 64:
+            live = (held.container_id for held in held_now)
+            self._held = {name: self._held[name] for name in live}
+        return Cluster(
+            functions=tuple(wanted_now),
+            containers=tuple(held_now),
+            machines=tuple(
+                machine(runner, brakes.get(name)) for name, runner in sorted(runners.items())
+            ),
+            workspaces=tuple(workspace(record) for _, record in sorted(workspaces.items())),
+            gone=tuple(Gone(runner_id=name, since_unix_s=at) for name, at in sorted(gone.items())),
+            watched_since_unix_s=watched_since_unix_s,
+        )
+
+    def _wanted_of(
+        self, function: FunctionRecord, target: int, faults: StartFaults | None, gone: bool
+    ) -> Wanted:
+        rest = (target, faults, gone)
+        before = self._wanted.get(function.function_id)
+        if before is not None and before[0] is function and before[1] == rest:
+            return before[2]
+        made = wanted(function, target, faults, gone=gone)
+        self._wanted[function.function_id] = function, rest, made
+        return made
+
+    def _held_of(
+        self,
+        record: ContainerRecord,
+        function: FunctionRecord | None,
+        heard_unix_s: float,
+        told_grace_s: float | None,
+    ) -> Held:
+        gpus = function.spec.resources.gpus if function is not None else ()
+        rest = (gpus, heard_unix_s, told_grace_s)
+        before = self._held.get(record.container_id)
+        if before is not None and before[0] is record and before[1] == rest:
+            return before[2]
+        made = held(record, gpus, heard_unix_s, told_grace_s)
+        self._held[record.container_id] = record, rest, made
+        return made

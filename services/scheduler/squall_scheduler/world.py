@@ -8,6 +8,7 @@ import msgspec
 from squall_bus.bus import Delivery
 from squall_contracts import subjects
 from squall_contracts.functions import FunctionRecord
+from squall_contracts.identity import WorkspaceRecord
 from squall_contracts.placement import (
     ENDED,
     ContainerRecord,
@@ -17,11 +18,11 @@ from squall_contracts.placement import (
 )
 from squall_contracts.scaling import Target
 
-from squall_scheduler import snapshot
 from squall_scheduler.brakes import Brake, BrakeLimits, after_crash
 from squall_scheduler.core import Cluster
 from squall_scheduler.faults import StartFaults, after_request, refuses, remembered
 from squall_scheduler.ledger import Ledger
+from squall_scheduler.snapshot import Snapshots
 
 
 class World:
@@ -46,6 +47,11 @@ class World:
         self.heard: dict[str, float] = {}
         self.told: dict[str, float] = {}
         """The grace of the stop command each container was sent."""
+        self.entitled: dict[str, WorkspaceRecord] = {}
+        """Weights and quotas by account."""
+        self._apps: defaultdict[str, dict[str, str]] = defaultdict(dict)
+        """Function names and ids of each app."""
+        self._snapshots = Snapshots()
         self._watched_since = clock()
         self._emptied: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
 
@@ -56,6 +62,7 @@ class World:
         self.changed.set()
         if record is None:
             left = self.functions.pop(function_id, None)
+            self._left_app(left)
             self.faults.pop(function_id, None)
             if left is not None:
                 self.leaving[function_id] = left
@@ -64,8 +71,28 @@ class World:
         if before is not None and before.version != record.version:
             self.faults.pop(function_id, None)  # what failed to start was other code
         self.leaving.pop(function_id, None)
+        self._left_app(before)
+        if not record.bound_to:  # a class's pool goes by the class's name, which the class has
+            self._apps[record.app_id][record.spec.name] = function_id
         self.functions[function_id] = record
         return None
+
+    def _left_app(self, function: FunctionRecord | None) -> None:
+        if function is None:
+            return
+        siblings = self._apps[function.app_id]
+        if siblings.get(function.spec.name) == function.function_id:
+            del siblings[function.spec.name]
+        if not siblings:
+            del self._apps[function.app_id]
+
+    def on_workspace(self, account: str, record: WorkspaceRecord | None) -> None:
+        """A workspace came, went, or was given another weight or quota."""
+        if record is None:
+            self.entitled.pop(account, None)
+        else:
+            self.entitled[account] = record
+        self.changed.set()
 
     def on_target(self, function_id: str, target: Target | None) -> None:
         count = target.containers if target is not None else 0
@@ -154,11 +181,7 @@ class World:
 
     def live(self, function_id: str) -> list[ContainerRecord]:
         """The function's containers that haven't ended."""
-        return [
-            record
-            for record in self.ledger.containers.values()
-            if record.function_id == function_id and record.state not in ENDED
-        ]
+        return [record for record in self.ledger.of(function_id) if record.state not in ENDED]
 
     def end(self, container_id: str) -> None:
         """Forget what was only of use while the container lived."""
@@ -191,11 +214,7 @@ class World:
             environment=record.environment,
             version=record.version,
             spec=function.spec,
-            function_ids={
-                other.spec.name: other.function_id
-                for other in self.functions.values()
-                if other.app_id == function.app_id and not other.bound_to
-            },
+            function_ids=dict(self._apps.get(function.app_id, {})),
             gpu=record.gpu,
         )
 
@@ -220,7 +239,7 @@ class World:
 
     def cluster(self) -> Cluster:
         """The snapshot decisions are made on."""
-        return snapshot.cluster(
+        return self._snapshots.take(
             functions=self.functions,
             leaving=self.leaving,
             targets=self.targets,
@@ -230,6 +249,7 @@ class World:
             told=self.told,
             runners=self.runners,
             gone=self.gone,
+            workspaces=self.entitled,
             brakes=self.brakes,
             watched_since_unix_s=self._watched_since,
         )

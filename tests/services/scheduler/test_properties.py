@@ -1,0 +1,392 @@
+"""Properties of fair placing with weights and quotas, each shown to catch a seeded fault.
+
+A checker takes a way of deciding and a cluster and says what is wrong with it; None: nothing. The
+real decisions pass on every cluster Hypothesis makes; a faulty variant fails on a small one.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from squall_contracts.identity import Quota
+from squall_scheduler.capacity import Demand, Machine, fit, request, untouched
+from squall_scheduler.core import Cluster, Held, Limits, Placement, Start, Stop, Wait, place
+from squall_scheduler.reclaim import next_turn, reclaim
+from squall_scheduler.sharing import Workspace
+
+NOW = 1_000.0
+LIMITS = Limits()
+Place = Callable[[Cluster, float, Limits], tuple[Placement, ...]]
+Reclaim = Callable[[Cluster, Sequence[Placement], float, Limits], tuple[Stop, ...]]
+
+quotas = st.builds(
+    Quota,
+    containers=st.one_of(st.none(), st.integers(0, 4)),
+    cpu=st.one_of(st.none(), st.sampled_from((0.5, 2.0))),
+    gpus=st.sampled_from(({}, {}, {"H100": 1}, {"A100": 0})),
+)
+demands = st.builds(
+    Demand,
+    cpu_m=st.sampled_from((100, 500, 1500)),
+    memory_mib=st.sampled_from((100, 900, 2000)),
+    gpus=st.sampled_from(((), (), (), ("H100:1", "A100:1"), ("ANY:2",), ("H100:2",))),
+)
+machines_of = st.builds(
+    lambda sizes: tuple(
+        Machine(f"rn-{n}", cpu_m, memory_mib, gpus)
+        for n, (cpu_m, memory_mib, gpus) in enumerate(sizes)
+    ),
+    st.lists(
+        st.tuples(
+            st.sampled_from((1000, 2000, 4000)),
+            st.sampled_from((1000, 4000)),
+            st.sampled_from(((), (), ("H100",), ("A100", "A100", "H100"))),
+        ),
+        max_size=4,
+    ),
+)
+
+
+@st.composite
+def clusters(draw: st.DrawFn) -> Cluster:
+    names = ("A", "B", "C")
+    waiting = tuple(
+        Held(
+            container_id=f"ct-{number:02}",
+            function_id=f"fn-{number % 3}",
+            workspace=draw(st.sampled_from(names)),
+            version=1,
+            state="requested",
+            demand=draw(demands),
+            requested_unix_s=draw(st.sampled_from((100.0, 200.0, 300.0))),
+        )
+        for number in range(draw(st.integers(0, 14)))
+    )
+    workspaces = tuple(
+        Workspace(name, draw(st.sampled_from((0.5, 1.0, 3.0))), draw(quotas)) for name in names
+    )
+    cluster = Cluster(containers=waiting, machines=draw(machines_of), workspaces=workspaces)
+    if draw(st.booleans()):  # some of it runs already, and more comes
+        cluster = applied(cluster, place(cluster, NOW, LIMITS), ready_unix_s=NOW - 100)
+        late = draw(st.lists(st.tuples(st.sampled_from(names), demands), max_size=5))
+        more = tuple(
+            msgspec.structs.replace(
+                _waiter(f"ct-late-{n}", workspace), demand=demand, requested_unix_s=NOW
+            )
+            for n, (workspace, demand) in enumerate(late)
+        )
+        cluster = msgspec.structs.replace(cluster, containers=(*cluster.containers, *more))
+    return cluster
+
+
+def _waiter(name: str, workspace: str, cpu_m: int = 1000) -> Held:
+    return Held(
+        container_id=name,
+        function_id="fn-1",
+        workspace=workspace,
+        version=1,
+        state="requested",
+        demand=Demand(cpu_m, 100),
+        requested_unix_s=NOW - 10,
+    )
+
+
+def applied(
+    cluster: Cluster, placements: Sequence[Placement], *, ready_unix_s: float = NOW
+) -> Cluster:
+    starts = {p.container_id: p for p in placements if isinstance(p, Start)}
+
+    def moved(held: Held) -> Held:
+        if held.container_id not in starts:
+            return held
+        start = starts[held.container_id]
+        return msgspec.structs.replace(
+            held, state="ready", runner_id=start.runner_id, gpu=start.gpu, ready_unix_s=ready_unix_s
+        )
+
+    return msgspec.structs.replace(cluster, containers=tuple(map(moved, cluster.containers)))
+
+
+# --- the checkers --------------------------------------------------------------------------------
+
+
+def over_capacity(decide: Place, cluster: Cluster) -> str | None:
+    after = applied(cluster, decide(cluster, NOW, LIMITS))
+    for machine in cluster.machines:
+        free = untouched(machine)
+        for held in after.containers:
+            if held.runner_id == machine.runner_id:
+                free.take(held.demand, held.gpu)
+        if free.cpu_m < 0 or free.memory_mib < 0 or any(n < 0 for n in free.gpus.values()):
+            return f"{machine.runner_id} is given more than it has"
+    return None
+
+
+def over_quota(decide: Place, cluster: Cluster) -> str | None:
+    after = applied(cluster, decide(cluster, NOW, LIMITS))
+    for workspace in cluster.workspaces:
+        own = [h for h in after.containers if h.workspace == workspace.account and h.runner_id]
+        gpus: Counter[str] = Counter()
+        for held in own:
+            if held.gpu:
+                kind, count = request(held.gpu)
+                gpus[kind] += count
+        quota = workspace.quota
+        if quota.containers is not None and len(own) > quota.containers:
+            return f"{workspace.account} has {len(own)} containers"
+        if quota.cpu is not None and sum(h.demand.cpu_m for h in own) > quota.cpu * 1000:
+            return f"{workspace.account} has too many cores"
+        if any(gpus[kind] > most for kind, most in quota.gpus.items()):
+            return f"{workspace.account} has too many GPUs"
+    return None
+
+
+def placed_twice(decide: Place, cluster: Cluster) -> str | None:
+    answered = Counter(p.container_id for p in decide(cluster, NOW, LIMITS))
+    waiting = {h.container_id for h in cluster.containers if h.state == "requested"}
+    return None if answered == Counter(waiting) else f"answered {answered} of {waiting}"
+
+
+def moody(decide: Place, cluster: Cluster) -> str | None:
+    turned = msgspec.structs.replace(
+        cluster,
+        containers=cluster.containers[::-1],
+        machines=cluster.machines[::-1],
+        workspaces=cluster.workspaces[::-1],
+    )
+    same = decide(turned, NOW, LIMITS) == decide(cluster, NOW, LIMITS)
+    return None if same else "the order of what is known changes the decision"
+
+
+def lazy(decide: Place, cluster: Cluster) -> str | None:
+    """Whether anything waits without a quota that forbids it, though a machine has room."""
+    after = applied(cluster, decide(cluster, NOW, LIMITS))
+    free = {machine.runner_id: untouched(machine) for machine in cluster.machines}
+    for held in after.containers:
+        if held.runner_id:
+            free[held.runner_id].take(held.demand, held.gpu)
+    limited = {w.account for w in cluster.workspaces if w.quota != Quota()}
+    for held in after.containers:
+        waits = held.state == "requested" and held.workspace not in limited
+        if waits and any(fit(held.demand, machine) is not None for machine in free.values()):
+            return f"{held.container_id} waits though it fits"
+    return None
+
+
+def restless(decide: Place, cluster: Cluster) -> str | None:
+    """Whether deciding again after the decision was applied starts anything more."""
+    again = decide(applied(cluster, decide(cluster, NOW, LIMITS)), NOW, LIMITS)
+    return "it starts more the second time" if any(isinstance(p, Start) for p in again) else None
+
+
+CHECKS = (over_capacity, over_quota, placed_twice, moody, lazy, restless)
+
+
+@pytest.mark.parametrize("check", CHECKS)
+@given(cluster=clusters())
+@settings(max_examples=60)
+def test_placing_has_the_property(
+    check: Callable[[Place, Cluster], str | None], cluster: Cluster
+) -> None:
+    assert check(place, cluster) is None
+
+
+# --- faults the checkers must see ----------------------------------------------------------------
+
+FULL = Cluster(
+    containers=tuple(_waiter(f"ct-{n}", "AB"[n % 2]) for n in range(6)),
+    machines=(Machine("rn-a", 2000, 1000), Machine("rn-b", 2000, 1000)),
+    workspaces=(Workspace("A", 1.0, Quota(containers=1)),),
+)
+
+
+def _forgets_what_runs(cluster: Cluster, now_s: float, limits: Limits) -> tuple[Placement, ...]:
+    bare = tuple(h for h in cluster.containers if h.state == "requested")
+    return tuple(
+        placement
+        for held in bare
+        for placement in place(msgspec.structs.replace(cluster, containers=(held,)), now_s, limits)
+    )
+
+
+def _ignores_quotas(cluster: Cluster, now_s: float, limits: Limits) -> tuple[Placement, ...]:
+    return place(msgspec.structs.replace(cluster, workspaces=()), now_s, limits)
+
+
+def _answers_twice(cluster: Cluster, now_s: float, limits: Limits) -> tuple[Placement, ...]:
+    placements = place(cluster, now_s, limits)
+    return placements + placements[:1]
+
+
+def _first_come(cluster: Cluster, now_s: float, limits: Limits) -> tuple[Placement, ...]:
+    """Takes machines in the order it is told of them."""
+    first = {h.container_id: cluster.machines[0].runner_id for h in cluster.containers}
+    return tuple(
+        Start(p.container_id, first[p.container_id], p.gpu) if isinstance(p, Start) else p
+        for p in place(cluster, now_s, limits)
+    )
+
+
+def _blocks_at_the_head(cluster: Cluster, now_s: float, limits: Limits) -> tuple[Placement, ...]:
+    placements, blocked = [], False
+    for placement in place(cluster, now_s, limits):
+        blocked = blocked or not isinstance(placement, Start)
+        placements.append(Wait(placement.container_id, "") if blocked else placement)
+    return tuple(placements)
+
+
+def _one_at_a_time(cluster: Cluster, now_s: float, limits: Limits) -> tuple[Placement, ...]:
+    placements = place(cluster, now_s, limits)
+    first = next((p for p in placements if isinstance(p, Start)), None)
+    return tuple(
+        p if p is first or not isinstance(p, Start) else Wait(p.container_id, "")
+        for p in placements
+    )
+
+
+@pytest.mark.parametrize(
+    ("check", "faulty"),
+    [
+        (over_capacity, _forgets_what_runs),
+        (over_quota, _ignores_quotas),
+        (placed_twice, _answers_twice),
+        (moody, _first_come),
+        (lazy, _blocks_at_the_head),
+        (restless, _one_at_a_time),
+    ],
+)
+def test_checker_rejects_a_seeded_fault(
+    check: Callable[[Place, Cluster], str | None], faulty: Place
+) -> None:
+    assert check(place, FULL) is None
+    assert check(faulty, FULL) is not None
+
+
+# --- shares over time ----------------------------------------------------------------------------
+
+
+def shares_after(
+    rounds: int, slots: int, weights: dict[str, float], decide: Place, take_back: Reclaim
+) -> dict[str, float]:
+    """Each workspace's part of all slot time, when the first holds everything and all want more.
+
+    A container that is told to make room ends before the next round; every workspace always wants
+    as many containers as there are slots.
+    """
+    machines = (Machine("rn-a", 1000 * slots, 1000 * slots),)
+    workspaces = tuple(Workspace(name, weight) for name, weight in weights.items())
+    live: dict[str, Held] = {}
+    spent: defaultdict[str, float] = defaultdict(float)
+    made = 0
+    for number in range(rounds):
+        now_s = NOW + number
+        for name in weights if number else list(weights)[:1]:
+            for _ in range(slots - sum(h.workspace == name for h in live.values())):
+                made += 1
+                held = _waiter(f"ct-{made:05}", name)
+                live[held.container_id] = msgspec.structs.replace(held, requested_unix_s=now_s)
+        cluster = Cluster(containers=tuple(live.values()), machines=machines, workspaces=workspaces)
+        placements = decide(cluster, now_s, LIMITS)
+        cluster = applied(cluster, placements, ready_unix_s=now_s)
+        live = {h.container_id: h for h in cluster.containers}
+        for stop in take_back(cluster, placements, now_s, LIMITS):
+            del live[stop.container_id]
+        for held in live.values():
+            spent[held.workspace] += bool(held.runner_id)
+    total = sum(spent.values())
+    return {name: spent[name] / total for name in weights}
+
+
+def _takes_nothing_back(
+    cluster: Cluster, placements: Sequence[Placement], now_s: float, limits: Limits
+) -> tuple[Stop, ...]:
+    return ()
+
+
+@pytest.mark.parametrize("weights", [{"A": 1, "B": 1}, {"A": 1, "B": 3}, {"A": 2, "B": 1, "C": 1}])
+def test_shares_converge_to_the_weights(weights: dict[str, float]) -> None:
+    slots, total = 12, sum(weights.values())
+    found = shares_after(300, slots, weights, place, reclaim)
+    for name, weight in weights.items():
+        assert found[name] == pytest.approx(weight / total, abs=1 / slots)
+    unfair = shares_after(300, slots, weights, place, _takes_nothing_back)
+    assert unfair["A"] == 1.0
+
+
+@pytest.mark.parametrize("weights", [{"A": 1, "B": 1}, {"A": 3, "B": 1}])
+def test_nobody_starves_where_there_is_one_slot(weights: dict[str, float]) -> None:
+    found = shares_after(200, 1, weights, place, reclaim)
+    total = sum(weights.values())
+    for name, weight in weights.items():
+        assert found[name] == pytest.approx(weight / total, abs=0.15)
+    assert shares_after(200, 1, weights, place, _takes_nothing_back)["B"] == 0.0
+
+
+@given(cluster=clusters())
+@settings(max_examples=80)
+def test_making_room_again_stops_nobody_more(cluster: Cluster) -> None:
+    placements = place(cluster, NOW, LIMITS)
+    cluster = applied(cluster, placements)
+    stops = {s.container_id: s for s in reclaim(cluster, placements, NOW, LIMITS)}
+    after = msgspec.structs.replace(
+        cluster,
+        containers=tuple(
+            msgspec.structs.replace(
+                held, state="draining", told_grace_s=stops[held.container_id].grace_s
+            )
+            if held.container_id in stops
+            else held
+            for held in cluster.containers
+        ),
+    )
+    again = place(after, NOW, LIMITS)
+    assert not [p for p in again if isinstance(p, Start)]
+    assert reclaim(after, again, NOW, LIMITS) == ()
+
+
+@given(cluster=clusters())
+@settings(max_examples=60)
+def test_nobody_makes_room_for_who_has_more(cluster: Cluster) -> None:
+    placements = place(cluster, NOW, LIMITS)
+    cluster = applied(cluster, placements)
+    by_id = {held.container_id: held for held in cluster.containers}
+    waiting = {by_id[p.container_id].workspace for p in placements if isinstance(p, Wait)}
+    for stop in reclaim(cluster, placements, NOW, LIMITS):
+        assert waiting - {by_id[stop.container_id].workspace}
+
+
+def test_a_turn_comes_when_the_one_who_holds_all_had_its_own() -> None:
+    holds = msgspec.structs.replace(
+        _waiter("ct-1", "A"), state="ready", runner_id="rn-a", ready_unix_s=NOW - 1
+    )
+    cluster = Cluster(
+        containers=(holds, _waiter("ct-2", "B")), machines=(Machine("rn-a", 1000, 1000),)
+    )
+    waits = place(cluster, NOW, LIMITS)
+    assert reclaim(cluster, waits, NOW, LIMITS) == ()
+    turn = NOW - 1 + LIMITS.turn_s
+    assert next_turn(cluster, NOW, LIMITS) == turn
+    (stop,) = reclaim(cluster, waits, turn, LIMITS)
+    assert stop.container_id == "ct-1"
+
+
+def test_what_a_quota_forbids_says_so() -> None:
+    two = tuple(_waiter(f"ct-{n}", "A") for n in range(2))
+    machines = (Machine("rn-a", 9000, 9000),)
+    quota = Workspace("A", 1.0, Quota(containers=1))
+    first, second = place(
+        Cluster(containers=two, machines=machines, workspaces=(quota,)), NOW, LIMITS
+    )
+    assert isinstance(first, Start)
+    assert second == Wait("ct-1", "the quota of its workspace is 1 container, 1 in use")
+
+
+def test_a_gpu_that_is_taken_is_waited_for_by_count() -> None:
+    asks = Demand(100, 100, ("H100:1",))
+    held = tuple(msgspec.structs.replace(_waiter(f"ct-{n}", "A"), demand=asks) for n in range(3))
+    cluster = Cluster(containers=held, machines=(Machine("rn-a", 9000, 9000, ("H100", "H100")),))
+    *_, last = place(cluster, NOW, LIMITS)
+    assert last == Wait("ct-2", "waiting for 1 H100: 2 of 2 in use")

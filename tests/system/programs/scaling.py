@@ -1,0 +1,25 @@
+"""Functions whose containers are counted while many calls wait."""
+
+import time
+
+import squall
+
+app = squall.App("scaling")
+
+
+@app.function(max_containers=4, scaledown_window=2)
+def nap(seconds: float) -> float:
+    time.sleep(seconds)
+    return seconds
+
+
+@app.function(max_containers=10, scaledown_window=60)
+def wide(seconds: float) -> float:
+    time.sleep(seconds)
+    return seconds
+
+
+@app.function(cpu=1.0, max_containers=1, scaledown_window=60)
+def one_at_a_time(number: int) -> float:
+    time.sleep(1.0)
+    return time.time()

@@ -1,0 +1,149 @@
+"""Scenario 8 (d) and (e): containers from zero to many and back, and two users of one slot."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import squall
+from squall import _client
+from squall._sync import run
+from squall.autoscaler import AutoscalerSettings, FunctionStats
+from squall_bus.accounts import write_credentials
+from squall_bus.keyring import Keyring
+from squall_contracts.apps import ListContainers
+from squall_contracts.placement import ENDED
+
+from tests.system.conftest import PROGRAMS, Program, Server
+
+BOUND_S = 60
+
+
+def live_containers(name: str) -> list[str]:
+    """The states of a function's containers that are neither ending nor ended."""
+
+    async def listed() -> list[str]:
+        reply = await (await _client.connected()).control(ListContainers())
+        return [
+            record.state
+            for record in reply.containers
+            if record.function_name == name and record.state not in {*ENDED, "draining"}
+        ]
+
+    return run(listed())
+
+
+def wait_for_containers(name: str, count: int) -> None:
+    """Return when there are so many. No event tells a client of another's containers."""
+    deadline_s = time.monotonic() + BOUND_S
+    while len(live_containers(name)) != count:
+        assert time.monotonic() < deadline_s, live_containers(name)
+        time.sleep(0.1)
+
+
+def test_containers_rise_to_their_maximum_never_beyond_and_fall_to_none(program: Program) -> None:
+    nap = program("scaling").nap
+    calls = [nap.spawn(1.0) for _ in range(20)]
+    most = 0
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(lambda: squall.gather(*calls))
+        while not waiting.done():
+            seen = live_containers("nap")
+            most = max(most, len(seen))
+            assert len(seen) <= 4
+            time.sleep(0.05)
+        assert waiting.result() == [1.0] * 20
+    assert most == 4
+    wait_for_containers("nap", 0)
+    assert nap.remote(0.01) == 0.01
+    assert len(live_containers("nap")) == 1
+
+
+def test_bounds_change_while_it_runs(program: Program) -> None:
+    nap = program("scaling").nap
+    assert nap.autoscaler.settings() == AutoscalerSettings(0, 4, 0, 2.0)
+    changed = nap.update_autoscaler(min_containers=2, scaledown_window=3)
+    assert (changed.min_containers, changed.max_containers) == (2, 4)
+    wait_for_containers("nap", 2)
+    with pytest.raises(squall.exception.InvalidError, match="above max_containers"):
+        nap.update_autoscaler(min_containers=9)
+    assert nap.autoscaler.update(min_containers=None, max_containers=None) == (
+        AutoscalerSettings(0, None, 0, 3.0)
+    )
+    wait_for_containers("nap", 0)
+
+
+def test_stats_tell_what_waits_and_runs(program: Program) -> None:
+    nap = program("scaling").nap
+    assert nap.get_current_stats() == FunctionStats(0, 0, 0, 0)
+    calls = [nap.spawn(1.5) for _ in range(8)]
+    seen = []
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(lambda: squall.gather(*calls))
+        while not waiting.done():
+            seen.append(nap.get_current_stats())
+            time.sleep(0.05)
+    assert max(now.num_running_inputs for now in seen) >= 1
+    assert max(now.backlog for now in seen) >= 1
+    assert max(now.num_total_runners for now in seen) <= 4
+
+
+# --- two workspaces ------------------------------------------------------------------------------
+
+CALLER = """
+import json, sys, importlib.util
+spec = importlib.util.spec_from_file_location("scaling", sys.argv[1])
+module = importlib.util.module_from_spec(spec)
+sys.modules["scaling"] = module
+spec.loader.exec_module(module)
+with module.app.run():
+    print("running", flush=True)
+    calls = [module.one_at_a_time.spawn(n) for n in range(int(sys.argv[2]))]
+    print(json.dumps([call.get() for call in calls]), flush=True)
+"""
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> Iterator[Server]:
+    """A server of one slot and two workspaces, `main` and `other`."""
+    keys = Keyring(tmp_path / "keys")
+    keys.workspace("main")
+    keys.workspace("other")
+    write_credentials(tmp_path / "other.creds", keys.client("other"))
+    running = Server("process", tmp_path)
+    os.environ["SQUALL_RUNNER_CPU"] = "1"
+    try:
+        running.start()
+        yield running
+    finally:
+        del os.environ["SQUALL_RUNNER_CPU"]
+        running.stop()
+
+
+def caller(server: Server, credentials: str, count: int) -> subprocess.Popen[str]:
+    environment = {
+        **os.environ,
+        "SQUALL_SERVER_URL": server.ready["url"],
+        "SQUALL_CREDENTIALS": credentials,
+    }
+    command = [sys.executable, "-c", CALLER, str(PROGRAMS / "scaling.py"), str(count)]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+
+
+def test_a_long_queue_of_one_workspace_does_not_keep_another_waiting(shared: Server) -> None:
+    with caller(shared, shared.ready["credentials"], 25) as many:
+        assert many.stdout is not None
+        assert many.stdout.readline()
+        with caller(shared, str(shared.state / "other.creds"), 1) as one:
+            assert one.stdout is not None
+            assert one.stdout.readline()
+            (done_at,) = json.loads(one.stdout.readline())
+        others = json.loads(many.stdout.readline())
+    before = sum(at < done_at for at in others)
+    assert before <= 10, f"{before} of the other's calls went first"
+    assert len(others) == 25
