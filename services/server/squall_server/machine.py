@@ -172,6 +172,9 @@ def _decided(
     """What this machine decides for its services, whatever the environment says."""
     # Nobody but this process can hold a lease: one left by a killed predecessor need not last.
     leases = {"lease_ttl_s": "3"}
+    # A run stops its app before its server. What is left then was left by a client that was killed:
+    # nobody waits for it.
+    drain = {"drain_s": "5"} if options.ephemeral else {}
     for_containers = [f"nats://{place.container_host}:{natsd.port}", *filter(None, [forwarded])]
     return {
         GATEWAY.name: {"keys_dir": str(state.keys), "workspaces": WORKSPACE},
@@ -185,6 +188,7 @@ def _decided(
             "network": NETWORK,
             "servers_for_containers": ",".join(for_containers),
             "ephemeral": "true" if options.ephemeral else "false",
+            **drain,
         },
     }
 
