@@ -27,12 +27,12 @@ from squall_scheduler.core import (
     Start,
     Stop,
     Wanted,
-    look_again,
-    place,
     reconcile,
 )
 from squall_scheduler.faults import StartFaults, after_failure
+from squall_scheduler.placing import place
 from squall_scheduler.reclaim import next_turn, reclaim
+from squall_scheduler.timing import look_again
 
 from tests.bench.figures import Figure, emit, quantile, report
 from tests.bench.traces import TRACES, Load

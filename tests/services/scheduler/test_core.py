@@ -19,10 +19,10 @@ from squall_scheduler.core import (
     Stop,
     Wait,
     Wanted,
-    look_again,
-    place,
     reconcile,
 )
+from squall_scheduler.placing import place
+from squall_scheduler.timing import look_again
 
 NOW = 1_000.0
 LIMITS = Limits()

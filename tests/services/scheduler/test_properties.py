@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from squall_contracts.identity import Quota
 from squall_scheduler.capacity import Demand, Machine, fit, request, untouched
-from squall_scheduler.core import Cluster, Held, Limits, Placement, Start, Stop, Wait, place
+from squall_scheduler.core import Cluster, Held, Limits, Placement, Start, Stop, Wait
+from squall_scheduler.placing import place
 from squall_scheduler.reclaim import next_turn, reclaim
 from squall_scheduler.sharing import Workspace
 
@@ -56,14 +57,15 @@ def clusters(draw: st.DrawFn) -> Cluster:
     waiting = tuple(
         Held(
             container_id=f"ct-{number:02}",
-            function_id=f"fn-{number % 3}",
-            workspace=draw(st.sampled_from(names)),
+            function_id=f"fn-{workspace}{number % 3}",
+            workspace=workspace,
             version=1,
             state="requested",
             demand=draw(demands),
             requested_unix_s=draw(st.sampled_from((100.0, 200.0, 300.0))),
         )
         for number in range(draw(st.integers(0, 14)))
+        for workspace in (draw(st.sampled_from(names)),)
     )
     workspaces = tuple(
         Workspace(name, draw(st.sampled_from((0.5, 1.0, 3.0))), draw(quotas)) for name in names
@@ -85,7 +87,7 @@ def clusters(draw: st.DrawFn) -> Cluster:
 def _waiter(name: str, workspace: str, cpu_m: int = 1000) -> Held:
     return Held(
         container_id=name,
-        function_id="fn-1",
+        function_id=f"fn-{workspace}",
         workspace=workspace,
         version=1,
         state="requested",
@@ -104,7 +106,12 @@ def applied(
             return held
         start = starts[held.container_id]
         return msgspec.structs.replace(
-            held, state="ready", runner_id=start.runner_id, gpu=start.gpu, ready_unix_s=ready_unix_s
+            held,
+            state="ready",
+            runner_id=start.runner_id,
+            gpu=start.gpu,
+            ready_unix_s=ready_unix_s,
+            heard_unix_s=NOW,
         )
 
     return msgspec.structs.replace(cluster, containers=tuple(map(moved, cluster.containers)))
@@ -265,6 +272,16 @@ def test_checker_rejects_a_seeded_fault(
     assert check(faulty, FULL) is not None
 
 
+def heard(cluster: Cluster, now_s: float) -> Cluster:
+    """All guests told just now that they have work."""
+    return msgspec.structs.replace(
+        cluster,
+        containers=tuple(
+            msgspec.structs.replace(held, heard_unix_s=now_s) for held in cluster.containers
+        ),
+    )
+
+
 # --- shares over time ----------------------------------------------------------------------------
 
 
@@ -290,7 +307,7 @@ def shares_after(
                 live[held.container_id] = msgspec.structs.replace(held, requested_unix_s=now_s)
         cluster = Cluster(containers=tuple(live.values()), machines=machines, workspaces=workspaces)
         placements = decide(cluster, now_s, LIMITS)
-        cluster = applied(cluster, placements, ready_unix_s=now_s)
+        cluster = heard(applied(cluster, placements, ready_unix_s=now_s), now_s)
         live = {h.container_id: h for h in cluster.containers}
         for stop in take_back(cluster, placements, now_s, LIMITS):
             del live[stop.container_id]
@@ -360,7 +377,11 @@ def test_nobody_makes_room_for_who_has_more(cluster: Cluster) -> None:
 
 def test_a_turn_comes_when_the_one_who_holds_all_had_its_own() -> None:
     holds = msgspec.structs.replace(
-        _waiter("ct-1", "A"), state="ready", runner_id="rn-a", ready_unix_s=NOW - 1
+        _waiter("ct-1", "A"),
+        state="ready",
+        runner_id="rn-a",
+        ready_unix_s=NOW - 1,
+        heard_unix_s=NOW,
     )
     cluster = Cluster(
         containers=(holds, _waiter("ct-2", "B")), machines=(Machine("rn-a", 1000, 1000),)
