@@ -278,7 +278,14 @@ def waiting_cluster(size: int) -> Cluster:
         return msgspec.structs.replace(made, **more)
 
     working = [
-        held(f"ct-r{n:05}", n, state="ready", runner_id=f"rn-{n % size:05}", ready_unix_s=100.0)
+        held(
+            f"ct-r{n:05}",
+            n,
+            state="ready",
+            runner_id=f"rn-{n % size:05}",
+            ready_unix_s=100.0,
+            heard_unix_s=199.0 if n % 100 else 100.0,  # one in a hundred has no work
+        )
         for n in range(7 * size)
     ]
     requested = [held(f"ct-w{n:05}", 7 * size + n) for n in range(5 * size)]

@@ -6,16 +6,14 @@ others of its workspace. Who holds nothing at all also gets turns on what can't 
 all that, containers without work go. What makes room finishes the inputs it runs.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
-from squall_contracts.placement import ENDED
-
-from squall_scheduler.capacity import Demand, Free, Machine, fit, request
+from squall_scheduler.capacity import Machine, fit
 from squall_scheduler.core import Cluster, Held, Limits, Placement, Stop, Wait, age, awake, is_idle
 from squall_scheduler.sharing import Shares
-from squall_scheduler.side import Side, may_go
-from squall_scheduler.stock import Stock, Taken
+from squall_scheduler.side import Side, by_runner, may_go, part_of, stays, turn_ends, without
+from squall_scheduler.stock import Stock
 
 NO_WORK = "has no work and makes room"
 ANOTHER_WORKSPACE = "makes room for another workspace"
@@ -75,50 +73,63 @@ class _Reclaiming:
         self._limits = limits
         # What drains is as good as free. What was placed this round is no longer among those who
         # wait: the snapshot is taken after placing.
-        staying = sorted(filter(_stays, cluster.containers), key=self._goes_first)
+        staying = sorted(filter(stays, cluster.containers), key=self._goes_first)
         working = list(filter(may_go, staying))
         shares = Shares(cluster.machines, cluster.workspaces)
         self._workspaces = Side(lambda held: held.workspace, shares, staying, working)
-        self._functions = Side(
-            lambda held: held.function_id, Shares(cluster.machines, ()), staying, working
-        )
+        self._staying: defaultdict[str, list[Held]] = defaultdict(list)
+        for held in staying:
+            self._staying[held.workspace].append(held)
+        self._functions: dict[str, Side] = {}
+        """Of each workspace somebody waits in."""
         self._least = {f.function_id: f.least for f in cluster.functions if f.least}
         self._finish = {f.function_id: f.finish_within_s for f in cluster.functions}
-        self._siblings: defaultdict[str, list[str]] = defaultdict(list)
-        for name, held in {held.function_id: held for held in working}.items():
-            self._siblings[held.workspace].append(name)
-        self._on: defaultdict[str, list[Held]] = defaultdict(list)
-        for held in working:
-            self._on[held.runner_id].append(held)
-        self._idle = self._spare(held for held in staying if is_idle(held, now_s, limits))
-        self._idle_on: defaultdict[str, list[Held]] = defaultdict(list)
-        for held in self._idle.values():
-            self._idle_on[held.runner_id].append(held)
+        self._on = by_runner(working)
+        self._idle = self._spare(staying)
+        self._idle_on = by_runner(self._idle.values())
         machines = awake(cluster, now_s)
-        self._soon = Stock(machines, map(_part, staying))
+        self._soon = Stock(machines, map(part_of, staying))
         self._at_work = Stock(
-            machines, (_part(held) for held in staying if held.container_id not in self._idle)
+            [machine for machine in machines if machine.runner_id in self._idle_on],
+            (part_of(h) for h in staying if h.container_id not in self._idle) if self._idle else (),
         )
         self._machines = [name for name in sorted(self._on) if self._soon.offers(name)]
         self._stopped: set[str] = set()
 
-    def _spare(self, idle: Iterable[Held]) -> dict[str, Held]:
+    def _spare(self, staying: Sequence[Held]) -> dict[str, Held]:
         """Those without work that their functions need not keep."""
+        left = Counter(held.function_id for held in staying)
         found: dict[str, Held] = {}
-        left: dict[str, int] = {}
-        for held in idle:
-            name = held.function_id
-            has = left.setdefault(name, self._functions.shares.containers(name))
-            if has > self._least.get(name, 0):
-                left[name] = has - 1
+        for held in staying:
+            if not is_idle(held, self._now_s, self._limits):
+                break  # those without work come first
+            if left[held.function_id] > self._least.get(held.function_id, 0):
+                left[held.function_id] -= 1
                 found[held.container_id] = held
         return found
+
+    def _side(self, account: str) -> Side:
+        """The functions of one workspace."""
+        side = self._functions.get(account)
+        if side is None:
+            staying = [h for h in self._staying[account] if h.container_id not in self._stopped]
+            side = self._functions[account] = Side(
+                lambda held: held.function_id,
+                self._workspaces.shares.anew(),
+                staying,
+                list(filter(may_go, staying)),
+            )
+        return side
 
     def share(self, account: str) -> float:
         return self._workspaces.shares.share(account)
 
     def make_room(self, waiter: Held) -> list[Stop]:
-        shares, account = self._workspaces.shares, waiter.workspace
+        shares, account, side = (
+            self._workspaces.shares,
+            waiter.workspace,
+            self._side(waiter.workspace),
+        )
         within_quota = shares.not_now(account, waiter.demand) is None
         if within_quota and self._promise(self._soon, waiter) is not None:
             return []
@@ -129,13 +140,11 @@ class _Reclaiming:
             choice = self._choice(waiter, self._workspaces, others)
         if not choice:
             reason = ANOTHER_FUNCTION
-            siblings = self._functions.greatest_first(
-                but=waiter.function_id, of=self._siblings.get(account, ())
-            )
-            choice = self._choice(waiter, self._functions, siblings)
+            choice = self._choice(waiter, side, side.greatest_first(but=waiter.function_id))
         for victim in choice:
             self._workspaces.drop(victim)
-            self._functions.drop(victim)
+            if victim.workspace in self._functions:
+                self._functions[victim.workspace].drop(victim)
             self._stopped.add(victim.container_id)
         if choice:
             self._hold(waiter, "")
@@ -153,12 +162,13 @@ class _Reclaiming:
         stock.take(free, waiter.demand, gpu)
         if stock is self._soon:
             self._hold(waiter, gpu)
-            self._at_work.take(self._at_work.free[free.machine.runner_id], waiter.demand, gpu)
+            if (same := self._at_work.free.get(free.machine.runner_id)) is not None:
+                self._at_work.take(same, waiter.demand, gpu)
         return free.machine.runner_id
 
     def _hold(self, waiter: Held, gpu: str) -> None:
         self._workspaces.shares.hold(waiter.workspace, waiter.demand, gpu)
-        self._functions.shares.hold(waiter.function_id, waiter.demand, gpu)
+        self._side(waiter.workspace).shares.hold(waiter.function_id, waiter.demand, gpu)
 
     def _grace_s(self, victim: Held) -> float:
         return max(self._limits.grace_s, self._finish.get(victim.function_id, 0.0))
@@ -175,7 +185,7 @@ class _Reclaiming:
             if held.container_id in self._stopped or held.function_id == waiter.function_id:
                 continue
             victims.append(held)
-            left = _without(self._soon.free[held.runner_id], victims)
+            left = without(self._soon.free[held.runner_id], victims)
             if fit(waiter.demand, left) is not None:
                 return victims
         return ()
@@ -203,7 +213,9 @@ class _Reclaiming:
 
     def _may_take_from(self, waiter: Held, side: Side, name: str) -> bool:
         """Whether even its smallest container's end could be fair: most often nobody's would."""
-        if side is self._functions and side.shares.containers(name) <= self._least.get(name, 0):
+        if side is not self._workspaces and side.shares.containers(name) <= self._least.get(
+            name, 0
+        ):
             return False
         own = side.group(waiter)
         if not side.shares.containers(own):
@@ -221,7 +233,7 @@ class _Reclaiming:
             free.cpu_m + held.demand.cpu_m >= demand.cpu_m
             and free.memory_mib + held.demand.memory_mib >= demand.memory_mib
         )
-        if not enough or (demand.gpus and fit(demand, _without(free, [held])) is None):
+        if not enough or (demand.gpus and fit(demand, without(free, [held])) is None):
             return False
         return held.workspace != waiter.workspace or self._within_quota(waiter, [held])
 
@@ -242,7 +254,7 @@ class _Reclaiming:
         victims: list[Held] = []
         for held in sorted(candidates, key=lambda held: -side.shares.share(side.group(held))):
             victims.append(held)
-            left = _without(self._soon.free[machine.runner_id], victims)
+            left = without(self._soon.free[machine.runner_id], victims)
             if fit(waiter.demand, left) is not None:
                 fair = self._fair(waiter, side, victims) and self._within_quota(waiter, victims)
                 return victims if fair else []
@@ -269,27 +281,3 @@ class _Reclaiming:
         """What has no work, then the youngest."""
         idle = is_idle(held, self._now_s, self._limits)
         return not idle, -held.requested_unix_s, held.container_id
-
-
-def _without(free: Free, ended: Iterable[Held]) -> Free:
-    """The machine as it would be without these containers."""
-    left = Free(free.machine, free.cpu_m, free.memory_mib, free.gpus.copy())
-    for held in ended:
-        left.take(Demand(-held.demand.cpu_m, -held.demand.memory_mib), "")
-        if held.gpu:
-            kind, count = request(held.gpu)
-            left.gpus[kind] += count
-    return left
-
-
-def _part(held: Held) -> Taken:
-    return held.runner_id, held.demand, held.gpu
-
-
-def _stays(held: Held) -> bool:
-    return bool(held.runner_id) and held.state not in ENDED and held.state != "draining"
-
-
-def turn_ends(held: Held, weight: float, limits: Limits) -> float:
-    since = held.ready_unix_s if held.ready_unix_s is not None else held.requested_unix_s
-    return since + limits.turn_s * weight

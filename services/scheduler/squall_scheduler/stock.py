@@ -239,10 +239,10 @@ class _Shelf:
         return (
             free.cpu_m >= asked[0]
             and free.memory_mib >= asked[1]
-            and (not self._kind or free.gpus[self._kind] >= asked[2])
+            and (not self._kind or free.gpus.get(self._kind, 0) >= asked[2])
         )
 
     def _write(self, node: int, free: Free) -> None:
         self._cpu_m[node] = free.cpu_m
         self._memory[node] = free.memory_mib
-        self._gpus[node] = free.gpus[self._kind] if self._kind else 0
+        self._gpus[node] = free.gpus.get(self._kind, 0) if self._kind else 0
