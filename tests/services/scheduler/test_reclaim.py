@@ -66,15 +66,19 @@ Check = Callable[[Reclaim, Cluster], str | None]
 
 
 def greedy(take_back: Reclaim, cluster: Cluster) -> str | None:
-    """Whether asking again, before anybody has gone, stops more."""
+    """Whether asking again, before anybody has gone, stops more and more. Once or twice it may: who
+    gave his last one up may get another's turn."""
     placements = place(cluster, NOW, LIMITS)
     cluster = applied(cluster, placements)
-    cluster = after_stops(cluster, take_back(cluster, placements, NOW, LIMITS))
-    again = place(cluster, NOW, LIMITS)
-    if any(isinstance(placement, Start) for placement in again):
-        return "what drains was given away"
-    more = take_back(cluster, again, NOW, LIMITS)
-    return f"{more} only the second time" if more else None
+    for _ in range(4):
+        stops = take_back(cluster, placements, NOW, LIMITS)
+        if not stops:
+            return None
+        cluster = after_stops(cluster, stops)
+        placements = place(cluster, NOW, LIMITS)
+        if any(isinstance(placement, Start) for placement in placements):
+            return "what drains was given away"
+    return f"{stops} still the fourth time"
 
 
 def takes_from_the_poor(take_back: Reclaim, cluster: Cluster) -> str | None:
@@ -127,11 +131,10 @@ def working(name: str, workspace: str, function: str, since_s: float, **more: ob
 
 CROWDED = Cluster(
     containers=(
-        working("ct-1", "A", "fn-A", 100),
-        working("ct-2", "A", "fn-A", 90),
-        waiter("ct-3", "B"),
+        *(working(f"ct-{n}", "A", "fn-A", 100 + n) for n in range(9)),
+        waiter("ct-b", "B"),
     ),
-    machines=(Machine("rn-a", 2000, 2000),),
+    machines=(Machine("rn-a", 9000, 9000),),
 )
 
 
@@ -150,7 +153,7 @@ def _the_next_one_out(
 
 
 FULL_OF_ITS_OWN = msgspec.structs.replace(
-    CROWDED, containers=(*CROWDED.containers[:2], waiter("ct-4", "A"))
+    CROWDED, containers=(*CROWDED.containers[:9], waiter("ct-a", "A"))
 )
 
 
