@@ -110,6 +110,7 @@ class Fleet:
         order = [
             "autoscaler",
             "scheduler",
+            "scheduler2",
             "cron",
             "builder",
             "runner",
