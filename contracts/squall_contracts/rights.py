@@ -14,6 +14,7 @@ _WRITERS: Final = {
     subjects.TARGETS_BUCKET: ("autoscaler",),
     subjects.SCHEDULES_BUCKET: ("cron",),
     subjects.RUNNERS_BUCKET: ("runner", "scheduler"),
+    subjects.COLLECTIONS_BUCKET: ("gateway",),
 }
 """Who may write each registry bucket; all services may read them all."""
 SERVICES: Final = ("gateway", "builder", "scheduler", "autoscaler", "cron", "runner")
@@ -77,7 +78,8 @@ def client_may(owner: str) -> tuple[list[str], list[str]]:
     publish.append(f"$JS.API.STREAM.PURGE.{subjects.DEAD}")
     for stream in (subjects.REPLIES, subjects.RESULTS, subjects.DEAD, subjects.LOGS):
         publish += _reads(stream)
-    for bucket in (subjects.CODE_BUCKET, subjects.BLOBS_BUCKET):
+    publish += _collections()
+    for bucket in (subjects.CODE_BUCKET, subjects.BLOBS_BUCKET, subjects.DICT_VALUES_BUCKET):
         publish += [f"$O.{bucket}.>", f"$JS.API.STREAM.PURGE.OBJ_{bucket}"]
         publish += _reads(f"OBJ_{bucket}")
     subscribe = [
@@ -85,9 +87,26 @@ def client_may(owner: str) -> tuple[list[str], list[str]]:
         "result.*.*.*",
         subjects.DOWN_LOCAL,
         "log.>",
+        subjects.QUEUE_ALL,
+        subjects.ROOM_ALL,
         f"{subjects.inbox(owner)}.>",
     ]
     return publish, subscribe
+
+
+def _collections() -> list[str]:
+    """What dicts and queues take. Who holds a dict may remove single entries of it, by CAS, or all;
+    items of queues go by being taken."""
+    return [
+        *subjects.DICTS_SUBJECTS,
+        *subjects.QUEUES_SUBJECTS,
+        subjects.ROOM_ALL,
+        f"$JS.API.STREAM.MSG.DELETE.{subjects.DICTS}",
+        f"$JS.API.STREAM.PURGE.{subjects.DICTS}",
+        f"$JS.API.STREAM.PURGE.{subjects.QUEUES}",
+        *_reads(subjects.DICTS),
+        *_reads(subjects.QUEUES),
+    ]
 
 
 def service_may(service: str, owner: str) -> tuple[list[str], list[str], list[str]]:

@@ -7,7 +7,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, overload
 
-from squall_contracts import apps, autoscaling, breakers, images, placement, subjects, verbs
+from squall_contracts import (
+    apps,
+    autoscaling,
+    breakers,
+    collections,
+    images,
+    placement,
+    subjects,
+    verbs,
+)
 from squall_contracts.failures import Refused
 from squall_contracts.guest import Credentials
 from squall_contracts.identity import MintReply, Renew
@@ -38,6 +47,8 @@ class Client:
     """One connection, what is on its way out and back, and the stores beside it."""
 
     def __init__(self, bus: "Bus", environment: str) -> None:
+        from squall_bus.taking import Taker
+
         self.bus = bus
         self.environment = environment
         """Where calls and look-ups go that name no environment."""
@@ -46,6 +57,7 @@ class Client:
         self.outbox = Outbox(bus, asyncio.get_running_loop())
         self.blobs = Blobs(bus)
         self.code = bus.objects(subjects.CODE_BUCKET)
+        self.taker = Taker(bus, subjects.QUEUES)
         self._watcher = _sync.background(self._fail_when_closed())
 
     @property
@@ -95,6 +107,19 @@ class Client:
     async def control(self, message: images.ListImages) -> images.ImageList: ...
     @overload
     async def control(self, message: images.PruneImages) -> images.ImagesPruned: ...
+    @overload
+    async def control(
+        self,
+        message: collections.OpenCollection
+        | collections.OpenEphemeral
+        | collections.FindCollection,
+    ) -> collections.CollectionRecord: ...
+    @overload
+    async def control(self, message: collections.ListCollections) -> collections.CollectionList: ...
+    @overload
+    async def control(
+        self, message: collections.KeepEphemeral | collections.DeleteCollection
+    ) -> apps.Done: ...
     async def control(self, message: Message) -> Any:
         """Ask the gateway. Its refusals and the bus's failures come as squall.exception errors."""
         verb = _VERBS[type(message)]

@@ -1,0 +1,95 @@
+"""A stream that keeps the last message of each subject, used as a table of raw rows.
+
+As a key-value bucket, but with headers of the caller's own, a time to live each row keeps, and
+removal that leaves no mark: counting subjects counts rows.
+"""
+
+import asyncio
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from squall_contracts.message import new_id
+
+from squall_bus.admin import stored_unix_s
+from squall_bus.errors import KeyExists, RevisionMismatch, StoreRefused
+from squall_bus.kv import WRONG_REVISION
+
+if TYPE_CHECKING:
+    from squall_bus.bus import Bus
+
+GONE: Final = {"KV-Operation": "DEL", "Nats-TTL": "1s"}
+_ATTEMPTS: Final = 8
+
+
+class Row(NamedTuple):
+    data: bytes
+    seq: int
+    """Which version of the row it is."""
+    headers: dict[str, str]
+
+    @property
+    def stored_unix_s(self) -> float:
+        return stored_unix_s(self.headers)
+
+
+class Table:
+    """The rows of one stream, by their subjects."""
+
+    def __init__(self, bus: "Bus", stream: str) -> None:
+        self._bus = bus
+        self._stream = stream
+
+    async def get(self, subject: str) -> Row | None:
+        """None if there is no such row."""
+        found = await self._bus.admin.last_message(self._stream, subject)
+        if found is None or is_gone(found.headers):
+            return None
+        return Row(found.data, found.seq, found.headers)
+
+    async def put(self, subject: str, data: bytes, headers: dict[str, str]) -> None:
+        """Set a row, whatever it was. StoreRefused, StoreTimeout."""
+        await self._bus.store(subject, data, headers=headers)
+
+    async def create(self, subject: str, data: bytes, headers: dict[str, str]) -> None:
+        """Set a row that isn't there. KeyExists."""
+        seq = 0
+        for _ in range(_ATTEMPTS):
+            try:
+                await self.replace(subject, data, headers, seq)
+                return
+            except RevisionMismatch:
+                last = await self._bus.admin.last_message(self._stream, subject)
+                if last is not None and not is_gone(last.headers):
+                    break
+                seq = 0 if last is None else last.seq
+        raise KeyExists(f"{subject!r} has a value")
+
+    async def replace(self, subject: str, data: bytes, headers: dict[str, str], seq: int) -> int:
+        """Set a row if it is still version `seq`, 0 for none. RevisionMismatch."""
+        expected = {"Nats-Expected-Last-Subject-Sequence": str(seq)}
+        # The message id makes a repeat after a lost ack succeed instead of colliding with itself.
+        try:
+            return await self._bus.store(
+                subject, data, msg_id=new_id("tb"), headers={**headers, **expected}
+            )
+        except StoreRefused as refused:
+            if refused.err_code in WRONG_REVISION:
+                raise RevisionMismatch(f"{subject!r} was changed by somebody else") from refused
+            raise
+
+    async def remove(self, subject: str, seq: int) -> None:
+        """Remove a row that is still version `seq`: of several who try one succeeds.
+        RevisionMismatch for the others."""
+        mark = await self.replace(subject, b"", GONE, seq)
+        # Without this the mark would be counted as a row until it expires.
+        await self._bus.admin.delete_message(self._stream, mark)
+
+    async def put_all(self, rows: dict[str, tuple[bytes, dict[str, str]]]) -> None:
+        """Set many rows, each by itself, a window of them at a time."""
+        async with asyncio.TaskGroup() as group:
+            for subject, (data, headers) in rows.items():
+                group.create_task(self.put(subject, data, headers))
+
+
+def is_gone(headers: dict[str, str]) -> bool:
+    """Whether a message marks a row that was removed a moment ago."""
+    return "KV-Operation" in headers
