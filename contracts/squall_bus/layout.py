@@ -70,6 +70,12 @@ QUEUE_STREAM: Final = StreamConfig(
     allow_together=True,
     max_consumers=CONSUMERS_PER_STREAM,
 )
+TAKEN_STREAM: Final = StreamConfig(
+    name=subjects.TAKEN,
+    subjects=(subjects.TAKEN_SUBJECT,),
+    max_age_s=120.0,
+    duplicate_window_s=120.0,
+)
 
 PLATFORM_STREAMS: Final = (
     StreamConfig(name=subjects.BUILDS, subjects=subjects.BUILDS_SUBJECTS, retention="workqueue"),
@@ -110,7 +116,9 @@ async def ensure_collections(bus: "Bus", kind: CollectionKind) -> None:
     """Make what a workspace's dicts, or its queues, are kept in: with the first of them, since a
     stream costs 73 KB and a file. ApiRefused where the server won't have it."""
     if kind == "queue":
-        await bus.admin.ensure_stream(QUEUE_STREAM)
+        await _together(
+            bus.admin.ensure_stream(QUEUE_STREAM), bus.admin.ensure_stream(TAKEN_STREAM)
+        )
         return
     await _together(
         bus.admin.ensure_stream(DICT_STREAM),

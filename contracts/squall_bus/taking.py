@@ -3,6 +3,9 @@
 All who take from a subject share a durable consumer, which the server removes when it has been idle.
 What was delivered is confirmed before it is handed out; a taker that dies in between leaves it to
 another after ACK_WAIT_S, and one that gives up waiting hands back at once what still arrives.
+
+A server that was killed may deliver an item again though somebody holds it. Every connection is
+young then, and over a young connection an item is claimed as well, so that it stays with one.
 """
 
 import asyncio
@@ -14,20 +17,23 @@ from squall_contracts.message import new_id
 
 from squall_bus._wire import decode_headers, status_of
 from squall_bus.api import NANOSECONDS
-from squall_bus.errors import BusError, NoResponder, RequestTimeout
+from squall_bus.claiming import Claims
+from squall_bus.errors import BusError, RequestTimeout
 from squall_bus.job import ACK, NAK
-from squall_bus.replies import ConnectionLost
 from squall_bus.tasks import within
 
 if TYPE_CHECKING:
     from squall_bus.bus import Bus
 
-ACK_WAIT_S: Final = 10.0
-IDLE_S: Final = 30.0
+ACK_WAIT_S: Final = 60.0
+IDLE_S: Final = 90.0
 """After which the server removes a consumer nobody takes from: each costs it 47 KB."""
 LONGEST_PULL_S: Final = 20.0
 GRACE_S: Final = 5.0
-CONFIRM_S: Final = 60.0
+CONFIRM_S: Final = 45.0
+"""How long an item may stay unconfirmed: less than until another may be given it."""
+YOUNG_S: Final = 60.0
+ACKED_WITHIN_S: Final = 2.0
 SETTLE_S: Final = 0.1
 """How long a message that has just been stored may stay unseen by the consumer."""
 RETRY_S: Final = 0.05
@@ -51,6 +57,10 @@ class _Arrival(NamedTuple):
     data: bytes
     ack_subject: str
     headers: bytes | None
+
+    @property
+    def seq(self) -> int:
+        return int(self.ack_subject.split(".")[-4])
 
     def taken(self) -> Taken:
         words = self.ack_subject.split(".")
@@ -128,9 +138,12 @@ class _Pull:
 class Taker:
     """Takes items from subjects of one work-queue stream."""
 
-    def __init__(self, bus: "Bus", stream: str) -> None:
+    def __init__(self, bus: "Bus", stream: str, claims: Claims) -> None:
         self._bus = bus
         self._stream = stream
+        self._claims = claims
+        self._connected_s = asyncio.get_running_loop().time()
+        bus.wire.hooks.reconnected.append(self._reconnected)
         self._known: dict[str, float] = {}
         """Consumers that were there a moment ago, and when that was."""
 
@@ -151,7 +164,8 @@ class Taker:
             left_s = LONGEST_PULL_S if deadline is None else max(0.0, deadline - loop.time())
             arrived = await self._pull(subject, durable, count, min(left_s, LONGEST_PULL_S))
             if arrived:
-                await self._confirm(arrived)
+                arrived = await self._confirm(arrived)
+            if arrived:
                 return [arrival.taken() for arrival in arrived]
             if deadline is not None and loop.time() >= deadline:
                 return []
@@ -190,34 +204,50 @@ class Taker:
     async def _holds(self, subject: str) -> bool:
         return await self._bus.admin.next_message(self._stream, subject) is not None
 
-    async def _confirm(self, arrived: list[_Arrival]) -> None:
-        """Return when the server has taken every acknowledgement, told again as often as need be:
-        what it has taken already it takes again."""
+    def _reconnected(self) -> None:
+        self._connected_s = asyncio.get_running_loop().time()
+
+    async def _confirm(self, arrived: list[_Arrival]) -> list[_Arrival]:
+        """Those that are ours, once the server has taken them out of the queue."""
+        async with asyncio.TaskGroup() as group:
+            confirming = [group.create_task(self._is_ours(arrival)) for arrival in arrived]
+        outcomes = [task.result() for task in confirming]
+        ours = [each for each, outcome in zip(arrived, outcomes, strict=True) if outcome is True]
+        failed = next((outcome for outcome in outcomes if isinstance(outcome, BusError)), None)
+        if failed is not None and not ours:
+            raise failed
+        return ours
+
+    async def _is_ours(self, arrival: _Arrival) -> bool | BusError:
+        """Whether it is, or why nobody can tell."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + CONFIRM_S
-        unconfirmed = arrived
-        while unconfirmed:
-            answers = await asyncio.gather(
-                *(self._acknowledged(arrival) for arrival in unconfirmed), return_exceptions=True
-            )
-            for answer in answers:
-                if isinstance(answer, BaseException) and not isinstance(answer, BusError):
-                    raise answer
-            unconfirmed = [
-                arrival
-                for arrival, answer in zip(unconfirmed, answers, strict=True)
-                if isinstance(answer, BusError)
-            ]
-            if unconfirmed:
+        doubtful = False
+        while True:
+            try:
+                if doubtful or loop.time() - self._connected_s < YOUNG_S:
+                    return await self._settled(arrival, doubtful)
+                await within(ACKED_WITHIN_S, self._bus.begin_call(arrival.ack_subject, ACK))
+                return True
+            except (BusError, TimeoutError) as error:
+                doubtful = True
+                _log.debug("item %d is confirmed again: %r", arrival.seq, error)
                 if loop.time() > deadline or self._bus.is_closed:
-                    raise next(answer for answer in answers if isinstance(answer, BusError))
-                await asyncio.sleep(RETRY_S)
+                    if isinstance(error, BusError):
+                        return error
+                    return RequestTimeout(arrival.ack_subject, CONFIRM_S)
+            await asyncio.sleep(RETRY_S)
 
-    async def _acknowledged(self, arrival: _Arrival) -> None:
-        try:
-            await within(2.0, self._bus.begin_call(arrival.ack_subject, ACK))
-        except TimeoutError as error:
-            raise RequestTimeout(arrival.ack_subject, 2.0) from error
-        except (ConnectionLost, NoResponder) as error:
-            _log.debug("an item is confirmed again: %s", error)
-            raise
+    async def _settled(self, arrival: _Arrival, doubtful: bool) -> bool:
+        """Claim it, and take it out of the queue for whoever has it."""
+        async with asyncio.timeout(ACKED_WITHIN_S):
+            if not doubtful:
+                acked = self._bus.begin_call(arrival.ack_subject, ACK)
+                ours = await self._claims.claim(arrival.seq)
+                await acked
+                return ours
+            ours = await self._claims.claim(arrival.seq)
+            if ours:
+                # The consumer may have forgotten that it delivered it: an ack would mean nothing.
+                await self._bus.admin.delete_message(self._stream, arrival.seq)
+            return ours

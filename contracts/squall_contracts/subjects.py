@@ -175,6 +175,9 @@ DICTS_SUBJECTS: Final = ("dict.>",)
 QUEUES: Final = "QUEUES"
 """WorkQueue: items of queues until somebody takes them."""
 QUEUES_SUBJECTS: Final = ("queue.>",)
+TAKEN: Final = "TAKEN"
+"""Limits, two minutes: who took an item, where two may have been given it."""
+TAKEN_SUBJECT: Final = "taken"
 DICT_VALUES_BUCKET: Final = "dictvalues"
 """Objects named `<dict id>/<entry>/<random>`: values past the inline limit."""
 

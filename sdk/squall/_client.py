@@ -47,6 +47,7 @@ class Client:
     """One connection, what is on its way out and back, and the stores beside it."""
 
     def __init__(self, bus: "Bus", environment: str) -> None:
+        from squall_bus.claiming import Claims
         from squall_bus.taking import Taker
 
         self.bus = bus
@@ -57,7 +58,9 @@ class Client:
         self.outbox = Outbox(bus, asyncio.get_running_loop())
         self.blobs = Blobs(bus)
         self.code = bus.objects(subjects.CODE_BUCKET)
-        self.taker = Taker(bus, subjects.QUEUES)
+        self.taker = Taker(
+            bus, subjects.QUEUES, Claims(bus, subjects.TAKEN, subjects.TAKEN_SUBJECT)
+        )
         self._watcher = _sync.background(self._fail_when_closed())
 
     @property

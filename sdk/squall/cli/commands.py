@@ -7,6 +7,7 @@ import typer
 
 from squall.cli import (
     apps,
+    collections,
     config,
     containers,
     dead,
@@ -50,6 +51,8 @@ for name, group in (
     ("container", containers.app),
     ("function", functions.app),
     ("dead", dead.app),
+    ("dict", collections.dicts),
+    ("queue", collections.queues),
     ("image", images.app),
     ("config", config.app),
 ):
