@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from squall_contracts import subjects
+from squall_contracts import state_subjects, subjects
 from squall_contracts.collections import MAX_ITEMS, CollectionKind
 
 from squall_bus.admin import StreamConfig
@@ -57,22 +57,22 @@ WORKSPACE_OBJECTS: Final = (
 )
 
 DICT_STREAM: Final = StreamConfig(
-    name=subjects.DICTS,
-    subjects=subjects.DICTS_SUBJECTS,
+    name=state_subjects.DICTS,
+    subjects=state_subjects.DICTS_SUBJECTS,
     max_messages_per_subject=1,
     allow_msg_ttl=True,
 )
 QUEUE_STREAM: Final = StreamConfig(
-    name=subjects.QUEUES,
-    subjects=subjects.QUEUES_SUBJECTS,
+    name=state_subjects.QUEUES,
+    subjects=state_subjects.QUEUES_SUBJECTS,
     retention="workqueue",
     max_messages_each=MAX_ITEMS,
     allow_together=True,
     max_consumers=CONSUMERS_PER_STREAM,
 )
 TAKEN_STREAM: Final = StreamConfig(
-    name=subjects.TAKEN,
-    subjects=(subjects.TAKEN_SUBJECT,),
+    name=state_subjects.TAKEN,
+    subjects=(state_subjects.TAKEN_SUBJECT,),
     max_age_s=120.0,
     duplicate_window_s=120.0,
 )
@@ -96,7 +96,7 @@ PLATFORM_BUCKETS: Final = (
     subjects.LEASES_BUCKET,
     subjects.SCHEDULES_BUCKET,
     subjects.DEATHS_BUCKET,
-    subjects.COLLECTIONS_BUCKET,
+    state_subjects.COLLECTIONS_BUCKET,
 )
 """In each of them single keys may expire: `put(..., ttl_s=)`."""
 
@@ -122,7 +122,7 @@ async def ensure_collections(bus: "Bus", kind: CollectionKind) -> None:
         return
     await _together(
         bus.admin.ensure_stream(DICT_STREAM),
-        bus.admin.ensure_objects(subjects.DICT_VALUES_BUCKET),
+        bus.admin.ensure_objects(state_subjects.DICT_VALUES_BUCKET),
     )
 
 

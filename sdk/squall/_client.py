@@ -14,6 +14,7 @@ from squall_contracts import (
     collections,
     images,
     placement,
+    state_subjects,
     subjects,
     verbs,
 )
@@ -59,7 +60,9 @@ class Client:
         self.blobs = Blobs(bus)
         self.code = bus.objects(subjects.CODE_BUCKET)
         self.taker = Taker(
-            bus, subjects.QUEUES, Claims(bus, subjects.TAKEN, subjects.TAKEN_SUBJECT)
+            bus,
+            state_subjects.QUEUES,
+            Claims(bus, state_subjects.TAKEN, state_subjects.TAKEN_SUBJECT),
         )
         self._watcher = _sync.background(self._fail_when_closed())
 

@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from typing import TYPE_CHECKING, NamedTuple
 
-from squall_contracts import subjects
+from squall_contracts import state_subjects
 from squall_contracts.calls import BlobRef
 from squall_contracts.collections import (
     BLOB_HEADER,
@@ -88,11 +88,11 @@ class Entries:
 
         self._bus = client.bus
         self._dict_id = dict_id
-        self._table = Table(client.bus, subjects.DICTS)
-        self._values = client.bus.objects(subjects.DICT_VALUES_BUCKET)
+        self._table = Table(client.bus, state_subjects.DICTS)
+        self._values = client.bus.objects(state_subjects.DICT_VALUES_BUCKET)
 
     def _subject(self, entry: str) -> str:
-        return subjects.dict_entry(self._dict_id, entry)
+        return state_subjects.dict_entry(self._dict_id, entry)
 
     async def get(self, key: Key) -> bytes | None:
         """The pickled value; None if there is none. DataLossError."""
@@ -171,12 +171,14 @@ class Entries:
 
     async def count(self) -> int:
         async with translated():
-            pattern = subjects.dict_entries(self._dict_id)
-            return await self._bus.admin.count_subjects(subjects.DICTS, pattern)
+            pattern = state_subjects.dict_entries(self._dict_id)
+            return await self._bus.admin.count_subjects(state_subjects.DICTS, pattern)
 
     async def clear(self) -> None:
         async with translated():
-            await self._bus.admin.purge(subjects.DICTS, subjects.dict_entries(self._dict_id))
+            await self._bus.admin.purge(
+                state_subjects.DICTS, state_subjects.dict_entries(self._dict_id)
+            )
 
     async def pages(self, *, values: bool) -> AsyncGenerator[list[tuple[bytes, bytes]], None]:
         """Pickled keys, and values if wanted, in no order; what is put meanwhile may be left out."""
@@ -185,11 +187,11 @@ class Entries:
 
         seen: set[str] = set()
         page: list[tuple[bytes, bytes]] = []
-        pattern = subjects.dict_entries(self._dict_id)
+        pattern = state_subjects.dict_entries(self._dict_id)
         async with (
             translated(),
             aclosing(
-                read(self._bus, subjects.DICTS, pattern, ahead=_PAGE, headers_only=not values)
+                read(self._bus, state_subjects.DICTS, pattern, ahead=_PAGE, headers_only=not values)
             ) as rows,
         ):
             async for stored in rows:

@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 from typing import TYPE_CHECKING, Final
 
-from squall_contracts import subjects
+from squall_contracts import state_subjects
 from squall_contracts.collections import (
     MAX_ITEM_BYTES,
     MAX_ITEMS,
@@ -103,7 +103,7 @@ class Items:
     async def _store(self, partition: str, items: Sequence[bytes], ttl_s: float) -> None:
         from squall_bus.together import store_together
 
-        subject = subjects.queue_items(self._queue_id, partition)
+        subject = state_subjects.queue_items(self._queue_id, partition)
         headers = {} if ttl_s == PARTITION_TTL_S else {TTL_HEADER: f"{ttl_s:g}"}
         if len(items) == 1:
             await self._bus.store(subject, items[0], msg_id=new_id("qi"), headers=headers)
@@ -112,8 +112,8 @@ class Items:
 
     async def take(self, partition: str, count: int, wait_s: float | None) -> list[bytes]:
         """Up to `count` items as soon as there are any; [] if none came within `wait_s` seconds."""
-        subject = subjects.queue_items(self._queue_id, partition)
-        durable = subjects.queue_consumer(self._queue_id, partition)
+        subject = state_subjects.queue_items(self._queue_id, partition)
+        durable = state_subjects.queue_consumer(self._queue_id, partition)
         deadline = None if wait_s is None else time.monotonic() + wait_s
         async with translated():
             while True:
@@ -127,9 +127,9 @@ class Items:
                     return [item.data for item in taken]
 
     async def count(self, partition: str) -> int:
-        subject = subjects.queue_items(self._queue_id, partition)
+        subject = state_subjects.queue_items(self._queue_id, partition)
         async with translated():
-            found = await self._bus.admin.backlog(subjects.QUEUES, subject)
+            found = await self._bus.admin.backlog(state_subjects.QUEUES, subject)
             if not found or await self._drop_if_expired(subject):
                 return 0
         return sum(found.values())
@@ -137,25 +137,25 @@ class Items:
     async def count_all(self) -> int:
         """Of all partitions, with those whose time is over and which nobody has looked at since."""
         async with translated():
-            pattern = subjects.queue_partitions(self._queue_id)
-            return sum((await self._bus.admin.backlog(subjects.QUEUES, pattern)).values())
+            pattern = state_subjects.queue_partitions(self._queue_id)
+            return sum((await self._bus.admin.backlog(state_subjects.QUEUES, pattern)).values())
 
     async def clear(self, partition: str | None) -> None:
         """Remove the items of a partition; None: of all."""
         async with translated():
             pattern = (
-                subjects.queue_partitions(self._queue_id)
+                state_subjects.queue_partitions(self._queue_id)
                 if partition is None
-                else subjects.queue_items(self._queue_id, partition)
+                else state_subjects.queue_items(self._queue_id, partition)
             )
-            await self._bus.admin.purge(subjects.QUEUES, pattern)
+            await self._bus.admin.purge(state_subjects.QUEUES, pattern)
             await self._tell_of_room()
 
     async def pages(
         self, partition: str, poll_timeout_s: float
     ) -> AsyncGenerator[list[bytes], None]:
         """The items of a partition, left where they are; ends when none came for so long."""
-        subject = subjects.queue_items(self._queue_id, partition)
+        subject = state_subjects.queue_items(self._queue_id, partition)
         news = asyncio.Event()
 
         def heard(_: "Delivery") -> None:
@@ -197,7 +197,7 @@ class Items:
                 await asyncio.sleep(pause_s)
 
     async def _next(self, subject: str, from_seq: int) -> "StoredMessage | None":
-        return await self._bus.admin.next_message(subjects.QUEUES, subject, from_seq=from_seq)
+        return await self._bus.admin.next_message(state_subjects.QUEUES, subject, from_seq=from_seq)
 
     async def _are_expired(self, subject: str, taken: "list[Taken]") -> bool:
         """Whether the partition these items came from had gone: then all that is left of it goes.
@@ -205,20 +205,20 @@ class Items:
         now_s = time.time()
         if any(now_s < _gone_at(item.stored_unix_s, item.headers) for item in taken):
             return False
-        last = await self._bus.admin.last_message(subjects.QUEUES, subject)
+        last = await self._bus.admin.last_message(state_subjects.QUEUES, subject)
         if last is None or last.seq < taken[-1].seq:
             return True
         return await self._drop_if_expired(subject)
 
     async def _drop_if_expired(self, subject: str) -> bool:
-        last = await self._bus.admin.last_message(subjects.QUEUES, subject)
+        last = await self._bus.admin.last_message(state_subjects.QUEUES, subject)
         if last is None or time.time() < _gone_at(last.stored_unix_s, last.headers):
             return False
-        await self._bus.admin.purge(subjects.QUEUES, subject, before_seq=last.seq + 1)
+        await self._bus.admin.purge(state_subjects.QUEUES, subject, before_seq=last.seq + 1)
         return True
 
     async def _tell_of_room(self) -> None:
-        await self._bus.publish(subjects.queue_room(self._queue_id), b"")
+        await self._bus.publish(state_subjects.queue_room(self._queue_id), b"")
 
 
 def _gone_at(stored_unix_s: float, headers: dict[str, str]) -> float:
@@ -241,7 +241,7 @@ class _Room:
         if self._listening is None:
             # What was freed before we listened is found by the try that follows at once.
             self._listening = await self._bus.subscribe(
-                subjects.queue_room(self._queue_id), self._heard
+                state_subjects.queue_room(self._queue_id), self._heard
             )
             return True
         soon = time.monotonic() + LOOK_AGAIN_S

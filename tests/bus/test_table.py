@@ -7,12 +7,12 @@ from squall_bus.bus import Bus
 from squall_bus.errors import KeyExists, RevisionMismatch
 from squall_bus.layout import ensure_collections
 from squall_bus.table import Table
-from squall_contracts import subjects
+from squall_contracts import state_subjects
 
 from .conftest import RealWorld
 
-ROW = subjects.dict_entry("di-1", "a")
-ALL = subjects.dict_entries("di-1")
+ROW = state_subjects.dict_entry("di-1", "a")
+ALL = state_subjects.dict_entries("di-1")
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ async def bus(real: RealWorld) -> Bus:
 
 @pytest.fixture
 def table(bus: Bus) -> Table:
-    return Table(bus, subjects.DICTS)
+    return Table(bus, state_subjects.DICTS)
 
 
 async def test_a_row_is_what_was_put_last(table: Table) -> None:
@@ -44,9 +44,9 @@ async def test_a_removed_row_is_not_counted_and_can_be_made_again(bus: Bus, tabl
     assert found is not None
     await table.remove(ROW, found.seq)
     assert await table.get(ROW) is None
-    assert await bus.admin.count_subjects(subjects.DICTS, ALL) == 0
+    assert await bus.admin.count_subjects(state_subjects.DICTS, ALL) == 0
     await table.create(ROW, b"3", {})
-    assert await bus.admin.count_subjects(subjects.DICTS, ALL) == 1
+    assert await bus.admin.count_subjects(state_subjects.DICTS, ALL) == 1
 
 
 async def test_of_many_who_remove_a_row_one_does(table: Table) -> None:
@@ -72,4 +72,4 @@ async def test_a_row_goes_when_its_time_is_over(bus: Bus, table: Table) -> None:
     async with asyncio.timeout(10):
         while await table.get(ROW) is not None:  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.05)
-    assert await bus.admin.count_subjects(subjects.DICTS, ALL) == 0
+    assert await bus.admin.count_subjects(state_subjects.DICTS, ALL) == 0

@@ -11,13 +11,13 @@ from squall_bus.errors import StoreRefused
 from squall_bus.layout import ensure_collections
 from squall_bus.taking import Taken, Taker
 from squall_bus.together import store_together
-from squall_contracts import subjects
+from squall_contracts import state_subjects
 from squall_contracts.collections import MAX_ITEMS
 
 from .conftest import RealWorld
 
-PARTITION = subjects.queue_items("qu-1", "d")
-DURABLE = subjects.queue_consumer("qu-1", "d")
+PARTITION = state_subjects.queue_items("qu-1", "d")
+DURABLE = state_subjects.queue_consumer("qu-1", "d")
 
 
 @pytest.fixture
@@ -33,7 +33,9 @@ async def taker(bus: Bus) -> Taker:
 
 
 def taker_on(bus: Bus) -> Taker:
-    return Taker(bus, subjects.QUEUES, Claims(bus, subjects.TAKEN, subjects.TAKEN_SUBJECT))
+    return Taker(
+        bus, state_subjects.QUEUES, Claims(bus, state_subjects.TAKEN, state_subjects.TAKEN_SUBJECT)
+    )
 
 
 async def put(bus: Bus, *items: str) -> None:
@@ -53,7 +55,7 @@ async def test_items_come_in_order_and_are_gone_then(bus: Bus, taker: Taker) -> 
     await put(bus, "a", "b", "c")
     assert await take(taker) == ["a"]
     assert await take(taker, count=10) == ["b", "c"]
-    assert await bus.admin.backlog(subjects.QUEUES, PARTITION) == {}
+    assert await bus.admin.backlog(state_subjects.QUEUES, PARTITION) == {}
 
 
 async def test_what_was_just_put_is_found_without_waiting(bus: Bus, taker: Taker) -> None:
@@ -65,7 +67,7 @@ async def test_what_was_just_put_is_found_without_waiting(bus: Bus, taker: Taker
 
 async def test_looking_into_an_empty_partition_makes_no_consumer(bus: Bus, taker: Taker) -> None:
     assert await take(taker, wait_s=0) == []
-    assert await bus.admin.consumers(subjects.QUEUES) == []
+    assert await bus.admin.consumers(state_subjects.QUEUES) == []
 
 
 async def test_a_taker_waits_no_longer_than_told(taker: Taker) -> None:
@@ -83,10 +85,10 @@ async def test_the_first_item_ends_the_wait(bus: Bus, taker: Taker) -> None:
 
 
 async def somebody_waits(bus: Bus) -> bool:
-    names = await bus.admin.consumers(subjects.QUEUES)
+    names = await bus.admin.consumers(state_subjects.QUEUES)
     if not names:
         return False
-    return (await bus.admin.consumer_state(subjects.QUEUES, names[0])).waiting > 0
+    return (await bus.admin.consumer_state(state_subjects.QUEUES, names[0])).waiting > 0
 
 
 async def test_an_item_left_by_a_dead_taker_goes_to_the_next(
@@ -164,7 +166,7 @@ async def test_a_group_that_does_not_fit_leaves_nothing_behind(bus: Bus) -> None
         await store_together(bus, PARTITION, [b"x"] * 999)
     with pytest.raises(StoreRefused):
         await store_together(bus, PARTITION, [b"y"] * (MAX_ITEMS // 1000 + 1))
-    found = await bus.admin.backlog(subjects.QUEUES, PARTITION)
+    found = await bus.admin.backlog(state_subjects.QUEUES, PARTITION)
     assert found == {PARTITION: 999 * (MAX_ITEMS // 1000)}
 
 

@@ -153,7 +153,7 @@ async def test_a_waiting_get_ends_with_the_put() -> None:
 
 
 def test_get_many_takes_what_there_is(shared: squall.Queue) -> None:
-    shared.put_many(range(7))  # type: ignore[arg-type]
+    shared.put_many(range(7))
     assert shared.get_many(5) == [0, 1, 2, 3, 4]
     assert shared.get_many(5) == [5, 6]
 

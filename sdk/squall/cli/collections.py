@@ -23,6 +23,8 @@ Partition = Annotated[
     str | None, typer.Option("--partition", "-p", help="A partition; default: the unnamed one.")
 ]
 SHOWN = 20
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 200
 
 
 def _dict(name: str, env: str | None) -> Any:
@@ -86,9 +88,7 @@ def _first(values: Iterable[Any], count: int | None) -> list[Any]:
 def _text(value: object, as_repr: bool) -> str:
     if as_repr:
         return repr(value)
-    return (
-        value if isinstance(value, str) else reprlib.Repr(maxstring=200, maxother=200).repr(value)
-    )
+    return value if isinstance(value, str) else _SHORT.repr(value)
 
 
 def _show_json(value: Any) -> None:

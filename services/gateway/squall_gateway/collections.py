@@ -10,7 +10,7 @@ from squall_bus.errors import KeyExists, SquallRefusal
 from squall_bus.kv import Entry
 from squall_bus.layout import ensure_collections
 from squall_bus.service import Context
-from squall_contracts import apps, subjects
+from squall_contracts import apps, state_subjects, subjects
 from squall_contracts.collections import (
     EPHEMERAL_TTL_S,
     CollectionKind,
@@ -37,7 +37,7 @@ class Collections:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self.records = context.bus.kv(subjects.COLLECTIONS_BUCKET, CollectionRecord)
+        self.records = context.bus.kv(state_subjects.COLLECTIONS_BUCKET, CollectionRecord)
         self._ready: set[tuple[str, CollectionKind]] = set()
         """Workspaces that have the streams of a kind."""
 
@@ -70,7 +70,7 @@ class Collections:
     async def open_ephemeral(self, account: str, request: OpenEphemeral) -> CollectionRecord:
         self._check(request.kind, request.environment)
         record = await self._fresh(account, request.kind, request.environment, "")
-        key = subjects.ephemeral_key(
+        key = state_subjects.ephemeral_key(
             account, request.kind, request.environment, record.collection_id
         )
         await self.records.create(key, record, ttl_s=EPHEMERAL_TTL_S)
@@ -91,7 +91,7 @@ class Collections:
 
     async def list(self, account: str, request: ListCollections) -> CollectionList:
         self._check(request.kind, request.environment)
-        prefix = subjects.collections_of(account, request.kind, request.environment)
+        prefix = state_subjects.collections_of(account, request.kind, request.environment)
         records = [record for record in (await self.records.items(prefix)).values() if record.name]
         records.sort(key=lambda record: (record.created_unix_s, record.name))
         return CollectionList(collections=tuple(records))
@@ -142,7 +142,7 @@ class Collections:
         self._check(kind, environment)
         if not _ID.fullmatch(collection_id):
             raise SquallRefusal("invalid", f"collection_id: {collection_id!r} is not one")
-        key = subjects.ephemeral_key(account, kind, environment, collection_id)
+        key = state_subjects.ephemeral_key(account, kind, environment, collection_id)
         found = await self.records.get(key)
         if found is None:
             raise SquallRefusal("not_found", f"there is no ephemeral {kind} {collection_id} (now)")
@@ -155,7 +155,7 @@ class Collections:
                 "invalid",
                 f"name: {name!r} can't name a {kind}: use 1 to 64 letters, digits, '-', '_' or '.'",
             )
-        return subjects.collection_key(account, kind, environment, name)
+        return state_subjects.collection_key(account, kind, environment, name)
 
     def _check(self, kind: CollectionKind, environment: str) -> None:
         try:
@@ -168,10 +168,12 @@ async def _empty(workspace: Bus, record: CollectionRecord) -> None:
     """Remove all that a dict or queue holds."""
     if record.kind == "queue":
         await workspace.admin.purge(
-            subjects.QUEUES, subjects.queue_partitions(record.collection_id)
+            state_subjects.QUEUES, state_subjects.queue_partitions(record.collection_id)
         )
         return
-    await workspace.admin.purge(subjects.DICTS, subjects.dict_entries(record.collection_id))
-    values = workspace.objects(subjects.DICT_VALUES_BUCKET)
+    await workspace.admin.purge(
+        state_subjects.DICTS, state_subjects.dict_entries(record.collection_id)
+    )
+    values = workspace.objects(state_subjects.DICT_VALUES_BUCKET)
     for info in await values.list(f"{record.collection_id}/"):
         await values.delete(info.name)

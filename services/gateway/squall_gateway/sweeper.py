@@ -10,7 +10,7 @@ import structlog
 from squall_bus.bus import Bus
 from squall_bus.errors import BusError, NotFound
 from squall_bus.service import Context
-from squall_contracts import subjects
+from squall_contracts import state_subjects
 from squall_contracts.collections import BLOB_HEADER, PARTITION_TTL_S, TTL_HEADER
 
 from squall_gateway.collections import Collections
@@ -61,27 +61,27 @@ async def sweep(workspace: Bus, now_unix_s: float) -> int:
 
 async def _partitions(workspace: Bus, now_unix_s: float) -> int:
     removed = 0
-    for subject in await workspace.admin.backlog(subjects.QUEUES, subjects.QUEUE_ALL):
-        last = await workspace.admin.last_message(subjects.QUEUES, subject)
+    for subject in await workspace.admin.backlog(state_subjects.QUEUES, state_subjects.QUEUE_ALL):
+        last = await workspace.admin.last_message(state_subjects.QUEUES, subject)
         if last is None:
             continue
         ttl_s = float(last.headers.get(TTL_HEADER, PARTITION_TTL_S))
         if last.stored_unix_s + ttl_s < now_unix_s:
             # What was put since then makes it live again.
-            await workspace.admin.purge(subjects.QUEUES, subject, before_seq=last.seq + 1)
+            await workspace.admin.purge(state_subjects.QUEUES, subject, before_seq=last.seq + 1)
             removed += 1
     return removed
 
 
 async def _values(workspace: Bus, now_unix_s: float) -> int:
     removed = 0
-    values = workspace.objects(subjects.DICT_VALUES_BUCKET)
+    values = workspace.objects(state_subjects.DICT_VALUES_BUCKET)
     for info in await values.list():
         if datetime.fromisoformat(info.modified).timestamp() > now_unix_s - YOUNG_S:
             continue
         dict_id, entry, _ = info.name.split("/")
         row = await workspace.admin.last_message(
-            subjects.DICTS, subjects.dict_entry(dict_id, entry)
+            state_subjects.DICTS, state_subjects.dict_entry(dict_id, entry)
         )
         if row is None or row.headers.get(BLOB_HEADER) != info.name:
             await values.delete(info.name)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from squall_bus.errors import NotFound
-from squall_contracts import subjects, verbs
+from squall_contracts import state_subjects, verbs
 from squall_contracts.calls import BlobRef
 from squall_contracts.collections import (
     BLOB_HEADER,
@@ -103,22 +103,22 @@ async def test_workspaces_do_not_see_each_others(client: Client, platform: Platf
 
 async def test_removing_one_removes_all_it_holds(client: Client, platform: Platform) -> None:
     for kind in ("dict", "queue"):
-        record = await opened(client, request(kind=kind))  # type: ignore[arg-type]
+        record = await opened(client, request(kind=kind))
         workspace = await platform.context.workspaces.get(platform.account)
         subject, stream = (
-            (subjects.dict_entry(record.collection_id, "e"), subjects.DICTS)
+            (state_subjects.dict_entry(record.collection_id, "e"), state_subjects.DICTS)
             if kind == "dict"
-            else (subjects.queue_items(record.collection_id, "d"), subjects.QUEUES)
+            else (state_subjects.queue_items(record.collection_id, "d"), state_subjects.QUEUES)
         )
         await client.bus.store(subject, b"x")
         if kind == "dict":
-            values = workspace.objects(subjects.DICT_VALUES_BUCKET)
+            values = workspace.objects(state_subjects.DICT_VALUES_BUCKET)
             await values.put(f"{record.collection_id}/e/1", b"large")
         remove = DeleteCollection(kind=record.kind, environment="main", name="a")
         assert not isinstance(await client.ask(verbs.DELETE_COLLECTION, remove), Refused)
         assert await workspace.admin.backlog(stream, subject) == {}
         refuses(await client.ask(verbs.DELETE_COLLECTION, remove), "not_found")
-    assert await workspace.objects(subjects.DICT_VALUES_BUCKET).list() == []
+    assert await workspace.objects(state_subjects.DICT_VALUES_BUCKET).list() == []
 
 
 async def test_an_ephemeral_one_goes_unless_it_is_kept(
@@ -147,28 +147,30 @@ async def test_streams_are_made_with_the_first_of_a_kind(
 ) -> None:
     workspace = await platform.context.workspaces.get(platform.account)
     with pytest.raises(NotFound):
-        await workspace.admin.stream_info(subjects.DICTS)
+        await workspace.admin.stream_info(state_subjects.DICTS)
     await opened(client, request())
-    await workspace.admin.stream_info(subjects.DICTS)
+    await workspace.admin.stream_info(state_subjects.DICTS)
     with pytest.raises(NotFound):
-        await workspace.admin.stream_info(subjects.QUEUES)
+        await workspace.admin.stream_info(state_subjects.QUEUES)
 
 
 async def test_the_sweep_removes_what_nobody_can_reach(client: Client, platform: Platform) -> None:
     owner = (await opened(client, request())).collection_id
     line = (await opened(client, request(kind="queue"))).collection_id
     workspace = await platform.context.workspaces.get(platform.account)
-    values = workspace.objects(subjects.DICT_VALUES_BUCKET)
+    values = workspace.objects(state_subjects.DICT_VALUES_BUCKET)
     for name in (f"{owner}/e/named", f"{owner}/e/replaced", f"{owner}/none/x"):
         await values.put(name, b"large")
     blob = encode(BlobRef(name=f"{owner}/e/named", size_bytes=5, sha256=""))
     await client.bus.store(
-        subjects.dict_entry(owner, "e"), blob, headers={BLOB_HEADER: f"{owner}/e/named"}
+        state_subjects.dict_entry(owner, "e"), blob, headers={BLOB_HEADER: f"{owner}/e/named"}
     )
-    await client.bus.store(subjects.queue_items(line, "pshort"), b"x", headers={TTL_HEADER: "1"})
-    await client.bus.store(subjects.queue_items(line, "d"), b"x")
+    await client.bus.store(
+        state_subjects.queue_items(line, "pshort"), b"x", headers={TTL_HEADER: "1"}
+    )
+    await client.bus.store(state_subjects.queue_items(line, "d"), b"x")
     assert await sweep(workspace, time.time()) == 0
     assert await sweep(workspace, time.time() + YOUNG_S + 10) == 3
     assert [info.name for info in await values.list()] == [f"{owner}/e/named"]
-    left = await workspace.admin.backlog(subjects.QUEUES, subjects.QUEUE_ALL)
-    assert list(left) == [subjects.queue_items(line, "d")]
+    left = await workspace.admin.backlog(state_subjects.QUEUES, state_subjects.QUEUE_ALL)
+    assert list(left) == [state_subjects.queue_items(line, "d")]
