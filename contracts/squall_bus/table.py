@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from squall_contracts.message import new_id
 
+from squall_bus._wire import decode_headers, status_of
 from squall_bus.admin import stored_unix_s
-from squall_bus.errors import KeyExists, RevisionMismatch, StoreRefused
+from squall_bus.errors import KeyExists, RequestTimeout, RevisionMismatch, StoreRefused
 from squall_bus.kv import WRONG_REVISION
 
 if TYPE_CHECKING:
     from squall_bus.bus import Bus
+    from squall_bus.replies import Reply
 
 GONE: Final = {"KV-Operation": "DEL", "Nats-TTL": "1s"}
+ASKED_ONCE_S: Final = 5.0
 _ATTEMPTS: Final = 8
 
 
@@ -44,6 +47,20 @@ class Table:
         if found is None or is_gone(found.headers):
             return None
         return Row(found.data, found.seq, found.headers)
+
+    def begin_get(self, subject: str) -> "asyncio.Future[Reply]":
+        """Ask for a row now and read the reply later, with `row_of`: quicker than `get` by a task,
+        but asked only once. ConnectionLost, RequestTimeout, PermissionRefused, BusClosed."""
+        loop = asyncio.get_running_loop()
+        asked = self._bus.begin_call(f"$JS.API.DIRECT.GET.{self._stream}.{subject}", b"")
+
+        def expire() -> None:
+            if not asked.done():
+                asked.set_exception(RequestTimeout(subject, ASKED_ONCE_S))
+
+        timer = loop.call_later(ASKED_ONCE_S, expire)
+        asked.add_done_callback(lambda _: timer.cancel())
+        return asked
 
     async def put(self, subject: str, data: bytes, headers: dict[str, str]) -> None:
         """Set a row, whatever it was. StoreRefused, StoreTimeout."""
@@ -83,11 +100,25 @@ class Table:
         # Without this the mark would be counted as a row until it expires.
         await self._bus.admin.delete_message(self._stream, mark)
 
+    def begin_put(
+        self, subject: str, data: bytes, headers: dict[str, str]
+    ) -> "asyncio.Future[int]":
+        """As `put`, begun now and awaited later."""
+        return self._bus.begin_store(subject, data, headers=headers)
+
     async def put_all(self, rows: dict[str, tuple[bytes, dict[str, str]]]) -> None:
         """Set many rows, each by itself, a window of them at a time."""
         async with asyncio.TaskGroup() as group:
             for subject, (data, headers) in rows.items():
                 group.create_task(self.put(subject, data, headers))
+
+
+def row_of(reply: "Reply") -> Row | None:
+    """What a row's reply holds; None if there is no such row. Does no I/O."""
+    if status_of(reply.headers):
+        return None
+    headers = decode_headers(reply.headers)
+    return None if is_gone(headers) else Row(reply.data, int(headers["Nats-Sequence"]), headers)
 
 
 def is_gone(headers: dict[str, str]) -> bool:

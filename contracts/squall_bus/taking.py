@@ -9,6 +9,7 @@ young then, and over a young connection an item is claimed as well, so that it s
 """
 
 import asyncio
+import itertools
 import json
 import logging
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -76,9 +77,10 @@ class _Arrival(NamedTuple):
 class _Pull:
     """One request for up to `count` items, and what has come of it."""
 
-    def __init__(self, bus: "Bus", stream: str, durable: str, count: int) -> None:
+    def __init__(self, bus: "Bus", inbox: str, next_subject: str, count: int) -> None:
         self._wire = bus.wire
-        self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{durable}"
+        self._inbox = inbox
+        self._subject = next_subject
         self._count = count
         self._arrived: list[_Arrival] = []
         self._ended = asyncio.Event()
@@ -88,15 +90,14 @@ class _Pull:
 
     async def run(self, wait_s: float) -> list[_Arrival]:
         """What is there, or the first that comes within `wait_s` seconds; 0: what is there."""
-        inbox = f"{self._wire.inbox}.{new_id('tk')}"
         request: dict[str, object] = {"batch": self._count, "no_wait": True}
         if wait_s > 0:
             request["expires"] = int(wait_s * NANOSECONDS)
-        sid = self._wire.listen(inbox, self._hear)
+        sid = self._wire.listen(self._inbox, self._hear)
         self._wire.hooks.lost.append(self._ended.set)
         self._wire.hooks.closed.append(self._on_closed)
         try:
-            self._wire.send(self._subject, json.dumps(request).encode(), inbox)
+            self._wire.send(self._subject, json.dumps(request).encode(), self._inbox)
             await within(wait_s + GRACE_S, self._ended.wait())
         except TimeoutError:
             return self._arrived
@@ -142,6 +143,8 @@ class Taker:
         self._bus = bus
         self._stream = stream
         self._claims = claims
+        self._inbox = f"{bus.wire.inbox}.{new_id('tk')}"
+        self._numbers = itertools.count()
         self._connected_s = asyncio.get_running_loop().time()
         bus.wire.hooks.reconnected.append(self._reconnected)
         self._known: dict[str, float] = {}
@@ -171,16 +174,20 @@ class Taker:
                 return []
 
     async def _pull(self, subject: str, durable: str, count: int, wait_s: float) -> list[_Arrival]:
-        pull = _Pull(self._bus, self._stream, durable, count)
+        pull = self._request(durable, count)
         arrived = await pull.run(wait_s)
         if not arrived and pull.status == 404 and await self._holds(subject):
             # Somebody else is just taking it, or the consumer has not yet heard of it.
-            pull = _Pull(self._bus, self._stream, durable, count)
+            pull = self._request(durable, count)
             arrived = await pull.run(SETTLE_S)
         if not arrived and pull.status not in {404, 408}:
             self._known.pop(durable, None)
             await asyncio.sleep(0 if pull.status == NO_CONSUMER else RETRY_S)
         return arrived
+
+    def _request(self, durable: str, count: int) -> _Pull:
+        inbox = f"{self._inbox}{next(self._numbers)}"
+        return _Pull(self._bus, inbox, f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{durable}", count)
 
     def _is_known(self, durable: str) -> bool:
         used_s = self._known.get(durable)
@@ -209,9 +216,12 @@ class Taker:
 
     async def _confirm(self, arrived: list[_Arrival]) -> list[_Arrival]:
         """Those that are ours, once the server has taken them out of the queue."""
-        async with asyncio.TaskGroup() as group:
-            confirming = [group.create_task(self._is_ours(arrival)) for arrival in arrived]
-        outcomes = [task.result() for task in confirming]
+        if len(arrived) == 1:
+            outcomes = [await self._is_ours(arrived[0])]
+        else:
+            async with asyncio.TaskGroup() as group:
+                confirming = [group.create_task(self._is_ours(arrival)) for arrival in arrived]
+            outcomes = [task.result() for task in confirming]
         ours = [each for each, outcome in zip(arrived, outcomes, strict=True) if outcome is True]
         failed = next((outcome for outcome in outcomes if isinstance(outcome, BusError)), None)
         if failed is not None and not ours:

@@ -2,6 +2,7 @@
 
 import asyncio
 import atexit
+import itertools
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -55,6 +56,7 @@ class Client:
         self.environment = environment
         """Where calls and look-ups go that name no environment."""
         self.client_id = new_id("cl")
+        self._numbers = itertools.count()
         self.router = Router(bus, self.client_id)
         self.outbox = Outbox(bus, asyncio.get_running_loop())
         self.blobs = Blobs(bus)
@@ -69,6 +71,10 @@ class Client:
     @property
     def is_closed(self) -> bool:
         return self.bus.is_closed
+
+    def message_id(self) -> str:
+        """One that no other message has, whoever sends it."""
+        return f"{self.client_id}.{next(self._numbers)}"
 
     async def _fail_when_closed(self) -> None:
         error = await self.bus.wait_closed()
@@ -160,6 +166,23 @@ async def translated() -> AsyncIterator[None]:
         yield
     except BusError as error:
         raise _errors.of_bus(error) from error
+
+
+class translating:  # noqa: N801 - used as a function is
+    """As `translated`, for a plain `with`: it costs a tenth."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is None:
+            return
+        from squall_bus.errors import BusError
+
+        if isinstance(error, BusError):
+            raise _errors.of_bus(error) from error
 
 
 def current() -> Client | None:

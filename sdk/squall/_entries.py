@@ -5,6 +5,7 @@ header, the value is the body, or an object where it is large. The server drops 
 over.
 """
 
+import asyncio
 import base64
 import hashlib
 import math
@@ -28,10 +29,11 @@ from squall_contracts.message import decode, encode
 
 from squall import _pickling, _sync
 from squall._blobs import is_large
-from squall._client import translated
+from squall._client import translating
 from squall.exception import DataLossError, RequestSizeError
 
 if TYPE_CHECKING:
+    from squall_bus.replies import Reply
     from squall_bus.table import Row
 
     from squall._client import Client
@@ -96,7 +98,7 @@ class Entries:
 
     async def get(self, key: Key) -> bytes | None:
         """The pickled value; None if there is none. DataLossError."""
-        async with translated():
+        with translating():
             for _ in range(_ATTEMPTS):
                 row = await self._table.get(self._subject(key.entry))
                 if row is None:
@@ -107,8 +109,26 @@ class Entries:
                     return value
         raise DataLossError(f"the value of {key.entry} is no longer kept: put it again")
 
+    def begin_get(self, key: Key) -> "asyncio.Future[Reply]":
+        """Ask for an entry at once; `quick` reads the reply."""
+        return self._table.begin_get(self._subject(key.entry))
+
+    def quick(self, reply: "Reply") -> tuple[bool, bytes | None]:
+        """Whether the reply says it all, and the pickled value, if there is one. On any thread."""
+        from squall_bus.table import row_of
+
+        row = row_of(reply)
+        if row is None:
+            return True, None
+        return BLOB_HEADER not in row.headers and not _is_due(row), row.data
+
+    def begin_put(self, key: Key, value: bytes) -> "asyncio.Future[int]":
+        """Put a value that isn't large, at once."""
+        headers = {KEY_HEADER: base64.b64encode(key.pickled).decode(), "Nats-TTL": _DEFAULT_TTL}
+        return self._table.begin_put(self._subject(key.entry), value, headers)
+
     async def contains(self, key: Key) -> bool:
-        async with translated():
+        with translating():
             row = await self._table.get(self._subject(key.entry))
         if row is None:
             return False
@@ -116,7 +136,7 @@ class Entries:
         return True
 
     async def put(self, key: Key, value: bytes, ttl_s: float | None) -> None:
-        async with translated():
+        with translating():
             body, headers = await self._stored(key, value, ttl_s)
             if BLOB_HEADER in headers:
                 before = await self._table.get(self._subject(key.entry))
@@ -129,7 +149,7 @@ class Entries:
         """Whether it was put: not if the key has a value."""
         from squall_bus.errors import KeyExists
 
-        async with translated():
+        with translating():
             body, headers = await self._stored(key, value, ttl_s)
             try:
                 await self._table.create(self._subject(key.entry), body, headers)
@@ -140,7 +160,7 @@ class Entries:
 
     async def put_all(self, entries: Iterable[tuple[Key, bytes]]) -> None:
         """Each by itself: a reader may see some of them before the others."""
-        async with translated():
+        with translating():
             rows = {}
             for key, value in entries:
                 if is_large(value):
@@ -153,7 +173,7 @@ class Entries:
         """The pickled value, removed: of several who try one gets it. None if there is none."""
         from squall_bus.errors import RevisionMismatch
 
-        async with translated():
+        with translating():
             for _ in range(_ATTEMPTS):
                 row = await self._table.get(self._subject(key.entry))
                 if row is None:
@@ -170,12 +190,12 @@ class Entries:
         raise DataLossError(f"the value of {key.entry} changes all the time: try again")
 
     async def count(self) -> int:
-        async with translated():
+        with translating():
             pattern = state_subjects.dict_entries(self._dict_id)
             return await self._bus.admin.count_subjects(state_subjects.DICTS, pattern)
 
     async def clear(self) -> None:
-        async with translated():
+        with translating():
             await self._bus.admin.purge(
                 state_subjects.DICTS, state_subjects.dict_entries(self._dict_id)
             )
@@ -188,25 +208,24 @@ class Entries:
         seen: set[str] = set()
         page: list[tuple[bytes, bytes]] = []
         pattern = state_subjects.dict_entries(self._dict_id)
-        async with (
-            translated(),
-            aclosing(
-                read(self._bus, state_subjects.DICTS, pattern, ahead=_PAGE, headers_only=not values)
-            ) as rows,
-        ):
-            async for stored in rows:
-                headers = stored.headers
-                if stored.subject in seen or is_gone(headers):
-                    continue  # put again while we read
-                seen.add(stored.subject)
-                value: bytes | None = b""
-                if values:
-                    value = await self._value(Row(stored.data, stored.seq, headers))
-                if value is not None:
-                    page.append((base64.b64decode(headers[KEY_HEADER]), value))
-                if len(page) >= _PAGE:
-                    yield page
-                    page = []
+        reading = read(
+            self._bus, state_subjects.DICTS, pattern, ahead=_PAGE, headers_only=not values
+        )
+        with translating():
+            async with aclosing(reading) as rows:
+                async for stored in rows:
+                    headers = stored.headers
+                    if stored.subject in seen or is_gone(headers):
+                        continue  # put again while we read
+                    seen.add(stored.subject)
+                    value: bytes | None = b""
+                    if values:
+                        value = await self._value(Row(stored.data, stored.seq, headers))
+                    if value is not None:
+                        page.append((base64.b64decode(headers[KEY_HEADER]), value))
+                    if len(page) >= _PAGE:
+                        yield page
+                        page = []
         if page:
             yield page
 
@@ -245,10 +264,7 @@ class Entries:
 
     def _renew(self, entry: str, row: "Row") -> None:
         """Give an entry that is read its full time again, once a day."""
-        headers = row.headers
-        if headers.get("Nats-TTL") != _DEFAULT_TTL:
-            return
-        if time.time() - row.stored_unix_s > RENEW_AFTER_S:
+        if _is_due(row):
             _sync.background(self._put_again(entry, row))
 
     async def _put_again(self, entry: str, row: "Row") -> None:
@@ -263,3 +279,10 @@ class Entries:
             await self._table.replace(self._subject(entry), row.data, kept, row.seq)
         except RevisionMismatch:
             return  # somebody has just put it
+
+
+def _is_due(row: "Row") -> bool:
+    """Whether an entry that is read is to have its full time again."""
+    if row.headers.get("Nats-TTL") != _DEFAULT_TTL:
+        return False
+    return time.time() - row.stored_unix_s > RENEW_AFTER_S

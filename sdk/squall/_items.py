@@ -19,9 +19,8 @@ from squall_contracts.collections import (
     PARTITION_TTL_S,
     TTL_HEADER,
 )
-from squall_contracts.message import new_id
 
-from squall._client import translated
+from squall._client import translating
 from squall.exception import InvalidError, RequestSizeError
 
 if TYPE_CHECKING:
@@ -73,6 +72,7 @@ class Items:
     def __init__(self, client: "Client", queue_id: str) -> None:
         self._bus = client.bus
         self._taker = client.taker
+        self._message_id = client.message_id
         self._queue_id = queue_id
 
     async def put(
@@ -82,40 +82,72 @@ class Items:
 
         queue.Full when there is no room within `wait_s` seconds; None: wait for ever.
         """
-        from squall_bus.errors import StoreRefused
         from squall_bus.together import MOST_TOGETHER
 
+        room = _Room(self._bus, self._queue_id, wait_s)
         most = min(MOST_TOGETHER, MAX_ITEMS)
-        deadline = None if wait_s is None else time.monotonic() + wait_s
-        async with translated(), _Room(self._bus, self._queue_id) as room:
-            for start in range(0, len(items), most):
-                group = items[start : start + most]
-                while True:
-                    try:
-                        await self._store(partition, group, ttl_s)
-                        break
-                    except StoreRefused as refused:
-                        if refused.err_code != FULL:
-                            raise
-                    if not await room.freed(deadline):
-                        raise queue.Full
+        with translating():
+            try:
+                for start in range(0, len(items), most):
+                    await self._put_group(partition, items[start : start + most], ttl_s, room)
+            finally:
+                await room.close()
+
+    async def _put_group(
+        self, partition: str, group: Sequence[bytes], ttl_s: float, room: "_Room"
+    ) -> None:
+        from squall_bus.errors import StoreRefused
+
+        while True:
+            try:
+                await self._store(partition, group, ttl_s)
+                return
+            except StoreRefused as refused:
+                if refused.err_code != FULL:
+                    raise
+            if not await room.freed():
+                raise queue.Full
 
     async def _store(self, partition: str, items: Sequence[bytes], ttl_s: float) -> None:
         from squall_bus.together import store_together
 
+        if len(items) == 1:
+            await self._begin_store(partition, items[0], ttl_s)
+            return
         subject = state_subjects.queue_items(self._queue_id, partition)
         headers = {} if ttl_s == PARTITION_TTL_S else {TTL_HEADER: f"{ttl_s:g}"}
-        if len(items) == 1:
-            await self._bus.store(subject, items[0], msg_id=new_id("qi"), headers=headers)
-        else:
-            await store_together(self._bus, subject, items, headers=headers)
+        await store_together(self._bus, subject, items, headers=headers)
+
+    def begin_put(self, partition: str, item: bytes, ttl_s: float) -> "asyncio.Future[bool]":
+        """Put one item at once: whether there was room."""
+        from squall_bus.errors import StoreRefused
+
+        stored: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        storing = self._begin_store(partition, item, ttl_s)
+
+        def heard(done: "asyncio.Future[int]") -> None:
+            error = done.exception()
+            if stored.done():
+                return
+            if error is None or (isinstance(error, StoreRefused) and error.err_code == FULL):
+                stored.set_result(error is None)
+            else:
+                stored.set_exception(error)
+
+        storing.add_done_callback(heard)
+        return stored
+
+    def _begin_store(self, partition: str, item: bytes, ttl_s: float) -> "asyncio.Future[int]":
+        subject = state_subjects.queue_items(self._queue_id, partition)
+        headers = None if ttl_s == PARTITION_TTL_S else {TTL_HEADER: f"{ttl_s:g}"}
+        return self._bus.begin_store(subject, item, msg_id=self._message_id(), headers=headers)
 
     async def take(self, partition: str, count: int, wait_s: float | None) -> list[bytes]:
         """Up to `count` items as soon as there are any; [] if none came within `wait_s` seconds."""
         subject = state_subjects.queue_items(self._queue_id, partition)
         durable = state_subjects.queue_consumer(self._queue_id, partition)
         deadline = None if wait_s is None else time.monotonic() + wait_s
-        async with translated():
+        with translating():
             while True:
                 left_s = None if deadline is None else max(0.0, deadline - time.monotonic())
                 taken = await self._taker.take(subject, durable, count, left_s)
@@ -128,7 +160,7 @@ class Items:
 
     async def count(self, partition: str) -> int:
         subject = state_subjects.queue_items(self._queue_id, partition)
-        async with translated():
+        with translating():
             found = await self._bus.admin.backlog(state_subjects.QUEUES, subject)
             if not found or await self._drop_if_expired(subject):
                 return 0
@@ -136,13 +168,13 @@ class Items:
 
     async def count_all(self) -> int:
         """Of all partitions, with those whose time is over and which nobody has looked at since."""
-        async with translated():
+        with translating():
             pattern = state_subjects.queue_partitions(self._queue_id)
             return sum((await self._bus.admin.backlog(state_subjects.QUEUES, pattern)).values())
 
     async def clear(self, partition: str | None) -> None:
         """Remove the items of a partition; None: of all."""
-        async with translated():
+        with translating():
             pattern = (
                 state_subjects.queue_partitions(self._queue_id)
                 if partition is None
@@ -161,7 +193,7 @@ class Items:
         def heard(_: "Delivery") -> None:
             news.set()
 
-        async with translated():
+        with translating():
             listening: Subscription | None = None
             if poll_timeout_s > 0:
                 listening = await self._bus.subscribe(subject, heard)
@@ -228,15 +260,16 @@ def _gone_at(stored_unix_s: float, headers: dict[str, str]) -> float:
 class _Room:
     """Waiting until a full partition may have room; listens once somebody waits."""
 
-    def __init__(self, bus: "Bus", queue_id: str) -> None:
+    def __init__(self, bus: "Bus", queue_id: str, wait_s: float | None) -> None:
         self._bus = bus
         self._queue_id = queue_id
+        self._deadline = None if wait_s is None else time.monotonic() + wait_s
         self._news = asyncio.Event()
         self._listening: Subscription | None = None
 
-    async def freed(self, deadline: float | None) -> bool:
-        """Return when it is worth another try; False when the deadline is over."""
-        if deadline is not None and time.monotonic() >= deadline:
+    async def freed(self) -> bool:
+        """Return when it is worth another try; False when the time is over."""
+        if self._deadline is not None and time.monotonic() >= self._deadline:
             return False
         if self._listening is None:
             # What was freed before we listened is found by the try that follows at once.
@@ -245,17 +278,14 @@ class _Room:
             )
             return True
         soon = time.monotonic() + LOOK_AGAIN_S
-        await _within(soon if deadline is None else min(soon, deadline), self._news)
+        await _within(soon if self._deadline is None else min(soon, self._deadline), self._news)
         self._news.clear()
         return True
 
     def _heard(self, _: "Delivery") -> None:
         self._news.set()
 
-    async def __aenter__(self) -> "_Room":
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
+    async def close(self) -> None:
         if self._listening is not None:
             await self._listening.close()
 

@@ -1,20 +1,100 @@
 """Methods whose work alternates between the caller's thread and the SDK loop.
 
 What a user's objects take part in, such as pickling, happens where the caller is; what talks to a
-server happens on the loop. Such a method is a generator that yields the coroutines to run there.
+server happens on the loop. Such a method is a generator that yields what is to run there: coroutines, or
+plain functions that begin something and return its future, which are quicker by a task.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Iterator
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from squall import _sync
+from squall._waiting import LoopWaiter, Settles, ThreadWaiter
 
 P = ParamSpec("P")
 R = TypeVar("R")
 S = TypeVar("S")
 T = TypeVar("T")
 
-Steps = Generator[Coroutine[Any, Any, Any], Any, R]
+Begin = Callable[[], "asyncio.Future[Any]"]
+Steps = Generator[Coroutine[Any, Any, Any] | Begin, Any, R]
+
+
+class _Step:
+    """One step on the SDK loop and who waits for it: leaner than a future on each side, since
+    what it does takes hardly longer than the way there and back."""
+
+    __slots__ = ("_dropped", "_task", "_waiter", "_work")
+
+    def __init__(
+        self,
+        work: Coroutine[Any, Any, Any] | Begin,
+        waiter: Settles["asyncio.Future[Any]"],
+    ) -> None:
+        self._work = work
+        self._waiter = waiter
+        self._task: asyncio.Future[Any] | None = None
+        self._dropped = False
+        _sync.sdk_loop().call_soon_threadsafe(self._begin)
+
+    def _begin(self) -> None:
+        work = self._work
+        if isinstance(work, Coroutine):
+            if self._dropped:
+                work.close()
+                return
+            self._task = asyncio.get_running_loop().create_task(work)
+        else:
+            self._task = _begun(work)
+        self._task.add_done_callback(self._waiter.settle)
+
+    def drop(self) -> None:
+        """Cancel it: nobody waits any more. From any thread."""
+        _sync.sdk_loop().call_soon_threadsafe(self._drop)
+
+    def _drop(self) -> None:
+        self._dropped = True
+        if self._task is not None:
+            self._task.cancel()
+
+
+def _begun(begin: Begin) -> "asyncio.Future[Any]":
+    try:
+        return begin()
+    except Exception as error:  # noqa: BLE001 - it is for whoever waits for the step
+        failed: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        failed.set_exception(error)
+        return failed
+
+
+def _blocking(work: Coroutine[Any, Any, Any] | Begin) -> Any:
+    """Run a step and block for its result; an interrupt cancels it."""
+    if isinstance(work, Coroutine):
+        _sync.refuse_on_own_thread(work)
+    waiter: ThreadWaiter[asyncio.Future[Any]] = ThreadWaiter()
+    step = _Step(work, waiter)
+    try:
+        done = waiter.wait()
+    except BaseException:
+        step.drop()
+        raise
+    assert done is not None
+    return done.result()
+
+
+async def _awaiting(work: Coroutine[Any, Any, Any] | Begin) -> Any:
+    """Run a step and await its result; cancelling the caller cancels it."""
+    if asyncio.get_running_loop() is _sync.sdk_loop():
+        return await (work if isinstance(work, Coroutine) else _begun(work))
+    waiter: LoopWaiter[asyncio.Future[Any]] = LoopWaiter()
+    step = _Step(work, waiter)
+    try:
+        done = await waiter.future
+    except BaseException:
+        step.drop()
+        raise
+    return done.result()
 
 
 class SteppedMethod(Generic[P, R]):
@@ -31,7 +111,7 @@ class SteppedMethod(Generic[P, R]):
             step = next(steps)
             while True:
                 try:
-                    result = _sync.run(step)
+                    result = _blocking(step)
                 except BaseException as error:  # noqa: BLE001 - the generator's to handle or raise
                     step = steps.throw(error)
                 else:
@@ -46,7 +126,7 @@ class SteppedMethod(Generic[P, R]):
             step = next(steps)
             while True:
                 try:
-                    result = await _sync.hop(step)
+                    result = await _awaiting(step)
                 except BaseException as error:  # noqa: BLE001 - the generator's to handle or raise
                     step = steps.throw(error)
                 else:

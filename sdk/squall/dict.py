@@ -5,7 +5,8 @@ from typing import Any, ClassVar, TypeVar
 
 from squall_contracts.collections import MAX_UPDATE_ENTRIES, CollectionKind
 
-from squall import _pickling, _validate
+from squall import _client, _pickling, _validate
+from squall._blobs import is_large
 from squall._collection import Collection, Manager
 from squall._entries import Entries, Key, check_value
 from squall._stepped import Steps, Values, iterating, stepped
@@ -25,12 +26,16 @@ class Dict(Collection):
     _kind: ClassVar[CollectionKind] = "dict"
     _word: ClassVar[str] = "Dict"
     objects: ClassVar["Manager[Dict]"]
+    _held: "tuple[_client.Client, Entries] | None" = None
+    """The entries as one connection has them."""
 
     @stepped
     def get(self, key: Any, default: Any = None) -> Steps[Any]:
         """The value of `key`; `default` if it has none. DeserializationError, DataLossError."""
         pickled = Key.of(key)
-        found = yield self._do(lambda entries: entries.get(pickled))
+        known, found = yield from self._quick(pickled)
+        if not known:
+            found = yield self._do(lambda entries: entries.get(pickled))
         return default if found is None else _pickling.loads(found)
 
     @stepped
@@ -55,6 +60,11 @@ class Dict(Collection):
         if skip_if_exists:
             created: bool = yield self._do(lambda entries: entries.create(pickled, data, ttl))
             return created
+        entries = self._ready()
+        if entries is not None and ttl is None and not is_large(data):
+            with _client.translating():
+                yield lambda: entries.begin_put(pickled, data)
+            return True
         yield self._do(lambda entries: entries.put(pickled, data, ttl))
         return True
 
@@ -140,12 +150,34 @@ class Dict(Collection):
     def __iter__(self) -> Any:
         raise TypeError("a Dict can't be iterated over: use .keys(), .values() or .items()")
 
+    def _quick(self, key: Key) -> Steps[tuple[bool, bytes | None]]:
+        """Whether an entry can be told of without a task on the SDK loop, and its value then."""
+        entries = self._ready()
+        if entries is None:
+            return False, None
+        from squall_bus.errors import BusError
+
+        try:
+            reply = yield lambda: entries.begin_get(key)
+        except BusError:
+            return False, None  # the long way asks again
+        return entries.quick(reply)
+
+    def _ready(self) -> Entries | None:
+        """The entries over the connection there is; None if it is not known yet."""
+        held = self._held
+        return None if held is None or held[0] is not _client.current() else held[1]
+
     async def _entries(self) -> Entries:
         client, record = await self._opened()
         return Entries(client, record.collection_id)
 
     async def _do(self, work: Callable[[Entries], Coroutine[Any, Any, R]]) -> R:
-        return await work(await self._entries())
+        entries = self._ready()
+        if entries is None:
+            entries = await self._entries()
+            self._held = (await _client.connected(), entries)
+        return await work(entries)
 
     async def _pages(self, *, values: bool) -> AsyncGenerator[list[tuple[bytes, bytes]], None]:
         entries = await self._entries()

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, TypeVar
 
 from squall_contracts.collections import MAX_PARTITION_TTL_S, PARTITION_TTL_S, CollectionKind
 
-from squall import _pickling, _validate
+from squall import _client, _pickling, _validate
 from squall._collection import Collection, Manager
 from squall._items import Items, check_item, partition_token
 from squall._stepped import Steps, Values, iterating, stepped
@@ -25,6 +25,8 @@ class Queue(Collection):
     _kind: ClassVar[CollectionKind] = "queue"
     _word: ClassVar[str] = "Queue"
     objects: ClassVar["Manager[Queue]"]
+    _held: "tuple[_client.Client, Items] | None" = None
+    """The items as one connection has them."""
 
     @stepped
     def put(
@@ -38,7 +40,7 @@ class Queue(Collection):
     ) -> Steps[None]:
         """Put an item behind the others. While there is no room it waits, `timeout` seconds or,
         with None, for ever; queue.Full then, or at once without `block`. RequestSizeError."""
-        yield self._put([v], block, timeout, partition, partition_ttl)
+        yield from self._put([v], block, timeout, partition, partition_ttl)
 
     @stepped
     def put_many(
@@ -54,7 +56,7 @@ class Queue(Collection):
         of them a thousand at a time. As `put` otherwise."""
         items = list(vs)
         if items:
-            yield self._put(items, block, timeout, partition, partition_ttl)
+            yield from self._put(items, block, timeout, partition, partition_ttl)
 
     def _put(
         self,
@@ -63,12 +65,18 @@ class Queue(Collection):
         timeout: float | None,
         partition: str | None,
         partition_ttl: float,
-    ) -> Coroutine[Any, Any, None]:
+    ) -> Steps[None]:
         token = partition_token(partition)
         wait_s = _patience_s(block, timeout)
         ttl_s = _validate.number("partition_ttl", partition_ttl, least=1, most=MAX_PARTITION_TTL_S)
         items = [check_item(_pickling.dumps(value)) for value in values]
-        return self._do(lambda of: of.put(token, items, ttl_s, wait_s))
+        of = self._ready()
+        if of is not None and len(items) == 1:
+            with _client.translating():
+                stored = yield lambda: of.begin_put(token, items[0], ttl_s)
+            if stored:
+                return
+        yield self._do(lambda of: of.put(token, items, ttl_s, wait_s))
 
     @stepped
     def get(
@@ -140,12 +148,21 @@ class Queue(Collection):
         """True: asking whether it is empty takes its method `len`."""
         return True
 
+    def _ready(self) -> Items | None:
+        """The items over the connection there is; None if it is not known yet."""
+        held = self._held
+        return None if held is None or held[0] is not _client.current() else held[1]
+
     async def _items(self) -> Items:
         client, record = await self._opened()
         return Items(client, record.collection_id)
 
     async def _do(self, work: Callable[[Items], Coroutine[Any, Any, R]]) -> R:
-        return await work(await self._items())
+        items = self._ready()
+        if items is None:
+            items = await self._items()
+            self._held = (await _client.connected(), items)
+        return await work(items)
 
     async def _pages(self, token: str, wait_s: float) -> AsyncGenerator[list[bytes], None]:
         items = await self._items()

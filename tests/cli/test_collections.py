@@ -57,7 +57,7 @@ def test_they_are_made_listed_and_removed(run: Run, kind: str, name: str) -> Non
     complains(run(kind, "create", name), 1, "AlreadyExistsError", f"'{name}'")
     assert run(kind, "create", name, "--allow-existing").status == 0
     listed = json.loads(run(kind, "list", "--json").out)
-    assert [each["name"] for each in listed] == [name]
+    assert name in [each["name"] for each in listed]
     assert name in run(kind, "list").out
     assert json.loads(run(kind, "list", "--json", "-e", "dev").out) == []
     complains(run(kind, "delete", name), 2, "InvalidError", "--yes")
