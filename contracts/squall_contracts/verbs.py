@@ -4,7 +4,15 @@ from typing import Any, Final
 
 import msgspec
 
-from squall_contracts import apps, autoscaling, breakers, images, placement, schedules
+from squall_contracts import (
+    apps,
+    autoscaling,
+    breakers,
+    collections,
+    images,
+    placement,
+    schedules,
+)
 from squall_contracts.message import Message
 
 
@@ -42,6 +50,20 @@ SERVER_INFO: Final = Verb("server_info", apps.ServerInfo, apps.ServerReply)
 ENSURE_IMAGE: Final = Verb("ensure_image", images.EnsureImage, images.ImageReply)
 LIST_IMAGES: Final = Verb("list_images", images.ListImages, images.ImageListReply)
 PRUNE_IMAGES: Final = Verb("prune_images", images.PruneImages, images.PruneReply)
+OPEN_COLLECTION: Final = Verb(
+    "open_collection", collections.OpenCollection, collections.CollectionReply
+)
+OPEN_EPHEMERAL: Final = Verb(
+    "open_ephemeral", collections.OpenEphemeral, collections.CollectionReply
+)
+FIND_COLLECTION: Final = Verb(
+    "find_collection", collections.FindCollection, collections.CollectionReply
+)
+KEEP_EPHEMERAL: Final = Verb("keep_ephemeral", collections.KeepEphemeral, apps.DoneReply)
+LIST_COLLECTIONS: Final = Verb(
+    "list_collections", collections.ListCollections, collections.CollectionListReply
+)
+DELETE_COLLECTION: Final = Verb("delete_collection", collections.DeleteCollection, apps.DoneReply)
 
 VERBS: Final[dict[str, Verb]] = {
     verb.name: verb
@@ -69,5 +91,11 @@ VERBS: Final[dict[str, Verb]] = {
         ENSURE_IMAGE,
         LIST_IMAGES,
         PRUNE_IMAGES,
+        OPEN_COLLECTION,
+        OPEN_EPHEMERAL,
+        FIND_COLLECTION,
+        KEEP_EPHEMERAL,
+        LIST_COLLECTIONS,
+        DELETE_COLLECTION,
     )
 }

@@ -7,6 +7,7 @@ import typer
 
 from squall.cli import (
     apps,
+    collections,
     config,
     containers,
     dead,
@@ -54,6 +55,8 @@ for name, group in (
     ("function", functions.app),
     ("schedule", schedules.app),
     ("dead", dead.app),
+    ("dict", collections.dicts),
+    ("queue", collections.queues),
     ("image", images.app),
     ("config", config.app),
 ):

@@ -14,11 +14,13 @@ from squall_contracts import subjects
 from squall_contracts.identity import MintGuest, MintService, Renew
 
 from squall_gateway.apps import Apps
+from squall_gateway.collections import Collections
 from squall_gateway.handlers import Api
 from squall_gateway.identity import Identity
 from squall_gateway.metrics import Metrics
 from squall_gateway.reaper import Reaper
 from squall_gateway.settings import Settings
+from squall_gateway.sweeper import Sweeper
 
 QUEUE: Final = "gateway"
 """Of several gateways one answers each request."""
@@ -59,7 +61,8 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
     await ensure_platform(context.bus)
     identity = Identity(keyring, context, settings.credential_ttl_s)
     own = Apps(settings, context)
-    api = Api(context, identity, own)
+    collections = Collections(context)
+    api = Api(context, identity, own, collections)
     flight = _InFlight()
     minting: tuple[tuple[str, type[Any], Callable[[str, Any], Awaitable[object]]], ...] = (
         (subjects.MINT_SERVICE, MintService, identity.mint_service),
@@ -75,6 +78,7 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
     await identity.provision(settings.workspaces)
     async with asyncio.TaskGroup() as group:
         reaper = group.create_task(Reaper(own, context, settings.app_ttl_s).run())
+        sweeper = group.create_task(Sweeper(collections, context).run())
         answer = flight.counted(Metrics(context.registry).timed(api.answer))
         open_intakes.append(
             await context.bus.respond(subjects.API_ALL, msgspec.Raw, answer, queue=QUEUE)
@@ -85,6 +89,7 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
             await intake.close()
         await flight.over()
         reaper.cancel()
+        sweeper.cancel()
 
 
 SERVICE: Final = Service(name="gateway", settings=Settings, run=run)
