@@ -74,6 +74,8 @@ PLATFORM_BUCKETS: Final = (
     subjects.LEASES_BUCKET,
     subjects.SCHEDULES_BUCKET,
     subjects.DEATHS_BUCKET,
+    subjects.SECRETS_BUCKET,
+    subjects.ENVIRONMENTS_BUCKET,
 )
 """In each of them single keys may expire: `put(..., ttl_s=)`."""
 

@@ -4,7 +4,15 @@ from typing import Any, Final
 
 import msgspec
 
-from squall_contracts import apps, autoscaling, breakers, images, placement
+from squall_contracts import (
+    apps,
+    autoscaling,
+    breakers,
+    environments,
+    images,
+    placement,
+    secrets,
+)
 from squall_contracts.message import Message
 
 
@@ -40,6 +48,29 @@ SERVER_INFO: Final = Verb("server_info", apps.ServerInfo, apps.ServerReply)
 ENSURE_IMAGE: Final = Verb("ensure_image", images.EnsureImage, images.ImageReply)
 LIST_IMAGES: Final = Verb("list_images", images.ListImages, images.ImageListReply)
 PRUNE_IMAGES: Final = Verb("prune_images", images.PruneImages, images.PruneReply)
+GET_SEALING_KEY: Final = Verb("get_sealing_key", secrets.GetSealingKey, secrets.SealingKeyReply)
+ROTATE_SEALING_KEY: Final = Verb(
+    "rotate_sealing_key", secrets.RotateSealingKey, secrets.RotateReply
+)
+PUT_SECRET: Final = Verb("put_secret", secrets.PutSecret, secrets.SecretReply)
+DELETE_SECRET: Final = Verb("delete_secret", secrets.DeleteSecret, apps.DoneReply)
+FIND_SECRET: Final = Verb("find_secret", secrets.FindSecret, secrets.SecretReply)
+LIST_SECRETS: Final = Verb("list_secrets", secrets.ListSecrets, secrets.SecretListReply)
+CREATE_ENVIRONMENT: Final = Verb(
+    "create_environment", environments.CreateEnvironment, environments.EnvironmentReply
+)
+UPDATE_ENVIRONMENT: Final = Verb(
+    "update_environment", environments.UpdateEnvironment, environments.EnvironmentReply
+)
+DELETE_ENVIRONMENT: Final = Verb(
+    "delete_environment", environments.DeleteEnvironment, apps.DoneReply
+)
+LIST_ENVIRONMENTS: Final = Verb(
+    "list_environments", environments.ListEnvironments, environments.EnvironmentListReply
+)
+FIND_ENVIRONMENT: Final = Verb(
+    "find_environment", environments.FindEnvironment, environments.EnvironmentReply
+)
 
 VERBS: Final[dict[str, Verb]] = {
     verb.name: verb
@@ -65,5 +96,16 @@ VERBS: Final[dict[str, Verb]] = {
         ENSURE_IMAGE,
         LIST_IMAGES,
         PRUNE_IMAGES,
+        GET_SEALING_KEY,
+        ROTATE_SEALING_KEY,
+        PUT_SECRET,
+        DELETE_SECRET,
+        FIND_SECRET,
+        LIST_SECRETS,
+        CREATE_ENVIRONMENT,
+        UPDATE_ENVIRONMENT,
+        DELETE_ENVIRONMENT,
+        LIST_ENVIRONMENTS,
+        FIND_ENVIRONMENT,
     )
 }

@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from squall.app import App
     from squall.call import FunctionCall
     from squall.cls import Cls
+    from squall.environment import Environment
     from squall.file_pattern_matcher import FilePatternMatcher
     from squall.function import Function
     from squall.image import Image
     from squall.retries import Retries
     from squall.schedule import Cron, Period
+    from squall.secret import Secret
 
 __version__ = "0.1.0"
 
@@ -31,6 +33,7 @@ __all__ = [
     "App",
     "Cls",
     "Cron",
+    "Environment",
     "Error",
     "FilePatternMatcher",
     "Function",
@@ -38,6 +41,7 @@ __all__ = [
     "Image",
     "Period",
     "Retries",
+    "Secret",
     "batched",
     "concurrent",
     "current_function_call_id",
@@ -57,12 +61,14 @@ _HOMES = {
     "App": "app",
     "Cls": "cls",
     "Cron": "schedule",
+    "Environment": "environment",
     "FilePatternMatcher": "file_pattern_matcher",
     "Function": "function",
     "FunctionCall": "call",
     "Image": "image",
     "Period": "schedule",
     "Retries": "retries",
+    "Secret": "secret",
     "batched": "_methods",
     "concurrent": "_methods",
     "current_function_call_id": "_context",

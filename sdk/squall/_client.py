@@ -2,12 +2,23 @@
 
 import asyncio
 import atexit
+import hashlib
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, overload
 
-from squall_contracts import apps, autoscaling, breakers, images, placement, subjects, verbs
+from squall_contracts import (
+    apps,
+    autoscaling,
+    breakers,
+    environments,
+    images,
+    placement,
+    secrets,
+    subjects,
+    verbs,
+)
 from squall_contracts.failures import Refused
 from squall_contracts.guest import Credentials
 from squall_contracts.identity import MintReply, Renew
@@ -37,8 +48,10 @@ class _Connection:
 class Client:
     """One connection, what is on its way out and back, and the stores beside it."""
 
-    def __init__(self, bus: "Bus", environment: str) -> None:
+    def __init__(self, bus: "Bus", environment: str, seed: str) -> None:
         self.bus = bus
+        self.mark_key = hashlib.blake2b(seed.encode(), person=b"squall marks").digest()
+        """For digests of values only a holder of these credentials can make, see Sealed.mark."""
         self.environment = environment
         """Where calls and look-ups go that name no environment."""
         self.client_id = new_id("cl")
@@ -61,8 +74,32 @@ class Client:
     @overload
     async def control(
         self,
-        message: apps.KeepApp | apps.StopApp | apps.CancelCall | apps.StopContainerRequest,
+        message: apps.KeepApp
+        | apps.StopApp
+        | apps.CancelCall
+        | apps.StopContainerRequest
+        | secrets.DeleteSecret
+        | environments.DeleteEnvironment,
     ) -> apps.Done: ...
+    @overload
+    async def control(self, message: secrets.GetSealingKey) -> secrets.SealingKey: ...
+    @overload
+    async def control(
+        self, message: secrets.PutSecret | secrets.FindSecret
+    ) -> secrets.SecretInfo: ...
+    @overload
+    async def control(self, message: secrets.ListSecrets) -> secrets.SecretList: ...
+    @overload
+    async def control(
+        self,
+        message: environments.CreateEnvironment
+        | environments.UpdateEnvironment
+        | environments.FindEnvironment,
+    ) -> environments.EnvironmentEntry: ...
+    @overload
+    async def control(
+        self, message: environments.ListEnvironments
+    ) -> environments.EnvironmentList: ...
     @overload
     async def control(self, message: apps.ListApps) -> apps.AppList: ...
     @overload
@@ -154,15 +191,16 @@ async def _open() -> Client:
     assignment = _container.assignment()
     if assignment is not None:
         bus = await _connect(list(assignment.servers), assignment.client)
-        return _hold(Client(bus, assignment.environment))
+        return _hold(Client(bus, assignment.environment, assignment.client.seed))
     server = config.find_server()
     if server is None:
         raise ConnectionError(
             "no Squall server: start one with `squall up`, or set SQUALL_SERVER_URL and "
             "SQUALL_CREDENTIALS"
         )
-    bus = await _connect(server.url.split(","), config.read_credentials(server.credentials))
-    return _hold(Client(bus, config.settings().environment))
+    credentials = config.read_credentials(server.credentials)
+    bus = await _connect(server.url.split(","), credentials)
+    return _hold(Client(bus, config.settings().environment, credentials.seed))
 
 
 def _hold(client: Client) -> Client:

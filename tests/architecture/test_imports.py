@@ -8,8 +8,9 @@ BASE = {"msgspec", "squall_contracts"}
 ON_THE_BUS = BASE | {"squall_bus", "anyio", "structlog"}
 ALLOWED: dict[str, set[str]] = {
     "squall_contracts": {"msgspec"},
-    "squall_bus": BASE | {"nats", "nkeys", "anyio", "structlog", "uvloop", "aiohttp", "multidict"},
-    "squall": BASE | {"squall_bus", "cloudpickle", "rich", "uvloop"},
+    "squall_bus": BASE
+    | {"nacl", "nats", "nkeys", "anyio", "structlog", "uvloop", "aiohttp", "multidict"},
+    "squall": BASE | {"squall_bus", "cloudpickle", "dotenv", "rich", "uvloop"},
     "squall.cli": BASE | {"squall", "squall_bus", "typer", "rich", "uvloop"},
     "squall_guest": BASE | {"squall", "squall_bus", "cloudpickle", "uvloop"},
     "squall_gateway": ON_THE_BUS | {"aiohttp"},

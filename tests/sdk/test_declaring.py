@@ -59,7 +59,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"env": {"1A": "x"}}, "can't name an environment variable"),
     ({"image": "python"}, r"image must be a squall\.Image"),
     ({"schedule": "* * * * *"}, "schedule must be"),
-    ({"secrets": ["s"]}, "secrets is not available yet"),
+    ({"secrets": ["s"]}, "secrets must hold squall.Secret, not str"),
     ({"volumes": {"/data": object()}}, "volumes is not available yet"),
     ({"volumes": {"/root": object()}}, "can't be a mount path"),
     ({"volumes": {"data": object()}}, "can't be a mount path"),
