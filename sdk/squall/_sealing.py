@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
+from squall_contracts.environments import DEFAULT, FindEnvironment
 from squall_contracts.functions import FunctionSpec
-from squall_contracts.secrets import GetSealingKey, Sealed, SecretUse
+from squall_contracts.secrets import FindSecret, GetSealingKey, Sealed, SecretUse
 
 if TYPE_CHECKING:
     from squall._client import Client
@@ -30,13 +31,29 @@ async def sealing(client: "Client") -> Seal:
     return sealed
 
 
+async def check_place(client: "Client", made: "Plan", environment: str) -> None:
+    """NotFoundError, before anything is built for long, for an environment, a secret or one of its
+    variables that isn't there."""
+    if environment != DEFAULT:
+        await client.control(FindEnvironment(name=environment))
+    for secret in _distinct(made):
+        if secret._name:
+            await client.control(
+                FindSecret(
+                    environment=secret._environment or environment,
+                    name=secret._name,
+                    required_keys=secret._required,
+                )
+            )
+
+
 async def with_secrets(client: "Client", made: "Plan") -> tuple[FunctionSpec, ...]:
     """The functions of a plan, their secrets sealed into them. No round trip without values."""
     if not made.secrets:
         return tuple(made.functions)
     seal: Seal | None = None
     uses: dict[int, SecretUse] = {}
-    for secret in {id(each): each for many in made.secrets.values() for each in many}.values():
+    for secret in _distinct(made):
         if secret._values and seal is None:
             seal = await sealing(client)
         uses[id(secret)] = _use(secret, seal)
@@ -47,6 +64,10 @@ async def with_secrets(client: "Client", made: "Plan") -> tuple[FunctionSpec, ..
         )
         for spec in made.functions
     )
+
+
+def _distinct(made: "Plan") -> "list[Secret]":
+    return list({id(each): each for many in made.secrets.values() for each in many}.values())
 
 
 def _use(secret: "Secret", seal: Seal | None) -> SecretUse:

@@ -208,7 +208,7 @@ def test_a_scheduled_function_needs_no_arguments() -> None:
     [
         (lambda: App(3), "name must be"),  # type: ignore[arg-type]
         (lambda: App("a b"), "is not allowed"),
-        (lambda: App(secrets="s"), "secrets must be a list"),
+        (lambda: App(secrets="s"), "secrets must be a list"),  # type: ignore[arg-type]
         (lambda: App(image="python"), "image must be"),  # type: ignore[arg-type]
         (lambda: squall.Retries(max_retries=-1), "max_retries must be at least 0"),
         (lambda: squall.Retries(max_retries=1, backoff_coefficient=11), "backoff_coefficient"),

@@ -12,9 +12,11 @@ from squall.cli import (
     dead,
     deploy,
     doctor,
+    environments,
     functions,
     images,
     run,
+    secrets,
     servers,
     up,
 )
@@ -51,6 +53,8 @@ for name, group in (
     ("function", functions.app),
     ("dead", dead.app),
     ("image", images.app),
+    ("secret", secrets.app),
+    ("environment", environments.app),
     ("config", config.app),
 ):
     app.add_typer(group, name=name)

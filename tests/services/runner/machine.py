@@ -220,6 +220,7 @@ class Machine:
             environment=command.environment,
             version=1,
             state=state,
+            runner_id=self.runner_id,
         )
         records = self.platform.bus.kv(subjects.CONTAINERS_BUCKET, ContainerRecord)
         await records.put(command.container_id, record)
