@@ -99,7 +99,7 @@ class Environment:
         return f"Environment.from_name({self._name!r})"
 
     @_sync.synced
-    async def hydrate(self, client: object = None) -> Self:
+    async def hydrate(self, client: object = None) -> "Environment":
         """Look it up now, or make it where `create_if_missing` was asked for. NotFoundError lists
         those there are."""
         await self._find()

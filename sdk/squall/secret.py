@@ -204,7 +204,7 @@ class Secret:
         return _unpickled, (self._name, self._environment, self._required)
 
     @_sync.synced
-    async def hydrate(self, client: object = None) -> Self:
+    async def hydrate(self, client: object = None) -> "Secret":
         """Look it up now. NotFoundError."""
         if self._name:
             self._id = (await self._find()).secret_id

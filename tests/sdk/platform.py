@@ -136,19 +136,7 @@ class Platform:
                 return images.ImageStatus(image_id=images.image_id(request.recipe), state="ready")
             case apps.CancelCall():
                 await self._cancel(request)
-            case environments.FindEnvironment(name=name):
-                return environments.EnvironmentEntry(name=name, web_suffix=name, created_unix_s=0.0)
-            case secrets.GetSealingKey():
-                return secrets.SealingKey(
-                    key_id=self.sealing.key_id,
-                    public_key=self.sealing.public,
-                    account=self.server.workspace.public,
-                )
-            case secrets.PutSecret() | secrets.FindSecret():
-                return self._secret(request)
-            case secrets.ListSecrets():
-                return secrets.SecretList(secrets=tuple(self.secrets.values()))
-        return apps.Done()
+        return self._stored(request) or apps.Done()
 
     def _start_app(self, request: apps.StartApp | apps.DeployApp) -> apps.AppStarted:
         ids = {}
@@ -174,6 +162,23 @@ class Platform:
             version=1,
             retryable=spec.retry is not None,
         )
+
+    def _stored(self, request: Message) -> Message | None:
+        """The answer to a request about environments and secrets; None: it is about others."""
+        match request:
+            case environments.FindEnvironment(name=name):
+                return environments.EnvironmentEntry(name=name, web_suffix="", created_unix_s=0.0)
+            case secrets.GetSealingKey():
+                return secrets.SealingKey(
+                    key_id=self.sealing.key_id,
+                    public_key=self.sealing.public,
+                    account=self.server.workspace.public,
+                )
+            case secrets.PutSecret() | secrets.FindSecret():
+                return self._secret(request)
+            case secrets.ListSecrets():
+                return secrets.SecretList(secrets=tuple(self.secrets.values()))
+        return None
 
     def _secret(self, request: secrets.PutSecret | secrets.FindSecret) -> secrets.SecretInfo:
         known = self.secrets.get(request.name)
