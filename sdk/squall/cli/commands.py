@@ -16,7 +16,9 @@ from squall.cli import (
     functions,
     images,
     run,
+    schedules,
     secrets,
+    serve,
     servers,
     up,
 )
@@ -44,6 +46,7 @@ def run_command(context: typer.Context) -> None:
 
 
 app.command("deploy")(deploy.deploy)
+app.command("serve")(serve.serve)
 app.command("up")(up.up)
 app.command("down")(up.down)
 app.command("doctor")(doctor.doctor)
@@ -51,6 +54,7 @@ for name, group in (
     ("app", apps.app),
     ("container", containers.app),
     ("function", functions.app),
+    ("schedule", schedules.app),
     ("dead", dead.app),
     ("image", images.app),
     ("secret", secrets.app),

@@ -3,9 +3,11 @@
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
-from squall_contracts import schedules, subjects
-from squall_contracts.functions import FunctionSpec, ParameterSpec, Scalar
+from croniter import croniter
+from squall_contracts import subjects
+from squall_contracts.functions import Cron, Every, FunctionSpec, ParameterSpec, Scalar
 from squall_contracts.secrets import (
     MAX_SECRET_BYTES,
     MAX_VALUE_BYTES,
@@ -109,10 +111,31 @@ def check_function(spec: FunctionSpec) -> None:
     for problem in (*_files(spec), *_environment_variables(spec), *_bounds(spec), *_class(spec)):
         raise InvalidFieldError(f"{where}: {problem}")
     if spec.schedule is not None:
-        try:
-            schedules.parse(spec.schedule)
-        except ValueError as error:
-            raise InvalidFieldError(f"{where}: {error}") from error
+        check_schedule(where, spec.schedule)
+
+
+def check_schedule(where: str, when: Cron | Every) -> None:
+    """InvalidFieldError unless it can be followed."""
+    if isinstance(when, Every):
+        if not when.months and not when.seconds:
+            raise InvalidFieldError(f"{where}: schedule: a period must be longer than zero")
+        return
+    try:
+        ZoneInfo(when.timezone)
+    except (KeyError, ValueError) as error:
+        raise InvalidFieldError(
+            f"{where}: schedule: timezone {when.timezone!r} is not known here: use an IANA name "
+            "such as Europe/Berlin"
+        ) from error
+    if len(when.expression.split()) != 5:
+        raise InvalidFieldError(
+            f"{where}: schedule: {when.expression!r} must have 5 fields "
+            "(minute hour day month weekday)"
+        )
+    try:
+        croniter(when.expression)
+    except ValueError as error:
+        raise InvalidFieldError(f"{where}: schedule: {error}") from error
 
 
 def _check_uses(where: str, spec: FunctionSpec) -> None:
