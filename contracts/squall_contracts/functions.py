@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from squall_contracts.message import Message
+from squall_contracts.secrets import SecretUse
 
 DEFAULT_TIMEOUT_S = 300.0
 DEFAULT_SCALEDOWN_WINDOW_S = 60.0
@@ -128,6 +129,9 @@ class FunctionSpec(Message, frozen=True, kw_only=True):
     image_id: str
     files: tuple[FileEntry, ...] = ()
     env: dict[str, str] = {}
+    """In the clear; wins over `secrets`."""
+    secrets: tuple[SecretUse, ...] = ()
+    """Variables too, sealed; of two that name one variable the later wins."""
     resources: Resources = Resources()
     scaling: Scaling = Scaling()
     retry: RetryPolicy | None = None

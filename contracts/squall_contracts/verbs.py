@@ -9,9 +9,11 @@ from squall_contracts import (
     autoscaling,
     breakers,
     collections,
+    environments,
     images,
     placement,
     schedules,
+    secrets,
 )
 from squall_contracts.message import Message
 
@@ -64,6 +66,29 @@ LIST_COLLECTIONS: Final = Verb(
     "list_collections", collections.ListCollections, collections.CollectionListReply
 )
 DELETE_COLLECTION: Final = Verb("delete_collection", collections.DeleteCollection, apps.DoneReply)
+GET_SEALING_KEY: Final = Verb("get_sealing_key", secrets.GetSealingKey, secrets.SealingKeyReply)
+ROTATE_SEALING_KEY: Final = Verb(
+    "rotate_sealing_key", secrets.RotateSealingKey, secrets.RotateReply
+)
+PUT_SECRET: Final = Verb("put_secret", secrets.PutSecret, secrets.SecretReply)
+DELETE_SECRET: Final = Verb("delete_secret", secrets.DeleteSecret, apps.DoneReply)
+FIND_SECRET: Final = Verb("find_secret", secrets.FindSecret, secrets.SecretReply)
+LIST_SECRETS: Final = Verb("list_secrets", secrets.ListSecrets, secrets.SecretListReply)
+CREATE_ENVIRONMENT: Final = Verb(
+    "create_environment", environments.CreateEnvironment, environments.EnvironmentReply
+)
+UPDATE_ENVIRONMENT: Final = Verb(
+    "update_environment", environments.UpdateEnvironment, environments.EnvironmentReply
+)
+DELETE_ENVIRONMENT: Final = Verb(
+    "delete_environment", environments.DeleteEnvironment, apps.DoneReply
+)
+LIST_ENVIRONMENTS: Final = Verb(
+    "list_environments", environments.ListEnvironments, environments.EnvironmentListReply
+)
+FIND_ENVIRONMENT: Final = Verb(
+    "find_environment", environments.FindEnvironment, environments.EnvironmentReply
+)
 
 VERBS: Final[dict[str, Verb]] = {
     verb.name: verb
@@ -97,5 +122,16 @@ VERBS: Final[dict[str, Verb]] = {
         KEEP_EPHEMERAL,
         LIST_COLLECTIONS,
         DELETE_COLLECTION,
+        GET_SEALING_KEY,
+        ROTATE_SEALING_KEY,
+        PUT_SECRET,
+        DELETE_SECRET,
+        FIND_SECRET,
+        LIST_SECRETS,
+        CREATE_ENVIRONMENT,
+        UPDATE_ENVIRONMENT,
+        DELETE_ENVIRONMENT,
+        LIST_ENVIRONMENTS,
+        FIND_ENVIRONMENT,
     )
 }

@@ -25,12 +25,14 @@ if TYPE_CHECKING:
     from squall.call import FunctionCall
     from squall.cls import Cls
     from squall.dict import Dict
+    from squall.environment import Environment
     from squall.file_pattern_matcher import FilePatternMatcher
     from squall.function import Function
     from squall.image import Image
     from squall.queue import Queue
     from squall.retries import Retries
     from squall.schedule import Cron, Period
+    from squall.secret import Secret
 
 __version__ = "0.1.0"
 
@@ -39,6 +41,7 @@ __all__ = [
     "Cls",
     "Cron",
     "Dict",
+    "Environment",
     "Error",
     "FilePatternMatcher",
     "Function",
@@ -47,6 +50,7 @@ __all__ = [
     "Period",
     "Queue",
     "Retries",
+    "Secret",
     "batched",
     "concurrent",
     "current_function_call_id",
@@ -68,6 +72,7 @@ _HOMES = {
     "Cls": "cls",
     "Cron": "schedule",
     "Dict": "dict",
+    "Environment": "environment",
     "FilePatternMatcher": "file_pattern_matcher",
     "Function": "function",
     "FunctionCall": "call",
@@ -75,6 +80,7 @@ _HOMES = {
     "Period": "schedule",
     "Queue": "queue",
     "Retries": "retries",
+    "Secret": "secret",
     "batched": "_methods",
     "concurrent": "_methods",
     "current_function_call_id": "_context",

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from squall.image import Image
     from squall.retries import Retries
     from squall.schedule import Schedule
+    from squall.secret import Secret
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -57,7 +58,7 @@ class Declaring:
         image: "Image | None" = None,
         schedule: "Schedule | None" = None,
         env: Mapping[str, str | None] | None = None,
-        secrets: Sequence[Any] = (),
+        secrets: "Sequence[Secret]" = (),
         gpu: str | Sequence[str] | None = None,
         serialized: bool = False,
         volumes: Mapping[str, Any] | None = None,
@@ -84,13 +85,13 @@ class Declaring:
         `cpu` in cores and `memory` in MiB, each alone or as `(request, limit)`; `gpu` is
         `"TYPE"` or `"TYPE:COUNT"`, or a list in order of preference. `timeout` and
         `startup_timeout` in seconds, the latter None: as `timeout`. `scaledown_window`: seconds an
-        idle container stays. `retries`: a number, each a second apart, or Retries.
+        idle container stays. `retries`: a number, each a second apart, or Retries. Environment
+        variables come from the app's secrets, then from `secrets`, then from `env`; the last wins.
         `serialized` ships the pickled function in place of its module. InvalidError names a
         field at fault.
         """
         if _misused:
             raise InvalidError("write @app.function() with parentheses")
-        _validate.nothing_yet("secrets", secrets)
         _validate.mount_paths(volumes or {})
         _validate.nothing_yet("volumes", volumes)
         renamed = current_spellings(others)
@@ -112,6 +113,7 @@ class Declaring:
                 image=image,
                 schedule=schedule,
                 env=env,
+                secrets=secrets,
                 gpu=gpu,
                 serialized=serialized,
                 cpu=cpu,
@@ -144,7 +146,7 @@ class Declaring:
         *_misused: object,
         image: "Image | None" = None,
         env: Mapping[str, str | None] | None = None,
-        secrets: Sequence[Any] = (),
+        secrets: "Sequence[Secret]" = (),
         gpu: str | Sequence[str] | None = None,
         serialized: bool = False,
         volumes: Mapping[str, Any] | None = None,
@@ -172,7 +174,6 @@ class Declaring:
         """
         if _misused:
             raise InvalidError("write @app.cls() with parentheses")
-        _validate.nothing_yet("secrets", secrets)
         _validate.mount_paths(volumes or {})
         _validate.nothing_yet("volumes", volumes)
         chosen: dict[str, Any] = {
@@ -195,6 +196,7 @@ class Declaring:
                 image=image,
                 schedule=None,
                 env=env,
+                secrets=secrets,
                 gpu=gpu,
                 serialized=serialized,
                 cpu=cpu,

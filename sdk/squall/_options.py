@@ -25,6 +25,7 @@ from squall.function import Function
 
 if TYPE_CHECKING:
     from squall.image import Image
+    from squall.secret import Secret
 
 _OLD = {
     "concurrency_limit": "max_containers",
@@ -56,6 +57,7 @@ class Options:
     image: "Image | None"
     schedule: Cron | Every | None
     env: dict[str, str]
+    secrets: "tuple[Secret, ...]"
     resources: Resources
     scaling: Scaling
     retry: RetryPolicy | None
@@ -177,6 +179,7 @@ def options_of(
     image: object,
     schedule: object,
     env: object,
+    secrets: object,
     gpu: object,
     serialized: object,
     cpu: object,
@@ -200,6 +203,7 @@ def options_of(
 ) -> Options:
     """Check everything a decorator was told. InvalidError names the first field at fault."""
     from squall.image import Image
+    from squall.secret import check_list
 
     if image is not None and not isinstance(image, Image):
         raise InvalidError(f"image must be a squall.Image, not {type(image).__name__}")
@@ -217,6 +221,7 @@ def options_of(
         image=image,
         schedule=schedule_of(schedule, raw),
         env=_validate.variables(env),
+        secrets=check_list("secrets", secrets),
         resources=_validate.resources(cpu, memory, gpu),
         scaling=_validate.scaling(
             min_containers, max_containers, buffer_containers, scaledown_window

@@ -10,6 +10,7 @@ ALLOWED: dict[str, set[str]] = {
     "squall_contracts": {"msgspec"},
     "squall_bus": BASE
     | {
+        "nacl",
         "nats",
         "nkeys",
         "anyio",
@@ -19,7 +20,7 @@ ALLOWED: dict[str, set[str]] = {
         "multidict",
         "prometheus_client",
     },
-    "squall": BASE | {"squall_bus", "cloudpickle", "rich", "uvloop"},
+    "squall": BASE | {"squall_bus", "cloudpickle", "dotenv", "rich", "uvloop"},
     "squall.cli": BASE | {"squall", "squall_bus", "typer", "rich", "uvloop", "watchfiles"},
     "squall_guest": BASE | {"squall", "squall_bus", "cloudpickle", "uvloop"},
     "squall_gateway": ON_THE_BUS | {"aiohttp", "croniter"},

@@ -59,7 +59,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"env": {"1A": "x"}}, "can't name an environment variable"),
     ({"image": "python"}, r"image must be a squall\.Image"),
     ({"schedule": "* * * * *"}, "schedule must be"),
-    ({"secrets": ["s"]}, "secrets is not available yet"),
+    ({"secrets": ["s"]}, "secrets must hold squall.Secret, not str"),
     ({"volumes": {"/data": object()}}, "volumes is not available yet"),
     ({"volumes": {"/root": object()}}, "can't be a mount path"),
     ({"volumes": {"data": object()}}, "can't be a mount path"),
@@ -212,7 +212,7 @@ def test_a_scheduled_function_needs_no_arguments() -> None:
     [
         (lambda: App(3), "name must be"),  # type: ignore[arg-type]
         (lambda: App("a b"), "is not allowed"),
-        (lambda: App(secrets="s"), "secrets must be a list"),
+        (lambda: App(secrets="s"), "secrets must be a list"),  # type: ignore[arg-type]
         (lambda: App(image="python"), "image must be"),  # type: ignore[arg-type]
         (lambda: squall.Retries(max_retries=-1), "max_retries must be at least 0"),
         (lambda: squall.Retries(max_retries=1, backoff_coefficient=11), "backoff_coefficient"),

@@ -13,10 +13,12 @@ from squall.cli import (
     dead,
     deploy,
     doctor,
+    environments,
     functions,
     images,
     run,
     schedules,
+    secrets,
     serve,
     servers,
     up,
@@ -58,6 +60,8 @@ for name, group in (
     ("dict", collections.dicts),
     ("queue", collections.queues),
     ("image", images.app),
+    ("secret", secrets.app),
+    ("environment", environments.app),
     ("config", config.app),
 ):
     app.add_typer(group, name=name)
