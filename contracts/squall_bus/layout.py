@@ -53,7 +53,10 @@ WORKSPACE_STREAMS: Final = (
 WORKSPACE_OBJECTS: Final = (
     Objects(subjects.CODE_BUCKET),
     Objects(subjects.BLOBS_BUCKET, 7 * DAY_S),
+    Objects(subjects.VOLUMES_BUCKET),
 )
+
+WORKSPACE_BUCKETS: Final = (subjects.VOLUMES_BUCKET,)
 
 PLATFORM_STREAMS: Final = (
     StreamConfig(name=subjects.BUILDS, subjects=subjects.BUILDS_SUBJECTS, retention="workqueue"),
@@ -86,6 +89,7 @@ async def ensure_workspace(bus: "Bus") -> None:
     await _together(
         *(bus.admin.ensure_stream(stream) for stream in WORKSPACE_STREAMS),
         *(bus.admin.ensure_objects(bucket.name, bucket.ttl_s) for bucket in WORKSPACE_OBJECTS),
+        *(bus.admin.ensure_bucket(bucket) for bucket in WORKSPACE_BUCKETS),
     )
 
 

@@ -11,6 +11,8 @@ from squall_bus.bus import Bus
 from squall_bus.errors import BusRefused
 
 _UPDATE: Final = "$SYS.REQ.CLAIMS.UPDATE"
+MAX_CONTROL_LINE_BYTES: Final = 32 * 1024
+"""A user's rights are in its JWT, which must fit in one line: a client's outgrow the default of 4 KiB."""
 
 
 class _Verdict(msgspec.Struct, frozen=True):
@@ -71,6 +73,7 @@ resolver_preload: {{
 {preload}
 }}
 max_payload: {MAX_PAYLOAD_BYTES}
+max_control_line: {MAX_CONTROL_LINE_BYTES}
 max_pending: 256MB
 write_deadline: "20s"
 jetstream {{

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from squall_contracts.message import Message
+from squall_contracts.volumes import VolumeMount
 
 DEFAULT_TIMEOUT_S = 300.0
 DEFAULT_SCALEDOWN_WINDOW_S = 60.0
@@ -126,6 +127,7 @@ class FunctionSpec(Message, frozen=True, kw_only=True):
     arguments: dict[str, Any] = {}
     """Values of all parameters in a pool of a class's; empty in the class itself."""
     block_network: bool = False
+    volumes: tuple[VolumeMount, ...] = ()
     schedule: str | None = None
     """Cron expression, or None."""
 

@@ -173,6 +173,33 @@ CODE_BUCKET: Final = "code"
 """Objects named by sha256: source files, pickled functions, build contexts."""
 BLOBS_BUCKET: Final = "blobs"
 """Objects named `<call id>/<n>`: payloads past the inline limit; they go with their call."""
+VOLUMES_BUCKET: Final = "volumes"
+"""Key-value bucket of volumes' names and heads; also the object store of their blocks."""
+
+
+def volume_name_key(environment: str, name: str) -> str:
+    """Where a volume's name is registered. Dots are spelled out: keys use them to part words."""
+    return f"name.{check_environment(environment)}.{_token(name.replace('.', '=2E'))}"
+
+
+def volume_names_key(environment: str) -> str:
+    """What the keys of all names of an environment begin with."""
+    return f"name.{check_environment(environment)}."
+
+
+VOLUME_NAMES_KEY: Final = "name."
+VOLUME_HEADS_KEY: Final = "head."
+
+
+def volume_head_key(volume_id: str) -> str:
+    """Where the newest state of a volume is named."""
+    return f"{VOLUME_HEADS_KEY}{_token(volume_id)}"
+
+
+def volume_live_key(volume_id: str) -> str:
+    """Expires once nobody keeps an ephemeral volume any more."""
+    return f"live.{_token(volume_id)}"
+
 
 # --- workspace -> platform, as the workspace spells it ----------------------------------------
 
@@ -197,6 +224,11 @@ def up_stats(container_id: str) -> str:
     return f"up.stats.{_token(container_id)}"
 
 
+def up_volume(container_id: str) -> str:
+    """A request of a container's to its runner: commit or reload a volume it has mounted."""
+    return f"up.volume.{_token(container_id)}"
+
+
 UP_RENEW: Final = "up.renew"
 
 # --- the same, as the platform sees it ----------------------------------------------------------
@@ -206,6 +238,11 @@ HINT_ALL: Final = "up.*.hint.*"
 GUEST_REPORT_ALL: Final = "up.*.container.*"
 STATS_ALL: Final = "up.*.stats.*"
 RENEW_ALL: Final = "up.*.renew"
+
+
+def volume_requests(account: str, container_id: str) -> str:
+    """up_volume of one container, as its runner hears it."""
+    return f"up.{_token(account)}.volume.{_token(container_id)}"
 
 
 def speaker(subject: str) -> str:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from squall.image import Image
     from squall.retries import Retries
     from squall.schedule import Cron, Period
+    from squall.volume import Volume
 
 __version__ = "0.1.0"
 
@@ -38,6 +39,7 @@ __all__ = [
     "Image",
     "Period",
     "Retries",
+    "Volume",
     "batched",
     "concurrent",
     "current_function_call_id",
@@ -63,6 +65,7 @@ _HOMES = {
     "Image": "image",
     "Period": "schedule",
     "Retries": "retries",
+    "Volume": "volume",
     "batched": "_methods",
     "concurrent": "_methods",
     "current_function_call_id": "_context",

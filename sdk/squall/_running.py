@@ -22,6 +22,7 @@ from squall._client import Client
 from squall._placing import put_in_place, together
 from squall._spec import Plan, plan
 from squall._unary import Target
+from squall._volume.mounts import look_up
 from squall.exception import Error, InvalidError, NotFoundError
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ async def deploy(
     """Create or update the deployed app. On the SDK loop."""
     client = await _client.connected()
     place = environment or client.environment
-    await put_in_place(client, made)
+    await together(put_in_place(client, made), look_up(made, place))
     started = await client.control(
         DeployApp(environment=place, name=name, functions=tuple(made.functions), tag=tag)
     )
@@ -130,7 +131,9 @@ class RunContext:
     async def _start(self, made: Plan) -> None:
         client = await _client.connected()
         place = self._environment or client.environment
-        await together(put_in_place(client, made), client.router.listen(place))
+        await together(
+            put_in_place(client, made), look_up(made, place), client.router.listen(place)
+        )
         started = await client.control(
             StartApp(
                 environment=place,

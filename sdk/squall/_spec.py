@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from squall.app import App
     from squall.function import Function
     from squall.image import Image, ResolvedImage
+    from squall.volume import Volume
 
 _WARN_BYTES = 256 * 1024
 _MAX_BYTES = 16 * 1024 * 1024
@@ -28,6 +29,8 @@ class Plan:
     """By image id."""
     uploads: dict[str, Content] = field(default_factory=dict)
     """Content by sha256, beside what the images' recipes name."""
+    volumes: "dict[str, dict[str, Volume]]" = field(default_factory=dict)
+    """By function and mount path; their ids are looked up before the app starts."""
 
 
 def plan(app: "App") -> Plan:
@@ -41,6 +44,8 @@ def plan(app: "App") -> Plan:
     for function in app.declared.values():
         source = sources.setdefault(function.raw.__module__, source_of(function.raw))
         image = function.options.image or default
+        shared = (function.app or app).volumes
+        made.volumes[function.name] = {**shared, **function.options.volumes}
         if id(image) not in resolved:
             resolved[id(image)] = _resolve(made, image)
         made.functions.append(

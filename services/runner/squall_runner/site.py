@@ -30,7 +30,7 @@ from squall_runner.runtime import StartRefused
 
 log = structlog.get_logger()
 
-PACKAGES: Final = ("squall_contracts", "squall_bus", "squall", "squall_guest")
+PACKAGES: Final = ("squall_contracts", "squall_bus", "squall_volumes", "squall", "squall_guest")
 OWN_DIRECTORY: Final = "own"
 PACKAGES_DIRECTORY: Final = "packages"
 ROOTS: Final = ("msgspec", "nats-py", "nkeys", "cloudpickle", "uvloop")
