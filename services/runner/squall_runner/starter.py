@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import anyio
+import msgspec
 import structlog
 from squall_bus.service import Context
 from squall_contracts import subjects
@@ -24,6 +25,7 @@ from squall_runner.settings import Settings
 from squall_runner.site import Sites
 from squall_runner.slots import Slot, Slots
 from squall_runner.together import together
+from squall_runner.volumes.desk import ContainerVolumes, Desk
 from squall_runner.warm import Key, Warm, WarmPool
 
 log = structlog.get_logger()
@@ -45,6 +47,7 @@ class Starter:
         slots: Slots,
         sites: Sites,
         files: Files,
+        desk: Desk,
         pool: WarmPool,
         cores: float,
     ) -> None:
@@ -54,6 +57,7 @@ class Starter:
         self._slots = slots
         self._sites = sites
         self._files = files
+        self._desk = desk
         self._pool = pool
         self._cores = cores
         self._images = prepare.Images(context.bus, runtime.name)
@@ -78,6 +82,7 @@ class Starter:
             site=str(site),
             workdir=image.workdir,
             block_network=start.spec.block_network,
+            volumes=start.spec.volumes,
         )
         warm = self._take(key, container)
         was_warm = warm is not None and await self._start_warm(container, warm)
@@ -120,19 +125,20 @@ class Starter:
                 log.warning("warm.not_renamed", slot=slot.name, error=str(error))
 
         try:
-            await together(mint, limit, lambda: self._lay(start, slot))
+            await together(mint, limit, lambda: self._lay(start, slot), warm.volumes.refresh)
             slot.note(start=start, handle=warm.handle)
             assigned = self._assignment(start, slot, users[0])
             await together(lambda: warm.give(assigned), rename)
         except (_UnfitError, BrokenPipeError) as error:
             log.warning("warm.lost", slot=slot.name, error=str(error))
             warm.close()
-            await self._drop(slot, warm.handle)
+            await self._drop(slot, warm.handle, warm.volumes)
             return False
         except BaseException:
             warm.close()
-            await self._drop(slot, warm.handle)
+            await self._drop(slot, warm.handle, warm.volumes)
             raise
+        container.volumes = warm.volumes
         container.started(slot, warm.handle)
         return True
 
@@ -141,12 +147,15 @@ class Starter:
         users: list[tuple[Credentials, Credentials]] = []
         handle = ""
         launch = self._launch(container, image, site, slot)
+        volumes: ContainerVolumes | None = None
 
         async def mint() -> None:
             users.append(await prepare.mint(self._context.bus, start))
 
         async def create() -> None:
-            nonlocal handle
+            nonlocal handle, launch, volumes
+            volumes = await self._desk.prepare(start.workspace, start.spec.volumes, slot.directory)
+            launch = msgspec.structs.replace(launch, binds=volumes.binds)
             handle = await self._runtime.create(launch)
 
         slot.make()
@@ -156,14 +165,17 @@ class Starter:
             slot.assignment.write_bytes(self._assignment(start, slot, users[0]))
             handle = await self._runtime.start(handle, launch)
         except BaseException:
-            await self._drop(slot, handle)
+            await self._drop(slot, handle, volumes)
             raise
+        container.volumes = volumes
         container.started(slot, handle)
 
-    async def _drop(self, slot: Slot, handle: str) -> None:
+    async def _drop(self, slot: Slot, handle: str, volumes: ContainerVolumes | None) -> None:
         with anyio.CancelScope(shield=True):
             if handle:
                 await self._runtime.remove(handle)
+            if volumes is not None:
+                await volumes.discard()
             slot.forget()
 
     async def _lay(self, start: StartContainer, slot: Slot) -> None:
