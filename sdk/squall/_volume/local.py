@@ -1,11 +1,10 @@
 """Local files on their way into a volume: what a batch upload was told to put where."""
 
-import io
 import os
 import shutil
 import tempfile
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from squall.exception import InvalidError
@@ -43,7 +42,7 @@ class Batch:
         from squall_volumes.cutting import Source
         from squall_volumes.model import FILE_MODE
 
-        if isinstance(stream, io.TextIOBase):
+        if not isinstance(stream.read(0), bytes):
             raise InvalidError("put_file needs a file opened in binary mode")
         with tempfile.TemporaryFile(buffering=0) as kept:
             shutil.copyfileobj(stream, kept)
@@ -113,5 +112,5 @@ def _open(path: Path) -> int:
     return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
 
-def _joined(remote: str, relative: PurePosixPath) -> str:
+def _joined(remote: str, relative: Path) -> str:
     return "/".join(part for part in (remote, relative.as_posix()) if part not in {"", "."})

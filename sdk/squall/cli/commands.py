@@ -17,6 +17,7 @@ from squall.cli import (
     run,
     servers,
     up,
+    volumes,
 )
 
 app = typer.Typer(
@@ -51,6 +52,7 @@ for name, group in (
     ("function", functions.app),
     ("dead", dead.app),
     ("image", images.app),
+    ("volume", volumes.app),
     ("config", config.app),
 ):
     app.add_typer(group, name=name)

@@ -18,6 +18,7 @@ from squall_gateway.handlers import Api
 from squall_gateway.identity import Identity
 from squall_gateway.reaper import Reaper
 from squall_gateway.settings import Settings
+from squall_gateway.sweeper import Sweeper
 
 QUEUE: Final = "gateway"
 """Of several gateways one answers each request."""
@@ -74,6 +75,7 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
     await identity.provision(settings.workspaces)
     async with asyncio.TaskGroup() as group:
         reaper = group.create_task(Reaper(own, context, settings.app_ttl_s).run())
+        sweeper = group.create_task(Sweeper(context, settings.volume_sweep_s).run())
         answer = flight.counted(api.answer)
         open_intakes.append(
             await context.bus.respond(subjects.API_ALL, msgspec.Raw, answer, queue=QUEUE)
@@ -84,6 +86,7 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
             await intake.close()
         await flight.over()
         reaper.cancel()
+        sweeper.cancel()
 
 
 SERVICE: Final = Service(name="gateway", settings=Settings, run=run)

@@ -94,6 +94,7 @@ class Slot:
         return True
 
     def forget(self) -> None:
+        """Remove it; what is still mounted in it is taken down first. OSError."""
         take_down(self.directory)
         shutil.rmtree(self.directory, ignore_errors=True)
 

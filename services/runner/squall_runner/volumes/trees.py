@@ -108,13 +108,7 @@ class Trees:
 
     async def _latest(self, home: Path, sub_path: str) -> tuple[Path, dict[str, Entry]] | None:
         """The state of this volume made or used last."""
-        _, _, part_of = _state("", sub_path).partition("+")
-        found = [
-            each
-            for each in (home.iterdir() if home.is_dir() else ())
-            if not each.name.startswith(".") and each.name.partition("+")[2] == part_of
-        ]
-        for place in sorted(found, key=_used, reverse=True):
+        for place in await asyncio.to_thread(_states, home, sub_path):
             tree = await self._known(place)
             if tree is not None:
                 return place, tree
@@ -185,6 +179,17 @@ def _state(manifest: str, sub_path: str) -> str:
     if not sub_path:
         return manifest or "empty"
     return f"{manifest}+{hashlib.sha256(sub_path.encode()).hexdigest()[:12]}"
+
+
+def _states(home: Path, sub_path: str) -> list[Path]:
+    """Cached states of this part of a volume, the one used last first."""
+    part_of = _state("", sub_path).partition("+")[2]
+    found = [
+        each
+        for each in (home.iterdir() if home.is_dir() else ())
+        if not each.name.startswith(".") and each.name.partition("+")[2] == part_of
+    ]
+    return sorted(found, key=_used, reverse=True)
 
 
 def _used(place: Path) -> float:
