@@ -8,15 +8,14 @@ import asyncio
 import hashlib
 import os
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
 from typing import Final
 
 from squall_bus.errors import DigestMismatch, ObjectMissing
-from squall_bus.objects import Objects
 
 from squall_volumes.beneath import Beneath
 from squall_volumes.errors import VolumeDamaged
 from squall_volumes.model import BLOCK_BYTES, SMALL_BYTES, Changes, Entry
+from squall_volumes.patient import PatientObjects
 from squall_volumes.upload import _first, block_name
 
 AHEAD: Final = 4
@@ -28,7 +27,7 @@ def silent(_path: str, _size: int) -> None:
     """For those who show no progress."""
 
 
-async def block(objects: Objects, digest: bytes) -> bytes:
+async def block(objects: PatientObjects, digest: bytes) -> bytes:
     """One block, whole. VolumeDamaged."""
     try:
         return await objects.get(block_name(digest))
@@ -36,7 +35,7 @@ async def block(objects: Objects, digest: bytes) -> bytes:
         raise VolumeDamaged(f"block {digest.hex()[:16]} of the volume: {error}") from error
 
 
-async def content(objects: Objects, entry: Entry) -> AsyncGenerator[bytes, None]:
+async def content(objects: PatientObjects, entry: Entry) -> AsyncGenerator[bytes, None]:
     """A file's bytes, piece by piece. VolumeDamaged."""
     if not entry.blocks:
         return
@@ -44,17 +43,19 @@ async def content(objects: Objects, entry: Entry) -> AsyncGenerator[bytes, None]
         data = await block(objects, entry.blocks[0])
         yield data[entry.offset : entry.offset + entry.size]
         return
-    for digest in entry.blocks:
-        try:
-            async with aclosing(objects.stream(block_name(digest))) as pieces:
-                async for piece in pieces:
-                    yield piece
-        except (ObjectMissing, DigestMismatch) as error:
-            raise VolumeDamaged(f"block {digest.hex()[:16]} of the volume: {error}") from error
+    coming = asyncio.ensure_future(block(objects, entry.blocks[0]))
+    try:
+        for digest in entry.blocks[1:]:
+            data = await coming
+            coming = asyncio.ensure_future(block(objects, digest))
+            yield data
+        yield await coming
+    finally:
+        coming.cancel()
 
 
 async def lay(
-    objects: Objects, changes: Changes, place: Beneath, *, arrived: Arrived = silent
+    objects: PatientObjects, changes: Changes, place: Beneath, *, arrived: Arrived = silent
 ) -> None:
     """Make `place` hold what `changes` say: what is gone first, then directories, then files.
 
@@ -95,7 +96,7 @@ def _prepare(changes: Changes, place: Beneath) -> None:
 
 
 class _Laying:
-    def __init__(self, objects: Objects, place: Beneath, arrived: Arrived) -> None:
+    def __init__(self, objects: PatientObjects, place: Beneath, arrived: Arrived) -> None:
         self._objects = objects
         self._place = place
         self._arrived = arrived

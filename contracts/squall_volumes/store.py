@@ -27,6 +27,7 @@ from squall_contracts.volumes import LIVE_TTL_S, VolumeHead, VolumeLive, VolumeN
 from squall_volumes import core, model
 from squall_volumes.errors import VolumeDamaged, VolumeExists, VolumeMissing
 from squall_volumes.model import Changes, Tree
+from squall_volumes.patient import PatientObjects, patiently
 
 MANIFEST: Final = "m/"
 COLLISION_WAIT_S: Final = 0.05
@@ -46,7 +47,7 @@ class VolumeStore:
     """The volumes of the workspace that `bus` is connected to."""
 
     def __init__(self, bus: Bus) -> None:
-        self.objects = bus.objects(subjects.VOLUMES_BUCKET)
+        self.objects = PatientObjects(bus.objects(subjects.VOLUMES_BUCKET))
         self._names = bus.kv(subjects.VOLUMES_BUCKET, VolumeName)
         self._heads = bus.kv(subjects.VOLUMES_BUCKET, VolumeHead)
         self._live = bus.kv(subjects.VOLUMES_BUCKET, VolumeLive)
@@ -55,7 +56,8 @@ class VolumeStore:
 
     async def find(self, environment: str, name: str) -> VolumeName:
         """VolumeMissing."""
-        entry = await self._names.get(subjects.volume_name_key(environment, name))
+        key = subjects.volume_name_key(environment, name)
+        entry = await patiently(lambda: self._names.get(key))
         if entry is None:
             raise VolumeMissing(
                 f"no volume {name!r} in environment {environment!r}: create it, "
@@ -94,7 +96,7 @@ class VolumeStore:
         prefix = subjects.VOLUME_NAMES_KEY
         if environment is not None:
             prefix = subjects.volume_names_key(environment)
-        found = await self._names.items(prefix)
+        found = await patiently(lambda: self._names.items(prefix))
         return sorted(found.values(), key=lambda each: (each.environment, each.name))
 
     async def rename(self, environment: str, old: str, new: str) -> None:
@@ -147,7 +149,8 @@ class VolumeStore:
         return (await self._head(volume_id))[0]
 
     async def _head(self, volume_id: str) -> tuple[VolumeHead, int]:
-        entry = await self._heads.get(subjects.volume_head_key(volume_id))
+        key = subjects.volume_head_key(volume_id)
+        entry = await patiently(lambda: self._heads.get(key))
         if entry is None:
             raise VolumeMissing(f"volume {volume_id} does not exist any more")
         return entry.value, entry.revision

@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Final, TypeVar
 
-from squall_bus.objects import Objects
-
 from squall_volumes.cutting import Cutter, Pack, Read, Source, small
 from squall_volumes.errors import UploadExpired
 from squall_volumes.known import Known
 from squall_volumes.model import SMALL_BYTES
+from squall_volumes.patient import PatientObjects
 
 AHEAD: Final = 4
 """Blocks on their way at a time: 16 MiB."""
@@ -38,7 +37,7 @@ class Upload:
 
     def __init__(
         self,
-        objects: Objects,
+        objects: PatientObjects,
         known: Known,
         *,
         grace_s: float = GRACE_S,
