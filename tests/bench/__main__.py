@@ -1,6 +1,6 @@
 """`just bench`: every figure beside its floor, measured in one run and interleaved.
 
-python -m tests.bench [--runtime docker|process] [--only calls,maps,cold,burst,rerun,bulk,idle]
+python -m tests.bench [--runtime docker|process] [--only calls,maps,cold,burst,rerun,bulk,volumes,idle]
 """
 
 import argparse
@@ -24,6 +24,7 @@ from tests.bench import noop_app
 from tests.bench.figures import Figure, emit, quantile, report
 from tests.bench.floor import Floor, floor
 from tests.bench.servers import IMAGE, Measured, server
+from tests.bench.volumes import volumes as volume_figures
 
 HELLO = Path(__file__).parents[2] / "examples" / "01_hello.py"
 ROUNDS = 5
@@ -268,6 +269,11 @@ async def squall_copy_twice(payload: bytes) -> float:
     return await asyncio.to_thread(run, copy())
 
 
+async def volumes(_: Floor, __: Measured) -> list[Figure]:
+    """(h) Files up and down, and what a mounted volume costs a start."""
+    return await volume_figures()
+
+
 async def idle(running: Measured) -> list[Figure]:
     """(f) What a server costs that nobody uses."""
     family = running.family()
@@ -298,7 +304,15 @@ async def idle(running: Measured) -> list[Figure]:
     ]
 
 
-PARTS = {"calls": calls, "maps": maps, "cold": cold, "burst": burst, "rerun": rerun, "bulk": bulk}
+PARTS = {
+    "calls": calls,
+    "maps": maps,
+    "cold": cold,
+    "burst": burst,
+    "rerun": rerun,
+    "bulk": bulk,
+    "volumes": volumes,
+}
 
 
 async def main(runtime: str, only: set[str]) -> None:

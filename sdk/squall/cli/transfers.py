@@ -44,14 +44,22 @@ def put(volume: "Volume", local: Path, remote: str, *, force: bool, quiet: bool)
     return Sent(batch.size_bytes, batch.sent_bytes)
 
 
-def get(volume: "Volume", remote: str, local: Path, *, force: bool, quiet: bool) -> Got:
-    """Download a file or directory into `local` if that is a directory, else to that name.
+def get(
+    volume: "Volume",
+    remote: str,
+    local: Path,
+    *,
+    into: bool = False,
+    force: bool = False,
+    quiet: bool = True,
+) -> Got:
+    """Download a directory as `local`, or `into` it; a file also if `local` is a directory.
 
     Files that are there with the same content are left alone. FileExistsError for others, without
     `force`.
     """
     name, entries = run(_listed(volume, remote))
-    place = local / name if local.is_dir() else local
+    place = local / name if into or (None in entries and local.is_dir()) else local
     folder, wanted = _wanted(place, entries)
     folder.mkdir(parents=True, exist_ok=True)
     missing = {path: e for path, e in wanted.items() if not _is_there(folder / path, e)}

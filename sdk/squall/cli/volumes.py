@@ -173,7 +173,10 @@ def get(
     name: Name,
     remote: Annotated[str, typer.Argument(help="File or directory in the volume.")],
     local: Annotated[
-        str, typer.Argument(help="Where to; - for stdout. Default: into this directory.")
+        str,
+        typer.Argument(
+            help="Where to, into it if it ends with / or is .; - for stdout. Default: here."
+        ),
     ] = ".",
     *,
     force: Annotated[bool, typer.Option("--force", help="Replace local files.")] = False,
@@ -187,8 +190,9 @@ def get(
             volume.read_file_into_fileobj(remote, sys.stdout.buffer)
         sys.stdout.buffer.flush()
         return
+    into = local == "." or local.endswith("/")
     with _plainly():
-        got = transfers.get(volume, remote, Path(local), force=force, quiet=json)
+        got = transfers.get(volume, remote, Path(local), into=into, force=force, quiet=json)
     if json:
         show_json({"local": str(got.place), "files": got.files, "size_bytes": got.size_bytes})
     else:

@@ -38,30 +38,25 @@ def run_guest() -> None:
     comes last, so that the user's versions win."""
     import runpy
 
-    _find_packages()
+    site = __file__.rpartition("/")[0]
+    sys.path.insert(0, f"{site}/own")
+    sys.path.append(f"{site}/packages")
     sys.argv = ["squall_guest"]
     runpy.run_module("squall_guest", run_name="__main__", alter_sys=True)
-
-
-def _find_packages() -> None:
-    site = __file__.rpartition("/")[0]
-    if f"{site}/own" not in sys.path:
-        sys.path.insert(0, f"{site}/own")
-        sys.path.append(f"{site}/packages")
 
 
 def _mount_volumes(exit_file: str) -> None:
     """As its engine does for a Docker container. Ends the process where the kernel refuses."""
     if "SQUALL_MOUNTS" not in os.environ:
         return
-    _find_packages()
-    from squall_guest.mounting import MountRefusedError, enter, given
+    import runpy
 
+    mounting = runpy.run_path(f"{__file__.rpartition('/')[0]}/mounting.py")
     staging = f"{exit_file}.mounts"
     os.mkdir(staging)  # noqa: PTH102
     try:
-        enter(given(), staging)
-    except MountRefusedError as error:
+        mounting["enter"](mounting["given"](), staging)
+    except mounting["MountRefusedError"] as error:
         sys.stderr.write(f"{error}\n")
         sys.stderr.flush()
         os._exit(1)

@@ -15,13 +15,13 @@ from squall_volumes.beneath import Beneath
 from squall_volumes.cutting import STEADY_NS, Read, Source, signature
 from squall_volumes.download import lay
 from squall_volumes.known import Known
-from squall_volumes.model import Changes, Entry
+from squall_volumes.model import Changes, Entry, Tree
 from squall_volumes.store import VolumeStore
 from squall_volumes.upload import Upload
 
 from squall_runner.volumes.core import local_changes, merged, moved, part
 from squall_runner.volumes.scan import Scanned
-from squall_runner.volumes.trees import Cached
+from squall_runner.volumes.trees import Cached, tree_file
 from squall_runner.volumes.view import Kind, View
 
 log = structlog.get_logger()
@@ -44,10 +44,12 @@ class Record(Message, frozen=True, kw_only=True):
 class Mounted:
     """The volume as one container has it. One thing is done with it at a time."""
 
-    def __init__(self, mount: VolumeMount, view: View, lower: Path) -> None:
+    def __init__(self, mount: VolumeMount, view: View, lower: Path, shown: Tree) -> None:
         self.mount = mount
         self.view = view
         self.lower = lower
+        self._shown = shown
+        """The tree `lower` holds."""
         self._base: dict[str, Entry] = {}
         """The tree the container's changes are changes of."""
         self._manifest = ""
@@ -62,7 +64,7 @@ class Mounted:
         cls, mount: VolumeMount, directory: Path, kind: Kind, cached: Cached, store: VolumeStore
     ) -> "Mounted":
         """OSError, VolumeDamaged, BusError."""
-        made = cls(mount, View(directory, kind), cached.directory)
+        made = cls(mount, View(directory, kind), cached.directory, cached.tree)
         await asyncio.to_thread(made.view.make, cached.directory)
         made._base, made._manifest = dict(cached.tree), cached.manifest
         if kind == "copy":
@@ -77,7 +79,9 @@ class Mounted:
     def load(cls, directory: Path) -> "Mounted":
         """As an earlier runner left it. OSError, msgspec.MsgspecError."""
         record = decode((directory / "record").read_bytes(), Record)
-        made = cls(record.mount, View(directory, record.kind), Path(record.lower))
+        lower = Path(record.lower)
+        shown = model.load(tree_file(lower).read_bytes()) if record.kind == "overlay" else {}
+        made = cls(record.mount, View(directory, record.kind), lower, shown)
         made._base, made._manifest = model.load(record.tree), record.manifest
         return made
 
@@ -165,7 +169,7 @@ class Mounted:
     ) -> tuple[dict[str, Entry | None], Upload]:
         upload = Upload(store.objects, Known())
         for left in reversed(range(TRIES)):
-            scanned = await asyncio.to_thread(self.view.scan, self._base)
+            scanned = await asyncio.to_thread(self.view.scan, self._base, self._shown)
             dirty = self._dirty(scanned)
             if dirty:
                 known = await asyncio.to_thread(Known, [self._base])

@@ -19,8 +19,10 @@ class Scanned(NamedTuple):
     gone: set[str]
 
 
-def overlay(upper: Beneath, base: Tree) -> Scanned:
-    """Read an overlay's upper directory: only what changed is in it. Blocks; OSError."""
+def overlay(upper: Beneath, base: Tree, lower: Tree) -> Scanned:
+    """Read an overlay's upper directory: only what differs from `lower` is in it. What is not in
+    `lower` leaves no trace when it is removed, so of `base` all such must be there still. Blocks;
+    OSError."""
     scanned, opaque = Scanned({}, {}, set()), list[str]()
     for found in upper.walk():
         if stat.S_ISCHR(found.stat.st_mode) and found.stat.st_rdev == 0:
@@ -39,6 +41,11 @@ def overlay(upper: Beneath, base: Tree) -> Scanned:
             for each in below(base, path)
             if each not in scanned.files and each not in scanned.others
         )
+    scanned.gone.update(
+        path
+        for path in base
+        if path not in lower and path not in scanned.files and path not in scanned.others
+    )
     return scanned
 
 

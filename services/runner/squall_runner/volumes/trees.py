@@ -174,6 +174,11 @@ class Trees:
         shutil.rmtree(doomed, ignore_errors=True)
 
 
+def tree_file(directory: Path) -> Path:
+    """Where the tree of a cached directory is kept beside it."""
+    return directory.parent / "tree"
+
+
 def _state(manifest: str, sub_path: str) -> str:
     """How the directory of a state is called."""
     if not sub_path:

@@ -47,11 +47,12 @@ class View:
         if self.kind == "overlay":
             overlay.unmount(self.path)
 
-    def scan(self, base: Tree) -> scan.Scanned:
-        """What differs from `base`, or may. Blocks; OSError."""
-        read = scan.overlay if self.kind == "overlay" else scan.plain
+    def scan(self, base: Tree, lower: Tree) -> scan.Scanned:
+        """What differs from `base`, or may; `lower` is the tree it was made of. Blocks; OSError."""
         with Beneath(self._written) as place:
-            return read(place, base)
+            if self.kind == "overlay":
+                return scan.overlay(place, base, lower)
+            return scan.plain(place, base)
 
     def opener(self, path: str) -> Callable[[], int]:
         """Opens a file as the container has it, from any thread."""

@@ -1,8 +1,8 @@
 """Volumes of a container that is a plain process: mounted where it alone, with its children, sees them.
 
-A mount namespace of its own shows the machine's files with the volumes among them. Nothing is made
-on the machine's disk: a directory that lacks a mount point is shown as a memory file system with
-its entries bound into it.
+Run by path, as boot.py is, so it imports the standard library alone. A mount namespace of its own
+shows the machine's files with the volumes among them. Nothing is made on the machine's disk: a
+directory that lacks a mount point is shown as a memory file system with its entries bound into it.
 """
 
 import ctypes
