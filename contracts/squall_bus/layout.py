@@ -74,6 +74,7 @@ PLATFORM_BUCKETS: Final = (
     subjects.LEASES_BUCKET,
     subjects.SCHEDULES_BUCKET,
     subjects.DEATHS_BUCKET,
+    subjects.WEB_TOKENS_BUCKET,
 )
 """In each of them single keys may expire: `put(..., ttl_s=)`."""
 

@@ -128,6 +128,11 @@ def replies_to(environment: str, client_id: str) -> tuple[str, str]:
     return f"reply.{middle}.*", f"result.{middle}.*"
 
 
+def replies_to_anywhere(client_id: str) -> str:
+    """What is sent back to a client, in whichever environment, and not stored for long."""
+    return f"reply.*.{_token(client_id)}.*"
+
+
 def result_of_call(environment: str, call_id: str) -> str:
     """A spawned call's stored results, whoever spawned it."""
     return f"result.{check_environment(environment)}.*.{_token(call_id)}"
@@ -151,6 +156,32 @@ def dead_letter(environment: str, input_id: str) -> str:
 def cancel(environment: str, function_id: str) -> str:
     """Unstored: the gateway tells a function's guests to interrupt inputs."""
     return f"cancel.{check_environment(environment)}.{_token(function_id)}"
+
+
+def web_up(environment: str, function_id: str, ingress_id: str) -> str:
+    """Unstored: Frames of a function's guests to one ingress. The ingress's id is a secret between
+    it and the guests it gave requests to."""
+    return f"web.up.{check_environment(environment)}.{_token(function_id)}.{_token(ingress_id)}"
+
+
+def web_ask(environment: str, function_id: str, ingress_id: str) -> str:
+    """Guest -> ingress (request): WebAsk."""
+    return f"web.ask.{check_environment(environment)}.{_token(function_id)}.{_token(ingress_id)}"
+
+
+def web_down(environment: str, function_id: str, container_id: str) -> str:
+    """Unstored: Frames of an ingress to one container."""
+    return f"web.down.{check_environment(environment)}.{_token(function_id)}.{_token(container_id)}"
+
+
+def web_of(ingress_id: str) -> tuple[str, str]:
+    """What an ingress hears in a workspace: frames, and what guests ask."""
+    return f"web.up.*.*.{_token(ingress_id)}", f"web.ask.*.*.{_token(ingress_id)}"
+
+
+def web_speaker(subject: str) -> str:
+    """The function whose guest spoke: nobody else may publish there."""
+    return subject.split(".")[3]
 
 
 def log(environment: str, app_id: str, function_id: str, container_id: str) -> str:
@@ -328,6 +359,8 @@ TARGETS_BUCKET: Final = "targets"
 RUNNERS_BUCKET: Final = "runners"
 LEASES_BUCKET: Final = "leases"
 SCHEDULES_BUCKET: Final = "schedules"
+WEB_TOKENS_BUCKET: Final = "web_tokens"
+"""Tokens that open web endpoints: their hashes only."""
 DEATHS_BUCKET: Final = "deaths"
 """How many containers died under an input; entries expire."""
 
@@ -343,6 +376,10 @@ def app_version_key(account: str, app_id: str, version: int) -> str:
 
 def image_key(account: str, image_id: str) -> str:
     return f"{_token(account)}.{_token(image_id)}"
+
+
+def web_token_key(account: str, token_id: str) -> str:
+    return f"{_token(account)}.{_token(token_id)}"
 
 
 # --- inboxes -------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import msgspec
 
-from squall_contracts import apps, autoscaling, breakers, images, placement
+from squall_contracts import apps, autoscaling, breakers, images, placement, webtokens
 from squall_contracts.message import Message
 
 
@@ -39,6 +39,9 @@ EXEC: Final = Verb("exec", apps.ExecRequest, apps.ExecReply)
 SERVER_INFO: Final = Verb("server_info", apps.ServerInfo, apps.ServerReply)
 ENSURE_IMAGE: Final = Verb("ensure_image", images.EnsureImage, images.ImageReply)
 LIST_IMAGES: Final = Verb("list_images", images.ListImages, images.ImageListReply)
+CREATE_TOKEN: Final = Verb("create_token", webtokens.CreateToken, webtokens.CreateTokenReply)
+LIST_TOKENS: Final = Verb("list_tokens", webtokens.ListTokens, webtokens.TokenListReply)
+DELETE_TOKEN: Final = Verb("delete_token", webtokens.DeleteToken, apps.DoneReply)
 PRUNE_IMAGES: Final = Verb("prune_images", images.PruneImages, images.PruneReply)
 
 VERBS: Final[dict[str, Verb]] = {
@@ -65,5 +68,8 @@ VERBS: Final[dict[str, Verb]] = {
         ENSURE_IMAGE,
         LIST_IMAGES,
         PRUNE_IMAGES,
+        CREATE_TOKEN,
+        LIST_TOKENS,
+        DELETE_TOKEN,
     )
 }

@@ -24,6 +24,15 @@ if TYPE_CHECKING:
     from squall.image import Image
     from squall.retries import Retries
     from squall.schedule import Cron, Period
+    from squall.web import (
+        WebRequest,
+        WebResponse,
+        asgi_app,
+        fastapi_endpoint,
+        web_endpoint,
+        web_server,
+        wsgi_app,
+    )
 
 __version__ = "0.1.0"
 
@@ -38,6 +47,9 @@ __all__ = [
     "Image",
     "Period",
     "Retries",
+    "WebRequest",
+    "WebResponse",
+    "asgi_app",
     "batched",
     "concurrent",
     "current_function_call_id",
@@ -46,11 +58,15 @@ __all__ = [
     "enter",
     "exception",
     "exit",
+    "fastapi_endpoint",
     "gather",
     "is_local",
     "method",
     "parameter",
     "wait_first",
+    "web_endpoint",
+    "web_server",
+    "wsgi_app",
 ]
 
 _HOMES = {
@@ -63,6 +79,9 @@ _HOMES = {
     "Image": "image",
     "Period": "schedule",
     "Retries": "retries",
+    "WebRequest": "web",
+    "WebResponse": "web",
+    "asgi_app": "web",
     "batched": "_methods",
     "concurrent": "_methods",
     "current_function_call_id": "_context",
@@ -70,11 +89,15 @@ _HOMES = {
     "enable_output": "_output",
     "enter": "_methods",
     "exit": "_methods",
+    "fastapi_endpoint": "web",
     "gather": "_gathering",
     "is_local": "_context",
     "method": "_methods",
     "parameter": "_parameters",
     "wait_first": "_gathering",
+    "web_endpoint": "web",
+    "web_server": "web",
+    "wsgi_app": "web",
 }
 _OLD = {"Stub": "App"}
 _MODULES = frozenset({"config", "runner"})

@@ -107,6 +107,7 @@ def _spec(
         parameters=options.parameters,
         block_network=options.block_network,
         schedule=options.schedule,
+        web=options.web,
     )
 
 

@@ -11,7 +11,8 @@ ALLOWED: dict[str, set[str]] = {
     "squall_bus": BASE | {"nats", "nkeys", "anyio", "structlog", "uvloop", "aiohttp", "multidict"},
     "squall": BASE | {"squall_bus", "cloudpickle", "rich", "uvloop"},
     "squall.cli": BASE | {"squall", "squall_bus", "typer", "rich", "uvloop"},
-    "squall_guest": BASE | {"squall", "squall_bus", "cloudpickle", "uvloop"},
+    "squall_guest": BASE
+    | {"squall", "squall_bus", "cloudpickle", "uvloop", "fastapi", "h11", "wsproto"},
     "squall_gateway": ON_THE_BUS | {"aiohttp"},
     "squall_builder": ON_THE_BUS | {"aiohttp", "aiodocker", "cloudpickle", "uv"},
     "squall_scheduler": ON_THE_BUS,

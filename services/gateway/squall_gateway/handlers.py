@@ -18,6 +18,7 @@ from squall_gateway.bounds import FunctionsNow
 from squall_gateway.calls import cancel_call
 from squall_gateway.functions import Functions
 from squall_gateway.identity import Identity
+from squall_gateway.web.tokens import Tokens
 
 STOP_GRACE_S: Final = 30.0
 EXEC_MARGIN_S: Final = 10.0
@@ -30,7 +31,7 @@ Handler = Callable[[str, Any], Awaitable[object]]
 class Api:
     """One method a verb; each takes the asking workspace's account and the request."""
 
-    def __init__(self, context: Context, identity: Identity, own: Apps) -> None:
+    def __init__(self, context: Context, identity: Identity, own: Apps, tokens: Tokens) -> None:
         self._context = context
         self._identity = identity
         self._apps = own
@@ -62,6 +63,9 @@ class Api:
             verbs.ENSURE_IMAGE.name: self.ensure_image,
             verbs.LIST_IMAGES.name: self.list_images,
             verbs.PRUNE_IMAGES.name: self.prune_images,
+            verbs.CREATE_TOKEN.name: tokens.create,
+            verbs.LIST_TOKENS.name: tokens.list,
+            verbs.DELETE_TOKEN.name: tokens.delete,
         }
 
     async def answer(self, subject: str, body: msgspec.Raw) -> object:

@@ -30,13 +30,14 @@ from squall_scheduler.app import SERVICE as SCHEDULER
 
 from squall_server.forward import forwarding
 from squall_server.natsd import Natsd
-from squall_server.place import Choice, Place, choose
+from squall_server.place import Choice, Place, choose, resolves
 from squall_server.state import Announcement, State
 
 log = structlog.get_logger()
 
 WORKSPACE: Final = "main"
 NETWORK: Final = "squall"
+WEB_PORT: Final = 8000
 Tier = tuple[tuple[Service[Any], Any], ...]
 
 
@@ -46,6 +47,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     runtime: Choice = "auto"
     port: int = 0
     """NATS's; 0: any free one."""
+    web_port: int | None = None
+    """Web endpoints'; 0: any free one; None: 8000, or any other where that is taken."""
     ephemeral: bool = False
     """For one run: its containers end with it, and nothing but caches stays."""
 
@@ -70,13 +73,13 @@ async def running_machine(options: Options, state: State) -> AsyncIterator[Annou
                 _services(natsd, keyring, _decided(options, state, place, natsd, forwarded)),
             ):
                 write_credentials(state.credentials, keyring.client(WORKSPACE))
-                yield _announcement(state, place, natsd)
+                yield await _announcement(state, place, natsd)
         finally:
             with anyio.CancelScope(shield=True):
                 await natsd.stop()
 
 
-def _announcement(state: State, place: Place, natsd: Natsd) -> Announcement:
+async def _announcement(state: State, place: Place, natsd: Natsd) -> Announcement:
     return Announcement(
         url=natsd.url,
         container_url=f"nats://{place.container_host}:{natsd.port}",
@@ -85,6 +88,7 @@ def _announcement(state: State, place: Place, natsd: Natsd) -> Announcement:
         reason=place.reason,
         pid=os.getpid(),
         state=str(state.folder),
+        web_url=await anyio.Path(state.web_address).read_text(),
     )
 
 
@@ -157,7 +161,13 @@ def _decided(
     leases = {"lease_ttl_s": "3"}
     for_containers = [f"nats://{place.container_host}:{natsd.port}", *filter(None, [forwarded])]
     return {
-        GATEWAY.name: {"keys_dir": str(state.keys), "workspaces": WORKSPACE},
+        GATEWAY.name: {
+            "keys_dir": str(state.keys),
+            "workspaces": WORKSPACE,
+            "web_ports": _web_ports(options),
+            "web_domain": "localhost" if resolves("any.localhost") else "",
+            "web_address_file": str(state.web_address),
+        },
         SCHEDULER.name: leases,
         AUTOSCALER.name: leases,
         CRON.name: leases,
@@ -170,6 +180,12 @@ def _decided(
             "ephemeral": "true" if options.ephemeral else "false",
         },
     }
+
+
+def _web_ports(options: Options) -> str:
+    if options.web_port is not None:
+        return str(options.web_port)
+    return "0" if options.ephemeral else f"{WEB_PORT},0"
 
 
 def _settings_of(service: Service[Any], decided: dict[str, str]) -> Any:
