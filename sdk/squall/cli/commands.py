@@ -16,6 +16,7 @@ from squall.cli import (
     images,
     run,
     servers,
+    token,
     up,
 )
 
@@ -51,6 +52,7 @@ for name, group in (
     ("function", functions.app),
     ("dead", dead.app),
     ("image", images.app),
+    ("token", token.app),
     ("config", config.app),
 ):
     app.add_typer(group, name=name)
