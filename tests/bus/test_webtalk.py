@@ -19,7 +19,7 @@ class Wire:
     def __init__(self) -> None:
         self.sent = 0
         self.a = Talk("s", self._to_b)
-        self.b = Talk("s", lambda frame: self.a.hear(frame))
+        self.b = Talk("s", self.a.hear)
 
     def _to_b(self, frame: Frame) -> None:
         if isinstance(frame, Data):
