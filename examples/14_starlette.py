@@ -42,5 +42,7 @@ class Greeter:
 def main(name: str = "Ada") -> None:
     greeter = Greeter()
     for language in greeter.languages.remote():
-        with urllib.request.urlopen(f"{greeter.site.get_web_url()}/{language}?name={name}") as answer:
+        with urllib.request.urlopen(
+            f"{greeter.site.get_web_url()}/{language}?name={name}"
+        ) as answer:
             print(answer.read().decode())

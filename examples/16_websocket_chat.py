@@ -20,7 +20,7 @@ with image.imports():
 @squall.concurrent(max_inputs=1000)
 @squall.asgi_app()
 def chat() -> Any:
-    there: "set[WebSocket]" = set()
+    there: set[WebSocket] = set()
 
     async def talk(socket: "WebSocket") -> None:
         await socket.accept()

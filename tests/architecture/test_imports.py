@@ -10,10 +10,10 @@ ALLOWED: dict[str, set[str]] = {
     "squall_contracts": {"msgspec"},
     "squall_bus": BASE | {"nats", "nkeys", "anyio", "structlog", "uvloop", "aiohttp", "multidict"},
     "squall": BASE | {"squall_bus", "cloudpickle", "rich", "uvloop"},
-    "squall.cli": BASE | {"squall", "squall_bus", "typer", "rich", "uvloop"},
+    "squall.cli": BASE | {"squall", "squall_bus", "typer", "rich", "uvloop", "watchfiles"},
     "squall_guest": BASE
     | {"squall", "squall_bus", "cloudpickle", "uvloop", "fastapi", "h11", "wsproto"},
-    "squall_gateway": ON_THE_BUS | {"aiohttp"},
+    "squall_gateway": ON_THE_BUS | {"aiohttp", "croniter"},
     "squall_builder": ON_THE_BUS | {"aiohttp", "aiodocker", "cloudpickle", "uv"},
     "squall_scheduler": ON_THE_BUS,
     "squall_autoscaler": ON_THE_BUS,
