@@ -272,7 +272,14 @@ class Function(Generic[P, R, O]):
         if self._options is not None and self._options.web is None:
             return None
         if not self._web_urls:
-            await self._resolve(await self._connected())
+            client = await self._connected()
+            target = await self._resolve(client)
+            app = _container.assignment()
+            if app is not None and self._app is not None:  # of this container's own app
+                wanted = FindFunction(
+                    environment=target.environment, app=app.app_name, name=self._name
+                )
+                self._web_urls = (await client.control(wanted)).web_urls
         return self._web_urls.get("")
 
     @_sync.synced

@@ -1,6 +1,6 @@
 """`just bench`: every figure beside its floor, measured in one run and interleaved.
 
-python -m tests.bench [--runtime docker|process] [--only calls,maps,cold,burst,rerun,bulk,idle]
+python -m tests.bench [--runtime docker|process] [--only calls,maps,cold,burst,rerun,bulk,web,idle]
 """
 
 import argparse
@@ -20,7 +20,7 @@ from squall import _client
 from squall._sync import run
 from squall_contracts.apps import ListContainers
 
-from tests.bench import noop_app
+from tests.bench import noop_app, web
 from tests.bench.figures import Figure, emit, quantile, report
 from tests.bench.floor import Floor, floor
 from tests.bench.servers import IMAGE, Measured, server
@@ -298,7 +298,20 @@ async def idle(running: Measured) -> list[Figure]:
     ]
 
 
-PARTS = {"calls": calls, "maps": maps, "cold": cold, "burst": burst, "rerun": rerun, "bulk": bulk}
+async def on_the_web(_: Floor, running: Measured) -> list[Figure]:
+    """(h) Requests, WebSockets, events and large bodies through the gateway."""
+    return [measured(figure) async for figure in web.figures(running)]
+
+
+PARTS = {
+    "calls": calls,
+    "maps": maps,
+    "cold": cold,
+    "burst": burst,
+    "rerun": rerun,
+    "bulk": bulk,
+    "web": on_the_web,
+}
 
 
 async def main(runtime: str, only: set[str]) -> None:

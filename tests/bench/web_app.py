@@ -58,14 +58,14 @@ app = squall.App("bench-web", image=squall.Image.debian_slim())
 
 
 @app.function(min_containers=1, max_containers=1, serialized=True)
-@squall.concurrent(max_inputs=1000)
-@squall.asgi_app()
-def web() -> Any:
-    return asgi
-
-
-@app.function(min_containers=1, max_containers=1, serialized=True)
 @squall.concurrent(max_inputs=100)
 @squall.asgi_app()
 def hundred() -> Any:
+    return asgi
+
+
+@app.function(max_containers=1, serialized=True)
+@squall.concurrent(max_inputs=1000)
+@squall.asgi_app()
+def many() -> Any:
     return asgi

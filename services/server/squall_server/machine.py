@@ -70,7 +70,12 @@ async def running_machine(options: Options, state: State) -> AsyncIterator[Annou
             below.start_soon(natsd.watch)
             async with (
                 forwarding(place.also_listen_on, place.listen_host, natsd.port) as forwarded,
-                _services(natsd, keyring, _decided(options, state, place, natsd, forwarded)),
+                _services(
+                    natsd,
+                    keyring,
+                    _suggested(options),
+                    _decided(options, state, place, natsd, forwarded),
+                ),
             ):
                 write_credentials(state.credentials, keyring.client(WORKSPACE))
                 yield await _announcement(state, place, natsd)
@@ -94,10 +99,17 @@ async def _announcement(state: State, place: Place, natsd: Natsd) -> Announcemen
 
 @asynccontextmanager
 async def _services(
-    natsd: Natsd, keyring: Keyring, decided: dict[str, dict[str, str]]
+    natsd: Natsd,
+    keyring: Keyring,
+    suggested: dict[str, dict[str, str]],
+    decided: dict[str, dict[str, str]],
 ) -> AsyncIterator[None]:
+    def settings(service: Service[Any]) -> Any:
+        name = service.name
+        return _settings_of(service, suggested.get(name, {}), decided.get(name, {}))
+
     tiers: tuple[Tier, ...] = tuple(
-        tuple((service, _settings_of(service, decided.get(service.name, {}))) for service in tier)
+        tuple((service, settings(service)) for service in tier)
         for tier in ((GATEWAY,), (BUILDER, RUNNER), (SCHEDULER, AUTOSCALER, CRON))
     )
     async with AsyncExitStack() as stack:
@@ -164,8 +176,7 @@ def _decided(
         GATEWAY.name: {
             "keys_dir": str(state.keys),
             "workspaces": WORKSPACE,
-            "web_ports": _web_ports(options),
-            "web_domain": "localhost" if resolves("any.localhost") else "",
+            **({} if options.web_port is None else {"web_ports": str(options.web_port)}),
             "web_address_file": str(state.web_address),
         },
         SCHEDULER.name: leases,
@@ -182,14 +193,20 @@ def _decided(
     }
 
 
-def _web_ports(options: Options) -> str:
-    if options.web_port is not None:
-        return str(options.web_port)
-    return "0" if options.ephemeral else f"{WEB_PORT},0"
+def _suggested(options: Options) -> dict[str, dict[str, str]]:
+    """What this machine would have, unless the environment says otherwise."""
+    return {
+        GATEWAY.name: {
+            "web_ports": "0" if options.ephemeral else f"{WEB_PORT},0",
+            "web_domain": "localhost" if resolves("any.localhost") else "",
+        }
+    }
 
 
-def _settings_of(service: Service[Any], decided: dict[str, str]) -> Any:
-    """A service's settings: its SQUALL_ variables, and what this machine decides for it."""
+def _settings_of(service: Service[Any], suggested: dict[str, str], decided: dict[str, str]) -> Any:
+    """A service's settings: what this machine suggests, its SQUALL_ variables, and what this machine
+    decides for it."""
     prefix = f"SQUALL_{service.name.upper()}_"
-    fixed = {f"{prefix}{field.upper()}": text for field, text in decided.items()}
-    return read_settings(service.settings, {**os.environ, **fixed}, prefix)
+    first = {f"{prefix}{field.upper()}": text for field, text in suggested.items()}
+    last = {f"{prefix}{field.upper()}": text for field, text in decided.items()}
+    return read_settings(service.settings, {**first, **os.environ, **last}, prefix)

@@ -126,6 +126,14 @@ class Asgi:
                 {"type": "http.response.body", "body": message.get("body", b""), "more_body": more}
             )
 
+    async def page_size(self, scope: Message, receive: Receive, send: Send) -> None:
+        size, more = 0, True
+        while more:
+            message = await receive()
+            size += len(message.get("body", b""))
+            more = message.get("more_body", False)
+        await answer(send, str(size).encode())
+
     async def page_raise(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["query_string"] == b"late":
             await send({"type": "http.response.start", "status": 200, "headers": []})

@@ -41,11 +41,9 @@ class Ingress:
                 if self._settings.web_address_file:
                     path = Path(self._settings.web_address_file)
                     await asyncio.to_thread(path.write_text, self._base)
-                try:
-                    yield
-                finally:
-                    await self._exchange.close()
+                yield
             await self._front.close()
+            await self._exchange.close()
             following.cancel()
 
     def urls(self, records: Iterable[FunctionRecord], workspace: str) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import Final
 import structlog
 from aiohttp import hdrs, web
 from aiohttp.web_request import BaseRequest
-from squall_bus.tasks import Tasks
+from squall_bus.tasks import Tasks, within
 from squall_bus.webtalk import TalkOver
 from squall_contracts.web import Closed, Data, Frame, Headers, Started, WebHead
 
@@ -160,23 +160,24 @@ class Requests:
 
     async def _first(self, turn: Turn, pump: "asyncio.Task[None] | None") -> Frame | None:
         """The response's head, or the close; None when it takes too long. What ends the upload early
-        is raised: BodyTooLarge, TimeoutError."""
-        answer = asyncio.ensure_future(turn.talk.take())
-        try:
-            if pump is not None:
+        is raised: BodyTooLarge."""
+        if pump is not None:
+            answer = asyncio.ensure_future(turn.talk.take())
+            try:
                 await asyncio.wait({answer, pump}, return_when=asyncio.FIRST_COMPLETED)
-                if pump.done() and not pump.cancelled() and not answer.done():
-                    error = pump.exception()
-                    if error is not None and not isinstance(error, TalkOver):
-                        raise error
-            async with asyncio.timeout(self._settings.web_request_wait_s):
-                return await asyncio.shield(answer)
-        except TimeoutError:
-            if pump is not None and pump.done() and not pump.cancelled() and pump.exception():
+                if answer.done():
+                    return answer.result()
+                await pump
+            except TimeoutError:
                 return Closed(turn.session, 408, "the body did not come in time")
+            except TalkOver as over:
+                return over.closed
+            finally:
+                answer.cancel()
+        try:
+            return await within(self._settings.web_request_wait_s, turn.talk.take())
+        except TimeoutError:
             return None
-        finally:
-            answer.cancel()
 
     # --- the response -----------------------------------------------------------------------------
 
@@ -196,20 +197,29 @@ class Requests:
         if not first.more:
             await reply.write_eof(b"" if bodiless else first.data)
             return reply
-        patience_s = self._settings.web_client_patience_s
-        frame: Frame = first
-        while isinstance(frame, Started | Data):
-            if frame.data and not bodiless:
-                async with asyncio.timeout(patience_s):
-                    await reply.write(frame.data)
-            if not frame.more:
-                await reply.write_eof()
-                return reply
-            frame = await turn.talk.take()
-        log.warning("web.broken_off", request_id=asked.request_id, why=getattr(frame, "reason", ""))
+        try:
+            why = await self._stream(reply, turn, first, bodiless=bodiless)
+        except TimeoutError:
+            why = "the client does not read"
+        if not why:
+            return reply
+        log.warning("web.broken_off", request_id=asked.request_id, why=why)
         if asked.request.transport is not None:
             asked.request.transport.abort()  # an end without an end: no client takes it for whole
         return reply
+
+    async def _stream(self, reply: Reply, turn: Turn, first: Started, *, bodiless: bool) -> str:
+        """Write a body as it comes; why it has no end, or nothing. TimeoutError when the client does
+        not read."""
+        frame: Frame = first
+        while isinstance(frame, Started | Data):
+            if frame.data and not bodiless:
+                await within(self._settings.web_client_patience_s, reply.write(frame.data))
+            if not frame.more:
+                await reply.write_eof()
+                return ""
+            frame = await turn.talk.take()
+        return frame.reason if isinstance(frame, Closed) and frame.reason else "the app ended"
 
     # --- long ones --------------------------------------------------------------------------------
 
