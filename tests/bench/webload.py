@@ -70,7 +70,7 @@ async def requests(url: str, connections: int, seconds: float) -> dict[str, floa
     began = time.perf_counter()
     made = [
         await loop.create_connection(
-            lambda: Client(request, began + seconds), place.hostname, place.port
+            lambda: Client(request, began + seconds), place.hostname or "", place.port or 80
         )
         for _ in range(connections)
     ]

@@ -70,7 +70,7 @@ class Hosts:
         app, lifespan = self._apps[held.inputs.method]
         talk = self._line.talk(head.session, head.ingress)
         try:
-            with _container.running(held.inputs.call_id, run.position):
+            with _container.running(held.inputs, run.position):
                 await self._serve(run, app, head, talk, lifespan.state)
         finally:
             self._line.hang_up(head.session)
