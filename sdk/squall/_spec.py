@@ -106,6 +106,7 @@ def _spec(
         methods=options.methods,
         parameters=options.parameters,
         block_network=options.block_network,
+        nonpreemptible=options.nonpreemptible,
         schedule=options.schedule,
         web=options.web,
     )

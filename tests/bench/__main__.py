@@ -1,6 +1,6 @@
 """`just bench`: every figure beside its floor, measured in one run and interleaved.
 
-python -m tests.bench [--runtime docker|process] [--only calls,maps,cold,burst,rerun,bulk,web,idle]
+python -m tests.bench [--runtime docker|process] [--only calls,maps,lanes,cold,burst,rerun,bulk,web,idle]
 """
 
 import argparse
@@ -23,6 +23,7 @@ from squall_contracts.apps import ListContainers
 from tests.bench import noop_app, web
 from tests.bench.figures import Figure, emit, quantile, report
 from tests.bench.floor import Floor, floor
+from tests.bench.lanes import lanes
 from tests.bench.servers import IMAGE, Measured, server
 
 HELLO = Path(__file__).parents[2] / "examples" / "01_hello.py"
@@ -306,6 +307,7 @@ async def on_the_web(_: Floor, running: Measured) -> list[Figure]:
 PARTS = {
     "calls": calls,
     "maps": maps,
+    "lanes": lanes,
     "cold": cold,
     "burst": burst,
     "rerun": rerun,

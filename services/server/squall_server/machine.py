@@ -8,17 +8,19 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import anyio
 import msgspec
 import structlog
 from anyio.abc import TaskStatus
+from prometheus_client import CollectorRegistry
 from squall_autoscaler.app import SERVICE as AUTOSCALER
 from squall_builder.app import SERVICE as BUILDER
 from squall_bus.accounts import owner_of, write_credentials
 from squall_bus.connection import connect
 from squall_bus.keyring import Keyring
+from squall_bus.monitor import monitoring, observe
 from squall_bus.service import Context, Service, fail_when_closed, host
 from squall_bus.settings import read_settings
 from squall_bus.workspaces import Workspaces
@@ -51,6 +53,16 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """Web endpoints'; 0: any free one; None: 8000, or any other where that is taken."""
     ephemeral: bool = False
     """For one run: its containers end with it, and nothing but caches stays."""
+    monitor: str = ""
+    """HOST:PORT on which all services' metrics are shown; empty: nowhere."""
+
+
+class _Ground(NamedTuple):
+    """What all services of the machine stand on."""
+
+    natsd: Natsd
+    keyring: Keyring
+    registry: CollectorRegistry
 
 
 @asynccontextmanager
@@ -65,19 +77,21 @@ async def running_machine(options: Options, state: State) -> AsyncIterator[Annou
     keyring.workspace(WORKSPACE)
     natsd = Natsd(state.nats, keyring, place.listen_host, options.port)
     await natsd.start()
+    registry, ready = CollectorRegistry(), anyio.Event()
+
+    def decided_by(forwarded: str) -> dict[str, dict[str, str]]:
+        return _decided(options, state, place, natsd, forwarded)
+
     async with anyio.create_task_group() as below:
         try:
             below.start_soon(natsd.watch)
             async with (
                 forwarding(place.also_listen_on, place.listen_host, natsd.port) as forwarded,
-                _services(
-                    natsd,
-                    keyring,
-                    _suggested(options),
-                    _decided(options, state, place, natsd, forwarded),
-                ),
+                monitoring(options.monitor, registry, ready.is_set),
+                _services(_Ground(natsd, keyring, registry), decided_by(forwarded)),
             ):
                 write_credentials(state.credentials, keyring.client(WORKSPACE))
+                ready.set()
                 yield await _announcement(state, place, natsd)
         finally:
             with anyio.CancelScope(shield=True):
@@ -98,34 +112,25 @@ async def _announcement(state: State, place: Place, natsd: Natsd) -> Announcemen
 
 
 @asynccontextmanager
-async def _services(
-    natsd: Natsd,
-    keyring: Keyring,
-    suggested: dict[str, dict[str, str]],
-    decided: dict[str, dict[str, str]],
-) -> AsyncIterator[None]:
-    def settings(service: Service[Any]) -> Any:
-        name = service.name
-        return _settings_of(service, suggested.get(name, {}), decided.get(name, {}))
-
+async def _services(ground: _Ground, decided: dict[str, dict[str, str]]) -> AsyncIterator[None]:
     tiers: tuple[Tier, ...] = tuple(
-        tuple((service, settings(service)) for service in tier)
+        tuple((service, _settings_of(service, decided.get(service.name, {}))) for service in tier)
         for tier in ((GATEWAY,), (BUILDER, RUNNER), (SCHEDULER, AUTOSCALER, CRON))
     )
     async with AsyncExitStack() as stack:
         for tier in tiers:
-            await stack.enter_async_context(_tier(tier, natsd, keyring))
+            await stack.enter_async_context(_tier(tier, ground))
         yield
 
 
 @asynccontextmanager
-async def _tier(tier: Tier, natsd: Natsd, keyring: Keyring) -> AsyncIterator[None]:
+async def _tier(tier: Tier, ground: _Ground) -> AsyncIterator[None]:
     """Services that start together and stop together."""
     stopping = anyio.Event()
     async with anyio.create_task_group() as running:
         async with anyio.create_task_group() as starting:
             for service, settings in tier:
-                live = partial(_live, service, settings, natsd, keyring, stopping)
+                live = partial(_live, service, settings, ground, stopping)
                 starting.start_soon(running.start, live)
         try:
             yield
@@ -136,15 +141,14 @@ async def _tier(tier: Tier, natsd: Natsd, keyring: Keyring) -> AsyncIterator[Non
 async def _live(
     service: Service[Any],
     settings: Any,
-    natsd: Natsd,
-    keyring: Keyring,
+    ground: _Ground,
     stopping: anyio.Event,
     *,
     task_status: TaskStatus[None],
 ) -> None:
     """One service with a connection of its own, as in a process of its own."""
-    credentials = keyring.service(service.name)
-    servers = (natsd.url,)
+    credentials = ground.keyring.service(service.name)
+    servers = (ground.natsd.url,)
     bus = await connect(
         servers,
         credentials,
@@ -152,7 +156,8 @@ async def _live(
         inbox=subjects.inbox(owner_of(credentials.jwt)),
     )
     workspaces = Workspaces(bus, service.name, servers)
-    context = Context(bus, workspaces, servers, stopping)
+    context = Context(bus, workspaces, servers, stopping, ground.registry)
+    observe(bus, service.name, ground.registry)
     try:
         async with anyio.create_task_group() as group:
             group.start_soon(fail_when_closed, bus, stopping)
@@ -171,13 +176,16 @@ def _decided(
     """What this machine decides for its services, whatever the environment says."""
     # Nobody but this process can hold a lease: one left by a killed predecessor need not last.
     leases = {"lease_ttl_s": "3"}
+    # A run stops its app before its server. What is left then was left by a client that was killed:
+    # nobody waits for it.
+    drain = {"drain_s": "5"} if options.ephemeral else {}
     for_containers = [f"nats://{place.container_host}:{natsd.port}", *filter(None, [forwarded])]
     return {
         GATEWAY.name: {
             "keys_dir": str(state.keys),
             "workspaces": WORKSPACE,
-            **({} if options.web_port is None else {"web_ports": str(options.web_port)}),
             "web_address_file": str(state.web_address),
+            **_web(options),
         },
         SCHEDULER.name: leases,
         AUTOSCALER.name: leases,
@@ -189,24 +197,22 @@ def _decided(
             "network": NETWORK,
             "servers_for_containers": ",".join(for_containers),
             "ephemeral": "true" if options.ephemeral else "false",
+            **drain,
         },
     }
 
 
-def _suggested(options: Options) -> dict[str, dict[str, str]]:
-    """What this machine would have, unless the environment says otherwise."""
-    return {
-        GATEWAY.name: {
-            "web_ports": "0" if options.ephemeral else f"{WEB_PORT},0",
-            "web_domain": "localhost" if resolves("any.localhost") else "",
-        }
-    }
+def _web(options: Options) -> dict[str, str]:
+    """Where the gateway takes web requests, but for what the environment says of it."""
+    ports = "0" if options.ephemeral else f"{WEB_PORT},0"
+    wanted = {"web_ports": ports, "web_domain": "localhost" if resolves("any.localhost") else ""}
+    said = {name for name in wanted if f"SQUALL_GATEWAY_{name.upper()}" in os.environ}
+    chosen = {name: text for name, text in wanted.items() if name not in said}
+    return chosen if options.web_port is None else {**chosen, "web_ports": str(options.web_port)}
 
 
-def _settings_of(service: Service[Any], suggested: dict[str, str], decided: dict[str, str]) -> Any:
-    """A service's settings: what this machine suggests, its SQUALL_ variables, and what this machine
-    decides for it."""
+def _settings_of(service: Service[Any], decided: dict[str, str]) -> Any:
+    """A service's settings: its SQUALL_ variables, and what this machine decides for it."""
     prefix = f"SQUALL_{service.name.upper()}_"
-    first = {f"{prefix}{field.upper()}": text for field, text in suggested.items()}
-    last = {f"{prefix}{field.upper()}": text for field, text in decided.items()}
-    return read_settings(service.settings, {**first, **os.environ, **last}, prefix)
+    fixed = {f"{prefix}{field.upper()}": text for field, text in decided.items()}
+    return read_settings(service.settings, {**os.environ, **fixed}, prefix)
