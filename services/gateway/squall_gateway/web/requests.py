@@ -15,7 +15,8 @@ from squall_gateway.settings import Settings
 from squall_gateway.web import core
 from squall_gateway.web.bodies import REQUEST_ID, BodyTooLarge, Reply, Upload, refusal
 from squall_gateway.web.core import Found, Origin
-from squall_gateway.web.exchange import Exchange, Turn
+from squall_gateway.web.exchange import Exchange
+from squall_gateway.web.turns import Turn
 
 log = structlog.get_logger()
 
