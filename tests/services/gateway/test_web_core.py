@@ -192,6 +192,13 @@ def test_a_parameter_is_decoded_and_a_slash_in_it_is_no_separator() -> None:
     assert core.match("/files/{name}", "/files/a%2Fb%20c") == {"name": "a/b c"}
 
 
+@given(st.binary(max_size=30))
+def test_whatever_bytes_a_path_has_it_can_be_sent_on(raw: bytes) -> None:
+    text = raw.decode("utf-8", "surrogateescape")
+    core.decoded(text).encode()
+    core.printable(text).encode()
+
+
 # --- headers ----------------------------------------------------------------------------------------
 
 TRUSTED = core.networks(("10.0.0.0/8", "::1"))

@@ -223,7 +223,14 @@ def _segments(path: str) -> list[str]:
 
 def decoded(text: str) -> str:
     """Percent-decoded; bytes that are no UTF-8 are replaced."""
-    return unquote_to_bytes(text).decode("utf-8", "replace") if "%" in text else text
+    if text.isascii() and "%" not in text:
+        return text
+    return unquote_to_bytes(text.encode("utf-8", "surrogateescape")).decode("utf-8", "replace")
+
+
+def printable(text: str) -> str:
+    """What a client sent, fit to be logged and sent on: other than ASCII is spelled out."""
+    return text if text.isascii() else text.encode("ascii", "backslashreplace").decode()
 
 
 # --- headers ----------------------------------------------------------------------------------------

@@ -55,7 +55,7 @@ class Front:
                     request_id=asked.request_id,
                     method=request.method,
                     host=asked.host,
-                    path=asked.raw_path,
+                    path=core.printable(asked.raw_path),
                     status=status,
                     ms=round((time.monotonic() - since_s) * 1000, 1),
                     function_id=asked.function_id,

@@ -1,7 +1,6 @@
 """HTTP requests: head and body in, response out, and what happens when that takes long."""
 
 import asyncio
-from contextlib import suppress
 from typing import Final
 
 import structlog
@@ -37,7 +36,7 @@ class Asked:
         if not target.startswith("/"):  # a proxy's absolute form, or `*`
             target = "/" + target.partition("://")[2].partition("/")[2]
         self.raw_path, _, self.query = target.partition("?")
-        self.host = request.headers.get(hdrs.HOST, "")
+        self.host = core.printable(request.headers.get(hdrs.HOST, ""))
         self.client = ""
         self.scheme = "http"
         self.found: Found | None = None
@@ -91,6 +90,22 @@ class Asked:
         )
 
 
+async def _pump(upload: Upload, turn: Turn) -> None:
+    """Send a body on. One that can't be taken to its end ends its request."""
+    try:
+        await upload.pump(turn.talk)
+    except TalkOver:
+        return  # whoever waits for the response sees the same
+    except BodyTooLarge as error:
+        closed = Closed(turn.session, 413, str(error))
+    except TimeoutError:
+        closed = Closed(turn.session, 408, "the body did not come in time")
+    else:
+        return
+    await turn.end()
+    turn.talk.hear(closed)
+
+
 class Parked:
     """A response that is awaited for longer than a connection should be."""
 
@@ -129,20 +144,19 @@ class Requests:
         )
         if not streamed:
             return await self._finish(asked, turn, None)
-        pump = asyncio.create_task(upload.pump(turn.talk))
+        pump = asyncio.create_task(_pump(upload, turn))
         try:
             return await self._finish(asked, turn, pump)
         finally:
             pump.cancel()
-            with suppress(asyncio.CancelledError, BodyTooLarge, TimeoutError, TalkOver):
-                await pump
+            await asyncio.wait([pump])
 
     async def _finish(
         self, asked: Asked, turn: Turn, pump: "asyncio.Task[None] | None"
     ) -> web.StreamResponse:
         over = False
         try:
-            first = await self._first(turn, pump)
+            first = await self._first(turn, uploading=pump)
             if first is None:
                 over = True
                 return self._park(asked, turn)
@@ -159,24 +173,18 @@ class Requests:
             if not over:
                 await turn.end()
 
-    async def _first(self, turn: Turn, pump: "asyncio.Task[None] | None") -> Frame | None:
-        """The response's head, or the close; None when it takes too long. What ends the upload early
-        is raised: BodyTooLarge."""
-        if pump is not None:
-            answer = asyncio.ensure_future(turn.talk.take())
+    async def _first(self, turn: Turn, *, uploading: "asyncio.Task[None] | None") -> Frame | None:
+        """The response's head, or the close; None when it takes too long after the request is whole.
+        One whose upload nobody takes up is closed with 504."""
+        wait_s = self._settings.web_request_wait_s
+        while uploading is not None and not uploading.done():
             try:
-                await asyncio.wait({answer, pump}, return_when=asyncio.FIRST_COMPLETED)
-                if answer.done():
-                    return answer.result()
-                await pump
+                return await within(wait_s, turn.talk.take())
             except TimeoutError:
-                return Closed(turn.session, 408, "the body did not come in time")
-            except TalkOver as over:
-                return over.closed
-            finally:
-                answer.cancel()
+                if turn.container_id is None:
+                    return Closed(turn.session, 504, "no container took the request in time")
         try:
-            return await within(self._settings.web_request_wait_s, turn.talk.take())
+            return await within(wait_s, turn.talk.take())
         except TimeoutError:
             return None
 
