@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from squall_contracts import state_subjects, subjects
+from squall_contracts import state_subjects, subjects, web_subjects
 from squall_contracts.collections import MAX_ITEMS, CollectionKind
 
 from squall_bus.admin import StreamConfig
@@ -101,6 +101,7 @@ PLATFORM_BUCKETS: Final = (
     state_subjects.COLLECTIONS_BUCKET,
     subjects.SECRETS_BUCKET,
     subjects.ENVIRONMENTS_BUCKET,
+    web_subjects.WEB_TOKENS_BUCKET,
 )
 """In each of them single keys may expire: `put(..., ttl_s=)`."""
 

@@ -128,6 +128,11 @@ def replies_to(environment: str, client_id: str) -> tuple[str, str]:
     return f"reply.{middle}.*", f"result.{middle}.*"
 
 
+def replies_to_anywhere(client_id: str) -> str:
+    """What is sent back to a client, in whichever environment, and not stored for long."""
+    return f"reply.*.{_token(client_id)}.*"
+
+
 def result_of_call(environment: str, call_id: str) -> str:
     """A spawned call's stored results, whoever spawned it."""
     return f"result.{check_environment(environment)}.*.{_token(call_id)}"

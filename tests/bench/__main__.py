@@ -20,7 +20,7 @@ from squall import _client
 from squall._sync import run
 from squall_contracts.apps import ListContainers
 
-from tests.bench import noop_app, shared_state
+from tests.bench import noop_app, shared_state, web
 from tests.bench.figures import Figure, emit, quantile, report
 from tests.bench.floor import Floor, floor
 from tests.bench.lanes import lanes
@@ -310,6 +310,11 @@ async def dicts(bare: Floor, _: Measured) -> list[Figure]:
     return [measured(figure) for figure in await shared_state.measure(bare)]
 
 
+async def on_the_web(_: Floor, running: Measured) -> list[Figure]:
+    """(h) Requests, WebSockets, events and large bodies through the gateway."""
+    return [measured(figure) async for figure in web.figures(running)]
+
+
 PARTS = {
     "calls": calls,
     "maps": maps,
@@ -320,6 +325,7 @@ PARTS = {
     "bulk": bulk,
     "dicts": dicts,
     "volumes": volumes,
+    "web": on_the_web,
 }
 
 

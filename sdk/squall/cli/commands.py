@@ -21,6 +21,7 @@ from squall.cli import (
     secrets,
     serve,
     servers,
+    token,
     up,
     volumes,
 )
@@ -64,6 +65,7 @@ for name, group in (
     ("secret", secrets.app),
     ("environment", environments.app),
     ("volume", volumes.app),
+    ("token", token.app),
     ("config", config.app),
 ):
     app.add_typer(group, name=name)
