@@ -1,6 +1,6 @@
 """`just bench`: every figure beside its floor, measured in one run and interleaved.
 
-python -m tests.bench [--runtime docker|process] [--only calls,maps,lanes,cold,burst,rerun,bulk,idle]
+python -m tests.bench [--runtime docker|process] [--only calls,maps,lanes,cold,burst,rerun,bulk,many,idle]
 """
 
 import argparse
@@ -24,6 +24,7 @@ from tests.bench import noop_app
 from tests.bench.figures import Figure, emit, quantile, report
 from tests.bench.floor import Floor, floor
 from tests.bench.lanes import lanes
+from tests.bench.many import many
 from tests.bench.servers import IMAGE, Measured, server
 
 HELLO = Path(__file__).parents[2] / "examples" / "01_hello.py"
@@ -307,6 +308,7 @@ PARTS = {
     "burst": burst,
     "rerun": rerun,
     "bulk": bulk,
+    "many": many,
 }
 
 
