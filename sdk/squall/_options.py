@@ -2,20 +2,21 @@
 
 import inspect
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from squall_contracts.functions import (
     DEFAULT_TIMEOUT_S,
     BatchPolicy,
+    Cron,
+    Every,
     MethodSpec,
     ParameterSpec,
     Resources,
     RetryPolicy,
     Scaling,
 )
-from squall_contracts.schedules import Cron, Every, spell
 
 from squall import _validate, retries, schedule
 from squall._methods import Batched, Concurrency, Method
@@ -24,6 +25,8 @@ from squall.function import Function
 
 if TYPE_CHECKING:
     from squall.image import Image
+    from squall.secret import Secret
+    from squall.volume import Volume
 
 _OLD = {
     "concurrency_limit": "max_containers",
@@ -53,8 +56,9 @@ class Options:
     """A function's declaration, in wire terms."""
 
     image: "Image | None"
-    schedule: str | None
+    schedule: Cron | Every | None
     env: dict[str, str]
+    secrets: "tuple[Secret, ...]"
     resources: Resources
     scaling: Scaling
     retry: RetryPolicy | None
@@ -72,6 +76,8 @@ class Options:
     single_use: bool = False
     methods: tuple[MethodSpec, ...] = ()
     parameters: tuple[ParameterSpec, ...] = ()
+    volumes: "Mapping[str, Volume]" = field(default_factory=dict)
+    """By mount path; those of the app come beside them."""
 
     @property
     def goes_alone(self) -> bool:
@@ -143,7 +149,7 @@ def runs_async(raw: Callable[..., Any]) -> bool:
     return inspect.iscoroutinefunction(raw) or inspect.isasyncgenfunction(raw)
 
 
-def schedule_of(value: object, raw: Callable[..., Any]) -> str | None:
+def schedule_of(value: object, raw: Callable[..., Any]) -> Cron | Every | None:
     """The wire form of a schedule; its function must not need arguments."""
     if value is None:
         return None
@@ -160,14 +166,14 @@ def schedule_of(value: object, raw: Callable[..., Any]) -> str | None:
                 f"but {parameter.name!r} has no default"
             )
     if isinstance(value, schedule.Cron):
-        return spell(Cron(expression=value.cron_string, timezone=value.timezone))
+        return Cron(expression=value.cron_string, timezone=value.timezone, overlap=value.overlap)
     assert isinstance(value, schedule.Period)
-    if value.years or value.months:
-        raise InvalidError(
-            "schedule: Period in years or months is not available yet: use days, or squall.Cron"
-        )
     hours = (value.weeks * 7 + value.days) * 24 + value.hours
-    return spell(Every(seconds=float((hours * 60 + value.minutes) * 60 + value.seconds)))
+    return Every(
+        months=value.years * 12 + value.months,
+        seconds=float((hours * 60 + value.minutes) * 60 + value.seconds),
+        overlap=value.overlap,
+    )
 
 
 def options_of(
@@ -176,6 +182,7 @@ def options_of(
     image: object,
     schedule: object,
     env: object,
+    secrets: object,
     gpu: object,
     serialized: object,
     cpu: object,
@@ -196,9 +203,11 @@ def options_of(
     single_use_containers: object,
     methods: tuple[MethodSpec, ...] = (),
     parameters: tuple[ParameterSpec, ...] = (),
+    volumes: "Mapping[str, Volume]",
 ) -> Options:
     """Check everything a decorator was told. InvalidError names the first field at fault."""
     from squall.image import Image
+    from squall.secret import check_list
 
     if image is not None and not isinstance(image, Image):
         raise InvalidError(f"image must be a squall.Image, not {type(image).__name__}")
@@ -216,6 +225,7 @@ def options_of(
         image=image,
         schedule=schedule_of(schedule, raw),
         env=_validate.variables(env),
+        secrets=check_list("secrets", secrets),
         resources=_validate.resources(cpu, memory, gpu),
         scaling=_validate.scaling(
             min_containers, max_containers, buffer_containers, scaledown_window
@@ -231,6 +241,7 @@ def options_of(
         single_use=single_use,
         methods=methods,
         parameters=parameters,
+        volumes=volumes,
         block_network=_validate.truth("block_network", block_network),
         nonpreemptible=_validate.truth("nonpreemptible", nonpreemptible),
         serialized=_validate.truth("serialized", serialized),

@@ -22,6 +22,7 @@ from squall_scheduler.breakers import Breakers
 from squall_scheduler.handlers import Scheduler
 from squall_scheduler.inputs import WaitingInputs
 from squall_scheduler.ledger import Ledger
+from squall_scheduler.metrics import Metrics
 from squall_scheduler.reports import Reports
 from squall_scheduler.settings import Settings
 from squall_scheduler.tending import Tending
@@ -36,8 +37,9 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
     term = Term()
 
     async def work() -> None:
-        await schedule(settings, context, term)
+        await schedule(settings, context, metrics, term)
 
+    metrics = Metrics(context.registry)
     await context.bus.admin.ensure_consumer(
         subjects.EVENTS,
         subjects.SCHEDULER_DURABLE,
@@ -55,12 +57,22 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
     )
 
 
-async def schedule(settings: Settings, context: Context, term: Term | None = None) -> None:
+async def schedule(
+    settings: Settings, context: Context, metrics: Metrics, term: Term | None = None
+) -> None:
     """Read everything, then act on it and on what follows, until told to stop. `term` says whether
     this replica still leads; None: there is no other."""
-    bus, term = context.bus, term or Term()
-    world = World(Ledger(bus, settings.ended_kept_s, term), time.time)
+    term = term or Term()
+    world = World(Ledger(context.bus, settings.ended_kept_s, term), time.time)
     await world.ledger.restore()
+    with metrics.of(world):
+        await _schedule(settings, context, metrics, world, term)
+
+
+async def _schedule(
+    settings: Settings, context: Context, metrics: Metrics, world: World, term: Term
+) -> None:
+    bus = context.bus
     async with (
         bus.kv(subjects.FUNCTIONS_BUCKET, FunctionRecord).watch() as functions,
         bus.kv(subjects.TARGETS_BUCKET, Target).watch() as targets,
@@ -70,7 +82,9 @@ async def schedule(settings: Settings, context: Context, term: Term | None = Non
     ):
         inputs = WaitingInputs(context.workspaces, settings)
         tending = Tending(context.workspaces, world, inputs, settings, tasks)
-        scheduler = Scheduler(world, settings, answer=tending.answer, prepare=tending.prepare)
+        scheduler = Scheduler(
+            world, settings, metrics, answer=tending.answer, prepare=tending.prepare
+        )
         reports = Reports(bus, context.workspaces, world, scheduler, settings)
         greeted: set[str] = set()
 
