@@ -24,6 +24,7 @@ from tests.bench import noop_app, shared_state, web
 from tests.bench.figures import Figure, emit, quantile, report
 from tests.bench.floor import Floor, floor
 from tests.bench.lanes import lanes
+from tests.bench.many import many
 from tests.bench.servers import IMAGE, Measured, server
 from tests.bench.volumes import volumes as volume_figures
 
@@ -323,6 +324,7 @@ PARTS = {
     "burst": burst,
     "rerun": rerun,
     "bulk": bulk,
+    "many": many,
     "dicts": dicts,
     "volumes": volumes,
     "web": on_the_web,
