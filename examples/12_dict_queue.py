@@ -16,14 +16,13 @@ LINKS = {"home": ["news", "about"], "news": ["home", "story"], "about": [], "sto
 
 @app.function(max_containers=3)
 def crawl() -> int:
-    """Take pages until there are none for a second; put what they link to."""
     visited = 0
     while True:
         try:
             page = pages.get(timeout=1.0)
         except queue.Empty:
             return visited
-        # Of all containers that find a page one is the first.
+        # Of all containers that find a page, one is the first.
         if sizes.put(page, len(LINKS[page]), skip_if_exists=True):
             visited += 1
             pages.put_many(LINKS[page])
@@ -34,8 +33,8 @@ def main() -> None:
     sizes.clear()
     pages.clear()
     pages.put("home")
-    calls = [crawl.spawn() for _ in range(3)]
-    print("visited", sum(squall.gather(*calls)), "pages")
+    visited = squall.gather(*(crawl.spawn() for _ in range(3)))
+    print("visited", sum(visited), "pages")
     for page, links in sorted(sizes.items()):
         print(f"{page}: {links} links")
     print("left in the queue:", pages.len())

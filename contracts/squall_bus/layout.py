@@ -97,6 +97,8 @@ PLATFORM_BUCKETS: Final = (
     subjects.SCHEDULES_BUCKET,
     subjects.DEATHS_BUCKET,
     state_subjects.COLLECTIONS_BUCKET,
+    subjects.SECRETS_BUCKET,
+    subjects.ENVIRONMENTS_BUCKET,
 )
 """In each of them single keys may expire: `put(..., ttl_s=)`."""
 

@@ -15,8 +15,13 @@ _WRITERS: Final = {
     subjects.SCHEDULES_BUCKET: ("cron",),
     subjects.RUNNERS_BUCKET: ("runner", "scheduler"),
     state_subjects.COLLECTIONS_BUCKET: ("gateway",),
+    subjects.SECRETS_BUCKET: ("gateway",),
+    subjects.ENVIRONMENTS_BUCKET: ("gateway",),
 }
-"""Who may write each registry bucket; all services may read them all."""
+"""Who may write each registry bucket; services may read all but those below."""
+_READERS: Final = {subjects.SECRETS_BUCKET: ("gateway",)}
+_ASKERS: Final = {subjects.OPEN_SECRETS: ("runner",)}
+"""Requests between services that not everyone may make."""
 SERVICES: Final = ("gateway", "builder", "scheduler", "autoscaler", "cron", "runner")
 
 
@@ -113,8 +118,13 @@ def _collections() -> list[str]:
 
 
 def service_may(service: str, owner: str) -> tuple[list[str], list[str], list[str]]:
-    """(publish, subscribe, never publish) of a service in PLATFORM: each bucket has its writers."""
+    """(publish, subscribe, never publish) of a service in PLATFORM: each bucket has its writers, and
+    secrets, though sealed, their one reader."""
     never = [f"$KV.{bucket}.>" for bucket, writers in _WRITERS.items() if service not in writers]
+    for bucket, readers in _READERS.items():
+        if service not in readers:
+            never += _reads(f"KV_{bucket}")
+    never += [subject for subject, askers in _ASKERS.items() if service not in askers]
     return [">"], [">", f"{subjects.inbox(owner)}.>"], never
 
 

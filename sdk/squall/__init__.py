@@ -11,7 +11,12 @@ from squall import exception
 from squall.exception import Error
 
 if TYPE_CHECKING:
-    from squall._context import current_function_call_id, current_input_id, is_local
+    from squall._context import (
+        current_function_call_id,
+        current_input_id,
+        current_scheduled_time,
+        is_local,
+    )
     from squall._gathering import gather, wait_first
     from squall._methods import batched, concurrent, enter, exit, method
     from squall._output import enable_output
@@ -20,12 +25,14 @@ if TYPE_CHECKING:
     from squall.call import FunctionCall
     from squall.cls import Cls
     from squall.dict import Dict
+    from squall.environment import Environment
     from squall.file_pattern_matcher import FilePatternMatcher
     from squall.function import Function
     from squall.image import Image
     from squall.queue import Queue
     from squall.retries import Retries
     from squall.schedule import Cron, Period
+    from squall.secret import Secret
 
 __version__ = "0.1.0"
 
@@ -34,6 +41,7 @@ __all__ = [
     "Cls",
     "Cron",
     "Dict",
+    "Environment",
     "Error",
     "FilePatternMatcher",
     "Function",
@@ -42,10 +50,12 @@ __all__ = [
     "Period",
     "Queue",
     "Retries",
+    "Secret",
     "batched",
     "concurrent",
     "current_function_call_id",
     "current_input_id",
+    "current_scheduled_time",
     "enable_output",
     "enter",
     "exception",
@@ -62,6 +72,7 @@ _HOMES = {
     "Cls": "cls",
     "Cron": "schedule",
     "Dict": "dict",
+    "Environment": "environment",
     "FilePatternMatcher": "file_pattern_matcher",
     "Function": "function",
     "FunctionCall": "call",
@@ -69,10 +80,12 @@ _HOMES = {
     "Period": "schedule",
     "Queue": "queue",
     "Retries": "retries",
+    "Secret": "secret",
     "batched": "_methods",
     "concurrent": "_methods",
     "current_function_call_id": "_context",
     "current_input_id": "_context",
+    "current_scheduled_time": "_context",
     "enable_output": "_output",
     "enter": "_methods",
     "exit": "_methods",

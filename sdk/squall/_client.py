@@ -2,6 +2,7 @@
 
 import asyncio
 import atexit
+import hashlib
 import itertools
 import os
 from collections.abc import AsyncIterator
@@ -13,8 +14,10 @@ from squall_contracts import (
     autoscaling,
     breakers,
     collections,
+    environments,
     images,
     placement,
+    secrets,
     state_subjects,
     subjects,
     verbs,
@@ -48,11 +51,13 @@ class _Connection:
 class Client:
     """One connection, what is on its way out and back, and the stores beside it."""
 
-    def __init__(self, bus: "Bus", environment: str) -> None:
+    def __init__(self, bus: "Bus", environment: str, seed: str) -> None:
         from squall_bus.claiming import Claims
         from squall_bus.taking import Taker
 
         self.bus = bus
+        self.mark_key = hashlib.blake2b(seed.encode(), person=b"squall marks").digest()
+        """For digests of values only a holder of these credentials can make, see Sealed.mark."""
         self.environment = environment
         """Where calls and look-ups go that name no environment."""
         self.client_id = new_id("cl")
@@ -85,8 +90,32 @@ class Client:
     @overload
     async def control(
         self,
-        message: apps.KeepApp | apps.StopApp | apps.CancelCall | apps.StopContainerRequest,
+        message: apps.KeepApp
+        | apps.StopApp
+        | apps.CancelCall
+        | apps.StopContainerRequest
+        | secrets.DeleteSecret
+        | environments.DeleteEnvironment,
     ) -> apps.Done: ...
+    @overload
+    async def control(self, message: secrets.GetSealingKey) -> secrets.SealingKey: ...
+    @overload
+    async def control(
+        self, message: secrets.PutSecret | secrets.FindSecret
+    ) -> secrets.SecretInfo: ...
+    @overload
+    async def control(self, message: secrets.ListSecrets) -> secrets.SecretList: ...
+    @overload
+    async def control(
+        self,
+        message: environments.CreateEnvironment
+        | environments.UpdateEnvironment
+        | environments.FindEnvironment,
+    ) -> environments.EnvironmentEntry: ...
+    @overload
+    async def control(
+        self, message: environments.ListEnvironments
+    ) -> environments.EnvironmentList: ...
     @overload
     async def control(self, message: apps.ListApps) -> apps.AppList: ...
     @overload
@@ -208,15 +237,16 @@ async def _open() -> Client:
     assignment = _container.assignment()
     if assignment is not None:
         bus = await _connect(list(assignment.servers), assignment.client)
-        return _hold(Client(bus, assignment.environment))
+        return _hold(Client(bus, assignment.environment, assignment.client.seed))
     server = config.find_server()
     if server is None:
         raise ConnectionError(
             "no Squall server: start one with `squall up`, or set SQUALL_SERVER_URL and "
             "SQUALL_CREDENTIALS"
         )
-    bus = await _connect(server.url.split(","), config.read_credentials(server.credentials))
-    return _hold(Client(bus, config.settings().environment))
+    credentials = config.read_credentials(server.credentials)
+    bus = await _connect(server.url.split(","), credentials)
+    return _hold(Client(bus, config.settings().environment, credentials.seed))
 
 
 def _hold(client: Client) -> Client:

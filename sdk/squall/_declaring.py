@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from squall.image import Image
     from squall.retries import Retries
     from squall.schedule import Schedule
+    from squall.secret import Secret
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -57,7 +58,7 @@ class Declaring:
         image: "Image | None" = None,
         schedule: "Schedule | None" = None,
         env: Mapping[str, str | None] | None = None,
-        secrets: Sequence[Any] = (),
+        secrets: "Sequence[Secret]" = (),
         gpu: str | Sequence[str] | None = None,
         serialized: bool = False,
         volumes: Mapping[str, Any] | None = None,
@@ -73,6 +74,7 @@ class Declaring:
         name: str | None = None,
         is_generator: bool | None = None,
         block_network: bool = False,
+        nonpreemptible: bool = False,
         single_use_containers: bool = False,
         include_source: bool | None = None,
         max_inputs: int | None = None,
@@ -83,13 +85,13 @@ class Declaring:
         `cpu` in cores and `memory` in MiB, each alone or as `(request, limit)`; `gpu` is
         `"TYPE"` or `"TYPE:COUNT"`, or a list in order of preference. `timeout` and
         `startup_timeout` in seconds, the latter None: as `timeout`. `scaledown_window`: seconds an
-        idle container stays. `retries`: a number, each a second apart, or Retries.
+        idle container stays. `retries`: a number, each a second apart, or Retries. Environment
+        variables come from the app's secrets, then from `secrets`, then from `env`; the last wins.
         `serialized` ships the pickled function in place of its module. InvalidError names a
         field at fault.
         """
         if _misused:
             raise InvalidError("write @app.function() with parentheses")
-        _validate.nothing_yet("secrets", secrets)
         _validate.mount_paths(volumes or {})
         _validate.nothing_yet("volumes", volumes)
         renamed = current_spellings(others)
@@ -111,6 +113,7 @@ class Declaring:
                 image=image,
                 schedule=schedule,
                 env=env,
+                secrets=secrets,
                 gpu=gpu,
                 serialized=serialized,
                 cpu=cpu,
@@ -124,6 +127,7 @@ class Declaring:
                 startup_timeout=startup_timeout,
                 is_generator=is_generator,
                 block_network=block_network,
+                nonpreemptible=nonpreemptible,
                 include_source=include_source,
                 single_use_containers=single_use_containers,
                 concurrency=concurrency(raw, chosen["max_inputs"]),
@@ -142,7 +146,7 @@ class Declaring:
         *_misused: object,
         image: "Image | None" = None,
         env: Mapping[str, str | None] | None = None,
-        secrets: Sequence[Any] = (),
+        secrets: "Sequence[Secret]" = (),
         gpu: str | Sequence[str] | None = None,
         serialized: bool = False,
         volumes: Mapping[str, Any] | None = None,
@@ -156,6 +160,7 @@ class Declaring:
         timeout: float = DEFAULT_TIMEOUT,
         startup_timeout: float | None = None,
         block_network: bool = False,
+        nonpreemptible: bool = False,
         single_use_containers: bool = False,
         include_source: bool | None = None,
         enable_memory_snapshot: bool = False,
@@ -169,7 +174,6 @@ class Declaring:
         """
         if _misused:
             raise InvalidError("write @app.cls() with parentheses")
-        _validate.nothing_yet("secrets", secrets)
         _validate.mount_paths(volumes or {})
         _validate.nothing_yet("volumes", volumes)
         chosen: dict[str, Any] = {
@@ -192,6 +196,7 @@ class Declaring:
                 image=image,
                 schedule=None,
                 env=env,
+                secrets=secrets,
                 gpu=gpu,
                 serialized=serialized,
                 cpu=cpu,
@@ -205,6 +210,7 @@ class Declaring:
                 startup_timeout=startup_timeout,
                 is_generator=None,
                 block_network=block_network,
+                nonpreemptible=nonpreemptible,
                 include_source=include_source,
                 single_use_containers=single_use_containers,
                 concurrency=concurrency(kind, chosen["max_inputs"]),

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from squall.app import App
     from squall.function import Function
     from squall.image import Image, ResolvedImage
+    from squall.secret import Secret
 
 _WARN_BYTES = 256 * 1024
 _MAX_BYTES = 16 * 1024 * 1024
@@ -28,6 +29,8 @@ class Plan:
     """By image id."""
     uploads: dict[str, Content] = field(default_factory=dict)
     """Content by sha256, beside what the images' recipes name."""
+    secrets: "dict[str, tuple[Secret, ...]]" = field(default_factory=dict)
+    """Of each function that has any, the app's before its own; sealed once there is a server."""
 
 
 def plan(app: "App") -> Plan:
@@ -43,6 +46,9 @@ def plan(app: "App") -> Plan:
         image = function.options.image or default
         if id(image) not in resolved:
             resolved[id(image)] = _resolve(made, image)
+        home = function.app or app
+        if secrets := (*home.secrets, *function.options.secrets):
+            made.secrets[function.name] = secrets
         made.functions.append(
             _spec(made, app, function, source=source, image=resolved[id(image)], known=files)
         )
@@ -106,6 +112,7 @@ def _spec(
         methods=options.methods,
         parameters=options.parameters,
         block_network=options.block_network,
+        nonpreemptible=options.nonpreemptible,
         schedule=options.schedule,
     )
 

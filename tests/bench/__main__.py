@@ -1,6 +1,6 @@
 """`just bench`: every figure beside its floor, measured in one run and interleaved.
 
-python -m tests.bench [--runtime docker|process] [--only calls,maps,cold,burst,rerun,bulk,dicts,idle]
+python -m tests.bench [--runtime docker|process] [--only PART,...], of those in PARTS
 """
 
 import argparse
@@ -23,6 +23,7 @@ from squall_contracts.apps import ListContainers
 from tests.bench import noop_app, shared_state
 from tests.bench.figures import Figure, emit, quantile, report
 from tests.bench.floor import Floor, floor
+from tests.bench.lanes import lanes
 from tests.bench.servers import IMAGE, Measured, server
 
 HELLO = Path(__file__).parents[2] / "examples" / "01_hello.py"
@@ -306,6 +307,7 @@ async def dicts(bare: Floor, _: Measured) -> list[Figure]:
 PARTS = {
     "calls": calls,
     "maps": maps,
+    "lanes": lanes,
     "cold": cold,
     "burst": burst,
     "rerun": rerun,

@@ -13,9 +13,13 @@ from squall.cli import (
     dead,
     deploy,
     doctor,
+    environments,
     functions,
     images,
     run,
+    schedules,
+    secrets,
+    serve,
     servers,
     up,
 )
@@ -43,6 +47,7 @@ def run_command(context: typer.Context) -> None:
 
 
 app.command("deploy")(deploy.deploy)
+app.command("serve")(serve.serve)
 app.command("up")(up.up)
 app.command("down")(up.down)
 app.command("doctor")(doctor.doctor)
@@ -50,10 +55,13 @@ for name, group in (
     ("app", apps.app),
     ("container", containers.app),
     ("function", functions.app),
+    ("schedule", schedules.app),
     ("dead", dead.app),
     ("dict", collections.dicts),
     ("queue", collections.queues),
     ("image", images.app),
+    ("secret", secrets.app),
+    ("environment", environments.app),
     ("config", config.app),
 ):
     app.add_typer(group, name=name)

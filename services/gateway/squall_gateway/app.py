@@ -12,11 +12,14 @@ from squall_bus.layout import ensure_platform
 from squall_bus.service import Context, Service
 from squall_contracts import subjects
 from squall_contracts.identity import MintGuest, MintService, Renew
+from squall_contracts.secrets import OpenSecrets
 
 from squall_gateway.apps import Apps
 from squall_gateway.collections import Collections
 from squall_gateway.handlers import Api
 from squall_gateway.identity import Identity
+from squall_gateway.metrics import Metrics
+from squall_gateway.opening import Opening
 from squall_gateway.reaper import Reaper
 from squall_gateway.settings import Settings
 from squall_gateway.sweeper import Sweeper
@@ -62,12 +65,14 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
     own = Apps(settings, context)
     collections = Collections(context)
     api = Api(context, identity, own, collections)
+    opening = Opening(context, own.registry, own.secrets, own.sealing)
     flight = _InFlight()
     minting: tuple[tuple[str, type[Any], Callable[[str, Any], Awaitable[object]]], ...] = (
         (subjects.MINT_SERVICE, MintService, identity.mint_service),
         (subjects.MINT_GUEST, MintGuest, identity.mint_guest),
         (subjects.MINT_RENEW, Renew, identity.renew_service),
         (subjects.RENEW_ALL, Renew, identity.renew),
+        (subjects.OPEN_SECRETS, OpenSecrets, opening.open),
     )
     open_intakes = [
         await context.bus.respond(subject, kind, flight.counted(handler), queue=QUEUE)
@@ -78,7 +83,7 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
     async with asyncio.TaskGroup() as group:
         reaper = group.create_task(Reaper(own, context, settings.app_ttl_s).run())
         sweeper = group.create_task(Sweeper(collections, context).run())
-        answer = flight.counted(api.answer)
+        answer = flight.counted(Metrics(context.registry).timed(api.answer))
         open_intakes.append(
             await context.bus.respond(subjects.API_ALL, msgspec.Raw, answer, queue=QUEUE)
         )

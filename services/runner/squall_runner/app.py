@@ -72,6 +72,7 @@ async def _serve(
         files=files,
         pool=pool,
         cores=record.cpu,
+        runner_id=identity,
     )
     runner = Runner(
         settings=settings,
