@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from squall_contracts.calls import RESULT_TTL_S
 from squall_contracts.functions import (
     DEFAULT_TIMEOUT_S,
     BatchPolicy,
@@ -73,6 +74,7 @@ class Options:
     target_inputs: int | None = None
     batch: BatchPolicy | None = None
     single_use: bool = False
+    result_ttl_s: float | None = None
     methods: tuple[MethodSpec, ...] = ()
     parameters: tuple[ParameterSpec, ...] = ()
 
@@ -198,6 +200,7 @@ def options_of(
     concurrency: Concurrency,
     batch: BatchPolicy | None,
     single_use_containers: object,
+    result_ttl: object = None,
     methods: tuple[MethodSpec, ...] = (),
     parameters: tuple[ParameterSpec, ...] = (),
 ) -> Options:
@@ -235,6 +238,9 @@ def options_of(
         target_inputs=concurrency.target_inputs,
         batch=batch,
         single_use=single_use,
+        result_ttl_s=None
+        if result_ttl is None
+        else _validate.number("result_ttl", result_ttl, least=1, most=RESULT_TTL_S),
         methods=methods,
         parameters=parameters,
         block_network=_validate.truth("block_network", block_network),
