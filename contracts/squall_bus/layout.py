@@ -63,6 +63,7 @@ WORKSPACE_OBJECTS: Final = (
     Objects(subjects.CODE_BUCKET),
     # Arguments of dead letters stay as long as the letters; what calls put says how long it stays.
     Objects(subjects.BLOBS_BUCKET, 30 * DAY_S, own_ttls=True),
+    Objects(state_subjects.VOLUMES_BUCKET),
 )
 
 DICT_STREAM: Final = StreamConfig(
@@ -85,6 +86,7 @@ TAKEN_STREAM: Final = StreamConfig(
     max_age_s=120.0,
     duplicate_window_s=120.0,
 )
+WORKSPACE_BUCKETS: Final = (state_subjects.VOLUMES_BUCKET,)
 
 PLATFORM_STREAMS: Final = (
     StreamConfig(name=subjects.BUILDS, subjects=subjects.BUILDS_SUBJECTS, retention="workqueue"),
@@ -123,6 +125,7 @@ async def ensure_workspace(bus: "Bus") -> None:
             bus.admin.ensure_objects(bucket.name, bucket.ttl_s, own_ttls=bucket.own_ttls)
             for bucket in WORKSPACE_OBJECTS
         ),
+        *(bus.admin.ensure_bucket(bucket) for bucket in WORKSPACE_BUCKETS),
     )
 
 

@@ -4,6 +4,7 @@ import inspect
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -26,6 +27,7 @@ from squall._options import (
     unwrapped,
 )
 from squall._parameters import parameter
+from squall._volume.mounts import checked
 from squall.cls import Cls
 from squall.exception import InvalidError
 from squall.function import Function
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from squall.retries import Retries
     from squall.schedule import Schedule
     from squall.secret import Secret
+    from squall.volume import Volume
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -61,7 +64,7 @@ class Declaring:
         secrets: "Sequence[Secret]" = (),
         gpu: str | Sequence[str] | None = None,
         serialized: bool = False,
-        volumes: Mapping[str, Any] | None = None,
+        volumes: "Mapping[str, Volume] | Mapping[PurePosixPath, Volume] | None" = None,
         cpu: float | tuple[float, float] | None = None,
         memory: int | tuple[int, int] | None = None,
         min_containers: int | None = None,
@@ -87,15 +90,15 @@ class Declaring:
         `"TYPE"` or `"TYPE:COUNT"`, or a list in order of preference. `timeout` and
         `startup_timeout` in seconds, the latter None: as `timeout`. `scaledown_window`: seconds an
         idle container stays. `result_ttl`: results of spawned calls are kept so many seconds, None:
-        seven days. `retries`: a number, each a second apart, or Retries. Environment
-        variables come from the app's secrets, then from `secrets`, then from `env`; the last wins.
+        seven days. `volumes`: squall.Volume by the path they are mounted at, beside the app's.
+        `retries`: a number, each a second apart, or Retries. Environment variables come
+        from the app's secrets, then from `secrets`, then from `env`; the last wins.
         `serialized` ships the pickled function in place of its module. InvalidError names a
         field at fault.
         """
         if _misused:
             raise InvalidError("write @app.function() with parentheses")
-        _validate.mount_paths(volumes or {})
-        _validate.nothing_yet("volumes", volumes)
+        mounts = checked(volumes or {})
         renamed = current_spellings(others)
         chosen: dict[str, Any] = {
             "min_containers": min_containers,
@@ -135,6 +138,7 @@ class Declaring:
                 result_ttl=result_ttl,
                 concurrency=concurrency(raw, chosen["max_inputs"]),
                 batch=batch,
+                volumes=mounts,
             )
             chosen_name = name or _validate.object_name("name", raw.__name__)
             made = Function._new(chosen_name, app=self._app(), raw=raw, options=options)
@@ -152,7 +156,7 @@ class Declaring:
         secrets: "Sequence[Secret]" = (),
         gpu: str | Sequence[str] | None = None,
         serialized: bool = False,
-        volumes: Mapping[str, Any] | None = None,
+        volumes: "Mapping[str, Volume] | Mapping[PurePosixPath, Volume] | None" = None,
         cpu: float | tuple[float, float] | None = None,
         memory: int | tuple[int, int] | None = None,
         min_containers: int | None = None,
@@ -178,8 +182,7 @@ class Declaring:
         """
         if _misused:
             raise InvalidError("write @app.cls() with parentheses")
-        _validate.mount_paths(volumes or {})
-        _validate.nothing_yet("volumes", volumes)
+        mounts = checked(volumes or {})
         chosen: dict[str, Any] = {
             "min_containers": min_containers,
             "max_containers": max_containers,
@@ -222,6 +225,7 @@ class Declaring:
                 batch=parts.batch,
                 methods=tuple(parts.specs.values()),
                 parameters=parts.parameters,
+                volumes=mounts,
             )
             name = _validate.object_name("name", kind.__name__)
             made = Function._new(name, app=self._app(), raw=kind, options=options)

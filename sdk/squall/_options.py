@@ -2,8 +2,8 @@
 
 import inspect
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from squall_contracts.calls import RESULT_TTL_S
@@ -27,6 +27,7 @@ from squall.function import Function
 if TYPE_CHECKING:
     from squall.image import Image
     from squall.secret import Secret
+    from squall.volume import Volume
 
 _OLD = {
     "concurrency_limit": "max_containers",
@@ -77,6 +78,8 @@ class Options:
     result_ttl_s: float | None = None
     methods: tuple[MethodSpec, ...] = ()
     parameters: tuple[ParameterSpec, ...] = ()
+    volumes: "Mapping[str, Volume]" = field(default_factory=dict)
+    """By mount path; those of the app come beside them."""
 
     @property
     def goes_alone(self) -> bool:
@@ -203,6 +206,7 @@ def options_of(
     result_ttl: object = None,
     methods: tuple[MethodSpec, ...] = (),
     parameters: tuple[ParameterSpec, ...] = (),
+    volumes: "Mapping[str, Volume]",
 ) -> Options:
     """Check everything a decorator was told. InvalidError names the first field at fault."""
     from squall.image import Image
@@ -243,6 +247,7 @@ def options_of(
         else _validate.number("result_ttl", result_ttl, least=1, most=RESULT_TTL_S),
         methods=methods,
         parameters=parameters,
+        volumes=volumes,
         block_network=_validate.truth("block_network", block_network),
         nonpreemptible=_validate.truth("nonpreemptible", nonpreemptible),
         serialized=_validate.truth("serialized", serialized),

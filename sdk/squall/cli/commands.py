@@ -22,6 +22,7 @@ from squall.cli import (
     serve,
     servers,
     up,
+    volumes,
 )
 
 app = typer.Typer(
@@ -62,6 +63,7 @@ for name, group in (
     ("image", images.app),
     ("secret", secrets.app),
     ("environment", environments.app),
+    ("volume", volumes.app),
     ("config", config.app),
 ):
     app.add_typer(group, name=name)
