@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
+from squall_contracts.calls import RESULT_TTL_S
 from squall_contracts.message import Message
 from squall_contracts.secrets import SecretUse
 from squall_contracts.volumes import VolumeMount
@@ -148,6 +149,8 @@ class FunctionSpec(Message, frozen=True, kw_only=True):
     """Inputs a container should have on average; None: as `max_inputs`."""
     batch: BatchPolicy | None = None
     """None: every input is run by itself."""
+    result_ttl_s: Annotated[float, Meta(ge=1, le=RESULT_TTL_S)] | None = None
+    """How long results of spawned calls are kept; None: as long as any."""
     single_use: bool = False
     """A container ends after its first input."""
     methods: tuple[MethodSpec, ...] = ()

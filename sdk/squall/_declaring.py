@@ -80,6 +80,7 @@ class Declaring:
         block_network: bool = False,
         nonpreemptible: bool = False,
         single_use_containers: bool = False,
+        result_ttl: float | None = None,
         include_source: bool | None = None,
         max_inputs: int | None = None,
         **others: Any,
@@ -89,8 +90,9 @@ class Declaring:
         `cpu` in cores and `memory` in MiB, each alone or as `(request, limit)`; `gpu` is
         `"TYPE"` or `"TYPE:COUNT"`, or a list in order of preference. `timeout` and
         `startup_timeout` in seconds, the latter None: as `timeout`. `scaledown_window`: seconds an
-        idle container stays. `volumes`: squall.Volume by the path they are mounted at, beside the
-        app's. `retries`: a number, each a second apart, or Retries. Environment variables come
+        idle container stays. `result_ttl`: results of spawned calls are kept so many seconds, None:
+        seven days. `volumes`: squall.Volume by the path they are mounted at, beside the app's.
+        `retries`: a number, each a second apart, or Retries. Environment variables come
         from the app's secrets, then from `secrets`, then from `env`; the last wins.
         `serialized` ships the pickled function in place of its module. InvalidError names a
         field at fault.
@@ -135,6 +137,7 @@ class Declaring:
                 nonpreemptible=nonpreemptible,
                 include_source=include_source,
                 single_use_containers=single_use_containers,
+                result_ttl=result_ttl,
                 concurrency=concurrency(raw, chosen["max_inputs"]),
                 batch=batch,
                 volumes=mounts,
@@ -193,6 +196,7 @@ class Declaring:
         block_network: bool = False,
         nonpreemptible: bool = False,
         single_use_containers: bool = False,
+        result_ttl: float | None = None,
         include_source: bool | None = None,
         enable_memory_snapshot: bool = False,
         max_inputs: int | None = None,
@@ -243,6 +247,7 @@ class Declaring:
                 nonpreemptible=nonpreemptible,
                 include_source=include_source,
                 single_use_containers=single_use_containers,
+                result_ttl=result_ttl,
                 concurrency=concurrency(kind, chosen["max_inputs"]),
                 batch=parts.batch,
                 methods=tuple(parts.specs.values()),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from squall_contracts.calls import RESULT_TTL_S
 from squall_contracts.functions import (
     DEFAULT_TIMEOUT_S,
     BatchPolicy,
@@ -75,6 +76,7 @@ class Options:
     target_inputs: int | None = None
     batch: BatchPolicy | None = None
     single_use: bool = False
+    result_ttl_s: float | None = None
     methods: tuple[MethodSpec, ...] = ()
     parameters: tuple[ParameterSpec, ...] = ()
     volumes: "Mapping[str, Volume]" = field(default_factory=dict)
@@ -210,6 +212,7 @@ def options_of(
     concurrency: Concurrency,
     batch: BatchPolicy | None,
     single_use_containers: object,
+    result_ttl: object = None,
     methods: tuple[MethodSpec, ...] = (),
     parameters: tuple[ParameterSpec, ...] = (),
     volumes: "Mapping[str, Volume]",
@@ -251,6 +254,9 @@ def options_of(
         target_inputs=concurrency.target_inputs,
         batch=batch,
         single_use=single_use,
+        result_ttl_s=None
+        if result_ttl is None
+        else _validate.number("result_ttl", result_ttl, least=1, most=RESULT_TTL_S),
         methods=methods,
         parameters=parameters,
         volumes=volumes,

@@ -1,7 +1,6 @@
 """One input, from its pickled arguments to its outcome: for sync functions and for async ones."""
 
 import asyncio
-import hashlib
 import inspect
 import threading
 import time
@@ -233,10 +232,8 @@ def size_of(outcome: Report) -> int:
 async def arguments_in(bus: Bus, blob: BlobRef) -> bytes | DeserializationError:
     """An input's pickled arguments where they came as a blob, or why they can't be had. BusError."""
     try:
-        data = await bus.objects(subjects.BLOBS_BUCKET).get(blob.name)
-    except (ObjectMissing, DigestMismatch) as error:
+        return await bus.objects(subjects.BLOBS_BUCKET).get(blob.name, sha256=blob.sha256)
+    except ObjectMissing as error:
         return DeserializationError(f"the arguments are not in the blob store: {error}")
-    digest = await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest())
-    if digest != blob.sha256:
+    except DigestMismatch:
         return DeserializationError(f"the arguments in blob {blob.name!r} are not those sent")
-    return data

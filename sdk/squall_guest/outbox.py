@@ -14,9 +14,11 @@ import msgspec
 from squall_bus.burial import bury
 from squall_bus.bus import Bus
 from squall_bus.errors import BusError
+from squall_bus.object_records import ttl_header
 from squall_contracts import subjects
 from squall_contracts.calls import (
     INLINE_LIMIT_BYTES,
+    RESULT_TTL_S,
     BlobRef,
     Raised,
     Report,
@@ -60,14 +62,18 @@ class Outbox:
         policy: RetryPolicy | None,
         undertaker: Undertaker,
         *,
+        result_ttl_s: float | None = None,
         on_finished: Callable[[Held, float], None],
         on_settled: Callable[[Held], None],
     ) -> None:
-        """`on_finished(held, seconds on its slot)`: its user code is over. `on_settled(held)`: it
+        """`result_ttl_s`: how long results of spawned calls are kept; None: as long as any.
+        `on_finished(held, seconds on its slot)`: its user code is over. `on_settled(held)`: it
         was acked. Both on the NATS thread."""
         self._bus = bus
         self._container_id = container_id
         self._policy = policy
+        self._result_ttl_s = result_ttl_s or RESULT_TTL_S
+        self._brief = ttl_header(result_ttl_s)
         self._undertaker = undertaker
         self._on_finished = on_finished
         self._on_settled = on_settled
@@ -180,7 +186,10 @@ class Outbox:
         inputs = entries[0][0].inputs
         results = Results(inputs.call_id, self._container_id, tuple([e[1] for e in entries]))
         await self._bus.store_soon(
-            inputs.reply_to, results, on_stored=partial(self._stored, entries)
+            inputs.reply_to,
+            results,
+            headers=self._brief if self._brief and is_kept(inputs.reply_to) else None,
+            on_stored=partial(self._stored, entries),
         )
 
     def _stored(self, entries: list[Entry], outcome: int | BusError) -> None:
@@ -207,6 +216,21 @@ class Outbox:
         if held.finished and held.unstored == 0:
             held.settle("nak" if held.refused else "ack", _REFUSED_DELAY_S)
             self._on_settled(held)
+            if not held.refused and not held.goes_on and is_kept(held.inputs.reply_to):
+                self._drop_arguments(held)
+
+    def _drop_arguments(self, held: Held) -> None:
+        """Remove what a spawned call brought along: nobody waits who would. Of other calls the
+        client does."""
+        for item in held.inputs.items:
+            if isinstance(item.payload, BlobRef):
+                self._bus.tasks.spawn(self._remove(item.payload.name), "removal of a blob")
+
+    async def _remove(self, name: str) -> None:
+        try:
+            await self._bus.objects(subjects.BLOBS_BUCKET).delete(name)
+        except BusError as error:
+            _log.warning("blob %s is left to expire: %s", name, error)
 
     async def _upload(self, held: Held, waiting: deque[Entry]) -> None:
         """Store what waits behind a large payload or a death, in order: large payloads as blobs,
@@ -234,7 +258,8 @@ class Outbox:
         if isinstance(report.payload, BlobRef):
             return report
         name = f"{held.inputs.call_id}/{report.index}.{held.inputs.attempt}.{os.urandom(8).hex()}"
-        info = await self._bus.objects(subjects.BLOBS_BUCKET).put(name, report.payload)
+        ttl_s = self._result_ttl_s if is_kept(held.inputs.reply_to) else RESULT_TTL_S
+        info = await self._bus.objects(subjects.BLOBS_BUCKET).put(name, report.payload, ttl_s=ttl_s)
         blob = BlobRef(name=name, size_bytes=len(report.payload), sha256=info.sha256)
         return msgspec.structs.replace(report, payload=blob)
 
@@ -248,6 +273,7 @@ class Outbox:
             held.job.subject, held.inputs, indexes.index(raised.index), time.time() + delay_s
         )
         self._count(held, 0)
+        held.goes_on = True
         await self._bus.store_soon(
             subject,
             again,
@@ -256,3 +282,8 @@ class Outbox:
             on_stored=lambda outcome: self._stored([(held, raised, 0)], outcome),
         )
         return Retrying(raised.index, held.inputs.attempt, delay_s, raised.failure.message)
+
+
+def is_kept(reply_to: str) -> bool:
+    """Whether results that go there are kept until somebody asks: those of spawned calls."""
+    return reply_to.startswith(subjects.KEPT_RESULTS)

@@ -21,6 +21,7 @@ from squall._sync import run
 from squall_contracts.apps import ListContainers
 
 from tests.bench import noop_app, shared_state, web
+from tests.bench.copying import bare_copy
 from tests.bench.figures import Figure, emit, quantile, report
 from tests.bench.floor import Floor, floor
 from tests.bench.lanes import lanes
@@ -229,10 +230,10 @@ async def rerun(_: Floor, running: Measured) -> list[Figure]:
     ]
 
 
-async def bulk(_: Floor, __: Measured) -> list[Figure]:
-    """(e) 100 MB there and back, against a plain copy through the object store."""
+async def bulk(bare: Floor, _: Measured) -> list[Figure]:
+    """(e) 100 MB there and back, against plain copies through the object store and bare ones."""
     payload = b"\x5a" * 100_000_000
-    ours, theirs = [], []
+    ours, theirs, bare_ones = [], [], []
     own, noop = noop_app.app(1)
     async with own.run():
         await noop.remote.aio(None)
@@ -242,6 +243,9 @@ async def bulk(_: Floor, __: Measured) -> list[Figure]:
             ours.append(time.perf_counter() - began)
             assert returned == payload
             theirs.append(await squall_copy_twice(payload))
+            bare_ones.append(
+                await bare_copy(bare.client, payload) + await bare_copy(bare.client, payload)
+            )
     return [
         measured(
             Figure(
@@ -250,7 +254,16 @@ async def bulk(_: Floor, __: Measured) -> list[Figure]:
                 value=statistics.median(ours),
                 floor=statistics.median(theirs),
             )
-        )
+        ),
+        measured(
+            Figure(
+                name="argument and result of 100 MB over two bare pull-consumer copies",
+                unit="s",
+                goal="<= 1.67",
+                value=statistics.median(ours),
+                floor=statistics.median(bare_ones),
+            )
+        ),
     ]
 
 

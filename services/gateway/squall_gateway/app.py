@@ -73,7 +73,7 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
         return ingress.urls(records, await identity.workspace_name(account))
 
     own = Apps(settings, context, urls)
-    collections = Collections(context)
+    collections = Collections(context, own.environments)
     api = Api(context, identity, own, collections, tokens)
     opening = Opening(context, own.registry, own.secrets, own.sealing)
     flight = _InFlight()
