@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from squall.cli import (
+    admin,
     apps,
     config,
     containers,
@@ -60,6 +61,7 @@ for name, group in (
     ("secret", secrets.app),
     ("environment", environments.app),
     ("config", config.app),
+    ("admin", admin.app),
 ):
     app.add_typer(group, name=name)
 
