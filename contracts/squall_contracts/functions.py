@@ -152,6 +152,8 @@ class FunctionSpec(Message, frozen=True, kw_only=True):
     arguments: dict[str, Any] = {}
     """Values of all parameters in a pool of a class's; empty in the class itself."""
     block_network: bool = False
+    nonpreemptible: bool = False
+    """Its containers make room for nobody while they work."""
     schedule: Cron | Every | None = None
     """When it is called by itself, once its app is deployed; None: never."""
 

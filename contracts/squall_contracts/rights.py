@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from squall_contracts import subjects
+from squall_contracts import state_subjects, subjects
 
 _WRITERS: Final = {
     subjects.WORKSPACES_BUCKET: ("gateway",),
@@ -14,6 +14,7 @@ _WRITERS: Final = {
     subjects.TARGETS_BUCKET: ("autoscaler",),
     subjects.SCHEDULES_BUCKET: ("cron",),
     subjects.RUNNERS_BUCKET: ("runner", "scheduler"),
+    state_subjects.COLLECTIONS_BUCKET: ("gateway",),
     subjects.SECRETS_BUCKET: ("gateway",),
     subjects.ENVIRONMENTS_BUCKET: ("gateway",),
 }
@@ -82,7 +83,8 @@ def client_may(owner: str) -> tuple[list[str], list[str]]:
     publish.append(f"$JS.API.STREAM.PURGE.{subjects.DEAD}")
     for stream in (subjects.REPLIES, subjects.RESULTS, subjects.DEAD, subjects.LOGS):
         publish += _reads(stream)
-    for bucket in (subjects.CODE_BUCKET, subjects.BLOBS_BUCKET):
+    publish += _collections()
+    for bucket in (subjects.CODE_BUCKET, subjects.BLOBS_BUCKET, state_subjects.DICT_VALUES_BUCKET):
         publish += [f"$O.{bucket}.>", f"$JS.API.STREAM.PURGE.OBJ_{bucket}"]
         publish += _reads(f"OBJ_{bucket}")
     subscribe = [
@@ -90,9 +92,29 @@ def client_may(owner: str) -> tuple[list[str], list[str]]:
         "result.*.*.*",
         subjects.DOWN_LOCAL,
         "log.>",
+        state_subjects.QUEUE_ALL,
+        state_subjects.ROOM_ALL,
         f"{subjects.inbox(owner)}.>",
     ]
     return publish, subscribe
+
+
+def _collections() -> list[str]:
+    """What dicts and queues take. Who holds a dict may remove single entries of it, by CAS, or all;
+    items of queues go by being taken."""
+    return [
+        *state_subjects.DICTS_SUBJECTS,
+        *state_subjects.QUEUES_SUBJECTS,
+        state_subjects.ROOM_ALL,
+        state_subjects.TAKEN_SUBJECT,
+        f"$JS.API.DIRECT.GET.{state_subjects.TAKEN}",
+        f"$JS.API.STREAM.MSG.DELETE.{state_subjects.DICTS}",
+        f"$JS.API.STREAM.MSG.DELETE.{state_subjects.QUEUES}",
+        f"$JS.API.STREAM.PURGE.{state_subjects.DICTS}",
+        f"$JS.API.STREAM.PURGE.{state_subjects.QUEUES}",
+        *_reads(state_subjects.DICTS),
+        *_reads(state_subjects.QUEUES),
+    ]
 
 
 def service_may(service: str, owner: str) -> tuple[list[str], list[str], list[str]]:

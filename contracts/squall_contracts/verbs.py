@@ -8,6 +8,7 @@ from squall_contracts import (
     apps,
     autoscaling,
     breakers,
+    collections,
     environments,
     images,
     placement,
@@ -51,6 +52,20 @@ SERVER_INFO: Final = Verb("server_info", apps.ServerInfo, apps.ServerReply)
 ENSURE_IMAGE: Final = Verb("ensure_image", images.EnsureImage, images.ImageReply)
 LIST_IMAGES: Final = Verb("list_images", images.ListImages, images.ImageListReply)
 PRUNE_IMAGES: Final = Verb("prune_images", images.PruneImages, images.PruneReply)
+OPEN_COLLECTION: Final = Verb(
+    "open_collection", collections.OpenCollection, collections.CollectionReply
+)
+OPEN_EPHEMERAL: Final = Verb(
+    "open_ephemeral", collections.OpenEphemeral, collections.CollectionReply
+)
+FIND_COLLECTION: Final = Verb(
+    "find_collection", collections.FindCollection, collections.CollectionReply
+)
+KEEP_EPHEMERAL: Final = Verb("keep_ephemeral", collections.KeepEphemeral, apps.DoneReply)
+LIST_COLLECTIONS: Final = Verb(
+    "list_collections", collections.ListCollections, collections.CollectionListReply
+)
+DELETE_COLLECTION: Final = Verb("delete_collection", collections.DeleteCollection, apps.DoneReply)
 GET_SEALING_KEY: Final = Verb("get_sealing_key", secrets.GetSealingKey, secrets.SealingKeyReply)
 ROTATE_SEALING_KEY: Final = Verb(
     "rotate_sealing_key", secrets.RotateSealingKey, secrets.RotateReply
@@ -101,6 +116,12 @@ VERBS: Final[dict[str, Verb]] = {
         ENSURE_IMAGE,
         LIST_IMAGES,
         PRUNE_IMAGES,
+        OPEN_COLLECTION,
+        OPEN_EPHEMERAL,
+        FIND_COLLECTION,
+        KEEP_EPHEMERAL,
+        LIST_COLLECTIONS,
+        DELETE_COLLECTION,
         GET_SEALING_KEY,
         ROTATE_SEALING_KEY,
         PUT_SECRET,

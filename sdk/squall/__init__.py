@@ -24,10 +24,12 @@ if TYPE_CHECKING:
     from squall.app import App
     from squall.call import FunctionCall
     from squall.cls import Cls
+    from squall.dict import Dict
     from squall.environment import Environment
     from squall.file_pattern_matcher import FilePatternMatcher
     from squall.function import Function
     from squall.image import Image
+    from squall.queue import Queue
     from squall.retries import Retries
     from squall.schedule import Cron, Period
     from squall.secret import Secret
@@ -38,6 +40,7 @@ __all__ = [
     "App",
     "Cls",
     "Cron",
+    "Dict",
     "Environment",
     "Error",
     "FilePatternMatcher",
@@ -45,6 +48,7 @@ __all__ = [
     "FunctionCall",
     "Image",
     "Period",
+    "Queue",
     "Retries",
     "Secret",
     "batched",
@@ -67,12 +71,14 @@ _HOMES = {
     "App": "app",
     "Cls": "cls",
     "Cron": "schedule",
+    "Dict": "dict",
     "Environment": "environment",
     "FilePatternMatcher": "file_pattern_matcher",
     "Function": "function",
     "FunctionCall": "call",
     "Image": "image",
     "Period": "schedule",
+    "Queue": "queue",
     "Retries": "retries",
     "Secret": "secret",
     "batched": "_methods",

@@ -112,6 +112,7 @@ def _spec(
         methods=options.methods,
         parameters=options.parameters,
         block_network=options.block_network,
+        nonpreemptible=options.nonpreemptible,
         schedule=options.schedule,
     )
 

@@ -43,6 +43,8 @@ from squall_contracts.message import Message, decode, encode, new_id
 
 from tests.bus.natsd import NatsServer
 
+from .registry import Registry
+
 T = TypeVar("T")
 GUEST = "guest"
 
@@ -92,6 +94,7 @@ class Platform:
             [self.url], keys.service("gateway"), name="gateway", inbox=subjects.inbox("gateway")
         )
         await ensure_workspace(self.workspace)
+        self.registry = Registry(self.workspace)
         for verb in verbs.VERBS.values():
             subject = subjects.API_ALL[: -len("*")] + verb.name
             await self.platform.respond(subject, verb.request, self._answer)
@@ -136,7 +139,7 @@ class Platform:
                 return images.ImageStatus(image_id=images.image_id(request.recipe), state="ready")
             case apps.CancelCall():
                 await self._cancel(request)
-        return self._stored(request) or apps.Done()
+        return await self.registry.answer(request) or self._stored(request) or apps.Done()
 
     def _start_app(self, request: apps.StartApp | apps.DeployApp) -> apps.AppStarted:
         ids = {}

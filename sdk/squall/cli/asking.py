@@ -1,22 +1,23 @@
 """Questions a command asks at a terminal, and what it does where there is none."""
 
 import sys
+from typing import Annotated
 
 import typer
 
 from squall.exception import InvalidError
 
-Yes = typer.Option("--yes", "-y", help="Don't ask.")
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask, do it.")]
 
 
-def confirm(question: str, *, yes: bool) -> None:
-    """Go on only if a person agrees; `yes`: they have. InvalidError where nobody can be asked;
+def sure(question: str, yes: bool) -> None:
+    """Return if the person says yes, or has said so by `--yes`. InvalidError without a terminal;
     typer.Abort ends the command when the answer is no."""
     if yes:
         return
     if not sys.stdin.isatty():
-        raise InvalidError(f"{question} Nobody can be asked here: say --yes")
-    typer.confirm(question, abort=True)
+        raise InvalidError(f"{question} There is no terminal to ask at: say --yes")
+    typer.confirm(question, abort=True, err=True)
 
 
 def hidden(what: str) -> str:

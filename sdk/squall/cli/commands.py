@@ -8,6 +8,7 @@ import typer
 from squall.cli import (
     admin,
     apps,
+    collections,
     config,
     containers,
     dead,
@@ -57,6 +58,8 @@ for name, group in (
     ("function", functions.app),
     ("schedule", schedules.app),
     ("dead", dead.app),
+    ("dict", collections.dicts),
+    ("queue", collections.queues),
     ("image", images.app),
     ("secret", secrets.app),
     ("environment", environments.app),

@@ -68,9 +68,9 @@ def update(
 
 
 @app.command("delete")
-def delete(name: Name, yes: Annotated[bool, asking.Yes] = False) -> None:
+def delete(name: Name, yes: asking.Yes = False) -> None:
     """Delete an environment with all that is in it: apps stop, secrets and stored results go."""
     control.ask(words.FindEnvironment(name=name))
-    asking.confirm(f"Delete environment {name}, its apps, secrets and data?", yes=yes)
+    asking.sure(f"Delete environment {name}, its apps, secrets and data?", yes)
     control.ask(words.DeleteEnvironment(name=name))
     say(f"deleted environment {name}")

@@ -77,11 +77,11 @@ def delete(
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="Don't fail when there is none.")
     ] = False,
-    yes: Annotated[bool, asking.Yes] = False,
+    yes: asking.Yes = False,
 ) -> None:
     """Delete a secret. Functions that use it can't start containers any more."""
     place = control.environment(env)
-    asking.confirm(f"Delete secret {name} in {place}?", yes=yes)
+    asking.sure(f"Delete secret {name} in {place}?", yes)
     try:
         control.ask(words.DeleteSecret(environment=place, name=name))
     except NotFoundError:
@@ -100,12 +100,12 @@ def rotate_key(
             "--revoke", help="Destroy the older keys: copies of secrets kept elsewhere are lost."
         ),
     ] = False,
-    yes: Annotated[bool, asking.Yes] = False,
+    yes: asking.Yes = False,
     json: Json = False,
 ) -> None:
     """Make another sealing key for the workspace, and seal all its secrets to it."""
     if revoke:
-        asking.confirm("Destroy the sealing keys used so far?", yes=yes)
+        asking.sure("Destroy the sealing keys used so far?", yes)
     done: words.KeyRotated = control.ask(words.RotateSealingKey(revoke=revoke))
     if json:
         show_json(done)

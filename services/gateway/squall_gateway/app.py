@@ -15,11 +15,14 @@ from squall_contracts.identity import MintGuest, MintService, Renew
 from squall_contracts.secrets import OpenSecrets
 
 from squall_gateway.apps import Apps
+from squall_gateway.collections import Collections
 from squall_gateway.handlers import Api
 from squall_gateway.identity import Identity
+from squall_gateway.metrics import Metrics
 from squall_gateway.opening import Opening
 from squall_gateway.reaper import Reaper
 from squall_gateway.settings import Settings
+from squall_gateway.sweeper import Sweeper
 
 QUEUE: Final = "gateway"
 """Of several gateways one answers each request."""
@@ -60,7 +63,8 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
     await ensure_platform(context.bus)
     identity = Identity(keyring, context, settings.credential_ttl_s)
     own = Apps(settings, context)
-    api = Api(context, identity, own)
+    collections = Collections(context)
+    api = Api(context, identity, own, collections)
     opening = Opening(context, own.registry, own.secrets, own.sealing)
     flight = _InFlight()
     minting: tuple[tuple[str, type[Any], Callable[[str, Any], Awaitable[object]]], ...] = (
@@ -78,7 +82,8 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
     await identity.provision(settings.workspaces)
     async with asyncio.TaskGroup() as group:
         reaper = group.create_task(Reaper(own, context, settings.app_ttl_s).run())
-        answer = flight.counted(api.answer)
+        sweeper = group.create_task(Sweeper(collections, context).run())
+        answer = flight.counted(Metrics(context.registry).timed(api.answer))
         open_intakes.append(
             await context.bus.respond(subjects.API_ALL, msgspec.Raw, answer, queue=QUEUE)
         )
@@ -88,6 +93,7 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
             await intake.close()
         await flight.over()
         reaper.cancel()
+        sweeper.cancel()
 
 
 SERVICE: Final = Service(name="gateway", settings=Settings, run=run)
