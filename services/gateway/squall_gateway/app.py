@@ -63,7 +63,7 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
     await ensure_platform(context.bus)
     identity = Identity(keyring, context, settings.credential_ttl_s)
     own = Apps(settings, context)
-    collections = Collections(context)
+    collections = Collections(context, own.environments)
     api = Api(context, identity, own, collections)
     opening = Opening(context, own.registry, own.secrets, own.sealing)
     flight = _InFlight()

@@ -7,6 +7,7 @@ from squall_contracts import apps, environments, subjects
 from squall_contracts.environments import DEFAULT
 
 from squall_gateway.apps import Apps
+from squall_gateway.collections import Collections
 from squall_gateway.environments import Environments
 from squall_gateway.secrets import Secrets
 
@@ -18,9 +19,15 @@ class Clearing:
     that was cut short is done again as a whole."""
 
     def __init__(
-        self, context: Context, own: Apps, secrets: Secrets, environments_: Environments
+        self,
+        context: Context,
+        own: Apps,
+        secrets: Secrets,
+        collections: Collections,
+        environments_: Environments,
     ) -> None:
         self._context = context
+        self._collections = collections
         self._apps = own
         self._secrets = secrets
         self._environments = environments_
@@ -35,6 +42,7 @@ class Clearing:
                     await self._apps.stop_app(app)
                 await self._apps.registry.erase(app)
         await self._secrets.drop(account, request.name)
+        await self._collections.clear(account, request.name)
         workspace = await self._context.workspaces.get(account)
         for stream, filters in subjects.kept_of_environment(request.name).items():
             for filtered in filters:

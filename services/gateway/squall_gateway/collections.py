@@ -25,6 +25,8 @@ from squall_contracts.collections import (
 )
 from squall_contracts.message import new_id
 
+from squall_gateway.environments import Environments
+
 log = structlog.get_logger()
 
 _NAME: Final = re.compile(r"[A-Za-z0-9\-_.]{1,64}")
@@ -35,8 +37,9 @@ _PREFIXES: Final[dict[CollectionKind, str]] = {"dict": "di", "queue": "qu"}
 class Collections:
     """Answers the verbs for dicts and queues; each takes the asking workspace's account."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, environments: Environments) -> None:
         self._context = context
+        self._environments = environments
         self.records = context.bus.kv(state_subjects.COLLECTIONS_BUCKET, CollectionRecord)
         self._ready: set[tuple[str, CollectionKind]] = set()
         """Workspaces that have the streams of a kind."""
@@ -44,6 +47,8 @@ class Collections:
     async def open(self, account: str, request: OpenCollection) -> CollectionRecord:
         key = self._key(account, request.kind, request.environment, request.name)
         found = await self.records.get(key)
+        if found is None:
+            await self._environments.require(account, request.environment)
         if found is None and request.create != "never":
             record = await self._fresh(account, request.kind, request.environment, request.name)
             try:
@@ -68,7 +73,7 @@ class Collections:
         return found.value
 
     async def open_ephemeral(self, account: str, request: OpenEphemeral) -> CollectionRecord:
-        self._check(request.kind, request.environment)
+        await self._environments.require(account, request.environment)
         record = await self._fresh(account, request.kind, request.environment, "")
         key = state_subjects.ephemeral_key(
             account, request.kind, request.environment, record.collection_id
@@ -90,7 +95,7 @@ class Collections:
         raise SquallRefusal("not_found", f"there is no {request.kind} {request.collection_id!r}")
 
     async def list(self, account: str, request: ListCollections) -> CollectionList:
-        self._check(request.kind, request.environment)
+        await self._environments.require(account, request.environment)
         prefix = state_subjects.collections_of(account, request.kind, request.environment)
         records = [record for record in (await self.records.items(prefix)).values() if record.name]
         records.sort(key=lambda record: (record.created_unix_s, record.name))
@@ -105,6 +110,7 @@ class Collections:
             key = self._key(account, request.kind, request.environment, request.name)
             entry = await self.records.get(key)
             if entry is None:
+                await self._environments.require(account, request.environment)
                 raise SquallRefusal(
                     "not_found",
                     f"there is no {request.kind} {request.name!r} in environment "
@@ -115,6 +121,15 @@ class Collections:
         await _empty(await self._context.workspaces.get(account), found.value)
         log.info("collection.deleted", kind=request.kind, id=found.value.collection_id)
         return apps.Done()
+
+    async def clear(self, account: str, environment: str) -> None:
+        """Delete all of an environment's, with what they hold."""
+        workspace = await self._context.workspaces.get(account)
+        for kind in _PREFIXES:
+            prefix = state_subjects.collections_of(account, kind, environment)
+            for key, record in (await self.records.items(prefix)).items():
+                await self.records.delete(key)
+                await _empty(workspace, record)
 
     async def accounts(self) -> set[str]:
         """The workspaces that have any."""

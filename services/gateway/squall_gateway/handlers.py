@@ -46,7 +46,7 @@ class Api:
         self._functions_now = FunctionsNow(context, own.registry)
         functions = Functions(context, own.registry, self._ask)
         places = own.environments
-        clearing = Clearing(context, own, own.secrets, places)
+        clearing = Clearing(context, own, own.secrets, collections, places)
         timetable = Schedules(context, own.registry)
         self._table: dict[str, Handler] = {
             verbs.START_APP.name: own.start,
