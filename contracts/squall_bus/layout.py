@@ -54,6 +54,7 @@ WORKSPACE_STREAMS: Final = (
 WORKSPACE_OBJECTS: Final = (
     Objects(subjects.CODE_BUCKET),
     Objects(subjects.BLOBS_BUCKET, 7 * DAY_S),
+    Objects(state_subjects.VOLUMES_BUCKET),
 )
 
 DICT_STREAM: Final = StreamConfig(
@@ -76,6 +77,7 @@ TAKEN_STREAM: Final = StreamConfig(
     max_age_s=120.0,
     duplicate_window_s=120.0,
 )
+WORKSPACE_BUCKETS: Final = (state_subjects.VOLUMES_BUCKET,)
 
 PLATFORM_STREAMS: Final = (
     StreamConfig(name=subjects.BUILDS, subjects=subjects.BUILDS_SUBJECTS, retention="workqueue"),
@@ -111,6 +113,7 @@ async def ensure_workspace(bus: "Bus") -> None:
     await _together(
         *(bus.admin.ensure_stream(stream) for stream in WORKSPACE_STREAMS),
         *(bus.admin.ensure_objects(bucket.name, bucket.ttl_s) for bucket in WORKSPACE_OBJECTS),
+        *(bus.admin.ensure_bucket(bucket) for bucket in WORKSPACE_BUCKETS),
     )
 
 

@@ -10,7 +10,7 @@ from squall_bus.accounts import MAX_PAYLOAD_BYTES, Key, verify_jwt
 from squall_bus.bus import Bus
 from squall_bus.errors import BusRefused
 
-MAX_CONTROL_LINE_BYTES: Final = 16 * 1024
+MAX_CONTROL_LINE_BYTES: Final = 32 * 1024
 """A user's JWT, which lists all it may touch, is in the first line it sends: 4 KB by default."""
 _UPDATE: Final = "$SYS.REQ.CLAIMS.UPDATE"
 

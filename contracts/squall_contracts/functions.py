@@ -6,6 +6,7 @@ from msgspec import Meta
 
 from squall_contracts.message import Message
 from squall_contracts.secrets import SecretUse
+from squall_contracts.volumes import VolumeMount
 
 DEFAULT_TIMEOUT_S = 300.0
 DEFAULT_SCALEDOWN_WINDOW_S = 60.0
@@ -154,6 +155,7 @@ class FunctionSpec(Message, frozen=True, kw_only=True):
     block_network: bool = False
     nonpreemptible: bool = False
     """Its containers make room for nobody while they work."""
+    volumes: tuple[VolumeMount, ...] = ()
     schedule: Cron | Every | None = None
     """When it is called by itself, once its app is deployed; None: never."""
 

@@ -66,11 +66,12 @@ def guest_may(environment: str, function_id: str, container_id: str) -> tuple[li
     return publish, [f"{subjects.inbox(container_id)}.>", subjects.cancel(environment, function_id)]
 
 
-def client_may(owner: str) -> tuple[list[str], list[str]]:
+def client_may(owner: str, container_id: str = "") -> tuple[list[str], list[str]]:
     """(publish, subscribe) of an SDK client: it calls, asks the gateway, and reads what comes back.
 
     `owner` is the user's public key, which names its inbox. Client ids are chosen per process, so
-    a client may listen to the replies of any other client of its own workspace.
+    a client may listen to the replies of any other client of its own workspace. The client in a
+    container may also ask its runner to commit and reload the volumes mounted there.
     """
     publish = [
         subjects.CALL_ALL,
@@ -87,6 +88,9 @@ def client_may(owner: str) -> tuple[list[str], list[str]]:
     for bucket in (subjects.CODE_BUCKET, subjects.BLOBS_BUCKET, state_subjects.DICT_VALUES_BUCKET):
         publish += [f"$O.{bucket}.>", f"$JS.API.STREAM.PURGE.OBJ_{bucket}"]
         publish += _reads(f"OBJ_{bucket}")
+    publish += _keeps_volumes()
+    if container_id:
+        publish.append(subjects.up_volume(container_id))
     subscribe = [
         "reply.*.*.*",
         "result.*.*.*",
@@ -142,4 +146,19 @@ def service_in_workspace_may(service: str, owner: str) -> tuple[list[str], list[
         *_reads(f"OBJ_{subjects.CODE_BUCKET}"),
         *_reads(f"OBJ_{subjects.BLOBS_BUCKET}"),
     ]
+    if service == "runner":
+        publish += _keeps_volumes(of_heads=True)
     return [*publish, "log.>", "up.hint.*"], [listen]
+
+
+def _keeps_volumes(*, of_heads: bool = False) -> list[str]:
+    """What it takes to read and change volumes; `of_heads`: those there are, without their names."""
+    bucket = state_subjects.VOLUMES_BUCKET
+    keys = f"$KV.{bucket}.{state_subjects.VOLUME_HEADS_KEY}>" if of_heads else f"$KV.{bucket}.>"
+    return [
+        keys,
+        f"$O.{bucket}.>",
+        f"$JS.API.STREAM.PURGE.OBJ_{bucket}",
+        *_reads(f"KV_{bucket}"),
+        *_reads(f"OBJ_{bucket}"),
+    ]

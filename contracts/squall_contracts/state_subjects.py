@@ -1,4 +1,5 @@
-"""Subjects, streams and buckets of what users keep in dicts and queues: as subjects.py for calls."""
+"""Subjects, streams and buckets of what users keep in dicts, queues and volumes: as subjects.py for
+calls."""
 
 from typing import Final
 
@@ -74,3 +75,33 @@ def collection_key(account: str, kind: str, environment: str, name: str) -> str:
 def ephemeral_key(account: str, kind: str, environment: str, collection_id: str) -> str:
     """No name begins with '='."""
     return f"{collections_of(account, kind, environment)}={_token(collection_id)}"
+
+
+# --- volumes --------------------------------------------------------------------------------------
+
+VOLUMES_BUCKET: Final = "volumes"
+"""Key-value bucket of volumes' names and heads; also the object store of their blocks."""
+
+
+def volume_name_key(environment: str, name: str) -> str:
+    """Where a volume's name is registered. Dots are spelled out: keys use them to part words."""
+    return f"name.{check_environment(environment)}.{_token(name.replace('.', '=2E'))}"
+
+
+def volume_names_key(environment: str) -> str:
+    """What the keys of all names of an environment begin with."""
+    return f"name.{check_environment(environment)}."
+
+
+VOLUME_NAMES_KEY: Final = "name."
+VOLUME_HEADS_KEY: Final = "head."
+
+
+def volume_head_key(volume_id: str) -> str:
+    """Where the newest state of a volume is named."""
+    return f"{VOLUME_HEADS_KEY}{_token(volume_id)}"
+
+
+def volume_live_key(volume_id: str) -> str:
+    """Expires once nobody keeps an ephemeral volume any more."""
+    return f"live.{_token(volume_id)}"

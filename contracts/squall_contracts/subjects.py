@@ -186,6 +186,7 @@ CODE_BUCKET: Final = "code"
 BLOBS_BUCKET: Final = "blobs"
 """Objects named `<call id>/<n>`: payloads past the inline limit; they go with their call."""
 
+
 # --- workspace -> platform, as the workspace spells it ----------------------------------------
 
 
@@ -209,6 +210,11 @@ def up_stats(container_id: str) -> str:
     return f"up.stats.{_token(container_id)}"
 
 
+def up_volume(container_id: str) -> str:
+    """A request of a container's to its runner: commit or reload a volume it has mounted."""
+    return f"up.volume.{_token(container_id)}"
+
+
 UP_RENEW: Final = "up.renew"
 
 # --- the same, as the platform sees it ----------------------------------------------------------
@@ -218,6 +224,11 @@ HINT_ALL: Final = "up.*.hint.*"
 GUEST_REPORT_ALL: Final = "up.*.container.*"
 STATS_ALL: Final = "up.*.stats.*"
 RENEW_ALL: Final = "up.*.renew"
+
+
+def volume_requests(account: str, container_id: str) -> str:
+    """up_volume of one container, as its runner hears it."""
+    return f"up.{_token(account)}.volume.{_token(container_id)}"
 
 
 def speaker(subject: str) -> str:

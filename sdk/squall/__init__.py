@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from squall.retries import Retries
     from squall.schedule import Cron, Period
     from squall.secret import Secret
+    from squall.volume import Volume
 
 __version__ = "0.1.0"
 
@@ -51,6 +52,7 @@ __all__ = [
     "Queue",
     "Retries",
     "Secret",
+    "Volume",
     "batched",
     "concurrent",
     "current_function_call_id",
@@ -81,6 +83,7 @@ _HOMES = {
     "Queue": "queue",
     "Retries": "retries",
     "Secret": "secret",
+    "Volume": "volume",
     "batched": "_methods",
     "concurrent": "_methods",
     "current_function_call_id": "_context",

@@ -24,6 +24,7 @@ from squall._placing import put_in_place, together
 from squall._sealing import check_place, with_secrets
 from squall._spec import Plan, plan
 from squall._unary import Target
+from squall._volume.mounts import look_up
 from squall.exception import Error, InvalidError, NotFoundError
 
 if TYPE_CHECKING:
@@ -63,7 +64,9 @@ async def deploy(
     """Create or update the deployed app. On the SDK loop."""
     client = await _client.connected()
     place = environment or client.environment
-    await together(check_place(client, made, place), put_in_place(client, made))
+    await together(
+        check_place(client, made, place), put_in_place(client, made), look_up(made, place)
+    )
     functions = await with_secrets(client, made)
     started = await client.control(
         DeployApp(environment=place, name=name, functions=functions, tag=tag)
@@ -141,6 +144,7 @@ class RunContext:
         await together(
             check_place(client, made, place),
             put_in_place(client, made),
+            look_up(made, place),
             client.router.listen(place),
         )
         functions = await with_secrets(client, made)

@@ -6,6 +6,7 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import contextmanager
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
 from squall_contracts.apps import StopApp
@@ -13,6 +14,7 @@ from squall_contracts.apps import StopApp
 from squall import _client, _sync, _validate
 from squall._declared import LocalEntrypoint
 from squall._declaring import Declaring
+from squall._volume.mounts import checked
 from squall.exception import InvalidError
 from squall.function import Function
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from squall.dead_letters import DeadLetters
     from squall.image import Image
     from squall.secret import Secret
+    from squall.volume import Volume
 
 __all__ = ["App", "LocalEntrypoint"]
 
@@ -41,19 +44,18 @@ class App(Declaring):
         tags: Mapping[str, str] | None = None,
         image: "Image | None" = None,
         secrets: "Sequence[Secret]" = (),
-        volumes: Mapping[str, Any] | None = None,
+        volumes: "Mapping[str, Volume] | Mapping[PurePosixPath, Volume] | None" = None,
         include_source: bool = True,
     ) -> None:
         """`name`: 1 to 64 letters, digits, `-`, `_`, `.`; needed to deploy. `image`: for functions
         that name none; None: Debian with this Python. `secrets`: for all functions, before their
-        own. InvalidError names a field at fault."""
+        own. `volumes`: by mount path, in all its functions. InvalidError names a field at fault."""
         if name is not None:
             _validate.object_name("name", name)
         from squall.secret import check_list
 
         self._secrets = check_list("secrets", secrets)
-        _validate.mount_paths(volumes or {})
-        _validate.nothing_yet("volumes", volumes)
+        self._volumes = checked(volumes or {})
         if image is not None:
             from squall.image import Image
 
@@ -92,6 +94,11 @@ class App(Declaring):
     @property
     def image(self) -> "Image | None":
         return self._image
+
+    @property
+    def volumes(self) -> "dict[str, Volume]":
+        """By mount path, for all its functions."""
+        return dict(self._volumes)
 
     @property
     def include_source(self) -> bool:

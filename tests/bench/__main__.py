@@ -25,6 +25,7 @@ from tests.bench.figures import Figure, emit, quantile, report
 from tests.bench.floor import Floor, floor
 from tests.bench.lanes import lanes
 from tests.bench.servers import IMAGE, Measured, server
+from tests.bench.volumes import volumes as volume_figures
 
 HELLO = Path(__file__).parents[2] / "examples" / "01_hello.py"
 ROUNDS = 5
@@ -269,6 +270,11 @@ async def squall_copy_twice(payload: bytes) -> float:
     return await asyncio.to_thread(run, copy())
 
 
+async def volumes(_: Floor, __: Measured) -> list[Figure]:
+    """(h) Files up and down, and what a mounted volume costs a start."""
+    return await volume_figures()
+
+
 async def idle(running: Measured) -> list[Figure]:
     """(f) What a server costs that nobody uses."""
     family = running.family()
@@ -313,6 +319,7 @@ PARTS = {
     "rerun": rerun,
     "bulk": bulk,
     "dicts": dicts,
+    "volumes": volumes,
 }
 
 

@@ -23,6 +23,7 @@ from squall.cli import (
     serve,
     servers,
     up,
+    volumes,
 )
 
 app = typer.Typer(
@@ -63,6 +64,7 @@ for name, group in (
     ("image", images.app),
     ("secret", secrets.app),
     ("environment", environments.app),
+    ("volume", volumes.app),
     ("config", config.app),
     ("admin", admin.app),
 ):

@@ -23,6 +23,7 @@ from squall_gateway.opening import Opening
 from squall_gateway.reaper import Reaper
 from squall_gateway.settings import Settings
 from squall_gateway.sweeper import Sweeper
+from squall_gateway.volume_sweeper import VolumeSweeper
 
 QUEUE: Final = "gateway"
 """Of several gateways one answers each request."""
@@ -81,8 +82,11 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
     # Opening a workspace takes credentials, which this very service mints from here on.
     await identity.provision(settings.workspaces)
     async with asyncio.TaskGroup() as group:
-        reaper = group.create_task(Reaper(own, context, settings.app_ttl_s).run())
-        sweeper = group.create_task(Sweeper(collections, context).run())
+        background = [
+            group.create_task(Reaper(own, context, settings.app_ttl_s).run()),
+            group.create_task(Sweeper(collections, context).run()),
+            group.create_task(VolumeSweeper(context, settings.volume_sweep_s).run()),
+        ]
         answer = flight.counted(Metrics(context.registry).timed(api.answer))
         open_intakes.append(
             await context.bus.respond(subjects.API_ALL, msgspec.Raw, answer, queue=QUEUE)
@@ -92,8 +96,8 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
         for intake in reversed(open_intakes):
             await intake.close()
         await flight.over()
-        reaper.cancel()
-        sweeper.cancel()
+        for task in background:
+            task.cancel()
 
 
 SERVICE: Final = Service(name="gateway", settings=Settings, run=run)

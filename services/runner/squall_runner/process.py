@@ -5,6 +5,7 @@ refused. The tree outlives the runner and is adopted by its first process's id a
 """
 
 import asyncio
+import json
 import os
 import shutil
 import signal
@@ -240,6 +241,10 @@ class ProcessRuntime:
             ASSIGNMENT_VARIABLE: self.layout(directory).assignment,
             "SQUALL_EXIT_FILE": str(directory / "out" / "exit"),
         }
+        if launch.binds:
+            env["SQUALL_MOUNTS"] = json.dumps(
+                [[str(bind.source), bind.target, bind.read_only] for bind in launch.binds]
+            )
         if self._settings.ca_bundle:
             env = {**dict.fromkeys(CA_VARIABLES, self._settings.ca_bundle), **env}
         return env

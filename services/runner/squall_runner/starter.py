@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import msgspec
 import structlog
 from squall_bus.service import Context
 from squall_contracts import subjects
@@ -25,6 +26,7 @@ from squall_runner.settings import Settings
 from squall_runner.site import Sites
 from squall_runner.slots import Slot, Slots
 from squall_runner.together import together
+from squall_runner.volumes.desk import ContainerVolumes, Desk
 from squall_runner.warm import Key, Warm, WarmPool
 
 log = structlog.get_logger()
@@ -46,6 +48,7 @@ class Starter:
         slots: Slots,
         sites: Sites,
         files: Files,
+        desk: Desk,
         pool: WarmPool,
         cores: float,
         runner_id: str,
@@ -57,6 +60,7 @@ class Starter:
         self._slots = slots
         self._sites = sites
         self._files = files
+        self._desk = desk
         self._pool = pool
         self._cores = cores
         self._images = prepare.Images(context.bus, runtime.name)
@@ -81,6 +85,7 @@ class Starter:
             site=str(site),
             workdir=image.workdir,
             block_network=start.spec.block_network,
+            volumes=start.spec.volumes,
         )
         warm = self._take(key, container)
         was_warm = warm is not None and await self._start_warm(container, warm)
@@ -120,19 +125,25 @@ class Starter:
                 log.warning("warm.not_renamed", slot=slot.name, error=str(error))
 
         try:
-            await together(*self._getting(start, own), limit, lambda: self._lay(start, slot))
+            await together(
+                *self._getting(start, own),
+                limit,
+                lambda: self._lay(start, slot),
+                warm.volumes.refresh,
+            )
             slot.note(start=start, handle=warm.handle)
             assigned = self._assignment(start, slot, own)
             await together(lambda: warm.give(assigned), rename)
         except (_UnfitError, BrokenPipeError) as error:
             log.warning("warm.lost", slot=slot.name, error=str(error))
             warm.close()
-            await self._drop(slot, warm.handle)
+            await self._drop(slot, warm.handle, warm.volumes)
             return False
         except BaseException:
             warm.close()
-            await self._drop(slot, warm.handle)
+            await self._drop(slot, warm.handle, warm.volumes)
             raise
+        container.volumes = warm.volumes
         container.started(slot, warm.handle)
         return True
 
@@ -140,9 +151,12 @@ class Starter:
         start, slot = container.start, self._slots.slot(container.start.container_id)
         handle, own, piped = "", prepare.Own(), bool(start.spec.secrets)
         launch = self._launch(container, image, site, slot)
+        volumes: ContainerVolumes | None = None
 
         async def create() -> None:
-            nonlocal handle
+            nonlocal handle, launch, volumes
+            volumes = await self._desk.prepare(start.workspace, start.spec.volumes, slot.directory)
+            launch = msgspec.structs.replace(launch, binds=volumes.binds)
             handle = await self._runtime.create(launch)
 
         slot.make(pipe=piped)
@@ -157,14 +171,17 @@ class Starter:
                 ended = partial(self._runtime.wait, handle, slot.directory)
                 await secrets.hand_over(slot.assignment, assigned, ended)
         except BaseException:
-            await self._drop(slot, handle)
+            await self._drop(slot, handle, volumes)
             raise
+        container.volumes = volumes
         container.started(slot, handle)
 
-    async def _drop(self, slot: Slot, handle: str) -> None:
+    async def _drop(self, slot: Slot, handle: str, volumes: ContainerVolumes | None) -> None:
         with anyio.CancelScope(shield=True):
             if handle:
                 await self._runtime.remove(handle)
+            if volumes is not None:
+                await volumes.discard()
             slot.forget()
 
     async def _lay(self, start: StartContainer, slot: Slot) -> None:
