@@ -30,14 +30,13 @@ def server(tmp_path: Path) -> Iterator[Callable[[Path], Server]]:
 
     def start(state: Path) -> Server:
         made = Server("process", state)
-        made.start()
         running.append(made)
+        made.start()
         return made
 
     yield start
     for each in running:
-        if each.process is not None and each.process.poll() is None:
-            each.stop()
+        each.stop()
 
 
 def deploy(folder: Path) -> None:
