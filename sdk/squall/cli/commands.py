@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from squall.cli import (
+    admin,
     apps,
     collections,
     config,
@@ -67,6 +68,7 @@ for name, group in (
     ("volume", volumes.app),
     ("token", token.app),
     ("config", config.app),
+    ("admin", admin.app),
 ):
     app.add_typer(group, name=name)
 
