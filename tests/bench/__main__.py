@@ -1,6 +1,6 @@
 """`just bench`: every figure beside its floor, measured in one run and interleaved.
 
-python -m tests.bench [--runtime docker|process] [--only calls,maps,cold,burst,rerun,bulk,volumes,idle]
+python -m tests.bench [--runtime docker|process] [--only calls,maps,cold,burst,rerun,bulk,volumes,mounts,idle]
 """
 
 import argparse
@@ -24,7 +24,8 @@ from tests.bench import noop_app
 from tests.bench.figures import Figure, emit, quantile, report
 from tests.bench.floor import Floor, floor
 from tests.bench.servers import IMAGE, Measured, server
-from tests.bench.volumes import volumes as volume_figures
+from tests.bench.volumes import cached_start
+from tests.bench.volumes import transfers as volume_figures
 
 HELLO = Path(__file__).parents[2] / "examples" / "01_hello.py"
 ROUNDS = 5
@@ -270,8 +271,13 @@ async def squall_copy_twice(payload: bytes) -> float:
 
 
 async def volumes(_: Floor, __: Measured) -> list[Figure]:
-    """(h) Files up and down, and what a mounted volume costs a start."""
+    """(h) Files up and down."""
     return await volume_figures()
+
+
+async def mounts(_: Floor, __: Measured) -> list[Figure]:
+    """(i) What a mounted volume costs a start."""
+    return await cached_start()
 
 
 async def idle(running: Measured) -> list[Figure]:
@@ -312,6 +318,7 @@ PARTS = {
     "rerun": rerun,
     "bulk": bulk,
     "volumes": volumes,
+    "mounts": mounts,
 }
 
 
