@@ -10,9 +10,9 @@ from squall_bus.accounts import MAX_PAYLOAD_BYTES, Key, verify_jwt
 from squall_bus.bus import Bus
 from squall_bus.errors import BusRefused
 
-_UPDATE: Final = "$SYS.REQ.CLAIMS.UPDATE"
 MAX_CONTROL_LINE_BYTES: Final = 32 * 1024
-"""A user's rights are in its JWT, which must fit in one line: a client's outgrow the default of 4 KiB."""
+"""A user's JWT, which lists all it may touch, is in the first line it sends: 4 KB by default."""
+_UPDATE: Final = "$SYS.REQ.CLAIMS.UPDATE"
 
 
 class _Verdict(msgspec.Struct, frozen=True):

@@ -148,6 +148,18 @@ def dead_letter(environment: str, input_id: str) -> str:
     return f"dead.{check_environment(environment)}.*.{_token(input_id)}"
 
 
+def kept_of_environment(environment: str) -> dict[str, tuple[str, ...]]:
+    """What the streams of a workspace keep of an environment: filters by stream."""
+    place = check_environment(environment)
+    return {
+        CALLS: (f"call.{place}.>", f"retry.{place}.>"),
+        REPLIES: (f"reply.{place}.>",),
+        RESULTS: (f"result.{place}.>",),
+        DEAD: (f"dead.{place}.>",),
+        LOGS: (f"log.{place}.>",),
+    }
+
+
 def cancel(environment: str, function_id: str) -> str:
     """Unstored: the gateway tells a function's guests to interrupt inputs."""
     return f"cancel.{check_environment(environment)}.{_token(function_id)}"
@@ -173,32 +185,6 @@ CODE_BUCKET: Final = "code"
 """Objects named by sha256: source files, pickled functions, build contexts."""
 BLOBS_BUCKET: Final = "blobs"
 """Objects named `<call id>/<n>`: payloads past the inline limit; they go with their call."""
-VOLUMES_BUCKET: Final = "volumes"
-"""Key-value bucket of volumes' names and heads; also the object store of their blocks."""
-
-
-def volume_name_key(environment: str, name: str) -> str:
-    """Where a volume's name is registered. Dots are spelled out: keys use them to part words."""
-    return f"name.{check_environment(environment)}.{_token(name.replace('.', '=2E'))}"
-
-
-def volume_names_key(environment: str) -> str:
-    """What the keys of all names of an environment begin with."""
-    return f"name.{check_environment(environment)}."
-
-
-VOLUME_NAMES_KEY: Final = "name."
-VOLUME_HEADS_KEY: Final = "head."
-
-
-def volume_head_key(volume_id: str) -> str:
-    """Where the newest state of a volume is named."""
-    return f"{VOLUME_HEADS_KEY}{_token(volume_id)}"
-
-
-def volume_live_key(volume_id: str) -> str:
-    """Expires once nobody keeps an ephemeral volume any more."""
-    return f"live.{_token(volume_id)}"
 
 
 # --- workspace -> platform, as the workspace spells it ----------------------------------------
@@ -342,6 +328,8 @@ CONTAINER_EVENT_ALL: Final = "event.container.*"
 MINT_SERVICE: Final = "platform.mint.service"
 MINT_GUEST: Final = "platform.mint.guest"
 MINT_RENEW: Final = "platform.mint.renew"
+OPEN_SECRETS: Final = "platform.secrets.open"
+"""Runner -> gateway (request): OpenSecrets."""
 REMOVE_IMAGE: Final = "platform.image.remove"
 
 
@@ -367,6 +355,9 @@ LEASES_BUCKET: Final = "leases"
 SCHEDULES_BUCKET: Final = "schedules"
 DEATHS_BUCKET: Final = "deaths"
 """How many containers died under an input; entries expire."""
+SECRETS_BUCKET: Final = "secrets"
+"""Named secrets, sealed; the gateway's alone to read and write."""
+ENVIRONMENTS_BUCKET: Final = "environments"
 
 
 def app_key(account: str, app_id: str) -> str:
@@ -380,6 +371,17 @@ def app_version_key(account: str, app_id: str, version: int) -> str:
 
 def image_key(account: str, image_id: str) -> str:
     return f"{_token(account)}.{_token(image_id)}"
+
+
+def environment_key(account: str, name: str) -> str:
+    return f"{_token(account)}.{check_environment(name)}"
+
+
+def secret_key(account: str, environment: str, name: str) -> str:
+    """A dot separates the parts of a key, so that in a secret's name becomes `=`."""
+    if "=" in name:
+        raise ValueError(f"{name!r} can't name a secret")
+    return f"{_token(account)}.{check_environment(environment)}.{_token(name.replace('.', '='))}"
 
 
 # --- inboxes -------------------------------------------------------------------------------------

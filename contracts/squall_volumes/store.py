@@ -20,7 +20,7 @@ from squall_bus.errors import (
     ObjectMissing,
     RevisionMismatch,
 )
-from squall_contracts import subjects
+from squall_contracts import state_subjects
 from squall_contracts.message import new_id
 from squall_contracts.volumes import LIVE_TTL_S, VolumeHead, VolumeLive, VolumeName
 
@@ -47,16 +47,16 @@ class VolumeStore:
     """The volumes of the workspace that `bus` is connected to."""
 
     def __init__(self, bus: Bus) -> None:
-        self.objects = PatientObjects(bus.objects(subjects.VOLUMES_BUCKET))
-        self._names = bus.kv(subjects.VOLUMES_BUCKET, VolumeName)
-        self._heads = bus.kv(subjects.VOLUMES_BUCKET, VolumeHead)
-        self._live = bus.kv(subjects.VOLUMES_BUCKET, VolumeLive)
+        self.objects = PatientObjects(bus.objects(state_subjects.VOLUMES_BUCKET))
+        self._names = bus.kv(state_subjects.VOLUMES_BUCKET, VolumeName)
+        self._heads = bus.kv(state_subjects.VOLUMES_BUCKET, VolumeHead)
+        self._live = bus.kv(state_subjects.VOLUMES_BUCKET, VolumeLive)
 
     # --- names ------------------------------------------------------------------------------------
 
     async def find(self, environment: str, name: str) -> VolumeName:
         """VolumeMissing."""
-        key = subjects.volume_name_key(environment, name)
+        key = state_subjects.volume_name_key(environment, name)
         entry = await patiently(lambda: self._names.get(key))
         if entry is None:
             raise VolumeMissing(
@@ -75,9 +75,9 @@ class VolumeStore:
         )
         await self._make_head(made.volume_id)
         try:
-            await self._names.create(subjects.volume_name_key(environment, name), made)
+            await self._names.create(state_subjects.volume_name_key(environment, name), made)
         except KeyExists as error:
-            await self._heads.delete(subjects.volume_head_key(made.volume_id))
+            await self._heads.delete(state_subjects.volume_head_key(made.volume_id))
             raise VolumeExists(f"volume {name!r} exists in environment {environment!r}") from error
         return made
 
@@ -93,9 +93,9 @@ class VolumeStore:
 
     async def names(self, environment: str | None = None) -> list[VolumeName]:
         """All volumes of an environment, or of all, by name."""
-        prefix = subjects.VOLUME_NAMES_KEY
+        prefix = state_subjects.VOLUME_NAMES_KEY
         if environment is not None:
-            prefix = subjects.volume_names_key(environment)
+            prefix = state_subjects.volume_names_key(environment)
         found = await patiently(lambda: self._names.items(prefix))
         return sorted(found.values(), key=lambda each: (each.environment, each.name))
 
@@ -104,15 +104,15 @@ class VolumeStore:
         found = await self.find(environment, old)
         renamed = msgspec.structs.replace(found, name=new)
         try:
-            await self._names.create(subjects.volume_name_key(environment, new), renamed)
+            await self._names.create(state_subjects.volume_name_key(environment, new), renamed)
         except KeyExists as error:
             raise VolumeExists(f"volume {new!r} exists in environment {environment!r}") from error
-        await self._names.delete(subjects.volume_name_key(environment, old))
+        await self._names.delete(state_subjects.volume_name_key(environment, old))
 
     async def delete(self, environment: str, name: str) -> None:
         """Remove a volume with all it holds. VolumeMissing."""
         found = await self.find(environment, name)
-        await self._names.delete(subjects.volume_name_key(environment, name))
+        await self._names.delete(state_subjects.volume_name_key(environment, name))
         await self.remove(found.volume_id)
 
     async def create_ephemeral(self) -> str:
@@ -123,20 +123,20 @@ class VolumeStore:
         return volume_id
 
     async def keep_alive(self, volume_id: str) -> None:
-        key = subjects.volume_live_key(volume_id)
+        key = state_subjects.volume_live_key(volume_id)
         await self._live.put(key, VolumeLive(since_unix_s=time.time()), LIVE_TTL_S)
 
     async def is_alive(self, volume_id: str) -> bool:
-        return await self._live.get(subjects.volume_live_key(volume_id)) is not None
+        return await self._live.get(state_subjects.volume_live_key(volume_id)) is not None
 
     async def remove(self, volume_id: str) -> None:
         """Remove the state of a volume; its blocks go when nothing else refers to them."""
-        await self._heads.delete(subjects.volume_head_key(volume_id))
+        await self._heads.delete(state_subjects.volume_head_key(volume_id))
 
     async def _make_head(self, volume_id: str, *, ephemeral: bool = False) -> None:
         now = time.time()
         await self._heads.create(
-            subjects.volume_head_key(volume_id),
+            state_subjects.volume_head_key(volume_id),
             VolumeHead(
                 volume_id=volume_id, created_unix_s=now, modified_unix_s=now, ephemeral=ephemeral
             ),
@@ -149,7 +149,7 @@ class VolumeStore:
         return (await self._head(volume_id))[0]
 
     async def _head(self, volume_id: str) -> tuple[VolumeHead, int]:
-        key = subjects.volume_head_key(volume_id)
+        key = state_subjects.volume_head_key(volume_id)
         entry = await patiently(lambda: self._heads.get(key))
         if entry is None:
             raise VolumeMissing(f"volume {volume_id} does not exist any more")
@@ -157,7 +157,7 @@ class VolumeStore:
 
     async def heads(self) -> list[VolumeHead]:
         """Those of all volumes of the workspace."""
-        return list((await self._heads.items(subjects.VOLUME_HEADS_KEY)).values())
+        return list((await self._heads.items(state_subjects.VOLUME_HEADS_KEY)).values())
 
     async def tree(self, manifest: str) -> dict[str, model.Entry]:
         """The tree a head names. VolumeDamaged."""
@@ -208,7 +208,7 @@ class VolumeStore:
                 modified_unix_s=time.time(),
             )
             try:
-                key = subjects.volume_head_key(volume_id)
+                key = state_subjects.volume_head_key(volume_id)
                 await self._heads.update(key, successor, revision)
             except RevisionMismatch:
                 await self._clear(made)

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from squall.image import Image
     from squall.retries import Retries
     from squall.schedule import Schedule
+    from squall.secret import Secret
     from squall.volume import Volume
 
 P = ParamSpec("P")
@@ -60,10 +61,10 @@ class Declaring:
         image: "Image | None" = None,
         schedule: "Schedule | None" = None,
         env: Mapping[str, str | None] | None = None,
-        secrets: Sequence[Any] = (),
+        secrets: "Sequence[Secret]" = (),
         gpu: str | Sequence[str] | None = None,
         serialized: bool = False,
-        volumes: "Mapping[str | PurePosixPath, Volume] | None" = None,
+        volumes: "Mapping[str, Volume] | Mapping[PurePosixPath, Volume] | None" = None,
         cpu: float | tuple[float, float] | None = None,
         memory: int | tuple[int, int] | None = None,
         min_containers: int | None = None,
@@ -76,6 +77,7 @@ class Declaring:
         name: str | None = None,
         is_generator: bool | None = None,
         block_network: bool = False,
+        nonpreemptible: bool = False,
         single_use_containers: bool = False,
         include_source: bool | None = None,
         max_inputs: int | None = None,
@@ -87,13 +89,13 @@ class Declaring:
         `"TYPE"` or `"TYPE:COUNT"`, or a list in order of preference. `timeout` and
         `startup_timeout` in seconds, the latter None: as `timeout`. `scaledown_window`: seconds an
         idle container stays. `volumes`: squall.Volume by the path they are mounted at, beside the
-        app's. `retries`: a number, each a second apart, or Retries.
+        app's. `retries`: a number, each a second apart, or Retries. Environment variables come
+        from the app's secrets, then from `secrets`, then from `env`; the last wins.
         `serialized` ships the pickled function in place of its module. InvalidError names a
         field at fault.
         """
         if _misused:
             raise InvalidError("write @app.function() with parentheses")
-        _validate.nothing_yet("secrets", secrets)
         mounts = checked(volumes or {})
         renamed = current_spellings(others)
         chosen: dict[str, Any] = {
@@ -114,6 +116,7 @@ class Declaring:
                 image=image,
                 schedule=schedule,
                 env=env,
+                secrets=secrets,
                 gpu=gpu,
                 serialized=serialized,
                 cpu=cpu,
@@ -127,6 +130,7 @@ class Declaring:
                 startup_timeout=startup_timeout,
                 is_generator=is_generator,
                 block_network=block_network,
+                nonpreemptible=nonpreemptible,
                 include_source=include_source,
                 single_use_containers=single_use_containers,
                 concurrency=concurrency(raw, chosen["max_inputs"]),
@@ -146,10 +150,10 @@ class Declaring:
         *_misused: object,
         image: "Image | None" = None,
         env: Mapping[str, str | None] | None = None,
-        secrets: Sequence[Any] = (),
+        secrets: "Sequence[Secret]" = (),
         gpu: str | Sequence[str] | None = None,
         serialized: bool = False,
-        volumes: "Mapping[str | PurePosixPath, Volume] | None" = None,
+        volumes: "Mapping[str, Volume] | Mapping[PurePosixPath, Volume] | None" = None,
         cpu: float | tuple[float, float] | None = None,
         memory: int | tuple[int, int] | None = None,
         min_containers: int | None = None,
@@ -160,6 +164,7 @@ class Declaring:
         timeout: float = DEFAULT_TIMEOUT,
         startup_timeout: float | None = None,
         block_network: bool = False,
+        nonpreemptible: bool = False,
         single_use_containers: bool = False,
         include_source: bool | None = None,
         enable_memory_snapshot: bool = False,
@@ -173,7 +178,6 @@ class Declaring:
         """
         if _misused:
             raise InvalidError("write @app.cls() with parentheses")
-        _validate.nothing_yet("secrets", secrets)
         mounts = checked(volumes or {})
         chosen: dict[str, Any] = {
             "min_containers": min_containers,
@@ -195,6 +199,7 @@ class Declaring:
                 image=image,
                 schedule=None,
                 env=env,
+                secrets=secrets,
                 gpu=gpu,
                 serialized=serialized,
                 cpu=cpu,
@@ -208,6 +213,7 @@ class Declaring:
                 startup_timeout=startup_timeout,
                 is_generator=None,
                 block_network=block_network,
+                nonpreemptible=nonpreemptible,
                 include_source=include_source,
                 single_use_containers=single_use_containers,
                 concurrency=concurrency(kind, chosen["max_inputs"]),

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 from squall_contracts.functions import (
     DEFAULT_TIMEOUT_S,
     BatchPolicy,
+    Cron,
+    Every,
     MethodSpec,
     ParameterSpec,
     Resources,
     RetryPolicy,
     Scaling,
 )
-from squall_contracts.schedules import Cron, Every, spell
 
 from squall import _validate, retries, schedule
 from squall._methods import Batched, Concurrency, Method
@@ -24,6 +25,7 @@ from squall.function import Function
 
 if TYPE_CHECKING:
     from squall.image import Image
+    from squall.secret import Secret
     from squall.volume import Volume
 
 _OLD = {
@@ -37,7 +39,6 @@ _IGNORED = frozenset(
         "cloud",
         "region",
         "routing_region",
-        "nonpreemptible",
         "enable_memory_snapshot",
         "restrict_modal_access",
         "i6pn",
@@ -55,8 +56,9 @@ class Options:
     """A function's declaration, in wire terms."""
 
     image: "Image | None"
-    schedule: str | None
+    schedule: Cron | Every | None
     env: dict[str, str]
+    secrets: "tuple[Secret, ...]"
     resources: Resources
     scaling: Scaling
     retry: RetryPolicy | None
@@ -64,6 +66,7 @@ class Options:
     startup_timeout_s: float | None
     max_inputs: int
     block_network: bool
+    nonpreemptible: bool
     serialized: bool
     include_source: bool | None
     is_generator: bool
@@ -146,7 +149,7 @@ def runs_async(raw: Callable[..., Any]) -> bool:
     return inspect.iscoroutinefunction(raw) or inspect.isasyncgenfunction(raw)
 
 
-def schedule_of(value: object, raw: Callable[..., Any]) -> str | None:
+def schedule_of(value: object, raw: Callable[..., Any]) -> Cron | Every | None:
     """The wire form of a schedule; its function must not need arguments."""
     if value is None:
         return None
@@ -163,14 +166,14 @@ def schedule_of(value: object, raw: Callable[..., Any]) -> str | None:
                 f"but {parameter.name!r} has no default"
             )
     if isinstance(value, schedule.Cron):
-        return spell(Cron(expression=value.cron_string, timezone=value.timezone))
+        return Cron(expression=value.cron_string, timezone=value.timezone, overlap=value.overlap)
     assert isinstance(value, schedule.Period)
-    if value.years or value.months:
-        raise InvalidError(
-            "schedule: Period in years or months is not available yet: use days, or squall.Cron"
-        )
     hours = (value.weeks * 7 + value.days) * 24 + value.hours
-    return spell(Every(seconds=float((hours * 60 + value.minutes) * 60 + value.seconds)))
+    return Every(
+        months=value.years * 12 + value.months,
+        seconds=float((hours * 60 + value.minutes) * 60 + value.seconds),
+        overlap=value.overlap,
+    )
 
 
 def options_of(
@@ -179,6 +182,7 @@ def options_of(
     image: object,
     schedule: object,
     env: object,
+    secrets: object,
     gpu: object,
     serialized: object,
     cpu: object,
@@ -192,6 +196,7 @@ def options_of(
     startup_timeout: object,
     is_generator: bool | None,
     block_network: object,
+    nonpreemptible: object,
     include_source: object,
     concurrency: Concurrency,
     batch: BatchPolicy | None,
@@ -202,6 +207,7 @@ def options_of(
 ) -> Options:
     """Check everything a decorator was told. InvalidError names the first field at fault."""
     from squall.image import Image
+    from squall.secret import check_list
 
     if image is not None and not isinstance(image, Image):
         raise InvalidError(f"image must be a squall.Image, not {type(image).__name__}")
@@ -219,6 +225,7 @@ def options_of(
         image=image,
         schedule=schedule_of(schedule, raw),
         env=_validate.variables(env),
+        secrets=check_list("secrets", secrets),
         resources=_validate.resources(cpu, memory, gpu),
         scaling=_validate.scaling(
             min_containers, max_containers, buffer_containers, scaledown_window
@@ -236,6 +243,7 @@ def options_of(
         parameters=parameters,
         volumes=volumes,
         block_network=_validate.truth("block_network", block_network),
+        nonpreemptible=_validate.truth("nonpreemptible", nonpreemptible),
         serialized=_validate.truth("serialized", serialized),
         include_source=None
         if include_source is None

@@ -5,6 +5,7 @@ Round trips after connecting: one for images and missing content, all at once, a
 
 import asyncio
 import logging
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from squall_contracts.apps import (
 from squall import _client, _container, _context, _output, _sync
 from squall._client import Client
 from squall._placing import put_in_place, together
+from squall._sealing import check_place, with_secrets
 from squall._spec import Plan, plan
 from squall._unary import Target
 from squall._volume.mounts import look_up
@@ -62,9 +64,12 @@ async def deploy(
     """Create or update the deployed app. On the SDK loop."""
     client = await _client.connected()
     place = environment or client.environment
-    await together(put_in_place(client, made), look_up(made, place))
+    await together(
+        check_place(client, made, place), put_in_place(client, made), look_up(made, place)
+    )
+    functions = await with_secrets(client, made)
     started = await client.control(
-        DeployApp(environment=place, name=name, functions=tuple(made.functions), tag=tag)
+        DeployApp(environment=place, name=name, functions=functions, tag=tag)
     )
     hydrate(app, place, started)
     return started
@@ -83,6 +88,8 @@ class RunContext:
         self._name = name or app.name or "app"
         self._detach = detach
         self._environment = environment
+        self.local_files: frozenset[Path] = frozenset()
+        """Absolute paths of the files here that the app was made of, once it runs."""
         self._entered = False
         self._keeper: asyncio.Task[None] | None = None
         self._show: _output.AppOutput | None = None
@@ -129,16 +136,23 @@ class RunContext:
         self._entered = True
 
     async def _start(self, made: Plan) -> None:
+        self.local_files = frozenset(
+            content.absolute() for content in made.uploads.values() if isinstance(content, Path)
+        )
         client = await _client.connected()
         place = self._environment or client.environment
         await together(
-            put_in_place(client, made), look_up(made, place), client.router.listen(place)
+            check_place(client, made, place),
+            put_in_place(client, made),
+            look_up(made, place),
+            client.router.listen(place),
         )
+        functions = await with_secrets(client, made)
         started = await client.control(
             StartApp(
                 environment=place,
                 name=self._name,
-                functions=tuple(made.functions),
+                functions=functions,
                 client_id=client.client_id,
                 detach=self._detach,
             )

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from squall.app import App
     from squall.function import Function
     from squall.image import Image, ResolvedImage
+    from squall.secret import Secret
     from squall.volume import Volume
 
 _WARN_BYTES = 256 * 1024
@@ -29,6 +30,8 @@ class Plan:
     """By image id."""
     uploads: dict[str, Content] = field(default_factory=dict)
     """Content by sha256, beside what the images' recipes name."""
+    secrets: "dict[str, tuple[Secret, ...]]" = field(default_factory=dict)
+    """Of each function that has any, the app's before its own; sealed once there is a server."""
     volumes: "dict[str, dict[str, Volume]]" = field(default_factory=dict)
     """By function and mount path; their ids are looked up before the app starts."""
 
@@ -48,6 +51,9 @@ def plan(app: "App") -> Plan:
         made.volumes[function.name] = {**shared, **function.options.volumes}
         if id(image) not in resolved:
             resolved[id(image)] = _resolve(made, image)
+        home = function.app or app
+        if secrets := (*home.secrets, *function.options.secrets):
+            made.secrets[function.name] = secrets
         made.functions.append(
             _spec(made, app, function, source=source, image=resolved[id(image)], known=files)
         )
@@ -111,6 +117,7 @@ def _spec(
         methods=options.methods,
         parameters=options.parameters,
         block_network=options.block_network,
+        nonpreemptible=options.nonpreemptible,
         schedule=options.schedule,
     )
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from squall._running import RunContext
     from squall.dead_letters import DeadLetters
     from squall.image import Image
+    from squall.secret import Secret
     from squall.volume import Volume
 
 __all__ = ["App", "LocalEntrypoint"]
@@ -42,18 +43,18 @@ class App(Declaring):
         *,
         tags: Mapping[str, str] | None = None,
         image: "Image | None" = None,
-        secrets: Sequence[Any] = (),
-        volumes: "Mapping[str | PurePosixPath, Volume] | None" = None,
+        secrets: "Sequence[Secret]" = (),
+        volumes: "Mapping[str, Volume] | Mapping[PurePosixPath, Volume] | None" = None,
         include_source: bool = True,
     ) -> None:
         """`name`: 1 to 64 letters, digits, `-`, `_`, `.`; needed to deploy. `image`: for functions
-        that name none; None: Debian with this Python. `volumes`: by mount path, in all its
-        functions. InvalidError names a field at fault."""
+        that name none; None: Debian with this Python. `secrets`: for all functions, before their
+        own. `volumes`: by mount path, in all its functions. InvalidError names a field at fault."""
         if name is not None:
             _validate.object_name("name", name)
-        if isinstance(secrets, str) or not hasattr(secrets, "__len__"):
-            raise InvalidError(f"secrets must be a list, not {type(secrets).__name__}")
-        _validate.nothing_yet("secrets", secrets)
+        from squall.secret import check_list
+
+        self._secrets = check_list("secrets", secrets)
         self._volumes = checked(volumes or {})
         if image is not None:
             from squall.image import Image
@@ -102,6 +103,11 @@ class App(Declaring):
     @property
     def include_source(self) -> bool:
         return self._include_source
+
+    @property
+    def secrets(self) -> "tuple[Secret, ...]":
+        """Those of all its functions, before their own."""
+        return self._secrets
 
     @property
     def declared(self) -> dict[str, Function[Any, Any, Any]]:

@@ -1,6 +1,6 @@
 """`just bench`: every figure beside its floor, measured in one run and interleaved.
 
-python -m tests.bench [--runtime docker|process] [--only calls,maps,cold,burst,rerun,bulk,volumes,mounts,idle]
+python -m tests.bench [--runtime docker|process] [--only PART,...], of those in PARTS
 """
 
 import argparse
@@ -20,9 +20,10 @@ from squall import _client
 from squall._sync import run
 from squall_contracts.apps import ListContainers
 
-from tests.bench import noop_app
+from tests.bench import noop_app, shared_state
 from tests.bench.figures import Figure, emit, quantile, report
 from tests.bench.floor import Floor, floor
+from tests.bench.lanes import lanes
 from tests.bench.servers import IMAGE, Measured, server
 from tests.bench.volumes import cached_start
 from tests.bench.volumes import transfers as volume_figures
@@ -310,13 +311,20 @@ async def idle(running: Measured) -> list[Figure]:
     ]
 
 
+async def dicts(bare: Floor, _: Measured) -> list[Figure]:
+    """(g) Dicts and queues."""
+    return [measured(figure) for figure in await shared_state.measure(bare)]
+
+
 PARTS = {
     "calls": calls,
     "maps": maps,
+    "lanes": lanes,
     "cold": cold,
     "burst": burst,
     "rerun": rerun,
     "bulk": bulk,
+    "dicts": dicts,
     "volumes": volumes,
     "mounts": mounts,
 }

@@ -51,8 +51,10 @@ def through_tcp(source: Path, target: Path) -> None:
         sending = socket.create_connection(listener.getsockname())
         receiving, _ = listener.accept()
     with sending, receiving:
-        unpack = subprocess.Popen(["tar", "-C", target, "-xf", "-"], stdin=receiving)
-        subprocess.run(["tar", "-C", source, "-cf", "-", "."], stdout=sending, check=True)
+        unpack = subprocess.Popen(["tar", "-C", str(target), "-xf", "-"], stdin=receiving.fileno())
+        subprocess.run(
+            ["tar", "-C", str(source), "-cf", "-", "."], stdout=sending.fileno(), check=True
+        )
         sending.shutdown(socket.SHUT_WR)
         if unpack.wait():
             raise SystemExit("the copy through TCP failed")

@@ -44,6 +44,12 @@ PRINTS: dict[str, list[str]] = {
         r"lengths: \[1, 2, 3, 4, 5, 6, 7, 8\]",
         "largest batch: 4",
     ],
+    "12_dict_queue.py": ["visited 4 pages", "news: 2 links", "left in the queue: 0"],
+    "11_secrets.py": [
+        "'a letter' signed with 6 letters, shown: yes",
+        r"ada:\*{4} in the north sends 'hello'",
+        r"ada:\*{18} in the north sends 'hello again'",
+    ],
 }
 
 

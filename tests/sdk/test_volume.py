@@ -149,7 +149,7 @@ def test_a_volume_is_mounted_once(platform: Platform) -> None:
     with pytest.raises(InvalidError, match="/a and at /b"):
         squall.App("a").function(volumes={"/a": volume, "/b": volume.read_only()})
     with pytest.raises(InvalidError, match=r"must be a squall\.Volume, not str"):
-        squall.App("a").cls(volumes={"/a": "v"})
+        squall.App("a").cls(volumes={"/a": "v"})  # type: ignore[arg-type]
 
 
 def test_volumes_are_made_listed_renamed_and_deleted(platform: Platform) -> None:

@@ -7,14 +7,19 @@ import typer
 
 from squall.cli import (
     apps,
+    collections,
     config,
     containers,
     dead,
     deploy,
     doctor,
+    environments,
     functions,
     images,
     run,
+    schedules,
+    secrets,
+    serve,
     servers,
     up,
     volumes,
@@ -43,6 +48,7 @@ def run_command(context: typer.Context) -> None:
 
 
 app.command("deploy")(deploy.deploy)
+app.command("serve")(serve.serve)
 app.command("up")(up.up)
 app.command("down")(up.down)
 app.command("doctor")(doctor.doctor)
@@ -50,8 +56,13 @@ for name, group in (
     ("app", apps.app),
     ("container", containers.app),
     ("function", functions.app),
+    ("schedule", schedules.app),
     ("dead", dead.app),
+    ("dict", collections.dicts),
+    ("queue", collections.queues),
     ("image", images.app),
+    ("secret", secrets.app),
+    ("environment", environments.app),
     ("volume", volumes.app),
     ("config", config.app),
 ):

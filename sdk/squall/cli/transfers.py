@@ -92,7 +92,7 @@ async def _listed(volume: "Volume", remote: str) -> "tuple[str, dict[str | None,
         at = paths.clean(remote)
         _, tree = await (await volume._store()).newest(await volume._resolved())
         if core.find(tree, at).is_directory:
-            return paths.name(at), {**core.within(tree, at)}
+            return paths.name(at), dict[str | None, Entry](core.within(tree, at).items())
         found: dict[str | None, Entry] = {None: core.find_file(tree, at)[1]}
         return paths.name(at), found
 

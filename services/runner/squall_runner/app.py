@@ -75,6 +75,7 @@ async def _serve(
         desk=desk,
         pool=pool,
         cores=record.cpu,
+        runner_id=identity,
     )
     runner = Runner(
         settings=settings,

@@ -147,7 +147,7 @@ class ProcessRuntime:
         await self._wait_gone(handle)
         self._ended_event(handle).set()
         self._follower.wake()
-        child = self._children.pop(_pid(handle), None)
+        child = self._children.get(_pid(handle))
         status = child.wait() if child is not None else None
         try:
             return Exit(code=int((directory / "out" / "exit").read_text()))
@@ -215,6 +215,9 @@ class ProcessRuntime:
         if handle and _alive(handle):
             await self.kill(handle)
         self._ended.pop(handle, None)
+        child = self._children.pop(_pid(handle), None) if handle else None
+        if child is not None:
+            child.poll()
 
     async def found(self) -> list[Found]:
         """Also ended ones: their directories still hold the exit code and the output."""

@@ -126,7 +126,7 @@ class Runtime(Protocol):
         """End it with all its processes. Harmless once it has ended. RunnerError: try again."""
 
     async def wait(self, handle: str, directory: Path) -> Exit:
-        """Return once it has ended."""
+        """Return once it has ended; may be called again."""
 
     async def output(self, handle: str, directory: Path, position: str, sink: Sink) -> None:
         """Give `sink` its output after `position` (empty: from its start), until it has ended and

@@ -2,7 +2,7 @@
 
 <slot>/record          what runs here and its handle
 <slot>/position        up to where its output is stored in LOGS
-<slot>/in/assignment   what the guest reads (a pipe in a warm container)
+<slot>/in/assignment   what the guest reads (a pipe in a warm container, and where it has secrets)
 <slot>/in/files/...    spec.files
 <slot>/out/flight      what the guest is running
 <slot>/volumes/<n>     a view of each volume it has mounted

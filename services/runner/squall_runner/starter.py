@@ -4,20 +4,21 @@ Everything that can happen at the same time does: a person waits for this.
 """
 
 import time
+from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import anyio
 import msgspec
 import structlog
 from squall_bus.service import Context
 from squall_contracts import subjects
-from squall_contracts.guest import Credentials
 from squall_contracts.images import ImageRecord
 from squall_contracts.message import encode
 from squall_contracts.placement import StartContainer
 
-from squall_runner import core, prepare
+from squall_runner import core, prepare, secrets
 from squall_runner.container import Container
 from squall_runner.files import Files
 from squall_runner.runtime import Launch, RunnerError, Runtime, StartRefused
@@ -50,7 +51,9 @@ class Starter:
         desk: Desk,
         pool: WarmPool,
         cores: float,
+        runner_id: str,
     ) -> None:
+        self._runner_id = runner_id
         self._settings = settings
         self._context = context
         self._runtime = runtime
@@ -104,10 +107,7 @@ class Starter:
     async def _start_warm(self, container: Container, warm: Warm) -> bool:
         """False when the guest was gone: nothing is left of it."""
         start, slot = container.start, warm.slot
-        users: list[tuple[Credentials, Credentials]] = []
-
-        async def mint() -> None:
-            users.append(await prepare.mint(self._context.bus, start))
+        own = prepare.Own()
 
         async def limit() -> None:
             wanted = self._limits(start)
@@ -125,9 +125,14 @@ class Starter:
                 log.warning("warm.not_renamed", slot=slot.name, error=str(error))
 
         try:
-            await together(mint, limit, lambda: self._lay(start, slot), warm.volumes.refresh)
+            await together(
+                *self._getting(start, own),
+                limit,
+                lambda: self._lay(start, slot),
+                warm.volumes.refresh,
+            )
             slot.note(start=start, handle=warm.handle)
-            assigned = self._assignment(start, slot, users[0])
+            assigned = self._assignment(start, slot, own)
             await together(lambda: warm.give(assigned), rename)
         except (_UnfitError, BrokenPipeError) as error:
             log.warning("warm.lost", slot=slot.name, error=str(error))
@@ -144,13 +149,9 @@ class Starter:
 
     async def _start_new(self, container: Container, image: ImageRecord, site: Path) -> None:
         start, slot = container.start, self._slots.slot(container.start.container_id)
-        users: list[tuple[Credentials, Credentials]] = []
-        handle = ""
+        handle, own, piped = "", prepare.Own(), bool(start.spec.secrets)
         launch = self._launch(container, image, site, slot)
         volumes: ContainerVolumes | None = None
-
-        async def mint() -> None:
-            users.append(await prepare.mint(self._context.bus, start))
 
         async def create() -> None:
             nonlocal handle, launch, volumes
@@ -158,12 +159,17 @@ class Starter:
             launch = msgspec.structs.replace(launch, binds=volumes.binds)
             handle = await self._runtime.create(launch)
 
-        slot.make()
+        slot.make(pipe=piped)
         slot.note(start=start, site=str(site), gpus=container.gpus)
         try:
-            await together(mint, create, lambda: self._lay(start, slot))
-            slot.assignment.write_bytes(self._assignment(start, slot, users[0]))
+            await together(*self._getting(start, own), create, lambda: self._lay(start, slot))
+            assigned = self._assignment(start, slot, own)
+            if not piped:
+                slot.assignment.write_bytes(assigned)
             handle = await self._runtime.start(handle, launch)
+            if piped:
+                ended = partial(self._runtime.wait, handle, slot.directory)
+                await secrets.hand_over(slot.assignment, assigned, ended)
         except BaseException:
             await self._drop(slot, handle, volumes)
             raise
@@ -188,15 +194,26 @@ class Starter:
     def _limits(self, start: StartContainer) -> core.Limits:
         return core.limits(start.spec.resources, pids=self._settings.pids_limit, cores=self._cores)
 
-    def _assignment(
-        self, start: StartContainer, slot: Slot, users: tuple[Credentials, Credentials]
-    ) -> bytes:
+    def _getting(
+        self, start: StartContainer, own: prepare.Own
+    ) -> tuple[Callable[[], Coroutine[Any, Any, None]], ...]:
+        """What fills `own`, to be done at the same time."""
+
+        async def mint() -> None:
+            own.users = await prepare.mint(self._context.bus, start)
+
+        async def unseal() -> None:
+            own.secrets = await secrets.opened(self._context.bus, start, self._runner_id)
+
+        return mint, unseal
+
+    def _assignment(self, start: StartContainer, slot: Slot, own: prepare.Own) -> bytes:
         servers = self._settings.servers_for_containers
         if not servers:
             gateway = self._runtime.gateway(block_network=start.spec.block_network)
             servers = prepare.servers_for_containers(self._context.servers, gateway)
         layout = self._runtime.layout(slot.directory)
-        return encode(prepare.assignment(start, layout, servers, users, self._settings))
+        return encode(prepare.assignment(start, layout, servers, own, self._settings))
 
     def _launch(self, container: Container, image: ImageRecord, site: Path, slot: Slot) -> Launch:
         start = container.start

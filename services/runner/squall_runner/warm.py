@@ -5,13 +5,11 @@ and it is used once: no container ever passes from one workspace to another.
 """
 
 import os
-import threading
 import time
 from functools import partial
 from pathlib import Path
 
 import anyio
-import anyio.to_thread
 import msgspec
 import structlog
 from anyio.abc import TaskGroup
@@ -21,6 +19,7 @@ from squall_contracts.volumes import VolumeMount
 
 from squall_runner import core
 from squall_runner.makers import Makers
+from squall_runner.pipes import open_for_writing, write_and_close
 from squall_runner.runtime import QUIET_S, Launch, Runtime, RuntimeUnavailable, StartRefused
 from squall_runner.settings import Settings
 from squall_runner.slots import Slot, Slots
@@ -70,12 +69,8 @@ class Warm:
 
     async def give(self, assignment: bytes) -> None:
         """Hand the guest its assignment. OSError when the guest is gone."""
-        await anyio.to_thread.run_sync(self._write, assignment)
-
-    def _write(self, assignment: bytes) -> None:
         pipe, self._pipe = self._pipe, -1
-        with os.fdopen(pipe, "wb") as file:
-            file.write(assignment)
+        await write_and_close(pipe, assignment)
 
     def close(self) -> None:
         """Leave it without an assignment, unless it has one: its guest reads nothing and ends."""
@@ -177,7 +172,7 @@ class WarmPool:
             handle = await self._runtime.start(handle, launch)
             slot.note(handle=handle)
             with anyio.fail_after(OPENING_S):
-                pipe = await self._open(slot.assignment)
+                pipe = await open_for_writing(slot.assignment, self._threads)
         except (StartRefused, RuntimeUnavailable, BusError, TimeoutError, OSError) as error:
             log.warning("warm.failed", reference=key.reference, error=str(error))
             await self._discard(slot, handle, volumes)
@@ -194,25 +189,6 @@ class WarmPool:
                 log.info("warm.ready", slot=slot.name, workspace=key.workspace)
         finally:
             self._making[key] -= 1
-
-    async def _open(self, path: Path) -> int:
-        """The pipe's writing end, once the guest has opened its reading end."""
-        given_up = threading.Event()
-
-        def wait_for_reader() -> int:
-            pipe = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-            if given_up.is_set():
-                os.close(pipe)
-            return pipe
-
-        try:
-            return await anyio.to_thread.run_sync(
-                wait_for_reader, limiter=self._threads, abandon_on_cancel=True
-            )
-        except BaseException:
-            given_up.set()
-            os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))  # lets the thread's open return
-            raise
 
     def _launch(self, key: Key, slot: Slot, last: _Last, volumes: ContainerVolumes) -> Launch:
         return Launch(
