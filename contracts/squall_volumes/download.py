@@ -13,10 +13,10 @@ from typing import Final
 from squall_bus.errors import DigestMismatch, ObjectMissing
 
 from squall_volumes.beneath import Beneath
-from squall_volumes.errors import VolumeDamaged
+from squall_volumes.errors import VolumeDamaged, first
 from squall_volumes.model import BLOCK_BYTES, SMALL_BYTES, Changes, Entry
 from squall_volumes.patient import PatientObjects
-from squall_volumes.upload import _first, block_name
+from squall_volumes.upload import block_name
 
 AHEAD: Final = 4
 Arrived = Callable[[str, int], None]
@@ -80,7 +80,7 @@ async def lay(
             for path, entry in large:
                 await work.large(path, entry)
     except BaseExceptionGroup as failed:
-        raise _first(failed) from None
+        raise first(failed) from None
 
 
 def _prepare(changes: Changes, place: Beneath) -> None:

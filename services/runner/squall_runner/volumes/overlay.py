@@ -9,6 +9,7 @@ from typing import Final
 MS_NOSUID: Final = 2
 MS_NODEV: Final = 4
 MNT_DETACH: Final = 2
+CONTAINER_MARKS: Final = (Path("/.dockerenv"), Path("/run/.containerenv"))
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 
@@ -38,6 +39,16 @@ def unmount(target: Path) -> None:
         number = ctypes.get_errno()
         if number not in {errno.EINVAL, errno.ENOENT, errno.EPERM}:
             raise OSError(number, os.strerror(number), str(target))
+
+
+def seen_by_all() -> bool:
+    """Whether this process's mounts are the machine's: in a mount namespace of its own, such as a
+    container's, nobody else may see them. Where process 1 hides its own, container engines' marks
+    decide."""
+    try:
+        return Path("/proc/self/ns/mnt").readlink() == Path("/proc/1/ns/mnt").readlink()
+    except OSError:
+        return not any(mark.exists() for mark in CONTAINER_MARKS)
 
 
 def _escaped(path: Path) -> str:
