@@ -18,7 +18,7 @@ from squall_contracts.volumes import ANSWER_WITHIN_S, AskVolume, VolumeAnswer, V
 from squall_volumes.errors import VolumeError, VolumeMissing
 from squall_volumes.store import VolumeStore
 
-from squall_runner.runtime import Bind, StartRefused
+from squall_runner.runtime import Bind, Runtime, StartRefused
 from squall_runner.settings import Settings
 from squall_runner.volumes import overlay
 from squall_runner.volumes.core import LEAST_INTERVAL_S, next_interval_s
@@ -156,12 +156,12 @@ class Desk:
         self._kind = kind
 
     @classmethod
-    async def open(cls, context: Context, settings: Settings) -> "Desk":
+    async def open(cls, context: Context, settings: Settings, runtime: Runtime) -> "Desk":
         """Clears what a killed runner left unfinished."""
         directory = Path(settings.state_dir) / "volumes"
         trees = Trees(directory / "trees", settings.volume_cache_mib * 1024 * 1024)
         await anyio.to_thread.run_sync(trees.clear_unfinished)
-        return cls(context, trees, await anyio.to_thread.run_sync(_kind, settings, directory))
+        return cls(context, trees, await _kind(settings, runtime, directory))
 
     async def store(self, account: str) -> VolumeStore:
         return VolumeStore(await self.context.workspaces.get(account))
@@ -208,17 +208,18 @@ class Desk:
         return ContainerVolumes(self, account, found)
 
 
-def _kind(settings: Settings, directory: Path) -> Kind:
-    """How views are made here. Blocks."""
+async def _kind(settings: Settings, runtime: Runtime, directory: Path) -> Kind:
+    """How views are made here."""
     if settings.volume_views != "auto":
         return settings.volume_views
-    if settings.runtime == "docker" and not overlay.seen_by_all():
-        log.info("volumes.copied", why="the engine may not see this process's mounts")
-        return "copy"
-    if not overlay.works(directory):
-        log.info("volumes.copied", why="this process may not mount overlays: run it as root")
-        return "copy"
-    return "overlay"
+    with overlay.probe(directory) as seen:
+        if seen is None:
+            log.info("volumes.copied", why="this process may not mount overlays: run it as root")
+        elif await runtime.sees(seen):
+            return "overlay"
+        else:
+            log.info("volumes.copied", why="the engine doesn't see what this process mounts")
+    return "copy"
 
 
 async def refusing(work: Callable[[], Awaitable[T]]) -> T:

@@ -3,13 +3,14 @@
 import ctypes
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 MS_NOSUID: Final = 2
 MS_NODEV: Final = 4
 MNT_DETACH: Final = 2
-CONTAINER_MARKS: Final = (Path("/.dockerenv"), Path("/run/.containerenv"))
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 
@@ -41,16 +42,6 @@ def unmount(target: Path) -> None:
             raise OSError(number, os.strerror(number), str(target))
 
 
-def seen_by_all() -> bool:
-    """Whether this process's mounts are the machine's: in a mount namespace of its own, such as a
-    container's, nobody else may see them. Where process 1 hides its own, container engines' marks
-    decide."""
-    try:
-        return Path("/proc/self/ns/mnt").readlink() == Path("/proc/1/ns/mnt").readlink()
-    except OSError:
-        return not any(mark.exists() for mark in CONTAINER_MARKS)
-
-
 def _escaped(path: Path) -> str:
     text = str(path)
     for special in ("\\", ",", ":"):
@@ -58,15 +49,27 @@ def _escaped(path: Path) -> str:
     return text
 
 
-def works(directory: Path) -> bool:
-    """Whether this process may mount overlays whose parts lie in `directory`, which is made."""
-    probe = directory / ".probe"
-    parts = [probe / name for name in ("lower", "upper", "work", "merged")]
-    for part in parts:
+@contextmanager
+def probe(directory: Path) -> Iterator[Path | None]:
+    """A file that only those see who see an overlay this process mounts in `directory`; None: it
+    may not mount any."""
+    place = directory / ".probe"
+    lower, upper, work, merged = (place / name for name in ("lower", "upper", "work", "merged"))
+    for part in (lower, upper, work, merged):
         part.mkdir(parents=True, exist_ok=True)
+    (lower / "seen").touch()
     try:
-        mount(*parts)
+        mount(lower, upper, work, merged)
     except OSError:
-        return False
-    unmount(parts[-1])
-    return True
+        yield None
+        return
+    try:
+        yield merged / "seen"
+    finally:
+        unmount(merged)
+
+
+def works(directory: Path) -> bool:
+    """Whether this process may mount overlays whose parts lie in `directory`."""
+    with probe(directory) as seen:
+        return seen is not None
