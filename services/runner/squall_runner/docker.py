@@ -104,7 +104,11 @@ class DockerRuntime:
         config = {
             "Image": sandbox_image.REFERENCE,
             "Cmd": ["/pause"],
-            "Labels": {sweep.LABEL_RUNNER: self._runner_id, sweep.LABEL_SANDBOX: "probe"},
+            "Labels": {
+                sweep.LABEL_RUNNER: self._runner_id,
+                sweep.LABEL_SANDBOX: "probe",
+                sweep.LABEL_OWNER: self._owner,
+            },
             "HostConfig": {"Mounts": [{"Type": "bind", "Source": str(path), "Target": "/seen"}]},
         }
         with anyio.CancelScope(shield=True):
