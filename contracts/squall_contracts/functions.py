@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from squall_contracts.message import Message
+from squall_contracts.secrets import SecretUse
+from squall_contracts.volumes import VolumeMount
 from squall_contracts.web import WebSpec
 
 DEFAULT_TIMEOUT_S = 300.0
@@ -131,6 +133,9 @@ class FunctionSpec(Message, frozen=True, kw_only=True):
     image_id: str
     files: tuple[FileEntry, ...] = ()
     env: dict[str, str] = {}
+    """In the clear; wins over `secrets`."""
+    secrets: tuple[SecretUse, ...] = ()
+    """Variables too, sealed; of two that name one variable the later wins."""
     resources: Resources = Resources()
     scaling: Scaling = Scaling()
     retry: RetryPolicy | None = None
@@ -153,6 +158,7 @@ class FunctionSpec(Message, frozen=True, kw_only=True):
     block_network: bool = False
     nonpreemptible: bool = False
     """Its containers make room for nobody while they work."""
+    volumes: tuple[VolumeMount, ...] = ()
     schedule: Cron | Every | None = None
     """When it is called by itself, once its app is deployed; None: never."""
     web: WebSpec | None = None

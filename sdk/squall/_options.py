@@ -2,8 +2,8 @@
 
 import inspect
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from squall_contracts.functions import (
@@ -26,6 +26,8 @@ from squall.function import Function
 
 if TYPE_CHECKING:
     from squall.image import Image
+    from squall.secret import Secret
+    from squall.volume import Volume
 
 _OLD = {
     "concurrency_limit": "max_containers",
@@ -57,6 +59,7 @@ class Options:
     image: "Image | None"
     schedule: Cron | Every | None
     env: dict[str, str]
+    secrets: "tuple[Secret, ...]"
     resources: Resources
     scaling: Scaling
     retry: RetryPolicy | None
@@ -74,6 +77,8 @@ class Options:
     single_use: bool = False
     methods: tuple[MethodSpec, ...] = ()
     parameters: tuple[ParameterSpec, ...] = ()
+    volumes: "Mapping[str, Volume]" = field(default_factory=dict)
+    """By mount path; those of the app come beside them."""
     web: WebSpec | None = None
 
     @property
@@ -186,6 +191,7 @@ def options_of(
     image: object,
     schedule: object,
     env: object,
+    secrets: object,
     gpu: object,
     serialized: object,
     cpu: object,
@@ -206,10 +212,12 @@ def options_of(
     single_use_containers: object,
     methods: tuple[MethodSpec, ...] = (),
     parameters: tuple[ParameterSpec, ...] = (),
+    volumes: "Mapping[str, Volume]",
     web: WebSpec | None = None,
 ) -> Options:
     """Check everything a decorator was told. InvalidError names the first field at fault."""
     from squall.image import Image
+    from squall.secret import check_list
 
     if image is not None and not isinstance(image, Image):
         raise InvalidError(f"image must be a squall.Image, not {type(image).__name__}")
@@ -229,6 +237,7 @@ def options_of(
         image=image,
         schedule=schedule_of(schedule, raw),
         env=_validate.variables(env),
+        secrets=check_list("secrets", secrets),
         resources=_validate.resources(cpu, memory, gpu),
         scaling=_validate.scaling(
             min_containers, max_containers, buffer_containers, scaledown_window
@@ -244,6 +253,7 @@ def options_of(
         single_use=single_use,
         methods=methods,
         parameters=parameters,
+        volumes=volumes,
         web=web,
         block_network=_validate.truth("block_network", block_network),
         nonpreemptible=_validate.truth("nonpreemptible", nonpreemptible),

@@ -173,6 +173,7 @@ class _Start:
     def _load(self) -> load.Service:
         spec = self._assignment.spec
         layout.set_environment(self._assignment)
+        self._assignment = msgspec.structs.replace(self._assignment, secrets={})
         layout.lay_files(self._assignment)
         layout.enter_root(self._assignment)
         self._phases.end("files")

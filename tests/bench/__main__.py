@@ -1,6 +1,6 @@
 """`just bench`: every figure beside its floor, measured in one run and interleaved.
 
-python -m tests.bench [--runtime docker|process] [--only calls,maps,lanes,cold,burst,rerun,bulk,web,idle]
+python -m tests.bench [--runtime docker|process] [--only PART,...], of those in PARTS
 """
 
 import argparse
@@ -20,11 +20,12 @@ from squall import _client
 from squall._sync import run
 from squall_contracts.apps import ListContainers
 
-from tests.bench import noop_app, web
+from tests.bench import noop_app, shared_state, web
 from tests.bench.figures import Figure, emit, quantile, report
 from tests.bench.floor import Floor, floor
 from tests.bench.lanes import lanes
 from tests.bench.servers import IMAGE, Measured, server
+from tests.bench.volumes import volumes as volume_figures
 
 HELLO = Path(__file__).parents[2] / "examples" / "01_hello.py"
 ROUNDS = 5
@@ -269,6 +270,11 @@ async def squall_copy_twice(payload: bytes) -> float:
     return await asyncio.to_thread(run, copy())
 
 
+async def volumes(_: Floor, __: Measured) -> list[Figure]:
+    """(h) Files up and down, and what a mounted volume costs a start."""
+    return await volume_figures()
+
+
 async def idle(running: Measured) -> list[Figure]:
     """(f) What a server costs that nobody uses."""
     family = running.family()
@@ -299,6 +305,11 @@ async def idle(running: Measured) -> list[Figure]:
     ]
 
 
+async def dicts(bare: Floor, _: Measured) -> list[Figure]:
+    """(g) Dicts and queues."""
+    return [measured(figure) for figure in await shared_state.measure(bare)]
+
+
 async def on_the_web(_: Floor, running: Measured) -> list[Figure]:
     """(h) Requests, WebSockets, events and large bodies through the gateway."""
     return [measured(figure) async for figure in web.figures(running)]
@@ -312,6 +323,8 @@ PARTS = {
     "burst": burst,
     "rerun": rerun,
     "bulk": bulk,
+    "dicts": dicts,
+    "volumes": volumes,
     "web": on_the_web,
 }
 

@@ -7,19 +7,23 @@ import typer
 
 from squall.cli import (
     apps,
+    collections,
     config,
     containers,
     dead,
     deploy,
     doctor,
+    environments,
     functions,
     images,
     run,
     schedules,
+    secrets,
     serve,
     servers,
     token,
     up,
+    volumes,
 )
 
 app = typer.Typer(
@@ -55,7 +59,12 @@ for name, group in (
     ("function", functions.app),
     ("schedule", schedules.app),
     ("dead", dead.app),
+    ("dict", collections.dicts),
+    ("queue", collections.queues),
     ("image", images.app),
+    ("secret", secrets.app),
+    ("environment", environments.app),
+    ("volume", volumes.app),
     ("token", token.app),
     ("config", config.app),
 ):

@@ -13,13 +13,18 @@ from squall_bus.service import Context, Service
 from squall_contracts import subjects
 from squall_contracts.functions import FunctionRecord
 from squall_contracts.identity import MintGuest, MintService, Renew
+from squall_contracts.secrets import OpenSecrets
 
 from squall_gateway.apps import Apps
+from squall_gateway.collections import Collections
 from squall_gateway.handlers import Api
 from squall_gateway.identity import Identity
 from squall_gateway.metrics import Metrics
+from squall_gateway.opening import Opening
 from squall_gateway.reaper import Reaper
 from squall_gateway.settings import Settings
+from squall_gateway.sweeper import Sweeper
+from squall_gateway.volume_sweeper import VolumeSweeper
 from squall_gateway.web.app import Ingress
 from squall_gateway.web.tokens import Tokens
 
@@ -68,13 +73,16 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
         return ingress.urls(records, await identity.workspace_name(account))
 
     own = Apps(settings, context, urls)
-    api = Api(context, identity, own, tokens)
+    collections = Collections(context)
+    api = Api(context, identity, own, collections, tokens)
+    opening = Opening(context, own.registry, own.secrets, own.sealing)
     flight = _InFlight()
     minting: tuple[tuple[str, type[Any], Callable[[str, Any], Awaitable[object]]], ...] = (
         (subjects.MINT_SERVICE, MintService, identity.mint_service),
         (subjects.MINT_GUEST, MintGuest, identity.mint_guest),
         (subjects.MINT_RENEW, Renew, identity.renew_service),
         (subjects.RENEW_ALL, Renew, identity.renew),
+        (subjects.OPEN_SECRETS, OpenSecrets, opening.open),
     )
     open_intakes = [
         await context.bus.respond(subject, kind, flight.counted(handler), queue=QUEUE)
@@ -83,7 +91,11 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
     # Opening a workspace takes credentials, which this very service mints from here on.
     await identity.provision(settings.workspaces)
     async with ingress.running(), asyncio.TaskGroup() as group:
-        reaper = group.create_task(Reaper(own, context, settings.app_ttl_s).run())
+        background = [
+            group.create_task(Reaper(own, context, settings.app_ttl_s).run()),
+            group.create_task(Sweeper(collections, context).run()),
+            group.create_task(VolumeSweeper(context, settings.volume_sweep_s).run()),
+        ]
         answer = flight.counted(Metrics(context.registry).timed(api.answer))
         open_intakes.append(
             await context.bus.respond(subjects.API_ALL, msgspec.Raw, answer, queue=QUEUE)
@@ -93,7 +105,8 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
         for intake in reversed(open_intakes):
             await intake.close()
         await flight.over()
-        reaper.cancel()
+        for task in background:
+            task.cancel()
 
 
 SERVICE: Final = Service(name="gateway", settings=Settings, run=run)
