@@ -83,7 +83,7 @@ async def test_an_environment_is_in_addresses_by_its_web_suffix(
     await client.ask(verbs.CREATE_ENVIRONMENT, made)
     asked = apps.DeployApp(environment="staging", name="a", functions=(spec("f", web=ASGI),))
     url = f"{platform.web_url}/web/test-next--a-f"
-    while (await client.ask(verbs.DEPLOY_APP, asked)).web_urls != {"f": url}:
+    while (await client.ask(verbs.DEPLOY_APP, asked)).web_urls != {"f": url}:  # noqa: ASYNC110
         await asyncio.sleep(0.02)  # the registry's word is on its way
     renamed = environments.UpdateEnvironment(name="staging", web_suffix="later")
     await client.ask(verbs.UPDATE_ENVIRONMENT, renamed)
