@@ -49,6 +49,8 @@ _import_nats()
 from nats import errors as nats_errors  # noqa: E402
 from nats.aio.client import Client  # noqa: E402
 
+from squall_bus._socket import SocketTransport  # noqa: E402
+
 _log: Final = logging.getLogger("squall.bus")
 
 FLUSH_ABOVE_BYTES: Final = 2 * 1024 * 1024
@@ -89,26 +91,47 @@ class NatsWire(Client):  # type: ignore[misc, unused-ignore]
         self._ps: Any = WireParser(self, self._handlers)
         self._failures = 0
         self._last_error = ""
-        self._reconnecting_forever = False
+        self._returning = False
+        """The connection was lost, and what is to be said anew on the next has not all been said."""
 
     # --- sending ------------------------------------------------------------------------------
 
     def send(
         self, subject: str, payload: bytes, reply: str = "", headers: bytes | None = None
     ) -> None:
+        self._put(self._command(subject, payload, reply, headers))
+
+    def send_now(
+        self, subject: str, payload: bytes, reply: str = "", headers: bytes | None = None
+    ) -> bool:
+        command = self._command(subject, payload, reply, headers)
+        transport = self._plain_transport()
+        return transport is not None and transport.send_now(command)
+
+    def _command(self, subject: str, payload: bytes, reply: str, headers: bytes | None) -> bytes:
         check_subject(subject)
         if len(payload) > self._max_payload:
             raise PayloadTooLarge(subject, len(payload), self._max_payload)
         if headers is None:
             head = f"PUB {subject} {reply} {len(payload)}\r\n".encode()
-            self._put(b"%b%b\r\n" % (head, payload))
-        else:
-            total = len(headers) + len(payload)
-            head = f"HPUB {subject} {reply} {len(headers)} {total}\r\n".encode()
-            self._put(b"%b%b%b\r\n" % (head, headers, payload))
+            return b"%b%b\r\n" % (head, payload)
+        total = len(headers) + len(payload)
+        head = f"HPUB {subject} {reply} {len(headers)} {total}\r\n".encode()
+        return b"%b%b%b\r\n" % (head, headers, payload)
+
+    def _plain_transport(self) -> SocketTransport | None:
+        """What may be written to directly: a plain connection on which all subscriptions were said
+        again, with nothing queued by nats-py itself."""
+        if self._status != Client.CONNECTED or self._returning or self._pending:
+            return None
+        return self._transport if isinstance(self._transport, SocketTransport) else None
 
     def _put(self, command: bytes) -> None:
-        """Queue a command and wake the flusher: both the size and the wake-up, or it strands."""
+        """Send a command with the others of this turn of the loop; where nats-py's own queue must
+        be kept to, queue it and wake the flusher: both the size and the wake-up, or it strands."""
+        transport = self._plain_transport()
+        if transport is not None and transport.send_soon(command):
+            return
         if self._status != Client.CONNECTED:
             if self.is_closed:
                 raise BusClosed(self._closed_text())
@@ -123,6 +146,9 @@ class NatsWire(Client):  # type: ignore[misc, unused-ignore]
             queue.put_nowait(asyncio.get_running_loop().create_future())
 
     async def writable(self) -> None:
+        transport = self._transport
+        if isinstance(transport, SocketTransport) and transport.unsent_bytes > FLUSH_ABOVE_BYTES:
+            await transport.drain()
         while self._pending_data_size > FLUSH_ABOVE_BYTES and self.is_connected:
             flushed = asyncio.get_running_loop().create_future()
             assert self._flush_queue is not None
@@ -183,9 +209,12 @@ class NatsWire(Client):  # type: ignore[misc, unused-ignore]
     # --- what becomes of the connection -------------------------------------------------------
 
     async def _connect_to_server(self, s: Any) -> None:
-        """As nats-py does, but a socket whose sign-in was refused is closed, not left behind."""
+        """As nats-py does, but a socket whose sign-in was refused is closed, not left behind; and
+        plain sockets are ours."""
         if self._transport is not None:
             self._transport.close()  # type: ignore[no-untyped-call]
+        if s.uri.scheme not in {"ws", "wss"}:
+            self._transport = SocketTransport()
         await super()._connect_to_server(s)
 
     async def _process_err(self, err_msg: str) -> None:
@@ -215,17 +244,22 @@ class NatsWire(Client):  # type: ignore[misc, unused-ignore]
         if self.is_closed:
             return
         self.epoch += 1
-        self._pending = [command for command in self._pending if not self._stale(command)]
+        self._returning = True
+        transport = self._transport
+        unsent = transport.unsent() if isinstance(transport, SocketTransport) else []
+        queued = [*unsent, *self._pending]
+        self._pending = [command for command in queued if not self._stale(command)]
         self._pending_data_size = sum(map(len, self._pending))
         self.hooks.run(self.hooks.lost)
 
     def _stale(self, command: bytes) -> bool:
         return command.startswith(
-            (b"PUB $JS.API.CONSUMER.MSG.NEXT.", b"SUB ", b"UNSUB ", b"PING")
+            (b"PUB $JS.API.CONSUMER.MSG.NEXT.", b"SUB ", b"UNSUB ", b"PING", b"PONG")
         ) or any(prefix in command[:512] for prefix in self.volatile)
 
     async def on_reconnected(self) -> None:
         self._failures = 0
+        self._returning = False
         self.options["reconnect_time_wait"] = RECONNECT_WAIT_S
         self.hooks.run(self.hooks.reconnected)
 

@@ -1,4 +1,5 @@
-"""Inputs on their way out: any thread drops them here, the SDK loop stores them, pipelined."""
+"""Inputs on their way out: single ones straight from the caller's thread, many from the SDK loop,
+pipelined."""
 
 import asyncio
 from collections import deque
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from squall_bus.errors import BusError
 
 HINT_INTERVAL_S = 0.2
+FEW = 4
+"""While fewer stores than this have no ack, inputs come one by one and each is sent at once. More
+travel better together: one turn of the loop sends all that wait."""
 
 OnStored = Callable[["int | BusError"], None]
 
@@ -40,7 +44,11 @@ class Outbox:
         self._again: set[str] = set()
 
     def put(self, parcel: Parcel) -> None:
-        """Store `parcel` soon. From any thread; one wake-up serves all that wait."""
+        """Store `parcel`: at once if nothing waits before it and few are under way, else soon. From
+        any thread; one wake-up serves all that wait."""
+        if not self._parcels and self._bus.unacked_stores < FEW:
+            self._store_at_once(parcel)
+            return
         self._parcels.append(parcel)
         if not self._woken:
             self._woken = True
@@ -56,6 +64,18 @@ class Outbox:
                 self._parcels.popleft()
             else:
                 self._waiting = _sync.background(self._store_rest())
+
+    def _store_at_once(self, parcel: Parcel) -> None:
+        from squall_bus.errors import BusError
+
+        try:
+            self._bus.store_at_once(
+                parcel.subject, parcel.data, msg_id=parcel.message_id, on_stored=parcel.on_stored
+            )
+        except BusError as error:
+            parcel.on_stored(error)
+        else:
+            self._tell_from_any_thread(parcel.function_id)
 
     async def _store_rest(self) -> None:
         try:
@@ -91,6 +111,12 @@ class Outbox:
             return
         self.tell(parcel.function_id)
 
+    def _tell_from_any_thread(self, function_id: str) -> None:
+        """As `tell`; the loop is woken only for the first hint of a while."""
+        self._again.add(function_id)
+        if function_id not in self._hinted:
+            self._loop.call_soon_threadsafe(self.tell, function_id)
+
     def tell(self, function_id: str) -> None:
         """An input of this function waits: hint now, or once the interval is over."""
         if function_id in self._hinted:
@@ -109,7 +135,7 @@ class Outbox:
 
     def _hint_due(self, function_id: str) -> None:
         """The interval is over: hint once more if inputs were stored during it."""
-        del self._hinted[function_id]
+        self._hinted.pop(function_id, None)
         if function_id in self._again:
             self._again.discard(function_id)
             self._hint(function_id)
