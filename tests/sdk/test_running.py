@@ -212,7 +212,9 @@ def _batch(app_id: str, text: str, source: str, *, closed: bool = False) -> LogB
 
 
 def test_deploying_gives_functions_their_ids_for_good(platform: Platform) -> None:
-    app = App("deployed")  # its own: what f.app's functions are told here, all later tests would see
+    app = App(
+        "deployed"
+    )  # its own: what f.app's functions are told here, all later tests would see
     square = app.function(serialized=True, name="square")(f.square.raw)
     assert app.deploy(tag="v1") is app
     sent = platform.asked[-1]
