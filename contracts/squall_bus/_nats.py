@@ -1,55 +1,25 @@
 """The real wire: nats-py's client for sockets, sign-in and reconnects, our own way for messages.
 
-The only module that imports nats or nkeys. It overrides private methods of nats-py, which is why
-that is pinned to 2.16.
+It overrides private methods of nats-py, which is why that is pinned to 2.16.
 """
 
 import asyncio
-import base64
 import logging
 import re
-import sys
-from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-import nkeys
-
 from squall_bus._parser import WireParser
+from squall_bus._socket import SocketTransport
+from squall_bus._stock import Client, nats_errors
 from squall_bus._wire import Hooks, RawHandler, check_subject
 from squall_bus.errors import (
     PUBLISHING,
     SUBSCRIBING,
     BusClosed,
-    BusError,
-    BusRefused,
     BusUnreachable,
     PayloadTooLarge,
 )
 from squall_bus.tasks import within
-
-
-def _import_nats() -> None:
-    """Import nats without aiohttp, which it takes along for WebSocket URLs: 270 of its 370 ms.
-
-    aiohttp is masked for the moment and the module table put back exactly as it was.
-    """
-    absent = object()
-    before: Any = sys.modules.get("aiohttp", absent)
-    sys.modules["aiohttp"] = None  # type: ignore[assignment]
-    try:
-        import nats.aio.client  # noqa: F401
-    finally:
-        if before is absent:
-            del sys.modules["aiohttp"]
-        else:
-            sys.modules["aiohttp"] = before
-
-
-_import_nats()
-from nats import errors as nats_errors  # noqa: E402
-from nats.aio.client import Client  # noqa: E402
-
-from squall_bus._socket import SocketTransport  # noqa: E402
 
 _log: Final = logging.getLogger("squall.bus")
 
@@ -275,75 +245,3 @@ class NatsWire(Client):  # type: ignore[misc, unused-ignore]
 
     def _closed_text(self) -> str:
         return f"the connection is closed{': ' if self._last_error else ''}{self._last_error}"
-
-
-async def open_wire(
-    servers: Sequence[str],
-    *,
-    name: str,
-    inbox: str,
-    jwt: Callable[[], str],
-    seed: str,
-    timeout_s: float,
-) -> NatsWire:
-    """Connect to the first server that answers; each is tried once. BusUnreachable, BusRefused."""
-    if any(url.startswith(("ws://", "wss://")) for url in servers):
-        _unmask_websockets()
-    keys = nkeys.from_seed(bytearray(seed.encode()))
-    failure: BusError = BusUnreachable("no server is named: give at least one NATS URL")
-    for url in servers:
-        wire = NatsWire(inbox)
-        try:
-            await within(
-                timeout_s,
-                wire.connect(
-                    [url],
-                    name=name,
-                    inbox_prefix=inbox,
-                    user_jwt_cb=lambda: bytearray(jwt().encode()),
-                    signature_cb=lambda nonce: base64.b64encode(keys.sign(nonce.encode())),
-                    allow_reconnect=False,
-                    max_reconnect_attempts=1,
-                    reconnect_time_wait=RECONNECT_WAIT_S,  # type: ignore[arg-type]
-                    connect_timeout=timeout_s,  # type: ignore[arg-type]
-                    error_cb=wire.on_error,
-                    disconnected_cb=wire.on_lost,
-                    reconnected_cb=wire.on_reconnected,
-                    closed_cb=wire.on_closed,
-                    ping_interval=20,
-                ),
-            )
-        except (nats_errors.Error, OSError, TimeoutError) as error:
-            failure = _why(url, wire, error, timeout_s)
-            await wire.close()
-            if isinstance(failure, BusRefused):
-                break
-            continue
-        wire.options["allow_reconnect"] = True
-        wire.options["max_reconnect_attempts"] = -1
-        wire.set_server_pool(list(servers))
-        return wire
-    raise failure
-
-
-def _why(url: str, wire: NatsWire, error: Exception, timeout_s: float) -> BusError:
-    text = str(error).removeprefix("nats: ").strip("'")
-    if isinstance(error, TimeoutError) and not isinstance(error, nats_errors.Error):
-        return BusUnreachable(f"{url} did not answer in {timeout_s:g} s: is the server running?")
-    if isinstance(error, nats_errors.NoServersError):
-        return BusUnreachable(f"can't reach {url}: {wire._last_error}; is the server running?")
-    if isinstance(error, OSError):
-        return BusUnreachable(f"can't reach {url}: {text}; is the server running?")
-    if "authori" in text.lower() or "authenti" in text.lower() or "maximum" in text.lower():
-        return BusRefused(f"{url} refuses these credentials: {text}; get new ones")
-    return BusUnreachable(f"{url} does not answer as a NATS server: {text}")
-
-
-def _unmask_websockets() -> None:
-    """nats-py's WebSocket transport looks aiohttp up in its module: give it the real one."""
-    import aiohttp
-    import multidict
-    from nats.aio import transport
-
-    transport.aiohttp = aiohttp  # type: ignore[attr-defined]
-    transport.multidict = multidict  # type: ignore[attr-defined]

@@ -16,8 +16,7 @@ from itertools import islice
 from typing import Any, Final
 from urllib.parse import ParseResult
 
-from nats.aio.transport import TcpTransport
-
+from squall_bus._stock import TcpTransport
 from squall_bus.tasks import within
 
 RECEIVE_BYTES: Final = 256 * 1024
