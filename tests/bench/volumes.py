@@ -52,7 +52,9 @@ def through_tcp(source: Path, target: Path) -> None:
         receiving, _ = listener.accept()
     with sending, receiving:
         unpack = subprocess.Popen(["tar", "-C", str(target), "-xf", "-"], stdin=receiving.fileno())
-        subprocess.run(["tar", "-C", str(source), "-cf", "-", "."], stdout=sending.fileno(), check=True)
+        subprocess.run(
+            ["tar", "-C", str(source), "-cf", "-", "."], stdout=sending.fileno(), check=True
+        )
         sending.shutdown(socket.SHUT_WR)
         if unpack.wait():
             raise SystemExit("the copy through TCP failed")
