@@ -81,17 +81,8 @@ def caller(
         process.terminate()
 
 
-@pytest.fixture(params=["process", pytest.param("docker", marks=pytest.mark.docker)])
-def runtime(request: pytest.FixtureRequest) -> str:
-    if request.param == "docker" and docker_engine() is None:
-        pytest.skip("no Docker engine answers on this machine")
-    name: str = request.param
-    return name
-
-
-def test_a_long_queue_of_one_workspace_does_not_keep_another_waiting(
-    runtime: str, tmp_path: Path
-) -> None:
+def test_a_long_queue_of_one_workspace_does_not_keep_another_waiting(tmp_path: Path) -> None:
+    runtime = "docker" if docker_engine() is not None else "process"
     with shared(runtime, tmp_path, "1") as server:
         mine, other = server.ready["credentials"], str(server.state / "other.creds")
         with caller(server, mine, "one_at_a_time", 100) as many:
