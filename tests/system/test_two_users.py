@@ -102,7 +102,14 @@ def test_neither_of_two_users_exceeds_its_quota(tmp_path: Path) -> None:
     with shared("process", tmp_path, "16") as server:
         mine, other = server.ready["credentials"], str(server.state / "other.creds")
         with caller(server, mine, "wide_naps", 30) as one, caller(server, other, "wide_naps", 30):
-            use_server(Endpoint(server.ready["url"], mine, "process", source="tests"))
+            use_server(
+                Endpoint(
+                    url=server.ready["url"],
+                    credentials=mine,
+                    runtime="process",
+                    source="tests",
+                )
+            )
             try:
                 seen: list[tuple[ContainerRecord, ...]] = []
                 assert one.stdout is not None

@@ -62,7 +62,7 @@ async def _serve(
         linked=settings.runtime == "docker",
         limit_bytes=settings.file_cache_mib * 1024 * 1024,
     )
-    desk = await Desk.open(context, state / "volumes", settings.volume_cache_mib * 1024 * 1024)
+    desk = await Desk.open(context, settings, runtime)
     sites = Sites(state / "site", ca_bundle=settings.ca_bundle)
     pool = WarmPool(settings, slots, runtime, desk, tasks)
     starter = Starter(
