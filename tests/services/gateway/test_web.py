@@ -25,7 +25,7 @@ async def brief(tmp_path: Path) -> AsyncIterator[Platform]:
         web_request_wait_s=0.2,
         web_parked_s=1.0,
         web_head_patience_s=0.3,
-        web_client_patience_s=0.3,
+        web_client_patience_s=0.1,
         web_max_connections=4,
         web_max_body_bytes=100_000,
     ) as found:
