@@ -101,7 +101,7 @@ def test_a_long_queue_of_one_workspace_does_not_keep_another_waiting(tmp_path: P
 def test_neither_of_two_users_exceeds_its_quota(tmp_path: Path) -> None:
     with shared("process", tmp_path, "16") as server:
         mine, other = server.ready["credentials"], str(server.state / "other.creds")
-        with caller(server, mine, "wide_naps", 30) as one, caller(server, other, "wide_naps", 30):
+        with caller(server, mine, "wide_naps", 15) as one, caller(server, other, "wide_naps", 15):
             use_server(
                 Endpoint(
                     url=server.ready["url"],
@@ -113,7 +113,7 @@ def test_neither_of_two_users_exceeds_its_quota(tmp_path: Path) -> None:
             try:
                 seen: list[tuple[ContainerRecord, ...]] = []
                 assert one.stdout is not None
-                for _ in range(30):
+                for _ in range(15):
                     one.stdout.readline()
                     seen.append(run(listed()))
             finally:
