@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from squall_contracts import state_subjects, subjects
+from squall_contracts import state_subjects, subjects, web_subjects
 from squall_contracts.calls import RESULT_TTL_S
 from squall_contracts.collections import MAX_ITEMS, CollectionKind
 
@@ -108,8 +108,9 @@ PLATFORM_BUCKETS: Final = (
     subjects.SCHEDULES_BUCKET,
     subjects.DEATHS_BUCKET,
     state_subjects.COLLECTIONS_BUCKET,
-    subjects.SECRETS_BUCKET,
-    subjects.ENVIRONMENTS_BUCKET,
+    state_subjects.SECRETS_BUCKET,
+    state_subjects.ENVIRONMENTS_BUCKET,
+    web_subjects.WEB_TOKENS_BUCKET,
 )
 """In each of them single keys may expire: `put(..., ttl_s=)`."""
 

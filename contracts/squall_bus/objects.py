@@ -6,6 +6,7 @@ a whole. Chunks are sent a few ahead of their acks and read by a pull consumer.
 
 import hashlib
 import logging
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final
@@ -135,6 +136,21 @@ class Objects:
             if info is not None and info.name.startswith(prefix):
                 found.append(info)
         return sorted(found)
+
+    async def clear_strays(self, older_than_s: float) -> int:
+        """Remove chunks that no record names and that were stored so long ago: what uploads left
+        whose client was killed. Returns how many of those there were."""
+        chunks = await self._bus.admin.backlog(self._stream, f"$O.{self.bucket}.C.*")
+        named = {info.nuid for info in await self.list()}
+        removed = 0
+        for subject in chunks:
+            if subject.rpartition(".")[2] in named:
+                continue
+            last = await self._bus.admin.last_message(self._stream, subject)
+            if last is not None and time.time() - last.stored_unix_s >= older_than_s:
+                await self._purge(subject.rpartition(".")[2])
+                removed += 1
+        return removed
 
     async def _store_info(self, name: str, info: dict[str, Any]) -> None:
         await store_info(self._bus, self.bucket, name, info)

@@ -8,6 +8,7 @@ from squall_contracts.calls import RESULT_TTL_S
 from squall_contracts.message import Message
 from squall_contracts.secrets import SecretUse
 from squall_contracts.volumes import VolumeMount
+from squall_contracts.web import WebSpec
 
 DEFAULT_TIMEOUT_S = 300.0
 DEFAULT_SCALEDOWN_WINDOW_S = 60.0
@@ -73,6 +74,8 @@ class MethodSpec(Message, frozen=True, kw_only=True):
     name: str
     is_generator: bool = False
     is_async: bool = False
+    web: WebSpec | None = None
+    """None: it is called with values, not by web requests."""
 
 
 class ParameterSpec(Message, frozen=True, kw_only=True):
@@ -161,6 +164,8 @@ class FunctionSpec(Message, frozen=True, kw_only=True):
     volumes: tuple[VolumeMount, ...] = ()
     schedule: Cron | Every | None = None
     """When it is called by itself, once its app is deployed; None: never."""
+    web: WebSpec | None = None
+    """None: it is called with values, not by web requests."""
 
 
 AppState = Literal["ephemeral", "detached", "deployed", "stopped"]
@@ -211,6 +216,12 @@ def inputs_at_once(spec: FunctionSpec) -> int:
 def capacity(spec: FunctionSpec) -> int:
     """How many inputs a container of the function runs at a time at most."""
     return spec.max_inputs if spec.batch is None else spec.batch.max_size
+
+
+def endpoints(spec: FunctionSpec) -> dict[str, WebSpec]:
+    """The web endpoints of a function, by the method inputs name: empty for the function itself."""
+    found = {} if spec.web is None else {"": spec.web}
+    return found | {each.name: each.web for each in spec.methods if each.web is not None}
 
 
 def goes_alone(spec: FunctionSpec) -> bool:

@@ -25,6 +25,7 @@ from squall._options import (
     current_spellings,
     options_of,
     unwrapped,
+    web_of,
 )
 from squall._parameters import parameter
 from squall._volume.mounts import checked
@@ -111,7 +112,8 @@ class Declaring:
             _validate.object_name("name", name)
 
         def decorate(function: Callable[..., Any], /) -> Function[Any, Any, Any]:
-            raw, batch = unwrapped(function)
+            below, web = web_of(function)
+            raw, batch = unwrapped(below)
             check_callable(raw, serialized)
             options = options_of(
                 raw,
@@ -139,6 +141,7 @@ class Declaring:
                 concurrency=concurrency(raw, chosen["max_inputs"]),
                 batch=batch,
                 volumes=mounts,
+                web=web,
             )
             chosen_name = name or _validate.object_name("name", raw.__name__)
             made = Function._new(chosen_name, app=self._app(), raw=raw, options=options)
@@ -146,6 +149,30 @@ class Declaring:
             return made
 
         return decorate
+
+    def web_endpoint(
+        self,
+        *_misused: object,
+        path: str,
+        method: str = "GET",
+        requires_proxy_auth: bool = False,
+        **options: Any,
+    ) -> Callable[[Callable[..., Any]], Function[..., Any, Any]]:
+        """Make a function that answers `method` at `path` of the app's own address.
+
+        `{name}` in the path is a parameter of the function; others come from the query, `body` is
+        the body's JSON value and `request` a WebRequest. It returns a WebResponse, `(value,
+        status)`, or a value, sent as JSON unless it is bytes or str. What can't be read as its
+        annotation is answered 422. All else are arguments of `function`. InvalidError names a field
+        at fault.
+        """
+        if _misused:
+            raise InvalidError("write @app.web_endpoint(path=…) with its arguments by name")
+        from squall.web import route
+
+        mark = route(path, method, requires_proxy_auth)
+        decorate = self.function(**options)
+        return lambda raw: decorate(mark(raw))
 
     @dataclass_transform(field_specifiers=(parameter,), kw_only_default=True)
     def cls(

@@ -120,6 +120,7 @@ def _spec(
         block_network=options.block_network,
         nonpreemptible=options.nonpreemptible,
         schedule=options.schedule,
+        web=options.web,
     )
 
 

@@ -44,7 +44,7 @@ _TURN: Final = 128
 
 Entry = tuple[Held, Report, int]
 """A report on its way, and its size in bytes."""
-Finished = tuple[Held, Report, int, float | None]
+Finished = tuple[Held, Report | None, int, float | None]
 """The same, as user code's thread puts it: see `Outbox.put`."""
 
 
@@ -90,8 +90,11 @@ class Outbox:
 
     # --- called by the threads of user code ------------------------------------------------------
 
-    def put(self, held: Held, report: Report, size_bytes: int, spent_s: float | None) -> None:
-        """Send `report`. `spent_s`: seconds the delivery held its slot; with its last report."""
+    def put(
+        self, held: Held, report: Report | None, size_bytes: int, spent_s: float | None
+    ) -> None:
+        """Send `report`; None: whoever asked knows, there is nothing to store. `spent_s`: seconds
+        the delivery held its slot; with its last report."""
         lane = self._now if held.lane == "now" else self._bulk
         lane.append((held, report, size_bytes, spent_s))
         if not self._waking:  # one wake-up for all that is put until the loop turns
@@ -138,6 +141,9 @@ class Outbox:
             held, report, size, spent_s = lane.popleft()
             if held.finished:
                 continue  # its fate was sealed while user code would not yield
+            if report is None:
+                self._told(held, spent_s)
+                continue
             self._count(held, size)
             if type(report) is Raised:
                 report = await self._retried(held, report) or report
@@ -154,6 +160,13 @@ class Outbox:
                 groups.setdefault(held.inputs.reply_to, []).append(entry)
         for entries in groups.values():
             await self._send(entries)
+
+    def _told(self, held: Held, spent_s: float | None) -> None:
+        held.finished = True
+        self._on_finished(held, spent_s or 0.0)
+        held.settle("ack")
+        self._on_settled(held)
+        self._relieve()
 
     def _count(self, held: Held, size: int) -> None:
         held.unstored += 1

@@ -20,13 +20,15 @@ from squall import _client
 from squall._sync import run
 from squall_contracts.apps import ListContainers
 
-from tests.bench import noop_app, shared_state
+from tests.bench import noop_app, shared_state, web
 from tests.bench.copying import bare_copy
 from tests.bench.figures import Figure, emit, quantile, report
 from tests.bench.floor import Floor, floor
 from tests.bench.lanes import lanes
+from tests.bench.many import many
 from tests.bench.servers import IMAGE, Measured, server
-from tests.bench.volumes import volumes as volume_figures
+from tests.bench.volumes import cached_start
+from tests.bench.volumes import transfers as volume_figures
 
 HELLO = Path(__file__).parents[2] / "examples" / "01_hello.py"
 ROUNDS = 5
@@ -284,8 +286,13 @@ async def squall_copy_twice(payload: bytes) -> float:
 
 
 async def volumes(_: Floor, __: Measured) -> list[Figure]:
-    """(h) Files up and down, and what a mounted volume costs a start."""
+    """(h) Files up and down."""
     return await volume_figures()
+
+
+async def mounts(_: Floor, __: Measured) -> list[Figure]:
+    """(i) What a mounted volume costs a start."""
+    return await cached_start()
 
 
 async def idle(running: Measured) -> list[Figure]:
@@ -323,6 +330,11 @@ async def dicts(bare: Floor, _: Measured) -> list[Figure]:
     return [measured(figure) for figure in await shared_state.measure(bare)]
 
 
+async def on_the_web(_: Floor, running: Measured) -> list[Figure]:
+    """(h) Requests, WebSockets, events and large bodies through the gateway."""
+    return [measured(figure) async for figure in web.figures(running)]
+
+
 PARTS = {
     "calls": calls,
     "maps": maps,
@@ -331,8 +343,11 @@ PARTS = {
     "burst": burst,
     "rerun": rerun,
     "bulk": bulk,
+    "many": many,
     "dicts": dicts,
     "volumes": volumes,
+    "web": on_the_web,
+    "mounts": mounts,
 }
 
 

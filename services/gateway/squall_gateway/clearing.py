@@ -5,6 +5,7 @@ from squall_bus.errors import SquallRefusal
 from squall_bus.service import Context
 from squall_contracts import apps, environments, subjects
 from squall_contracts.environments import DEFAULT
+from squall_volumes.store import VolumeStore
 
 from squall_gateway.apps import Apps
 from squall_gateway.collections import Collections
@@ -44,6 +45,9 @@ class Clearing:
         await self._secrets.drop(account, request.name)
         await self._collections.drop(account, request.name)
         workspace = await self._context.workspaces.get(account)
+        volumes = VolumeStore(workspace)
+        for volume in await volumes.names(request.name):
+            await volumes.delete(request.name, volume.name)
         for stream, filters in subjects.kept_of_environment(request.name).items():
             for filtered in filters:
                 await workspace.admin.purge(stream, filtered)

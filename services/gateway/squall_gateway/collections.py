@@ -47,6 +47,8 @@ class Collections:
     async def open(self, account: str, request: OpenCollection) -> CollectionRecord:
         key = self._key(account, request.kind, request.environment, request.name)
         found = await self.records.get(key)
+        if found is None:
+            await self._environments.require(account, request.environment)
         if found is None and request.create != "never":
             record = await self._fresh(account, request.kind, request.environment, request.name)
             try:
@@ -72,7 +74,7 @@ class Collections:
         return found.value
 
     async def open_ephemeral(self, account: str, request: OpenEphemeral) -> CollectionRecord:
-        self._check(request.kind, request.environment)
+        await self._environments.require(account, request.environment)
         record = await self._fresh(account, request.kind, request.environment, "")
         key = state_subjects.ephemeral_key(
             account, request.kind, request.environment, record.collection_id
@@ -109,6 +111,7 @@ class Collections:
             key = self._key(account, request.kind, request.environment, request.name)
             entry = await self.records.get(key)
             if entry is None:
+                await self._environments.require(account, request.environment)
                 raise SquallRefusal(
                     "not_found",
                     f"there is no {request.kind} {request.name!r} in environment "
