@@ -113,7 +113,7 @@ async def test_what_a_spawned_call_brought_along_goes_with_it(rig: Rig) -> None:
     kept = {f"dead/{input_id(failed_id, 0)}", f"{waited_id}/0"}
     brought = kept | {f"{call_id}/0", f"{failed_id}/0"}
     async with asyncio.timeout(20):
-        while {info.name for info in await objects.list()} & brought != kept:
+        while {info.name for info in await objects.list()} & brought != kept:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
 
@@ -130,6 +130,7 @@ async def test_results_of_spawned_calls_are_kept_as_long_as_their_function_says(
         assert info is not None
         chunks = read_stream(rig.bus, "OBJ_blobs", f"$O.blobs.C.{info.nuid}")
         assert [chunk.headers["Nats-TTL"] async for chunk in chunks] == [expected] * info.chunks
+        await function.settled()  # heard of before it is stored
         subject = subjects.result(ENVIRONMENT, CLIENT, call_id)
         result = await rig.bus.admin.last_message(subjects.RESULTS, subject)
         assert result is not None
