@@ -122,10 +122,19 @@ def result(environment: str, client_id: str, call_id: str) -> str:
     return f"result.{check_environment(environment)}.{_token(client_id)}.{_token(call_id)}"
 
 
+KEPT_RESULTS: Final = "result."
+"""What subjects of results begin with that may be collected days later."""
+
+
 def replies_to(environment: str, client_id: str) -> tuple[str, str]:
     """What a client listens to: everything sent back to it."""
     middle = f"{check_environment(environment)}.{_token(client_id)}"
     return f"reply.{middle}.*", f"result.{middle}.*"
+
+
+def replies_to_anywhere(client_id: str) -> str:
+    """What is sent back to a client, in whichever environment, and not stored for long."""
+    return f"reply.*.{_token(client_id)}.*"
 
 
 def result_of_call(environment: str, call_id: str) -> str:

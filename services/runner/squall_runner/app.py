@@ -29,7 +29,7 @@ from squall_runner.warm import WarmPool
 
 log = structlog.get_logger()
 
-COMMAND_WAIT_S = 30.0
+COMMAND_WAIT_S = 8.0
 STOP_SHARE = 0.6
 """Of `drain_s`, what an ephemeral runner's containers get to end by themselves."""
 
