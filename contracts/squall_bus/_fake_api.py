@@ -145,11 +145,12 @@ class FakeApi:
 def _direct(stream: FakeStream, kept: Kept | None) -> Direct:
     if kept is None:
         return MISSING
+    stored_unix_s = stream.clock.unix() - (stream.clock.now() - kept.stored_at)
     place = {
         "Nats-Stream": stream.name,
         "Nats-Subject": kept.subject,
         "Nats-Sequence": str(kept.seq),
-        "Nats-Time-Stamp": datetime.fromtimestamp(kept.stored_at, UTC).isoformat(),
+        "Nats-Time-Stamp": datetime.fromtimestamp(stored_unix_s, UTC).isoformat(),
     }
     lines = "".join(f"{k}: {v}\r\n" for k, v in {**decode_headers(kept.headers), **place}.items())
     return kept.data, f"NATS/1.0\r\n{lines}\r\n".encode()
