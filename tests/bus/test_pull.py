@@ -80,7 +80,12 @@ async def test_a_job_is_handed_over_before_more_is_asked_for(
         send(subject, payload, reply, headers)
 
     monkeypatch.setattr(bus.wire, "send", noting)
-    taker = Taker(lambda job: did.append("take") if job.ack() else None)
+
+    def take(job: Job) -> None:
+        did.append("take")
+        job.ack()
+
+    taker = Taker(take)
     pull = StandingPull(bus, "Q", "d", taker, batch=1)
     await pull.start()
     await fill(bus, 3)
