@@ -271,8 +271,7 @@ async def _dial(host: str, port: int) -> socket.socket:
     """A socket connected to the first address of `host` that answers. OSError if none does."""
     loop = asyncio.get_running_loop()
     failure: OSError = OSError(f"{host} has no address")
-    found: Any = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    for family, kind, protocol, _, address in found:
+    for family, kind, protocol, _, address in await _addresses(host, port):
         dialled = socket.socket(family, kind, protocol)
         try:
             dialled.setblocking(False)
@@ -287,3 +286,12 @@ async def _dial(host: str, port: int) -> socket.socket:
         else:
             return dialled
     raise failure
+
+
+async def _addresses(host: str, port: int) -> list[Any]:
+    """As getaddrinfo gives them; without a thread for what is an address already."""
+    try:
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except socket.gaierror:
+        loop = asyncio.get_running_loop()
+        return await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)

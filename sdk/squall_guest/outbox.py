@@ -37,8 +37,9 @@ from squall_guest.desk import Held
 MOST_UNSTORED: Final = 1024
 MOST_UNSTORED_BYTES: Final = 64 * 1024 * 1024
 _MOST_GROUPED: Final = 512
-_FEW: Final = 4
-"""While fewer results than this have no ack, single ones are sent at once; more are grouped."""
+_FEW: Final = 2
+"""While fewer results than this have no ack, single ones are sent at once: the ack of one may come
+after the next. More means that inputs wait here, and the main thread has better to do."""
 _REFUSED_DELAY_S: Final = 1.0
 _log: Final = logging.getLogger("squall.guest")
 
@@ -122,10 +123,12 @@ class Outbox:
             or (self._bulk and held.lane == "bulk")
             or (self._brief and is_kept(held.inputs.reply_to))
             or self._bus.unacked_stores >= _FEW
-            or not held.finish()
         ):
             return False
-        self._count(held, size_bytes)
+        self._count(held, size_bytes)  # first: what counts is waited for, what is finished is not
+        if not held.finish():
+            self._uncount(held, size_bytes)
+            return False
         results = Results(held.inputs.call_id, self._container_id, (report,))
         stored = partial(self._stored_at_once, (held, report, size_bytes), spent_s)
         self._bus.store_at_once(held.inputs.reply_to, results, on_stored=stored)
@@ -208,6 +211,12 @@ class Outbox:
             self._unstored += 1
             self._unstored_bytes += size
 
+    def _uncount(self, held: Held, size: int) -> None:
+        with self._counting:
+            held.unstored -= 1
+            self._unstored -= 1
+            self._unstored_bytes -= size
+
     async def _send(self, entries: list[Entry]) -> None:
         start = size = 0
         for at, entry in enumerate(entries):
@@ -242,10 +251,7 @@ class Outbox:
                 room.set_result(None)
 
     def _settle_one(self, held: Held, size: int, outcome: int | BusError) -> None:
-        with self._counting:
-            self._unstored -= 1
-            self._unstored_bytes -= size
-            held.unstored -= 1
+        self._uncount(held, size)
         if isinstance(outcome, BusError):
             held.refused = True
             _log.error("a result was not stored, its input is run again: %s", outcome)
