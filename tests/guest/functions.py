@@ -39,6 +39,25 @@ def noop(value: object = None) -> object:
     return value
 
 
+def occupy_bus(until: str) -> str:
+    """Return while the guest's bus thread does nothing else than wait for a file."""
+    import gc
+
+    from squall_guest.link import Link
+
+    (link,) = (thing for thing in gc.get_objects() if isinstance(thing, Link))
+    occupied = threading.Event()
+
+    def wait() -> None:
+        occupied.set()
+        while not Path(until).exists():
+            time.sleep(0.01)
+
+    link.loop.call_soon_threadsafe(wait)
+    occupied.wait()
+    return "sent"
+
+
 def where_am_i() -> dict[str, object]:
     return {
         "thread": threading.current_thread() is threading.main_thread(),

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 from squall_bus.service import Context
-from squall_contracts import subjects
+from squall_contracts import state_subjects, subjects
 from squall_contracts.environments import DEFAULT, EnvironmentRecord
 from squall_contracts.functions import FunctionRecord
 from squall_contracts.identity import WorkspaceRecord
@@ -27,7 +27,7 @@ class Follower:
         bus = self._context.bus
         async with (
             bus.kv(subjects.WORKSPACES_BUCKET, WorkspaceRecord).watch() as workspaces,
-            bus.kv(subjects.ENVIRONMENTS_BUCKET, EnvironmentRecord).watch() as environments,
+            bus.kv(state_subjects.ENVIRONMENTS_BUCKET, EnvironmentRecord).watch() as environments,
             bus.kv(subjects.FUNCTIONS_BUCKET, FunctionRecord).watch() as functions,
         ):
             for environment in (await environments.initial()).values():
