@@ -75,6 +75,7 @@ class Declaring:
         block_network: bool = False,
         single_use_containers: bool = False,
         include_source: bool | None = None,
+        enable_memory_snapshot: bool = False,
         max_inputs: int | None = None,
         **others: Any,
     ) -> FunctionDecorator:
@@ -84,8 +85,8 @@ class Declaring:
         `"TYPE"` or `"TYPE:COUNT"`, or a list in order of preference. `timeout` and
         `startup_timeout` in seconds, the latter None: as `timeout`. `scaledown_window`: seconds an
         idle container stays. `retries`: a number, each a second apart, or Retries.
-        `serialized` ships the pickled function in place of its module. InvalidError names a
-        field at fault.
+        `serialized` ships the pickled function in place of its module. `enable_memory_snapshot`:
+        containers are kept waiting with the module imported. InvalidError names a field at fault.
         """
         if _misused:
             raise InvalidError("write @app.function() with parentheses")
@@ -126,6 +127,7 @@ class Declaring:
                 block_network=block_network,
                 include_source=include_source,
                 single_use_containers=single_use_containers,
+                enable_memory_snapshot=enable_memory_snapshot,
                 concurrency=concurrency(raw, chosen["max_inputs"]),
                 batch=batch,
             )
@@ -165,7 +167,8 @@ class Declaring:
         """Make a class of this app: `C(**parameters)` then has methods to be called remotely.
 
         Each container makes one instance and runs its `@squall.enter()` hooks before its first
-        input. The arguments are those of `function`. InvalidError names a field at fault.
+        input; with `enable_memory_snapshot` those with `snap=True` ahead of it, in a process kept
+        waiting. The arguments are those of `function`. InvalidError names a field at fault.
         """
         if _misused:
             raise InvalidError("write @app.cls() with parentheses")
@@ -207,6 +210,7 @@ class Declaring:
                 block_network=block_network,
                 include_source=include_source,
                 single_use_containers=single_use_containers,
+                enable_memory_snapshot=enable_memory_snapshot,
                 concurrency=concurrency(kind, chosen["max_inputs"]),
                 batch=parts.batch,
                 methods=tuple(parts.specs.values()),

@@ -37,7 +37,6 @@ _IGNORED = frozenset(
         "region",
         "routing_region",
         "nonpreemptible",
-        "enable_memory_snapshot",
         "restrict_modal_access",
         "i6pn",
         "experimental_options",
@@ -70,6 +69,7 @@ class Options:
     target_inputs: int | None = None
     batch: BatchPolicy | None = None
     single_use: bool = False
+    memory_snapshot: bool = False
     methods: tuple[MethodSpec, ...] = ()
     parameters: tuple[ParameterSpec, ...] = ()
 
@@ -193,6 +193,7 @@ def options_of(
     concurrency: Concurrency,
     batch: BatchPolicy | None,
     single_use_containers: object,
+    enable_memory_snapshot: object,
     methods: tuple[MethodSpec, ...] = (),
     parameters: tuple[ParameterSpec, ...] = (),
 ) -> Options:
@@ -228,6 +229,7 @@ def options_of(
         target_inputs=concurrency.target_inputs,
         batch=batch,
         single_use=single_use,
+        memory_snapshot=_validate.truth("enable_memory_snapshot", enable_memory_snapshot),
         methods=methods,
         parameters=parameters,
         block_network=_validate.truth("block_network", block_network),

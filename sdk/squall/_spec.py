@@ -106,6 +106,7 @@ def _spec(
         methods=options.methods,
         parameters=options.parameters,
         block_network=options.block_network,
+        memory_snapshot=options.memory_snapshot,
         schedule=options.schedule,
     )
 

@@ -12,17 +12,20 @@ from squall_bus.errors import BusError
 from squall_bus.service import Context, Service
 from squall_contracts import subjects
 from squall_contracts.apps import ExecRequest
+from squall_contracts.functions import FunctionRecord
 from squall_contracts.placement import RUNNER_BEAT_S, RUNNER_TTL_S, RunnerRecord
 
 from squall_runner import machine
 from squall_runner.docker import DockerRuntime
 from squall_runner.files import Files
 from squall_runner.handlers import Runner
+from squall_runner.outfit import Outfitter
 from squall_runner.process import ProcessRuntime
 from squall_runner.runtime import Runtime
 from squall_runner.settings import Settings
 from squall_runner.site import Sites
 from squall_runner.slots import Slots
+from squall_runner.snapshots import SnapshotPool
 from squall_runner.starter import Starter
 from squall_runner.warm import WarmPool
 
@@ -63,15 +66,25 @@ async def _serve(
         limit_bytes=settings.file_cache_mib * 1024 * 1024,
     )
     sites = Sites(state / "site", ca_bundle=settings.ca_bundle)
-    starter = Starter(
+    outfitter = Outfitter(
+        settings=settings, context=context, runtime=runtime, files=files, cores=record.cpu
+    )
+    snapshots = SnapshotPool(
         settings=settings,
+        slots=slots,
+        runtime=runtime,
+        outfitter=outfitter,
+        functions=bus.kv(subjects.FUNCTIONS_BUCKET, FunctionRecord),
+        tasks=tasks,
+    )
+    starter = Starter(
         context=context,
         runtime=runtime,
         slots=slots,
         sites=sites,
-        files=files,
+        outfitter=outfitter,
         pool=pool,
-        cores=record.cpu,
+        snapshots=snapshots,
     )
     runner = Runner(
         settings=settings,
@@ -98,6 +111,7 @@ async def _serve(
     finally:
         with anyio.CancelScope(shield=True):
             await pool.close()
+            await snapshots.close()
             await runtime.close()
     if settings.ephemeral:
         await bus.kv(subjects.RUNNERS_BUCKET, RunnerRecord).delete(identity)

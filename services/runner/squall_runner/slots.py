@@ -4,18 +4,23 @@
 <slot>/position        up to where its output is stored in LOGS
 <slot>/in/assignment   what the guest reads (a pipe in a warm container)
 <slot>/in/files/...    spec.files
+<slot>/in/template     what a guest prepares itself for, to be held as a snapshot
 <slot>/out/flight      what the guest is running
 """
 
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import msgspec
 from squall_contracts.guest import FLIGHT_RECORD_BYTES
 from squall_contracts.message import Message, decode, encode
 from squall_contracts.placement import StartContainer
+
+LONGEST_FAILURE: Final = 300
 
 
 class SlotRecord(Message, frozen=True, kw_only=True):
@@ -52,6 +57,25 @@ class Slot:
     @property
     def flight(self) -> Path:
         return self.directory / "out" / "flight"
+
+    @property
+    def template(self) -> Path:
+        return self.directory / "in" / "template"
+
+    def failure(self) -> str:
+        """One line why its guest could not be held as a snapshot; empty: it didn't say.
+        The line is user code's: not to be trusted, nor to be read at any length."""
+        path, flags = self.directory / "out" / "failure", os.O_NOFOLLOW | os.O_NONBLOCK
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | flags)
+        except OSError:
+            return ""
+        try:
+            regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+            said = os.read(descriptor, LONGEST_FAILURE) if regular else b""
+        finally:
+            os.close(descriptor)
+        return " ".join(said.decode(errors="replace").split())
 
     def make(self, *, pipe: bool = False) -> None:
         """Lay the directory anew. Its parent is closed to others, so modes inside serve containers

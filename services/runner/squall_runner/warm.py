@@ -5,7 +5,6 @@ and it is used once: no container ever passes from one workspace to another.
 """
 
 import os
-import threading
 import time
 from functools import partial
 from pathlib import Path
@@ -19,6 +18,7 @@ from squall_contracts.message import new_id
 
 from squall_runner import core
 from squall_runner.makers import Makers
+from squall_runner.pipes import Pipes
 from squall_runner.runtime import QUIET_S, Launch, Runtime, RuntimeUnavailable, StartRefused
 from squall_runner.settings import Settings
 from squall_runner.slots import Slot, Slots
@@ -50,7 +50,11 @@ class _Last(msgspec.Struct, frozen=True, kw_only=True):
 class Warm:
     """A started container whose guest waits for an assignment."""
 
-    def __init__(self, slot: Slot, handle: str, pipe: int, limits: core.Limits) -> None:
+    def __init__(
+        self, slot: Slot, handle: str, pipe: int, limits: core.Limits, *, laid: bool = False
+    ) -> None:
+        """`laid`: its function's files are in place."""
+        self.laid = laid
         self.slot = slot
         self.handle = handle
         self.limits = limits
@@ -85,7 +89,7 @@ class WarmPool:
         self._ready: dict[Key, list[Warm]] = {}
         self._last: dict[Key, _Last] = {}
         self._making: dict[Key, int] = {}
-        self._threads = anyio.CapacityLimiter(256)
+        self._pipes = Pipes()
 
     def take(self, key: Key, limits: core.Limits) -> Warm | None:
         """A warm container that can have these limits, the caller's from now on; None: there is
@@ -111,6 +115,11 @@ class WarmPool:
         for _ in range(missing):
             if self._makers.spawn(partial(self._make, key)):
                 self._making[key] = self._making.get(key, 0) + 1
+
+    def prefetch(self, key: Key, env: dict[str, str], limits: core.Limits) -> None:
+        """A container of this key may be wanted soon: make one, unless many images are in use."""
+        if key not in self._last and len(self._last) < self._settings.prefetched:
+            self.used(key, env, limits)
 
     async def expire(self) -> None:
         """Remove, for ever, those whose image is no longer in use."""
@@ -154,7 +163,7 @@ class WarmPool:
             handle = await self._runtime.start(handle, launch)
             slot.note(handle=handle)
             with anyio.fail_after(OPENING_S):
-                pipe = await self._open(slot.assignment)
+                pipe = await self._pipes.opened(slot.assignment)
         except (StartRefused, RuntimeUnavailable, TimeoutError, OSError) as error:
             log.warning("warm.failed", reference=key.reference, error=str(error))
             await self._discard(slot, handle)
@@ -171,25 +180,6 @@ class WarmPool:
                 log.info("warm.ready", slot=slot.name, workspace=key.workspace)
         finally:
             self._making[key] -= 1
-
-    async def _open(self, path: Path) -> int:
-        """The pipe's writing end, once the guest has opened its reading end."""
-        given_up = threading.Event()
-
-        def wait_for_reader() -> int:
-            pipe = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-            if given_up.is_set():
-                os.close(pipe)
-            return pipe
-
-        try:
-            return await anyio.to_thread.run_sync(
-                wait_for_reader, limiter=self._threads, abandon_on_cancel=True
-            )
-        except BaseException:
-            given_up.set()
-            os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))  # lets the thread's open return
-            raise
 
     def _launch(self, key: Key, slot: Slot, last: _Last) -> Launch:
         return Launch(

@@ -12,6 +12,7 @@ from squall_contracts.placement import (
     ContainerReport,
     ContainerState,
     GuestReport,
+    StartPath,
     StopContainer,
 )
 
@@ -62,6 +63,8 @@ class Reports:
         was_told = report.container_id in self._world.told or record.state == "draining"
         died = is_death(report, was_told)
         reason = report.reason if report.state != "failed" else cause(report)
+        if report.path:
+            record = self._note_start(record, report.phases_ms, report.path, report.path_reason)
         moved = self._advance(record, report.state, report.at_unix_s, reason, report.exit_code)
         blamed = culprit(report, was_told) if moved is not None else None
         if blamed is not None:
@@ -93,6 +96,8 @@ class Reports:
         was_told = report.container_id in self._world.told or record.state == "draining"
         failure = report.failure
         reason = failure.message if failure is not None else ""
+        if report.phases_ms:
+            record = self._note_start(record, report.phases_ms, record.path, record.path_reason)
         moved = self._advance(record, report.state, report.at_unix_s, reason, None)
         if moved is not None and moved.state == "ready":
             self._world.faults.pop(record.function_id, None)
@@ -100,6 +105,16 @@ class Reports:
             failure = failure or Failure(kind="startup", message="the container failed to start")
             self._scheduler.start_failed(moved, failure)
         await self._world.ledger.flush_one(report.container_id)
+
+    def _note_start(
+        self, record: ContainerRecord, phases_ms: dict[str, float], path: StartPath, reason: str
+    ) -> ContainerRecord:
+        """Keep what a start took. Runner and guest tell their parts in either order."""
+        noted = msgspec.structs.replace(
+            record, phases_ms={**record.phases_ms, **phases_ms}, path=path, path_reason=reason
+        )
+        self._world.ledger.add(noted)
+        return noted
 
     def _advance(
         self,
