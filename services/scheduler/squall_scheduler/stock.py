@@ -5,7 +5,7 @@ rememberable, and a tree of maxima finds the first machine with room in log n.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from squall_scheduler.capacity import ANY, Demand, Free, Machine, request, room, untouched
 
@@ -64,6 +64,10 @@ class Stock:
         self._plain.changed(free)
         for kind in free.gpus:
             self._shelves[kind].changed(free)
+
+    def ordered(self) -> Sequence[Free]:
+        """Machines that take work, in the order they are filled."""
+        return tuple(self._order)
 
     def gpus(self) -> tuple[Counter[str], Counter[str]]:
         """Devices by type: all of them, and those nobody holds."""

@@ -205,17 +205,21 @@ class World:
             self._emptied.pop(function_id, None)
 
     def start_command(self, record: ContainerRecord, function: FunctionRecord) -> StartContainer:
+        start = self.start_of(record.container_id, function)
+        return msgspec.structs.replace(start, version=record.version, gpu=record.gpu)
+
+    def start_of(self, container_id: str, function: FunctionRecord) -> StartContainer:
+        """What a runner is told of a function it is to run."""
         return StartContainer(
-            container_id=record.container_id,
-            function_id=record.function_id,
+            container_id=container_id,
+            function_id=function.function_id,
             app_id=function.app_id,
             app_name=function.app_name,
-            workspace=record.workspace,
-            environment=record.environment,
-            version=record.version,
+            workspace=function.workspace,
+            environment=function.environment,
+            version=function.version,
             spec=function.spec,
             function_ids=dict(self._apps.get(function.app_id, {})),
-            gpu=record.gpu,
         )
 
     def stop(self, container_id: str, grace_s: float, reason: str) -> None:

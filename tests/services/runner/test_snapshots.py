@@ -140,7 +140,11 @@ async def oom_scores(machine: Machine, handle: str) -> list[str]:
         shown = await docker.containers.container(handle.partition("+")[0]).show()
         root = int(shown["State"]["Pid"])
         await engine.close(docker)
-    return [Path(f"/proc/{pid}/oom_score_adj").read_text().strip() for pid in tree(root)]
+    return [_score(pid) for pid in tree(root)]
+
+
+def _score(pid: int) -> str:
+    return Path(f"/proc/{pid}/oom_score_adj").read_text().strip()
 
 
 async def kill(machine: Machine, handle: str) -> None:
