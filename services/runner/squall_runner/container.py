@@ -42,6 +42,7 @@ class Begun(msgspec.Struct, frozen=True, kw_only=True):
     path: StartPath
     path_reason: str = ""
     phases_ms: dict[str, float] = {}
+    at_unix_s: float = 0.0
 
 
 class Container:
@@ -83,6 +84,7 @@ class Container:
         slot.note(start=self.start, handle=handle, gpus=self.gpus, stop_reason=self.stop_reason)
         self._to_tell = msgspec.structs.replace(
             self._told("starting"),
+            at_unix_s=begun.at_unix_s,
             path=begun.path,
             path_reason=begun.path_reason,
             phases_ms=begun.phases_ms,

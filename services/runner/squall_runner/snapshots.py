@@ -135,7 +135,7 @@ class SnapshotPool:
         for _ in range(wanted - len(known.ready) - known.making):
             self._begin(known, basis)
 
-    def prefetch(self, basis: Basis) -> None:
+    def prefetch(self, basis: Basis, quiet_s: float) -> None:
         """A container of the function may be wanted soon: hold one, if none need go for it."""
         if not self._settings.snapshots or holding.unheld(basis.start):
             return
@@ -143,7 +143,7 @@ class SnapshotPool:
         if holding.has_room(self._facts(), making, self._bounds):
             known = self._know(basis.start)
             if not known.ready and not known.making:
-                self._begin(known, basis)
+                self._begin(known, basis, quiet_s)
 
     async def close(self) -> None:
         """Give them all up; none is made any more."""
@@ -151,17 +151,17 @@ class SnapshotPool:
 
     # --- one snapshot's life ----------------------------------------------------------------------
 
-    def _begin(self, known: _Known, basis: Basis) -> None:
-        if self._makers.spawn(partial(self._live, known, basis)):
+    def _begin(self, known: _Known, basis: Basis, quiet_s: float = QUIET_S) -> None:
+        if self._makers.spawn(partial(self._live, known, basis, quiet_s)):
             known.making += 1
 
-    async def _live(self, known: _Known, basis: Basis) -> None:
+    async def _live(self, known: _Known, basis: Basis, quiet_s: float) -> None:
         """Make one, hold it until somebody takes it or nobody may, then leave nothing of it."""
         slot = self._slots.slot(new_id("snap"))
         held: _Held | None = None
         try:
             try:
-                await anyio.sleep(QUIET_S)
+                await anyio.sleep(quiet_s)
                 async with self._turns:
                     held = await self._make(slot, basis)
             finally:

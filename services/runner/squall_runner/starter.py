@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 
 import anyio
-import msgspec
 import structlog
 from squall_bus.service import Context
 from squall_contracts.coldstart import RUNNER_PHASES
@@ -19,7 +18,7 @@ from squall_contracts.placement import StartContainer, StartPath
 from squall_runner import core, prepare
 from squall_runner.container import Begun, Container
 from squall_runner.outfit import Outfitter
-from squall_runner.runtime import RunnerError, Runtime, StartRefused
+from squall_runner.runtime import QUIET_S, RunnerError, Runtime, StartRefused
 from squall_runner.site import Sites
 from squall_runner.slots import Slot, Slots
 from squall_runner.snapshots import Basis, SnapshotPool
@@ -46,6 +45,11 @@ class _Watch:
         now_s = time.monotonic()
         self.ms[name] = round(self.ms.get(name, 0.0) + (now_s - self._since_s) * 1000, 2)
         self._since_s = now_s
+        self._at_unix_s = time.time()
+
+    def begun(self, path: StartPath, reason: str = "") -> Begun:
+        """How the start went whose last step has just been timed."""
+        return Begun(path=path, path_reason=reason, phases_ms=self.ms, at_unix_s=self._at_unix_s)
 
 
 class Starter:
@@ -92,11 +96,12 @@ class Starter:
     async def prepare(self, start: StartContainer) -> None:
         """Have something ready for a function that may be called soon. Raises as `start`."""
         basis = await self._basis(start)
+        quiet_s = QUIET_S if start.spec.scaling.min_containers else 0.0  # some start right now
         if not start.spec.resources.gpus and not core.starts_alone(start.spec.env):
             limits = self._outfitter.limits(start)
-            self._pool.prefetch(self._key(basis), basis.image.env, limits)
+            self._pool.prefetch(self._key(basis), basis.image.env, limits, quiet_s)
         if start.spec.memory_snapshot:
-            self._snapshots.prefetch(basis)
+            self._snapshots.prefetch(basis, quiet_s)
 
     async def _basis(self, start: StartContainer) -> Basis:
         """The image, and Squall's own packages for its Python."""
@@ -127,22 +132,19 @@ class Starter:
         reason = ""
         if start.spec.memory_snapshot:
             snapshot = self._snapshots.take(start)
-            if snapshot is not None and await self._hand_over(
-                container, snapshot, Begun(path="snapshot"), watch
-            ):
+            if snapshot is not None and await self._hand_over(container, snapshot, watch):
+                container.started(snapshot.slot, snapshot.handle, watch.begun("snapshot"))
                 return "snapshot"
             reason = self._snapshots.why_none(start)
         if container.gpus or core.starts_alone(start.spec.env):
             return None
         warm = self._pool.take(self._key(basis), self._outfitter.limits(start))
-        begun = Begun(path="warm", path_reason=reason)
-        if warm is not None and await self._hand_over(container, warm, begun, watch):
+        if warm is not None and await self._hand_over(container, warm, watch):
+            container.started(warm.slot, warm.handle, watch.begun("warm", reason))
             return "warm"
         return None
 
-    async def _hand_over(
-        self, container: Container, warm: Warm, begun: Begun, watch: _Watch
-    ) -> bool:
+    async def _hand_over(self, container: Container, warm: Warm, watch: _Watch) -> bool:
         """False when the guest was gone: nothing is left of it."""
         start, slot = container.start, warm.slot
         users: list[tuple[Credentials, Credentials]] = []
@@ -163,6 +165,10 @@ class Starter:
             if not warm.laid:
                 await self._outfitter.lay(start, slot)
 
+        async def give() -> None:
+            await warm.give(self._outfitter.assignment(start, slot, users[0]))
+            watch.end(START)
+
         async def rename() -> None:
             try:
                 await self._runtime.rename(warm.handle, start.container_id)
@@ -172,10 +178,8 @@ class Starter:
         try:
             await together(mint, limit, lay)
             slot.note(start=start, handle=warm.handle)
-            assigned = self._outfitter.assignment(start, slot, users[0])
             watch.end(SANDBOX)
-            await together(lambda: warm.give(assigned), rename)
-            watch.end(START)
+            await together(give, rename)
         except (_UnfitError, BrokenPipeError) as error:
             log.warning("warm.lost", slot=slot.name, error=str(error))
             warm.close()
@@ -185,7 +189,6 @@ class Starter:
             warm.close()
             await self._drop(slot, warm.handle)
             raise
-        container.started(slot, warm.handle, msgspec.structs.replace(begun, phases_ms=watch.ms))
         return True
 
     async def _start_new(
@@ -214,10 +217,10 @@ class Starter:
         except BaseException:
             await self._drop(slot, handle)
             raise
-        container.started(slot, handle, self._plain(container, watch))
+        container.started(slot, handle, watch.begun("plain", self._why_plain(container)))
         return "plain"
 
-    def _plain(self, container: Container, watch: _Watch) -> Begun:
+    def _why_plain(self, container: Container) -> str:
         start, reason = container.start, "no warm container was ready"
         if start.spec.memory_snapshot:
             reason = self._snapshots.why_none(start)
@@ -225,7 +228,7 @@ class Starter:
             reason = "it has a GPU, which a container held in waiting would keep from others"
         elif core.starts_alone(start.spec.env):
             reason = "its variables count when Python starts, so no waiting container will do"
-        return Begun(path="plain", path_reason=reason, phases_ms=watch.ms)
+        return reason
 
     async def _drop(self, slot: Slot, handle: str) -> None:
         with anyio.CancelScope(shield=True):

@@ -94,7 +94,9 @@ async def test_what_a_start_took_is_kept_whoever_tells_first(stage: Stage) -> No
     await stage.join()
     await stage.want(1)
     start = await stage.started()
-    await stage.guest(start, "ready", phases_ms={"boot": 100.0, "import": 20.0})
+    await stage.guest(
+        start, "ready", phases_ms={"boot": 100.0, "import": 20.0, "odd": 1.0, "enter": -1.0}
+    )
     await stage.until_record(start.container_id, "ready")
     await stage.report(
         start, "starting", path="plain", path_reason="why", phases_ms={"image": 1.0, "start": 9.0}
