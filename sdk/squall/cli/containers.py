@@ -21,7 +21,7 @@ Container = Annotated[str, typer.Argument(metavar="CONTAINER", help="Id of the c
 @app.command("list")
 def list_containers(
     app_: Annotated[
-        str | None, typer.Option("--app", help="Only of this app (name or id).")
+        str | None, typer.Option("--app", "--app-id", help="Only of this app (name or id).")
     ] = None,
     env: Env = None,
     all_: Annotated[bool, typer.Option("--all", help="Also those of the last hour.")] = False,
@@ -112,10 +112,12 @@ def container_logs(
 @app.command("stop")
 def stop_container(
     container: Container,
-    now: Annotated[bool, typer.Option("--now", help="Don't let it finish what it runs.")] = False,
+    graceful: Annotated[
+        bool, typer.Option("--graceful/--now", help="Whether it may finish what it runs.")
+    ] = True,
 ) -> None:
     """Stop a container; what it was running runs again elsewhere."""
-    control.ask(words.StopContainerRequest(container_id=container, graceful=not now))
+    control.ask(words.StopContainerRequest(container_id=container, graceful=graceful))
     say(f"stopping {container}")
 
 

@@ -19,8 +19,9 @@ log = structlog.get_logger()
 
 
 def is_due(before: FunctionRecord | None, now: FunctionRecord) -> bool:
-    """Whether a change in the registry is a deploy of something containers will run."""
-    if now.ephemeral or not can_run(now.spec):
+    """Whether a change in the registry is a deploy of something containers will run. A class's
+    pool comes with its first call: there is nothing left to do ahead of it."""
+    if now.ephemeral or now.bound_to or not can_run(now.spec):
         return False
     return before is None or before.version != now.version
 

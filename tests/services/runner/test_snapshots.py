@@ -46,6 +46,13 @@ async def machine(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
         yield found
 
 
+@pytest.fixture
+async def processes(tmp_path: Path) -> AsyncIterator[Machine]:
+    """For what no runtime has a part in."""
+    async with running_machine("process", tmp_path) as found:
+        yield found
+
+
 async def command(machine: Machine, source: str = SOURCE, **fields: Any) -> StartContainer:
     """A start of a class with a memory snapshot, registered as deployed."""
     made = await machine.command(source, memory_snapshot=True, methods=METHODS, **fields)
@@ -156,53 +163,53 @@ async def kill(machine: Machine, handle: str) -> None:
     await engine.close(docker)
 
 
-async def test_new_code_never_starts_from_the_snapshot_of_the_old(machine: Machine) -> None:
-    await started(machine, await command(machine))
-    [slot] = await held(machine)
+async def test_new_code_never_starts_from_the_snapshot_of_the_old(processes: Machine) -> None:
+    await started(processes, await command(processes))
+    [slot] = await held(processes)
     new = SOURCE.replace("imported", "imported again")
-    second = msgspec.structs.replace(await machine.command(new), version=2)
+    second = msgspec.structs.replace(await processes.command(new), version=2)
     spec = msgspec.structs.replace(second.spec, memory_snapshot=True, methods=METHODS)
     second = msgspec.structs.replace(second, spec=spec)
-    await register(machine, second)
-    await gone(machine, slot)
-    report = await started(machine, second)
+    await register(processes, second)
+    await gone(processes, slot)
+    report = await started(processes, second)
     assert report.path == "plain"
-    assert machine.log.text(second.container_id)[0] == "imported again"
+    assert processes.log.text(second.container_id)[0] == "imported again"
 
 
-async def test_a_snapshot_ends_with_its_function(machine: Machine) -> None:
-    start = await command(machine)
-    await started(machine, start)
-    [slot] = await held(machine)
-    functions = machine.platform.bus.kv(subjects.FUNCTIONS_BUCKET, FunctionRecord)
+async def test_a_snapshot_ends_with_its_function(processes: Machine) -> None:
+    start = await command(processes)
+    await started(processes, start)
+    [slot] = await held(processes)
+    functions = processes.platform.bus.kv(subjects.FUNCTIONS_BUCKET, FunctionRecord)
     await functions.delete(start.function_id)
-    await gone(machine, slot)
+    await gone(processes, slot)
 
 
-async def test_a_snap_hook_that_raises_costs_the_snapshot_not_the_start(machine: Machine) -> None:
+async def test_a_snap_hook_that_raises_costs_the_snapshot_not_the_start(processes: Machine) -> None:
     only_held = 'print("snapped", flush=True)\n        assert "ct-" in os.environ["SQUALL_TASK_ID"]'
     source = SOURCE.replace('print("snapped", flush=True)', only_held)
-    await started(machine, await command(machine, source))
-    second = await command(machine, source)
+    await started(processes, await command(processes, source))
+    second = await command(processes, source)
 
     def failed() -> bool:
-        return not any(slot.startswith("snap-") for slot in slots(machine))
+        return not any(slot.startswith("snap-") for slot in slots(processes))
 
     with anyio.fail_after(30):
         while failed():  # noqa: ASYNC110 - no word is sent of it
             await anyio.sleep(0.02)
         while not failed():  # noqa: ASYNC110
             await anyio.sleep(0.05)
-    report = await started(machine, second)
+    report = await started(processes, second)
     assert report.path == "plain"
     assert report.path_reason == "no snapshot: AssertionError"
 
 
-async def test_a_function_said_to_be_called_soon_is_held_ahead(machine: Machine) -> None:
-    start = await command(machine)
-    await machine.send(PrepareStart(start=msgspec.structs.replace(start, container_id="")))
-    await held(machine)
-    assert (await started(machine, start)).path == "snapshot"
+async def test_a_function_said_to_be_called_soon_is_held_ahead(processes: Machine) -> None:
+    start = await command(processes)
+    await processes.send(PrepareStart(start=msgspec.structs.replace(start, container_id="")))
+    await held(processes)
+    assert (await started(processes, start)).path == "snapshot"
 
 
 async def test_snapshots_are_bounded_by_the_memory_they_hold(tmp_path: Path) -> None:
@@ -233,13 +240,13 @@ async def test_limits_are_kept_while_held_and_after(tmp_path: Path) -> None:
         assert shown["HostConfig"]["CpuShares"] == 512
 
 
-async def test_a_start_with_a_snapshot_is_quicker_than_one_without(machine: Machine) -> None:
+async def test_a_start_with_a_snapshot_is_quicker_than_one_without(processes: Machine) -> None:
     source = SOURCE.replace('print("snapped", flush=True)', "import time; time.sleep(1)")
     took = []
     for _ in range(2):
-        start = await command(machine, source)
+        start = await command(processes, source)
         began_s = time.monotonic()
-        await started(machine, start)
+        await started(processes, start)
         took.append(time.monotonic() - began_s)
-        await held(machine)
+        await held(processes)
     assert took[1] < took[0] * 0.5

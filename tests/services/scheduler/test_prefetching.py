@@ -60,6 +60,7 @@ def test_runs_and_classes_that_need_parameters_are_not_due() -> None:
     assert not is_due(deployed, deployed)
     assert is_due(deployed, msgspec.structs.replace(deployed, version=2))
     assert not is_due(None, msgspec.structs.replace(deployed, ephemeral=True))
+    assert not is_due(None, msgspec.structs.replace(deployed, bound_to="fn-2"))
     needs = function(parameters=({"name": "size", "kind": "int"},))
     needs = msgspec.convert(msgspec.to_builtins(needs), FunctionRecord)
     assert not is_due(None, needs)
