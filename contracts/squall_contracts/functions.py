@@ -89,6 +89,28 @@ class BatchPolicy(Message, frozen=True, kw_only=True):
     """How long the first input of a batch waits for others at most."""
 
 
+Overlap = Literal["allow", "skip"]
+"""What becomes of a due time at which the call before is not done: called all the same, or not."""
+
+
+class Cron(Message, frozen=True, kw_only=True, tag="cron"):
+    """Called at the minutes a five-field expression names on the wall clock of `timezone`."""
+
+    expression: Annotated[str, Meta(min_length=9, max_length=256)]
+    timezone: str = "UTC"
+    """An IANA name."""
+    overlap: Overlap = "allow"
+
+
+class Every(Message, frozen=True, kw_only=True, tag="every"):
+    """Called again and again, counted from each deploy: months by the calendar of UTC, then seconds.
+    Not both may be zero."""
+
+    months: Annotated[int, Meta(ge=0, le=12_000)] = 0
+    seconds: Annotated[float, Meta(ge=0)] = 0.0
+    overlap: Overlap = "allow"
+
+
 class FunctionSpec(Message, frozen=True, kw_only=True):
     """One function as its app declares it. Its identity is (environment, app, name).
 
@@ -128,8 +150,8 @@ class FunctionSpec(Message, frozen=True, kw_only=True):
     block_network: bool = False
     memory_snapshot: bool = False
     """Containers may start from a process that has imported the module and run the `snap` hooks."""
-    schedule: str | None = None
-    """Cron expression, or None."""
+    schedule: Cron | Every | None = None
+    """When it is called by itself, once its app is deployed; None: never."""
 
 
 AppState = Literal["ephemeral", "detached", "deployed", "stopped"]
@@ -164,6 +186,8 @@ class FunctionRecord(Message, frozen=True, kw_only=True):
     spec: FunctionSpec
     version: int = 1
     ephemeral: bool = False
+    schedule_paused: bool = False
+    """Its schedule is not followed for now; redeploys don't change that."""
     bound_to: str = ""
     """The id of the class this is a pool of, with parameters of its own; empty: declared as it is."""
 

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import msgspec
 
-from squall_contracts import apps, autoscaling, breakers, images, placement
+from squall_contracts import apps, autoscaling, breakers, images, placement, schedules
 from squall_contracts.message import Message
 
 
@@ -31,6 +31,8 @@ FUNCTION_STATS: Final = Verb(
 )
 LIST_FUNCTIONS: Final = Verb("list_functions", breakers.ListFunctions, breakers.FunctionListReply)
 RESET_FUNCTION: Final = Verb("reset_function", breakers.ResetFunction, breakers.ResetReply)
+LIST_SCHEDULES: Final = Verb("list_schedules", schedules.ListSchedules, schedules.ScheduleListReply)
+PAUSE_SCHEDULE: Final = Verb("pause_schedule", schedules.PauseSchedule, schedules.PauseReply)
 BIND_CLASS: Final = Verb("bind_class", apps.BindClass, apps.BindReply)
 CANCEL_CALL: Final = Verb("cancel_call", apps.CancelCall, apps.DoneReply)
 LIST_CONTAINERS: Final = Verb("list_containers", apps.ListContainers, placement.ContainerListReply)
@@ -56,6 +58,8 @@ VERBS: Final[dict[str, Verb]] = {
         FUNCTION_STATS,
         LIST_FUNCTIONS,
         RESET_FUNCTION,
+        LIST_SCHEDULES,
+        PAUSE_SCHEDULE,
         BIND_CLASS,
         CANCEL_CALL,
         LIST_CONTAINERS,

@@ -12,7 +12,7 @@ ALLOWED: dict[str, set[str]] = {
     "squall": BASE | {"squall_bus", "cloudpickle", "rich", "uvloop"},
     "squall.cli": BASE | {"squall", "squall_bus", "typer", "rich", "uvloop"},
     "squall_guest": BASE | {"squall", "squall_bus", "cloudpickle", "uvloop"},
-    "squall_gateway": ON_THE_BUS | {"aiohttp"},
+    "squall_gateway": ON_THE_BUS | {"aiohttp", "croniter"},
     "squall_builder": ON_THE_BUS | {"aiohttp", "aiodocker", "cloudpickle", "uv"},
     "squall_scheduler": ON_THE_BUS,
     "squall_autoscaler": ON_THE_BUS,

@@ -15,6 +15,7 @@ from squall.cli import (
     functions,
     images,
     run,
+    schedules,
     servers,
     up,
 )
@@ -49,6 +50,7 @@ for name, group in (
     ("app", apps.app),
     ("container", containers.app),
     ("function", functions.app),
+    ("schedule", schedules.app),
     ("dead", dead.app),
     ("image", images.app),
     ("config", config.app),

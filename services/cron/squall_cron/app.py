@@ -3,14 +3,17 @@
 import asyncio
 import time
 
+import structlog
 from anyio.abc import TaskStatus
 from squall_bus.service import Context, Service, lead
 from squall_contracts import subjects
 from squall_contracts.functions import FunctionRecord
 from squall_contracts.message import new_id
 
-from squall_cron.handlers import Crontab
+from squall_cron.handlers import OVERTAKEN, Crontab
 from squall_cron.settings import Settings
+
+log = structlog.get_logger()
 
 
 async def run(settings: Settings, context: Context, *, task_status: TaskStatus[None]) -> None:
@@ -31,7 +34,19 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
 
 
 async def keep_time(settings: Settings, context: Context) -> None:
-    """Follow the functions and fire their schedules, until told to stop."""
+    """Follow the functions and fire their schedules, until told to stop.
+
+    Begins anew when another replica turns out to have written a schedule: two may lead for a
+    moment, when one was stopped for longer than its lease.
+    """
+    while not context.stopping.is_set():
+        try:
+            await _keep_time(settings, context)
+        except* OVERTAKEN as overtaken:
+            log.warning("schedules.overtaken", error=str(overtaken.exceptions[0]))
+
+
+async def _keep_time(settings: Settings, context: Context) -> None:
     crontab = Crontab(context.bus, context.workspaces, settings, time.time)
     await crontab.restore()
     functions = context.bus.kv(subjects.FUNCTIONS_BUCKET, FunctionRecord)

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -105,7 +106,7 @@ def plan_deploy(
         function_ids=ids,
     )
     gone = tuple(live[name] for name in sorted(live) if name not in specs)
-    return Plan(app=app, write=_records(app, specs), remove=gone)
+    return Plan(app=app, write=_records(app, specs, live), remove=gone)
 
 
 def _same(
@@ -121,7 +122,12 @@ def _same(
     )
 
 
-def _records(app: AppRecord, specs: Mapping[str, FunctionSpec]) -> tuple[FunctionRecord, ...]:
+def _records(
+    app: AppRecord,
+    specs: Mapping[str, FunctionSpec],
+    live: Mapping[str, FunctionRecord] = MappingProxyType({}),
+) -> tuple[FunctionRecord, ...]:
+    """The functions of `specs`; what was set by hand on those that live already stays."""
     return tuple(
         FunctionRecord(
             function_id=app.function_ids[name],
@@ -132,6 +138,7 @@ def _records(app: AppRecord, specs: Mapping[str, FunctionSpec]) -> tuple[Functio
             spec=spec,
             version=app.version,
             ephemeral=app.state == "ephemeral",
+            schedule_paused=name in live and live[name].schedule_paused,
         )
         for name, spec in specs.items()
     )

@@ -18,6 +18,7 @@ from squall_gateway.bounds import FunctionsNow
 from squall_gateway.calls import cancel_call
 from squall_gateway.functions import Functions
 from squall_gateway.identity import Identity
+from squall_gateway.schedules import Schedules
 
 STOP_GRACE_S: Final = 30.0
 EXEC_MARGIN_S: Final = 10.0
@@ -40,6 +41,7 @@ class Api:
         self._runners = bus.kv(subjects.RUNNERS_BUCKET, placement.RunnerRecord)
         self._functions_now = FunctionsNow(context, own.registry)
         functions = Functions(context, own.registry, self._ask)
+        timetable = Schedules(context, own.registry)
         self._table: dict[str, Handler] = {
             verbs.START_APP.name: own.start,
             verbs.DEPLOY_APP.name: own.deploy,
@@ -53,6 +55,8 @@ class Api:
             verbs.FUNCTION_STATS.name: self._functions_now.stats,
             verbs.LIST_FUNCTIONS.name: functions.list,
             verbs.RESET_FUNCTION.name: functions.reset,
+            verbs.LIST_SCHEDULES.name: timetable.list,
+            verbs.PAUSE_SCHEDULE.name: timetable.pause,
             verbs.BIND_CLASS.name: own.bind_class,
             verbs.CANCEL_CALL.name: self.cancel,
             verbs.LIST_CONTAINERS.name: self.list_containers,

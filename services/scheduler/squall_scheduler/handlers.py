@@ -77,7 +77,8 @@ class Scheduler:
             world.stop(stop.container_id, stop.grace_s, stop.reason)
         if not await world.ledger.flush():
             return UNWRITTEN_PAUSE_S
-        cluster, now_s = world.cluster(), world.clock()
+        # As of when it was decided: what fell due while the records were written is due at once.
+        cluster = world.cluster()
         moments = (
             look_again(cluster, now_s, self._limits),
             next_turn(cluster, now_s, self._limits),
