@@ -194,6 +194,7 @@ class SnapshotPool:
             warm = Warm(slot, handle, await self._opened(slot, handle, start), limits, laid=True)
             await self._runtime.limit(handle, limits)
             memory_bytes = await self._runtime.memory_bytes(handle)
+            slot.note(memory_bytes=memory_bytes)
         except BaseException:
             if warm is not None:
                 warm.close()

@@ -17,7 +17,7 @@ from squall_runner import engine
 from squall_runner.slots import Slots
 
 from .machine import Machine, running_machine
-from .test_warm import slots, waits
+from .test_warm import slots
 
 RUNTIMES = ["process", pytest.param("docker", marks=pytest.mark.docker)]
 METHODS = (MethodSpec(name="answer"),)
@@ -84,13 +84,15 @@ async def started(machine: Machine, start: StartContainer) -> ContainerReport:
     return report
 
 
-async def held(machine: Machine, count: int = 1) -> list[str]:
-    """The snapshots, once that many of them wait."""
+async def held(machine: Machine) -> str:
+    """The snapshot, once it can be taken."""
+    kept = Slots(Path(machine.settings.state_dir) / "containers")
     with anyio.fail_after(30):
         while True:
-            found = [s for s in slots(machine) if s.startswith("snap-") and waits(machine, s)]
-            if len(found) >= count:
-                return found
+            for slot in map(kept.slot, slots(machine)):
+                loaded = slot.name.startswith("snap-") and slot.load()
+                if loaded and slot.record.start is None and slot.record.memory_bytes:
+                    return slot.name
             await anyio.sleep(0.05)
 
 
@@ -105,7 +107,7 @@ async def test_the_second_start_has_imports_and_snap_hooks_behind_it(machine: Ma
     report = await started(machine, first)
     assert (report.path, report.path_reason) == ("plain", "no snapshot was ready")
     assert list(report.phases_ms) == ["image", "sandbox", "start"]
-    [slot] = await held(machine)
+    slot = await held(machine)
     second = await command(machine)
     report = await started(machine, second)
     assert (report.path, report.path_reason) == ("snapshot", "")
@@ -127,7 +129,7 @@ async def test_the_second_start_has_imports_and_snap_hooks_behind_it(machine: Ma
 
 async def test_a_held_container_is_the_first_to_go_when_memory_is_short(machine: Machine) -> None:
     await started(machine, await command(machine))
-    [slot] = await held(machine)
+    slot = await held(machine)
     kept = Slots(Path(machine.settings.state_dir) / "containers").slot(slot)
     assert kept.load()
     scores = await oom_scores(machine, kept.record.handle)
@@ -165,7 +167,7 @@ async def kill(machine: Machine, handle: str) -> None:
 
 async def test_new_code_never_starts_from_the_snapshot_of_the_old(processes: Machine) -> None:
     await started(processes, await command(processes))
-    [slot] = await held(processes)
+    slot = await held(processes)
     new = SOURCE.replace("imported", "imported again")
     second = msgspec.structs.replace(await processes.command(new), version=2)
     spec = msgspec.structs.replace(second.spec, memory_snapshot=True, methods=METHODS)
@@ -180,7 +182,7 @@ async def test_new_code_never_starts_from_the_snapshot_of_the_old(processes: Mac
 async def test_a_snapshot_ends_with_its_function(processes: Machine) -> None:
     start = await command(processes)
     await started(processes, start)
-    [slot] = await held(processes)
+    slot = await held(processes)
     functions = processes.platform.bus.kv(subjects.FUNCTIONS_BUCKET, FunctionRecord)
     await functions.delete(start.function_id)
     await gone(processes, slot)
