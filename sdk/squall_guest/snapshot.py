@@ -4,8 +4,9 @@ Nothing is forked and nothing restored: the process that ran the hooks is the on
 the inputs, so its threads, files and whatever else it opened are still its own.
 """
 
+import logging
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from squall import _container
 from squall_contracts.guest import Template
@@ -14,8 +15,9 @@ from squall_contracts.message import decode
 from squall_guest import layout, load, report
 from squall_guest.hooks import Home
 
-FIRST_TO_GO = "1000"
+FIRST_TO_GO: Final = "1000"
 """The kernel's score of what it kills first when memory is short: nobody needs this process yet."""
+_log: Final = logging.getLogger("squall.guest")
 
 
 class SnapshotFailed(Exception):  # noqa: N818 - it is named for what happened
@@ -35,11 +37,23 @@ class FirstToGo:
 
     def __init__(self) -> None:
         self._file = Path("/proc/self/oom_score_adj")
-        self._before = self._file.read_text()
-        self._file.write_text(FIRST_TO_GO)
+        try:
+            self._before = self._file.read_text()
+        except OSError as error:  # a sandboxed kernel: it has no such preferences
+            self._before = ""
+            _log.warning("not marked as the first to go: %s", error)
+        else:
+            self._mark(FIRST_TO_GO)
 
     def withdraw(self) -> None:
-        self._file.write_text(self._before)
+        if self._before:
+            self._mark(self._before)
+
+    def _mark(self, score: str) -> None:
+        try:
+            self._file.write_text(score)
+        except OSError as error:
+            _log.warning("its OOM score can't be %s: %s", score.strip(), error)
 
 
 def take(path: str) -> Snapshot:
