@@ -1,5 +1,6 @@
 """The runner, wired: commands in, containers watched, a lease kept."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import anyio
@@ -105,6 +106,7 @@ async def _serve(
             record=record,
             runner=runner,
             pool=pool,
+            snapshots=snapshots,
             tasks=tasks,
             task_status=task_status,
         )
@@ -124,6 +126,7 @@ async def _intakes(
     record: RunnerRecord,
     runner: Runner,
     pool: WarmPool,
+    snapshots: SnapshotPool,
     tasks: TaskGroup,
     task_status: TaskStatus[None],
 ) -> None:
@@ -136,7 +139,11 @@ async def _intakes(
         ack_wait_s=COMMAND_WAIT_S,
     )
     await bus.kv(subjects.RUNNERS_BUCKET, RunnerRecord).put(identity, record, RUNNER_TTL_S)
-    tasks.start_soon(_beat, context, record)
+
+    def offer(now: RunnerRecord) -> RunnerRecord:
+        return msgspec.structs.replace(now, snapshots=snapshots.functions(), warm=pool.functions())
+
+    tasks.start_soon(_beat, context, record, offer)
     tasks.start_soon(pool.expire)
     answering = await bus.respond(subjects.runner_exec(identity), ExecRequest, runner.exec)
     task_status.started()
@@ -158,8 +165,10 @@ async def _take_commands(
     await consume(context.bus, subjects.COMMANDS, durable, runner.hear, concurrency=starts_at_once)
 
 
-async def _beat(context: Context, record: RunnerRecord) -> None:
-    """Renew the lease; draining once told to stop, so that nothing more is placed here."""
+async def _beat(
+    context: Context, record: RunnerRecord, offer: Callable[[RunnerRecord], RunnerRecord]
+) -> None:
+    """Renew the lease with what is ready; draining once told to stop, so that nothing more is placed here."""
     runners = context.bus.kv(subjects.RUNNERS_BUCKET, RunnerRecord)
     while True:
         with anyio.move_on_after(RUNNER_BEAT_S):
@@ -168,7 +177,7 @@ async def _beat(context: Context, record: RunnerRecord) -> None:
             await context.stopping.wait()
             record = msgspec.structs.replace(record, draining=True)
         try:
-            await runners.put(record.runner_id, record, RUNNER_TTL_S)
+            await runners.put(record.runner_id, offer(record), RUNNER_TTL_S)
         except BusError as error:
             log.warning("lease.delayed", error=str(error))
 

@@ -145,6 +145,10 @@ class SnapshotPool:
             if not known.ready and not known.making:
                 self._begin(known, basis, quiet_s)
 
+    def functions(self) -> tuple[str, ...]:
+        """Ids of the functions there is a snapshot of."""
+        return tuple(sorted({key.function_id for key, known in self._known.items() if known.ready}))
+
     async def close(self) -> None:
         """Give them all up; none is made any more."""
         await self._makers.close()

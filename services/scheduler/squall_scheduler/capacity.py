@@ -32,6 +32,10 @@ class Machine(msgspec.Struct, frozen=True):
     hostname: str = ""
     rests_until_unix_s: float = 0.0
     """It gets no work before: container after container failed on it."""
+    snapshots: tuple[str, ...] = ()
+    """Ids of functions it holds a snapshot of."""
+    warm: tuple[str, ...] = ()
+    """Ids of functions it ran, or heard of, and has a warm container for."""
 
 
 class Free(msgspec.Struct):

@@ -6,6 +6,7 @@ containers that have none. Both are total: whatever they leave undone they name 
 
 from collections import defaultdict, deque
 from collections.abc import Iterable
+from functools import partial
 from heapq import heapify, heappop, heapreplace
 
 import msgspec
@@ -255,9 +256,8 @@ class _Placing:
             return Refuse(held.container_id, reason)
         if (quota := self._shares.not_now(account, demand)) is not None:
             return Wait(held.container_id, f"the quota of its workspace is {quota}")
-        found = self._stock.find(
-            demand, lambda kind, count: self._shares.may_have_gpu(account, kind, count)
-        )
+        allowed = partial(self._shares.may_have_gpu, account)
+        found = self._stock.find(demand, allowed, held.function_id)
         if found is None:
             return self._nowhere(held)
         free, gpu = found
@@ -319,9 +319,8 @@ def age(held: Held) -> tuple[float, str]:
 
 
 def _refusable_at(held: Held, cluster: Cluster, limits: Limits) -> float:
-    return max(
-        held.requested_unix_s + limits.settle_s, cluster.watched_since_unix_s + limits.watch_s
-    )
+    settled_at = held.requested_unix_s + limits.settle_s
+    return max(settled_at, cluster.watched_since_unix_s + limits.watch_s)
 
 
 def _is_settled(pool: list[Held], function: Wanted) -> bool:

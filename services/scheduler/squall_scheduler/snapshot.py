@@ -68,6 +68,8 @@ def machine(runner: RunnerRecord, brake: Brake | None) -> Machine:
         gpus=runner.gpus,
         draining=runner.draining,
         hostname=runner.hostname,
+        snapshots=runner.snapshots,
+        warm=runner.warm,
         rests_until_unix_s=brake.rests_until_unix_s if brake is not None else 0.0,
     )
 

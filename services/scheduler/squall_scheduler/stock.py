@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 from squall_scheduler.capacity import ANY, Demand, Free, Machine, request, room, untouched
+from squall_scheduler.nearness import Nearness
 
 Taken = tuple[str, Demand, str]
 """Runner id, what is taken of it, and the GPU request it honours."""
@@ -31,17 +32,25 @@ class Stock:
         )
         self._rank = {free.machine.runner_id: rank for rank, free in enumerate(self._order)}
         self._plain = _Shelf(self._order, "")
+        self._near = Nearness(self._order)
         kinds = {kind for free in self._order for kind in free.gpus}
         self._shelves = {
             kind: _Shelf([f for f in self._order if kind in f.gpus], kind) for kind in kinds
         }
 
     def find(
-        self, demand: Demand, allowed: Callable[[str, int], bool] | None = None
+        self,
+        demand: Demand,
+        allowed: Callable[[str, int], bool] | None = None,
+        function_id: str = "",
     ) -> tuple[Free, str] | None:
         """A machine and the GPU request it honours, a better GPU before a fuller machine; None: it
-        fits nowhere. `allowed` says which GPUs, by type and count, may be given at all."""
+        fits nowhere. `allowed` says which GPUs, by type and count, may be given at all. Without
+        GPUs a machine that can start the function sooner comes before a fuller one."""
         if not demand.gpus:
+            near = self._near.find(function_id, demand)
+            if near is not None:
+                return near, ""
             found = self._plain.first(demand.cpu_m, demand.memory_mib, 0)
             return None if found is None else (found, "")
         for gpu in demand.gpus:

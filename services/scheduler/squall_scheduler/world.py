@@ -107,10 +107,11 @@ class World:
             self.runners.pop(runner_id, None)
             self.gone[runner_id] = self.clock()
         else:
-            if runner_id not in self.gone and self.runners.get(runner_id) == record:
+            before = self.runners.get(runner_id)
+            self.runners[runner_id] = record
+            if runner_id not in self.gone and before is not None and _offers_as(before, record):
                 return
             self.gone.pop(runner_id, None)
-            self.runners[runner_id] = record
         self.changed.set()
 
     def on_stats(self, delivery: Delivery) -> None:
@@ -257,3 +258,9 @@ class World:
             brakes=self.brakes,
             watched_since_unix_s=self._watched_since,
         )
+
+
+def _offers_as(before: RunnerRecord, now: RunnerRecord) -> bool:
+    """Whether nothing changed that could find room for what waits: what a machine has ready is
+    only of interest to what is placed anyway."""
+    return msgspec.structs.replace(before, snapshots=now.snapshots, warm=now.warm) == now

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from squall_contracts import subjects
 from squall_contracts.functions import FunctionRecord, MethodSpec, Resources
-from squall_contracts.placement import ContainerReport, PrepareStart, StartContainer
+from squall_contracts.placement import ContainerReport, PrepareStart, RunnerRecord, StartContainer
 from squall_runner import engine
 from squall_runner.slots import Slots
 
@@ -211,6 +211,12 @@ async def test_a_function_said_to_be_called_soon_is_held_ahead(processes: Machin
     start = await command(processes)
     await processes.send(PrepareStart(start=msgspec.structs.replace(start, container_id="")))
     await held(processes)
+    runners = processes.platform.bus.kv(subjects.RUNNERS_BUCKET, RunnerRecord)
+    with anyio.fail_after(20):
+        async with runners.watch(processes.runner_id) as changes:
+            async for change in changes:
+                if change.value is not None and change.value.snapshots == (start.function_id,):
+                    break
     assert (await started(processes, start)).path == "snapshot"
 
 
