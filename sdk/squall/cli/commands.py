@@ -16,6 +16,7 @@ from squall.cli import (
     images,
     run,
     schedules,
+    serve,
     servers,
     up,
 )
@@ -43,6 +44,7 @@ def run_command(context: typer.Context) -> None:
 
 
 app.command("deploy")(deploy.deploy)
+app.command("serve")(serve.serve)
 app.command("up")(up.up)
 app.command("down")(up.down)
 app.command("doctor")(doctor.doctor)

@@ -17,6 +17,7 @@ from squall_contracts.scaling import BacklogHint
 from squall_contracts.schedules import EMPTY_ARGUMENTS, Schedule
 
 from squall_cron.core import declared, due, upcoming
+from squall_cron.metrics import Metrics
 from squall_cron.settings import Settings
 
 log = structlog.get_logger()
@@ -43,10 +44,16 @@ class Crontab:
     """
 
     def __init__(
-        self, bus: Bus, accounts: Accounts, settings: Settings, clock: Callable[[], float]
+        self,
+        bus: Bus,
+        accounts: Accounts,
+        settings: Settings,
+        metrics: Metrics,
+        clock: Callable[[], float],
     ) -> None:
         self._accounts = accounts
         self._settings = settings
+        self._metrics = metrics
         self._clock = clock
         self._bucket = bus.kv(subjects.SCHEDULES_BUCKET, Schedule)
         self._apps = bus.kv(subjects.APPS_BUCKET, AppRecord)
@@ -87,6 +94,7 @@ class Crontab:
                 await self._bucket.delete(function_id, self._revisions.pop(function_id))
             else:
                 await self._keep(schedule)
+        self._metrics.schedules.set(len(self._schedules))
         self._changed.set()
 
     async def run(self) -> None:
@@ -189,6 +197,7 @@ class Crontab:
         if settled.when.overlap == "skip" and await self._is_busy(settled):
             log.info("schedule.skipped", function_id=settled.function_id, due_unix_s=due_s)
             await self._keep(settled)
+            self._metrics.skipped.inc()
             return
         bus = await self._accounts.get(settled.workspace)
         firing = msgspec.structs.replace(settled, firing_unix_s=due_s, call_id=new_id("fc"))
@@ -226,6 +235,8 @@ class Crontab:
         await bus.store(subject, inputs, msg_id=f"{function_id}.due.{due_s:.3f}")
         hint = BacklogHint(function_id=function_id)
         await bus.publish(subjects.up_hint(function_id), hint)
+        self._metrics.fired.inc()
+        self._metrics.late.observe(max(0.0, self._clock() - due_s))
         log.info("schedule.fired", function_id=function_id, call_id=call_id, due_unix_s=due_s)
         return await self._fired(schedule, due_s)
 

@@ -20,6 +20,7 @@ from squall_scheduler.breakers import Breakers
 from squall_scheduler.handlers import Scheduler
 from squall_scheduler.inputs import WaitingInputs
 from squall_scheduler.ledger import Ledger
+from squall_scheduler.metrics import Metrics
 from squall_scheduler.prefetching import Prefetching
 from squall_scheduler.reports import Reports
 from squall_scheduler.settings import Settings
@@ -33,8 +34,9 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
     """Compete for the lease and schedule while holding it, until told to stop."""
 
     async def work() -> None:
-        await schedule(settings, context)
+        await schedule(settings, context, metrics)
 
+    metrics = Metrics(context.registry)
     await context.bus.admin.ensure_consumer(
         subjects.EVENTS,
         subjects.SCHEDULER_DURABLE,
@@ -51,11 +53,17 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
     )
 
 
-async def schedule(settings: Settings, context: Context) -> None:
+async def schedule(settings: Settings, context: Context, metrics: Metrics) -> None:
     """Read everything, then act on it and on what follows, until told to stop."""
     bus = context.bus
     world = World(Ledger(bus, settings.ended_kept_s), time.time)
     await world.ledger.restore()
+    with metrics.of(world):
+        await _schedule(settings, context, metrics, world)
+
+
+async def _schedule(settings: Settings, context: Context, metrics: Metrics, world: World) -> None:
+    bus = context.bus
     async with (
         bus.kv(subjects.FUNCTIONS_BUCKET, FunctionRecord).watch() as functions,
         bus.kv(subjects.TARGETS_BUCKET, Target).watch() as targets,
@@ -65,7 +73,9 @@ async def schedule(settings: Settings, context: Context) -> None:
     ):
         inputs = WaitingInputs(context.workspaces, settings)
         tending = Tending(context.workspaces, world, inputs, settings, tasks)
-        scheduler = Scheduler(world, settings, answer=tending.answer, prepare=tending.prepare)
+        scheduler = Scheduler(
+            world, settings, metrics, answer=tending.answer, prepare=tending.prepare
+        )
         reports = Reports(bus, context.workspaces, world, scheduler, settings)
         prefetching = Prefetching(bus, world, machines=settings.prefetch_machines)
         greeted: set[str] = set()

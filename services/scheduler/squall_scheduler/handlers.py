@@ -25,6 +25,7 @@ from squall_scheduler.core import (
     reconcile,
 )
 from squall_scheduler.faults import StartFaults, after_failure
+from squall_scheduler.metrics import Metrics
 from squall_scheduler.reclaim import next_turn, reclaim
 from squall_scheduler.settings import Settings
 from squall_scheduler.world import World
@@ -44,10 +45,17 @@ class Scheduler:
     """Applies the core's decisions to the world."""
 
     def __init__(
-        self, world: World, settings: Settings, *, answer: Answer, prepare: Prepare
+        self,
+        world: World,
+        settings: Settings,
+        metrics: Metrics,
+        *,
+        answer: Answer,
+        prepare: Prepare,
     ) -> None:
         self._world = world
         self._settings = settings
+        self._metrics = metrics
         self._limits = settings.limits()
         self._answer = answer
         self._prepare = prepare
@@ -55,7 +63,8 @@ class Scheduler:
     async def run(self) -> None:
         """Decide whenever something changed or time alone may matter; until cancelled."""
         while True:
-            pause_s = await self.round()
+            with self._metrics.rounds.time():
+                pause_s = await self.round()
             try:
                 async with asyncio.timeout(pause_s):
                     await self._world.changed.wait()

@@ -26,6 +26,7 @@ from squall_contracts.functions import (
 )
 from squall_contracts.schedules import Schedule
 from squall_cron.app import keep_time
+from squall_cron.metrics import Metrics
 from squall_cron.settings import Settings
 
 ACCOUNT = "ACCT"
@@ -61,7 +62,9 @@ class Stage:
             self._stopping = anyio.Event()
         workspaces = cast(Workspaces, OneWorkspace(self.workspace))
         context = Context(self.platform, workspaces, (), self._stopping)
-        self._tasks.append(asyncio.create_task(keep_time(Settings(), context)))
+        self._tasks.append(
+            asyncio.create_task(keep_time(Settings(), context, Metrics(context.registry)))
+        )
 
     async def stop(self) -> None:
         self._stopping.set()

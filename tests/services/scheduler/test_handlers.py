@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from prometheus_client import CollectorRegistry
 from squall_bus.pull import StandingPull
 from squall_bus.testing import FakeServer
 from squall_contracts import subjects
@@ -19,6 +20,7 @@ from squall_contracts.placement import ContainerRecord, RunnerRecord
 from squall_contracts.scaling import Target
 from squall_scheduler.handlers import Scheduler
 from squall_scheduler.ledger import Ledger
+from squall_scheduler.metrics import Metrics
 from squall_scheduler.settings import Settings
 from squall_scheduler.world import World
 
@@ -318,7 +320,10 @@ async def test_what_fits_no_machine_fails_with_what_there_is(stage: Stage) -> No
 async def test_what_falls_due_while_a_round_is_written_is_looked_at_at_once(stage: Stage) -> None:
     clock = Clock()
     world = World(Ledger(stage.platform, ended_kept_s=1.0), clock)
-    scheduler = Scheduler(world, Settings(), answer=lambda *_: None, prepare=lambda *_: None)
+    metrics = Metrics(CollectorRegistry())
+    scheduler = Scheduler(
+        world, Settings(), metrics, answer=lambda *_: None, prepare=lambda *_: None
+    )
     record = await stage.declare(resources=Resources(cpu=64.0))
     world.on_function("fn-1", record)
     world.on_target("fn-1", Target(function_id="fn-1", containers=1, at_unix_s=0.0))
