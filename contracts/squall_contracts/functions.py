@@ -150,6 +150,8 @@ class FunctionSpec(Message, frozen=True, kw_only=True):
     block_network: bool = False
     memory_snapshot: bool = False
     """Containers may start from a process that has imported the module and run the `snap` hooks."""
+    nonpreemptible: bool = False
+    """Its containers make room for nobody while they work."""
     schedule: Cron | Every | None = None
     """When it is called by itself, once its app is deployed; None: never."""
 

@@ -180,8 +180,6 @@ class RunnerRecord(Message, frozen=True, kw_only=True):
     draining: bool = False
     snapshots: tuple[str, ...] = ()
     """Ids of functions it holds a snapshot of, so that it starts them soonest."""
-    warm: tuple[str, ...] = ()
-    """Ids of functions it ran or was told of lately, and has a warm container for."""
     python_versions: tuple[str, ...] = ()
 
 

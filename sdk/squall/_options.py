@@ -37,7 +37,6 @@ _IGNORED = frozenset(
         "cloud",
         "region",
         "routing_region",
-        "nonpreemptible",
         "restrict_modal_access",
         "i6pn",
         "experimental_options",
@@ -63,6 +62,7 @@ class Options:
     startup_timeout_s: float | None
     max_inputs: int
     block_network: bool
+    nonpreemptible: bool
     serialized: bool
     include_source: bool | None
     is_generator: bool
@@ -190,6 +190,7 @@ def options_of(
     startup_timeout: object,
     is_generator: bool | None,
     block_network: object,
+    nonpreemptible: object,
     include_source: object,
     concurrency: Concurrency,
     batch: BatchPolicy | None,
@@ -234,6 +235,7 @@ def options_of(
         methods=methods,
         parameters=parameters,
         block_network=_validate.truth("block_network", block_network),
+        nonpreemptible=_validate.truth("nonpreemptible", nonpreemptible),
         serialized=_validate.truth("serialized", serialized),
         include_source=None
         if include_source is None

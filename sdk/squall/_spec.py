@@ -107,6 +107,7 @@ def _spec(
         parameters=options.parameters,
         block_network=options.block_network,
         memory_snapshot=options.memory_snapshot,
+        nonpreemptible=options.nonpreemptible,
         schedule=options.schedule,
     )
 

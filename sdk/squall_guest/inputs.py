@@ -1,6 +1,7 @@
 """One input, from its pickled arguments to its outcome: for sync functions and for async ones."""
 
 import asyncio
+import hashlib
 import inspect
 import threading
 import time
@@ -8,8 +9,11 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from squall import _container, _pickling
-from squall.exception import InvalidError
-from squall_contracts.calls import Exhausted, Raised, Report, Returned, Yielded
+from squall.exception import DeserializationError, InvalidError
+from squall_bus.bus import Bus
+from squall_bus.errors import DigestMismatch, ObjectMissing
+from squall_contracts import subjects
+from squall_contracts.calls import BlobRef, Exhausted, Raised, Report, Returned, Yielded
 from squall_contracts.failures import Failure, FailureKind
 from squall_contracts.functions import FunctionSpec
 
@@ -208,3 +212,15 @@ def size_of(outcome: Report) -> int:
     if isinstance(outcome, Raised):
         return len(outcome.failure.pickled or b"") + len(outcome.failure.traceback)
     return 0
+
+
+async def arguments_in(bus: Bus, blob: BlobRef) -> bytes | DeserializationError:
+    """An input's pickled arguments where they came as a blob, or why they can't be had. BusError."""
+    try:
+        data = await bus.objects(subjects.BLOBS_BUCKET).get(blob.name)
+    except (ObjectMissing, DigestMismatch) as error:
+        return DeserializationError(f"the arguments are not in the blob store: {error}")
+    digest = await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest())
+    if digest != blob.sha256:
+        return DeserializationError(f"the arguments in blob {blob.name!r} are not those sent")
+    return data

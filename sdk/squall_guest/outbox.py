@@ -37,8 +37,13 @@ _MOST_GROUPED: Final = 512
 _REFUSED_DELAY_S: Final = 1.0
 _log: Final = logging.getLogger("squall.guest")
 
+_TURN: Final = 128
+"""Reports of the bulk lane sent before the other lane is looked at again."""
+
 Entry = tuple[Held, Report, int]
 """A report on its way, and its size in bytes."""
+Finished = tuple[Held, Report, int, float | None]
+"""The same, as user code's thread puts it: see `Outbox.put`."""
 
 
 class Outbox:
@@ -66,7 +71,8 @@ class Outbox:
         self._undertaker = undertaker
         self._on_finished = on_finished
         self._on_settled = on_settled
-        self._queue: deque[tuple[Held, Report, int, float | None]] = deque()
+        self._bulk: deque[Finished] = deque()
+        self._now: deque[Finished] = deque()
         self._unstored = 0
         self._unstored_bytes = 0
         self._crowd: deque[Future[None]] = deque()
@@ -80,7 +86,8 @@ class Outbox:
 
     def put(self, held: Held, report: Report, size_bytes: int, spent_s: float | None) -> None:
         """Send `report`. `spent_s`: seconds the delivery held its slot; with its last report."""
-        self._queue.append((held, report, size_bytes, spent_s))
+        lane = self._now if held.lane == "now" else self._bulk
+        lane.append((held, report, size_bytes, spent_s))
         if not self._waking:  # one wake-up for all that is put until the loop turns
             self._waking = True
             self._loop.call_soon_threadsafe(self._wake.set)
@@ -96,7 +103,7 @@ class Outbox:
         return room
 
     def _is_crowded(self) -> bool:
-        waiting = self._unstored + len(self._queue)
+        waiting = self._unstored + len(self._bulk) + len(self._now)
         return waiting > MOST_UNSTORED or self._unstored_bytes > MOST_UNSTORED_BYTES
 
     # --- the NATS thread -------------------------------------------------------------------------
@@ -107,21 +114,22 @@ class Outbox:
             await self._wake.wait()
             self._wake.clear()
             self._waking = False
-            while self._queue:
-                await self._send_all(tasks)
+            while self._now or self._bulk:
+                await self._send_all(self._now, tasks)
+                await self._send_all(self._bulk, tasks)
             self._relieve()
 
     async def flushed(self) -> None:
         """Wait until all that was put is stored and acked."""
-        while self._queue or self._unstored:
+        while self._now or self._bulk or self._unstored:
             self._wake.set()
             self._emptied.clear()
             await self._emptied.wait()
 
-    async def _send_all(self, tasks: asyncio.TaskGroup) -> None:
+    async def _send_all(self, lane: deque[Finished], tasks: asyncio.TaskGroup) -> None:
         groups: dict[str, list[Entry]] = {}
-        for _ in range(len(self._queue)):
-            held, report, size, spent_s = self._queue.popleft()
+        for _ in range(min(len(lane), _TURN)):
+            held, report, size, spent_s = lane.popleft()
             if held.finished:
                 continue  # its fate was sealed while user code would not yield
             self._count(held, size)
@@ -169,7 +177,7 @@ class Outbox:
 
     def _relieve(self) -> None:
         """Wake those who wait for room, or for the end."""
-        if not self._unstored and not self._queue:
+        if not (self._unstored or self._now or self._bulk):
             self._emptied.set()
         while self._crowd and not self._is_crowded():
             room = self._crowd.popleft()

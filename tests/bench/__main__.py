@@ -22,6 +22,7 @@ from tests.bench import noop_app
 from tests.bench.coldstarts import cold, deployed, plain_start, snapshot
 from tests.bench.figures import Figure, measured, quantile, report
 from tests.bench.floor import Floor, floor
+from tests.bench.lanes import lanes
 from tests.bench.servers import Measured, server
 
 HELLO = Path(__file__).parents[2] / "examples" / "01_hello.py"
@@ -245,6 +246,7 @@ async def idle(running: Measured) -> list[Figure]:
 PARTS = {
     "calls": calls,
     "maps": maps,
+    "lanes": lanes,
     "cold": cold,
     "snapshot": snapshot,
     "deployed": deployed,

@@ -15,7 +15,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable
 
 import msgspec
-from squall_autoscaler.core import Live, Policy, Pool, desired
+from squall_autoscaler.core import Live, Need, Policy, Pool, desired, needed
 from squall_contracts.placement import ContainerState
 from squall_scheduler.capacity import Demand, Machine
 from squall_scheduler.core import (
@@ -27,12 +27,12 @@ from squall_scheduler.core import (
     Start,
     Stop,
     Wanted,
-    look_again,
-    place,
     reconcile,
 )
 from squall_scheduler.faults import StartFaults, after_failure
+from squall_scheduler.placing import place
 from squall_scheduler.reclaim import next_turn, reclaim
+from squall_scheduler.timing import look_again
 
 from tests.bench.figures import Figure, emit, quantile, report
 from tests.bench.traces import TRACES, Load
@@ -53,7 +53,7 @@ def ours(pool: Pool, policy: Policy, now_s: float) -> int | None:
 def naive(pool: Pool, policy: Policy, now_s: float) -> int | None:
     """A container for each input that waits or runs, kept for the scaledown window."""
     wanted = min(policy.max_containers, pool.backlog or 0)
-    idle = pool.last_busy_unix_s is None or now_s - pool.last_busy_unix_s >= 60
+    idle = all(now_s - need.at_unix_s >= 60 for need in pool.lately)
     return wanted if wanted > pool.target or (idle and not wanted) else None
 
 
@@ -68,7 +68,7 @@ class _Function:
         """By container: when its input began and when it will be done."""
         self.target = 0
         self.busy_since: float | None = None
-        self.last_busy: float | None = None
+        self.lately: deque[Need] = deque(maxlen=120)
         self.progress: float | None = None
         self.run_s: float | None = None
         self.faults = StartFaults()
@@ -164,7 +164,6 @@ class Simulation:
             backlog = len(function.waiting) + len(function.running)
             if backlog:
                 function.busy_since = now_s if function.busy_since is None else function.busy_since
-                function.last_busy = now_s
             else:
                 function.busy_since = None
                 if not function.target and not function.pool:
@@ -180,9 +179,11 @@ class Simulation:
                 target=function.target,
                 run_s=function.run_s,
                 busy_since_unix_s=function.busy_since,
-                last_busy_unix_s=function.last_busy,
+                lately=tuple(function.lately),
                 progress_unix_s=function.progress,
             )
+            if backlog:
+                function.lately.append(Need(now_s, needed(pool, policy, now_s)))
             chosen = self.chooser(pool, policy, now_s)
             if chosen is not None:
                 function.target = chosen
@@ -277,7 +278,14 @@ def waiting_cluster(size: int) -> Cluster:
         return msgspec.structs.replace(made, **more)
 
     working = [
-        held(f"ct-r{n:05}", n, state="ready", runner_id=f"rn-{n % size:05}", ready_unix_s=100.0)
+        held(
+            f"ct-r{n:05}",
+            n,
+            state="ready",
+            runner_id=f"rn-{n % size:05}",
+            ready_unix_s=100.0,
+            heard_unix_s=199.0 if n % 100 else 100.0,  # one in a hundred has no work
+        )
         for n in range(7 * size)
     ]
     requested = [held(f"ct-w{n:05}", 7 * size + n) for n in range(5 * size)]

@@ -141,7 +141,7 @@ async def _intakes(
     await bus.kv(subjects.RUNNERS_BUCKET, RunnerRecord).put(identity, record, RUNNER_TTL_S)
 
     def offer(now: RunnerRecord) -> RunnerRecord:
-        return msgspec.structs.replace(now, snapshots=snapshots.functions(), warm=pool.functions())
+        return msgspec.structs.replace(now, snapshots=snapshots.functions())
 
     tasks.start_soon(_beat, context, record, offer)
     tasks.start_soon(pool.expire)

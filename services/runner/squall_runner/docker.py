@@ -289,7 +289,7 @@ class DockerRuntime:
         }
         if self._settings.oci_runtime:
             host["Runtime"] = self._settings.oci_runtime
-        if launch.gpus:
+        if launch.gpus and self._settings.gpu_driver == "nvidia":
             host["DeviceRequests"] = [
                 {"DeviceIDs": [str(number) for number in launch.gpus], "Capabilities": [["gpu"]]}
             ]

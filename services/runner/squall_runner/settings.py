@@ -54,6 +54,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Memory to offer; None: all of it."""
     gpus: tuple[str, ...] = ()
     """One GPU type per device, in device order, such as `H100,H100`; empty: those NVML finds."""
+    gpu_driver: Literal["nvidia", "none"] = "nvidia"
+    """How containers get their GPUs; `none`: they are counted and told which are theirs, and the
+    engine is asked for no device, for inventories that stand for something else, as in tests."""
     labels: dict[str, str] = {}
     starts_at_once: Annotated[int, msgspec.Meta(ge=1, le=256)] = 16
     file_cache_mib: Annotated[int, msgspec.Meta(ge=1)] = 4096

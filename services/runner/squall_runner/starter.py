@@ -23,7 +23,7 @@ from squall_runner.site import Sites
 from squall_runner.slots import Slot, Slots
 from squall_runner.snapshots import Basis, SnapshotPool
 from squall_runner.together import together
-from squall_runner.warm import Key, Use, Warm, WarmPool
+from squall_runner.warm import Key, Warm, WarmPool
 
 log = structlog.get_logger()
 
@@ -89,7 +89,7 @@ class Starter:
                 self._images.forget(start.workspace, start.spec.image_id)
                 raise
         log.info("container.started", container_id=start.container_id, path=began, **watch.ms)
-        self._pool.used(self._key(basis), self._use(basis))
+        self._pool.used(self._key(basis), basis.image.env, self._outfitter.limits(start))
         if start.spec.memory_snapshot:
             self._snapshots.used(basis)
 
@@ -98,7 +98,8 @@ class Starter:
         basis = await self._basis(start)
         quiet_s = QUIET_S if start.spec.scaling.min_containers else 0.0  # some start right now
         if not start.spec.resources.gpus and not core.starts_alone(start.spec.env):
-            self._pool.prefetch(self._key(basis), self._use(basis), quiet_s)
+            limits = self._outfitter.limits(start)
+            self._pool.prefetch(self._key(basis), basis.image.env, limits, quiet_s)
         if start.spec.memory_snapshot:
             self._snapshots.prefetch(basis, quiet_s)
 
@@ -121,13 +122,6 @@ class Starter:
             site=str(basis.site),
             workdir=basis.image.workdir,
             block_network=basis.start.spec.block_network,
-        )
-
-    def _use(self, basis: Basis) -> Use:
-        return Use(
-            function_id=basis.start.function_id,
-            env=basis.image.env,
-            limits=self._outfitter.limits(basis.start),
         )
 
     async def _start_ahead(

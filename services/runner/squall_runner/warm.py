@@ -25,8 +25,6 @@ from squall_runner.slots import Slot, Slots
 
 log = structlog.get_logger()
 
-FUNCTIONS = 64
-"""Of one image, whose names are kept."""
 OPENING_S = 60.0
 """A guest that hasn't come to its pipe by then is given up."""
 
@@ -41,22 +39,12 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     block_network: bool
 
 
-class Use(msgspec.Struct, frozen=True, kw_only=True):
-    """A start that a warm container served, or could have."""
-
-    function_id: str
-    env: dict[str, str]
-    """The image's variables."""
-    limits: core.Limits
-
-
 class _Last(msgspec.Struct, frozen=True, kw_only=True):
     """The last start of a key."""
 
     at_s: float
-    functions: tuple[str, ...]
-    """Ids of those it was for, the latest first."""
-    use: Use
+    env: dict[str, str]
+    limits: core.Limits
 
 
 class Warm:
@@ -113,14 +101,16 @@ class WarmPool:
                 return warm
         return None
 
-    def used(self, key: Key, use: Use, quiet_s: float = QUIET_S) -> None:
-        """A container of this key was started: keep some warm for it.
+    def used(
+        self, key: Key, env: dict[str, str], limits: core.Limits, quiet_s: float = QUIET_S
+    ) -> None:
+        """A container of this key was started, with its image's `env`: keep some warm for it.
 
         They get the same limits: the next one most likely runs the same function.
         """
         if not self._settings.warm_pool:
             return
-        self._note(key, use)
+        self._last[key] = _Last(at_s=time.monotonic(), env=env, limits=limits)
         missing = (
             self._settings.warm_pool - len(self._ready.get(key, ())) - self._making.get(key, 0)
         )
@@ -128,23 +118,10 @@ class WarmPool:
             if self._makers.spawn(partial(self._make, key, quiet_s)):
                 self._making[key] = self._making.get(key, 0) + 1
 
-    def prefetch(self, key: Key, use: Use, quiet_s: float) -> None:
+    def prefetch(self, key: Key, env: dict[str, str], limits: core.Limits, quiet_s: float) -> None:
         """A container of this key may be wanted soon: make one, unless many images are in use."""
-        if key in self._last:
-            self._note(key, use)
-        elif len(self._last) < self._settings.prefetched:
-            self.used(key, use, quiet_s)
-
-    def functions(self) -> tuple[str, ...]:
-        """Ids of functions a warm container would do for."""
-        ready = [self._last[key] for key, warm in self._ready.items() if warm and key in self._last]
-        return tuple(sorted({name for last in ready for name in last.functions}))
-
-    def _note(self, key: Key, use: Use) -> None:
-        known = self._last[key].functions if key in self._last else ()
-        others = [name for name in known if name != use.function_id]
-        functions = (use.function_id, *others[: FUNCTIONS - 1])
-        self._last[key] = _Last(at_s=time.monotonic(), functions=functions, use=use)
+        if key not in self._last and len(self._last) < self._settings.prefetched:
+            self.used(key, env, limits, quiet_s)
 
     async def expire(self) -> None:
         """Remove, for ever, those whose image is no longer in use."""
@@ -213,8 +190,8 @@ class WarmPool:
             reference=key.reference,
             directory=slot.directory,
             site=Path(key.site),
-            env=last.use.env,
+            env=last.env,
             workdir=key.workdir,
-            limits=last.use.limits,
+            limits=last.limits,
             block_network=key.block_network,
         )
