@@ -146,11 +146,11 @@ class Keyring:
     def _key(self, name: str, kind: KeyKind) -> Key:
         path = self._folder / f"{name}.seed"
         if not path.exists():
-            _make_once(path, lambda: new_key(kind).seed)
+            make_once(path, lambda: new_key(kind).seed)
         return _read(path)
 
 
-def _make_once(path: Path, make: Callable[[], str]) -> None:
+def make_once(path: Path, make: Callable[[], str]) -> None:
     """Write `path` unless another process was faster: a key that was used must never change."""
     draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     write_private(draft, f"{make()}\n")

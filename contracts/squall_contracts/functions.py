@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from squall_contracts.message import Message
+from squall_contracts.secrets import SecretUse
+from squall_contracts.volumes import VolumeMount
 
 DEFAULT_TIMEOUT_S = 300.0
 DEFAULT_SCALEDOWN_WINDOW_S = 60.0
@@ -128,6 +130,9 @@ class FunctionSpec(Message, frozen=True, kw_only=True):
     image_id: str
     files: tuple[FileEntry, ...] = ()
     env: dict[str, str] = {}
+    """In the clear; wins over `secrets`."""
+    secrets: tuple[SecretUse, ...] = ()
+    """Variables too, sealed; of two that name one variable the later wins."""
     resources: Resources = Resources()
     scaling: Scaling = Scaling()
     retry: RetryPolicy | None = None
@@ -152,6 +157,7 @@ class FunctionSpec(Message, frozen=True, kw_only=True):
     """Containers may start from a process that has imported the module and run the `snap` hooks."""
     nonpreemptible: bool = False
     """Its containers make room for nobody while they work."""
+    volumes: tuple[VolumeMount, ...] = ()
     schedule: Cron | Every | None = None
     """When it is called by itself, once its app is deployed; None: never."""
 

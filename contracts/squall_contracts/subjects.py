@@ -148,6 +148,18 @@ def dead_letter(environment: str, input_id: str) -> str:
     return f"dead.{check_environment(environment)}.*.{_token(input_id)}"
 
 
+def kept_of_environment(environment: str) -> dict[str, tuple[str, ...]]:
+    """What the streams of a workspace keep of an environment: filters by stream."""
+    place = check_environment(environment)
+    return {
+        CALLS: (f"call.{place}.>", f"retry.{place}.>"),
+        REPLIES: (f"reply.{place}.>",),
+        RESULTS: (f"result.{place}.>",),
+        DEAD: (f"dead.{place}.>",),
+        LOGS: (f"log.{place}.>",),
+    }
+
+
 def cancel(environment: str, function_id: str) -> str:
     """Unstored: the gateway tells a function's guests to interrupt inputs."""
     return f"cancel.{check_environment(environment)}.{_token(function_id)}"
@@ -174,6 +186,7 @@ CODE_BUCKET: Final = "code"
 BLOBS_BUCKET: Final = "blobs"
 """Objects named `<call id>/<n>`: payloads past the inline limit; they go with their call."""
 
+
 # --- workspace -> platform, as the workspace spells it ----------------------------------------
 
 
@@ -197,6 +210,11 @@ def up_stats(container_id: str) -> str:
     return f"up.stats.{_token(container_id)}"
 
 
+def up_volume(container_id: str) -> str:
+    """A request of a container's to its runner: commit or reload a volume it has mounted."""
+    return f"up.volume.{_token(container_id)}"
+
+
 UP_RENEW: Final = "up.renew"
 
 # --- the same, as the platform sees it ----------------------------------------------------------
@@ -206,6 +224,11 @@ HINT_ALL: Final = "up.*.hint.*"
 GUEST_REPORT_ALL: Final = "up.*.container.*"
 STATS_ALL: Final = "up.*.stats.*"
 RENEW_ALL: Final = "up.*.renew"
+
+
+def volume_requests(account: str, container_id: str) -> str:
+    """up_volume of one container, as its runner hears it."""
+    return f"up.{_token(account)}.volume.{_token(container_id)}"
 
 
 def speaker(subject: str) -> str:
@@ -305,6 +328,8 @@ CONTAINER_EVENT_ALL: Final = "event.container.*"
 MINT_SERVICE: Final = "platform.mint.service"
 MINT_GUEST: Final = "platform.mint.guest"
 MINT_RENEW: Final = "platform.mint.renew"
+OPEN_SECRETS: Final = "platform.secrets.open"
+"""Runner -> gateway (request): OpenSecrets."""
 REMOVE_IMAGE: Final = "platform.image.remove"
 
 
@@ -330,6 +355,9 @@ LEASES_BUCKET: Final = "leases"
 SCHEDULES_BUCKET: Final = "schedules"
 DEATHS_BUCKET: Final = "deaths"
 """How many containers died under an input; entries expire."""
+SECRETS_BUCKET: Final = "secrets"
+"""Named secrets, sealed; the gateway's alone to read and write."""
+ENVIRONMENTS_BUCKET: Final = "environments"
 
 
 def app_key(account: str, app_id: str) -> str:
@@ -343,6 +371,17 @@ def app_version_key(account: str, app_id: str, version: int) -> str:
 
 def image_key(account: str, image_id: str) -> str:
     return f"{_token(account)}.{_token(image_id)}"
+
+
+def environment_key(account: str, name: str) -> str:
+    return f"{_token(account)}.{check_environment(name)}"
+
+
+def secret_key(account: str, environment: str, name: str) -> str:
+    """A dot separates the parts of a key, so that in a secret's name becomes `=`."""
+    if "=" in name:
+        raise ValueError(f"{name!r} can't name a secret")
+    return f"{_token(account)}.{check_environment(environment)}.{_token(name.replace('.', '='))}"
 
 
 # --- inboxes -------------------------------------------------------------------------------------

@@ -24,11 +24,16 @@ if TYPE_CHECKING:
     from squall.app import App
     from squall.call import FunctionCall
     from squall.cls import Cls
+    from squall.dict import Dict
+    from squall.environment import Environment
     from squall.file_pattern_matcher import FilePatternMatcher
     from squall.function import Function
     from squall.image import Image
+    from squall.queue import Queue
     from squall.retries import Retries
     from squall.schedule import Cron, Period
+    from squall.secret import Secret
+    from squall.volume import Volume
 
 __version__ = "0.1.0"
 
@@ -36,13 +41,18 @@ __all__ = [
     "App",
     "Cls",
     "Cron",
+    "Dict",
+    "Environment",
     "Error",
     "FilePatternMatcher",
     "Function",
     "FunctionCall",
     "Image",
     "Period",
+    "Queue",
     "Retries",
+    "Secret",
+    "Volume",
     "batched",
     "concurrent",
     "current_function_call_id",
@@ -63,12 +73,17 @@ _HOMES = {
     "App": "app",
     "Cls": "cls",
     "Cron": "schedule",
+    "Dict": "dict",
+    "Environment": "environment",
     "FilePatternMatcher": "file_pattern_matcher",
     "Function": "function",
     "FunctionCall": "call",
     "Image": "image",
     "Period": "schedule",
+    "Queue": "queue",
     "Retries": "retries",
+    "Secret": "secret",
+    "Volume": "volume",
     "batched": "_methods",
     "concurrent": "_methods",
     "current_function_call_id": "_context",

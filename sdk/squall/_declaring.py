@@ -4,6 +4,7 @@ import inspect
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -26,6 +27,7 @@ from squall._options import (
     unwrapped,
 )
 from squall._parameters import parameter
+from squall._volume.mounts import checked
 from squall.cls import Cls
 from squall.exception import InvalidError
 from squall.function import Function
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
     from squall.image import Image
     from squall.retries import Retries
     from squall.schedule import Schedule
+    from squall.secret import Secret
+    from squall.volume import Volume
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -57,10 +61,10 @@ class Declaring:
         image: "Image | None" = None,
         schedule: "Schedule | None" = None,
         env: Mapping[str, str | None] | None = None,
-        secrets: Sequence[Any] = (),
+        secrets: "Sequence[Secret]" = (),
         gpu: str | Sequence[str] | None = None,
         serialized: bool = False,
-        volumes: Mapping[str, Any] | None = None,
+        volumes: "Mapping[str, Volume] | Mapping[PurePosixPath, Volume] | None" = None,
         cpu: float | tuple[float, float] | None = None,
         memory: int | tuple[int, int] | None = None,
         min_containers: int | None = None,
@@ -85,15 +89,15 @@ class Declaring:
         `cpu` in cores and `memory` in MiB, each alone or as `(request, limit)`; `gpu` is
         `"TYPE"` or `"TYPE:COUNT"`, or a list in order of preference. `timeout` and
         `startup_timeout` in seconds, the latter None: as `timeout`. `scaledown_window`: seconds an
-        idle container stays. `retries`: a number, each a second apart, or Retries.
+        idle container stays. `volumes`: squall.Volume by the path they are mounted at, beside the
+        app's. `retries`: a number, each a second apart, or Retries. Environment variables come
+        from the app's secrets, then from `secrets`, then from `env`; the last wins.
         `serialized` ships the pickled function in place of its module. `enable_memory_snapshot`:
         containers are kept waiting with the module imported. InvalidError names a field at fault.
         """
         if _misused:
             raise InvalidError("write @app.function() with parentheses")
-        _validate.nothing_yet("secrets", secrets)
-        _validate.mount_paths(volumes or {})
-        _validate.nothing_yet("volumes", volumes)
+        mounts = checked(volumes or {})
         renamed = current_spellings(others)
         chosen: dict[str, Any] = {
             "min_containers": min_containers,
@@ -113,6 +117,7 @@ class Declaring:
                 image=image,
                 schedule=schedule,
                 env=env,
+                secrets=secrets,
                 gpu=gpu,
                 serialized=serialized,
                 cpu=cpu,
@@ -132,6 +137,7 @@ class Declaring:
                 enable_memory_snapshot=enable_memory_snapshot,
                 concurrency=concurrency(raw, chosen["max_inputs"]),
                 batch=batch,
+                volumes=mounts,
             )
             chosen_name = name or _validate.object_name("name", raw.__name__)
             made = Function._new(chosen_name, app=self._app(), raw=raw, options=options)
@@ -146,10 +152,10 @@ class Declaring:
         *_misused: object,
         image: "Image | None" = None,
         env: Mapping[str, str | None] | None = None,
-        secrets: Sequence[Any] = (),
+        secrets: "Sequence[Secret]" = (),
         gpu: str | Sequence[str] | None = None,
         serialized: bool = False,
-        volumes: Mapping[str, Any] | None = None,
+        volumes: "Mapping[str, Volume] | Mapping[PurePosixPath, Volume] | None" = None,
         cpu: float | tuple[float, float] | None = None,
         memory: int | tuple[int, int] | None = None,
         min_containers: int | None = None,
@@ -175,9 +181,7 @@ class Declaring:
         """
         if _misused:
             raise InvalidError("write @app.cls() with parentheses")
-        _validate.nothing_yet("secrets", secrets)
-        _validate.mount_paths(volumes or {})
-        _validate.nothing_yet("volumes", volumes)
+        mounts = checked(volumes or {})
         chosen: dict[str, Any] = {
             "min_containers": min_containers,
             "max_containers": max_containers,
@@ -198,6 +202,7 @@ class Declaring:
                 image=image,
                 schedule=None,
                 env=env,
+                secrets=secrets,
                 gpu=gpu,
                 serialized=serialized,
                 cpu=cpu,
@@ -219,6 +224,7 @@ class Declaring:
                 batch=parts.batch,
                 methods=tuple(parts.specs.values()),
                 parameters=parts.parameters,
+                volumes=mounts,
             )
             name = _validate.object_name("name", kind.__name__)
             made = Function._new(name, app=self._app(), raw=kind, options=options)

@@ -2,8 +2,8 @@
 
 import inspect
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from squall_contracts.functions import (
@@ -25,6 +25,8 @@ from squall.function import Function
 
 if TYPE_CHECKING:
     from squall.image import Image
+    from squall.secret import Secret
+    from squall.volume import Volume
 
 _OLD = {
     "concurrency_limit": "max_containers",
@@ -55,6 +57,7 @@ class Options:
     image: "Image | None"
     schedule: Cron | Every | None
     env: dict[str, str]
+    secrets: "tuple[Secret, ...]"
     resources: Resources
     scaling: Scaling
     retry: RetryPolicy | None
@@ -73,6 +76,8 @@ class Options:
     memory_snapshot: bool = False
     methods: tuple[MethodSpec, ...] = ()
     parameters: tuple[ParameterSpec, ...] = ()
+    volumes: "Mapping[str, Volume]" = field(default_factory=dict)
+    """By mount path; those of the app come beside them."""
 
     @property
     def goes_alone(self) -> bool:
@@ -177,6 +182,7 @@ def options_of(
     image: object,
     schedule: object,
     env: object,
+    secrets: object,
     gpu: object,
     serialized: object,
     cpu: object,
@@ -198,9 +204,11 @@ def options_of(
     enable_memory_snapshot: object,
     methods: tuple[MethodSpec, ...] = (),
     parameters: tuple[ParameterSpec, ...] = (),
+    volumes: "Mapping[str, Volume]",
 ) -> Options:
     """Check everything a decorator was told. InvalidError names the first field at fault."""
     from squall.image import Image
+    from squall.secret import check_list
 
     if image is not None and not isinstance(image, Image):
         raise InvalidError(f"image must be a squall.Image, not {type(image).__name__}")
@@ -218,6 +226,7 @@ def options_of(
         image=image,
         schedule=schedule_of(schedule, raw),
         env=_validate.variables(env),
+        secrets=check_list("secrets", secrets),
         resources=_validate.resources(cpu, memory, gpu),
         scaling=_validate.scaling(
             min_containers, max_containers, buffer_containers, scaledown_window
@@ -234,6 +243,7 @@ def options_of(
         memory_snapshot=_validate.truth("enable_memory_snapshot", enable_memory_snapshot),
         methods=methods,
         parameters=parameters,
+        volumes=volumes,
         block_network=_validate.truth("block_network", block_network),
         nonpreemptible=_validate.truth("nonpreemptible", nonpreemptible),
         serialized=_validate.truth("serialized", serialized),

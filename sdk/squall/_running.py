@@ -21,8 +21,10 @@ from squall_contracts.apps import (
 from squall import _client, _container, _context, _output, _sync
 from squall._client import Client
 from squall._placing import put_in_place, together
+from squall._sealing import check_place, with_secrets
 from squall._spec import Plan, plan
 from squall._unary import Target
+from squall._volume.mounts import look_up
 from squall.exception import Error, InvalidError, NotFoundError
 
 if TYPE_CHECKING:
@@ -62,9 +64,12 @@ async def deploy(
     """Create or update the deployed app. On the SDK loop."""
     client = await _client.connected()
     place = environment or client.environment
-    await put_in_place(client, made)
+    await together(
+        check_place(client, made, place), put_in_place(client, made), look_up(made, place)
+    )
+    functions = await with_secrets(client, made)
     started = await client.control(
-        DeployApp(environment=place, name=name, functions=tuple(made.functions), tag=tag)
+        DeployApp(environment=place, name=name, functions=functions, tag=tag)
     )
     hydrate(app, place, started)
     return started
@@ -136,12 +141,18 @@ class RunContext:
         )
         client = await _client.connected()
         place = self._environment or client.environment
-        await together(put_in_place(client, made), client.router.listen(place))
+        await together(
+            check_place(client, made, place),
+            put_in_place(client, made),
+            look_up(made, place),
+            client.router.listen(place),
+        )
+        functions = await with_secrets(client, made)
         started = await client.control(
             StartApp(
                 environment=place,
                 name=self._name,
-                functions=tuple(made.functions),
+                functions=functions,
                 client_id=client.client_id,
                 detach=self._detach,
             )

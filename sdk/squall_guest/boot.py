@@ -100,12 +100,10 @@ def _live() -> int:
 
 def _read_assignment(phases: Phases) -> Assignment:
     path = Path(os.environ.pop(ASSIGNMENT_VARIABLE))
-    ahead = path.is_fifo()
-    data = path.read_bytes()
-    if ahead:
+    assignment = decode(path.read_bytes(), Assignment)
+    if assignment.ahead:
         phases.begin_anew()
-    assignment = decode(data, Assignment)
-    if not ahead:
+    else:
         phases.end("boot")
     return assignment
 
@@ -165,6 +163,7 @@ class _Start:
 
     def _load(self) -> load.Service:
         layout.set_environment(self._assignment)
+        self._assignment = msgspec.structs.replace(self._assignment, secrets={})
         if self._prepared is not None:
             self._prepared.first_to_go.withdraw()
             _container.enter(self._assignment)

@@ -191,8 +191,8 @@ class Session:
             self._tasks.create_task(self._drain(min(GRACE_S, self._assignment.drain_s)))
 
     async def _drain(self, limit_s: float) -> None:
-        await self.report("draining")
         await self._intake.close()
+        await self.report("draining")  # said once no input can come any more
         self._executor.hurry()
         try:
             async with asyncio.timeout(limit_s):

@@ -1,6 +1,6 @@
 """`just bench`: every figure beside its floor, measured in one run and interleaved.
 
-python -m tests.bench [--runtime docker|process] [--only PART,PART…]
+python -m tests.bench [--runtime docker|process] [--only PART,...], of those in PARTS
 """
 
 import argparse
@@ -18,12 +18,13 @@ import uvloop
 from squall import _client
 from squall._sync import run
 
-from tests.bench import noop_app
+from tests.bench import noop_app, shared_state
 from tests.bench.coldstarts import cold, deployed, plain_start, snapshot
 from tests.bench.figures import Figure, measured, quantile, report
 from tests.bench.floor import Floor, floor
 from tests.bench.lanes import lanes
 from tests.bench.servers import Measured, server
+from tests.bench.volumes import volumes as volume_figures
 
 HELLO = Path(__file__).parents[2] / "examples" / "01_hello.py"
 ROUNDS = 5
@@ -213,6 +214,11 @@ async def squall_copy_twice(payload: bytes) -> float:
     return await asyncio.to_thread(run, copy())
 
 
+async def volumes(_: Floor, __: Measured) -> list[Figure]:
+    """(h) Files up and down, and what a mounted volume costs a start."""
+    return await volume_figures()
+
+
 async def idle(running: Measured) -> list[Figure]:
     """(f) What a server costs that nobody uses."""
     family = running.family()
@@ -243,6 +249,11 @@ async def idle(running: Measured) -> list[Figure]:
     ]
 
 
+async def dicts(bare: Floor, _: Measured) -> list[Figure]:
+    """(g) Dicts and queues."""
+    return [measured(figure) for figure in await shared_state.measure(bare)]
+
+
 PARTS = {
     "calls": calls,
     "maps": maps,
@@ -253,6 +264,8 @@ PARTS = {
     "burst": burst,
     "rerun": rerun,
     "bulk": bulk,
+    "dicts": dicts,
+    "volumes": volumes,
 }
 
 

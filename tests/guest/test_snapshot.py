@@ -33,7 +33,7 @@ class Place:
         self.folder = folder
         self.pipe = folder / "pipe"
         self.failure = folder / "failure"
-        self.assignment: Assignment = rig.assignment(function, folder)
+        self.assignment: Assignment = rig.assignment(function, folder, ahead=True)
         nobody = Credentials(jwt="", seed="")
         blank: dict[str, Any] = {"container_id": "snap-1", "servers": (), "guest": nobody}
         given = msgspec.structs.replace(self.assignment, client=nobody, **blank)

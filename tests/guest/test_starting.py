@@ -181,7 +181,7 @@ async def test_the_assignment_may_come_late_through_a_pipe(rig: Rig, tmp_path: P
     (tmp_path / "warm" / "files" / "root" / "functions.py").write_bytes(shipped)
     pipe = tmp_path / "warm" / "pipe"
     os.mkfifo(pipe)
-    assignment = rig.assignment(function, tmp_path / "warm")
+    assignment = rig.assignment(function, tmp_path / "warm", ahead=True)
     guest = rig.start(assignment, tmp_path / "warm", pipe)
     await asyncio.to_thread(pipe.write_bytes, encode(assignment))
     report = await guest.report("ready")

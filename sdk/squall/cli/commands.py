@@ -7,18 +7,22 @@ import typer
 
 from squall.cli import (
     apps,
+    collections,
     config,
     containers,
     dead,
     deploy,
     doctor,
+    environments,
     functions,
     images,
     run,
     schedules,
+    secrets,
     serve,
     servers,
     up,
+    volumes,
 )
 
 app = typer.Typer(
@@ -54,7 +58,12 @@ for name, group in (
     ("function", functions.app),
     ("schedule", schedules.app),
     ("dead", dead.app),
+    ("dict", collections.dicts),
+    ("queue", collections.queues),
     ("image", images.app),
+    ("secret", secrets.app),
+    ("environment", environments.app),
+    ("volume", volumes.app),
     ("config", config.app),
 ):
     app.add_typer(group, name=name)

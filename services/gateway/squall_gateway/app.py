@@ -12,13 +12,18 @@ from squall_bus.layout import ensure_platform
 from squall_bus.service import Context, Service
 from squall_contracts import subjects
 from squall_contracts.identity import MintGuest, MintService, Renew
+from squall_contracts.secrets import OpenSecrets
 
 from squall_gateway.apps import Apps
+from squall_gateway.collections import Collections
 from squall_gateway.handlers import Api
 from squall_gateway.identity import Identity
 from squall_gateway.metrics import Metrics
+from squall_gateway.opening import Opening
 from squall_gateway.reaper import Reaper
 from squall_gateway.settings import Settings
+from squall_gateway.sweeper import Sweeper
+from squall_gateway.volume_sweeper import VolumeSweeper
 
 QUEUE: Final = "gateway"
 """Of several gateways one answers each request."""
@@ -59,13 +64,16 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
     await ensure_platform(context.bus)
     identity = Identity(keyring, context, settings.credential_ttl_s)
     own = Apps(settings, context)
-    api = Api(context, identity, own)
+    collections = Collections(context)
+    api = Api(context, identity, own, collections)
+    opening = Opening(context, own.registry, own.secrets, own.sealing)
     flight = _InFlight()
     minting: tuple[tuple[str, type[Any], Callable[[str, Any], Awaitable[object]]], ...] = (
         (subjects.MINT_SERVICE, MintService, identity.mint_service),
         (subjects.MINT_GUEST, MintGuest, identity.mint_guest),
         (subjects.MINT_RENEW, Renew, identity.renew_service),
         (subjects.RENEW_ALL, Renew, identity.renew),
+        (subjects.OPEN_SECRETS, OpenSecrets, opening.open),
     )
     open_intakes = [
         await context.bus.respond(subject, kind, flight.counted(handler), queue=QUEUE)
@@ -74,7 +82,11 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
     # Opening a workspace takes credentials, which this very service mints from here on.
     await identity.provision(settings.workspaces)
     async with asyncio.TaskGroup() as group:
-        reaper = group.create_task(Reaper(own, context, settings.app_ttl_s).run())
+        background = [
+            group.create_task(Reaper(own, context, settings.app_ttl_s).run()),
+            group.create_task(Sweeper(collections, context).run()),
+            group.create_task(VolumeSweeper(context, settings.volume_sweep_s).run()),
+        ]
         answer = flight.counted(Metrics(context.registry).timed(api.answer))
         open_intakes.append(
             await context.bus.respond(subjects.API_ALL, msgspec.Raw, answer, queue=QUEUE)
@@ -84,7 +96,8 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
         for intake in reversed(open_intakes):
             await intake.close()
         await flight.over()
-        reaper.cancel()
+        for task in background:
+            task.cancel()
 
 
 SERVICE: Final = Service(name="gateway", settings=Settings, run=run)

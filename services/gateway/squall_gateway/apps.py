@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -16,10 +17,13 @@ from squall_contracts.placement import ENDED, ContainerRecord
 
 from squall_gateway import core
 from squall_gateway.calls import drop_function
+from squall_gateway.environments import Environments
 from squall_gateway.pools import Pools
 from squall_gateway.registry import CHANGED_MEANWHILE, Registry
+from squall_gateway.resealing import Resealing
+from squall_gateway.secrets import Secrets
 from squall_gateway.settings import Settings
-from squall_gateway.validation import InvalidFieldError, check_app, check_environment
+from squall_gateway.validation import InvalidFieldError, check_app
 
 log = structlog.get_logger()
 
@@ -35,6 +39,9 @@ class Apps:
         self._settings = settings
         self._context = context
         self.registry = Registry(context.bus)
+        self.environments = Environments(context)
+        self.sealing = Resealing(context, Path(settings.keys_dir) / "sealing")
+        self.secrets = Secrets(context, self.registry, self.environments, self.sealing)
         self._pools = Pools(self.registry)
         self._images = context.bus.kv(subjects.IMAGES_BUCKET, ImageRecord)
         self._containers = context.bus.kv(subjects.CONTAINERS_BUCKET, ContainerRecord)
@@ -94,7 +101,7 @@ class Apps:
         if request.app_id:
             await self.stop_app(await self._known(account, request.app_id))
             return apps.Done()
-        _refuse(lambda: check_environment(request.environment))
+        await self.environments.require(account, request.environment)
         found = await self.registry.named(account, request.environment, request.name)
         if not found:
             raise SquallRefusal(
@@ -122,6 +129,8 @@ class Apps:
             log.info("app.stopped", app_id=app.app_id, app=app.name, workspace=app.workspace)
 
     async def list(self, account: str, request: apps.ListApps) -> apps.AppList:
+        if request.environment is not None:
+            await self.environments.require(account, request.environment)
         containers = Counter(
             record.app_id
             for record in (await self._containers.items()).values()
@@ -187,7 +196,7 @@ class Apps:
         return entry.value
 
     async def _deployed(self, account: str, environment: str, name: str) -> AppRecord:
-        _refuse(lambda: check_environment(environment))
+        await self.environments.require(account, environment)
         owner = core.Owner(workspace=account, environment=environment, name=name)
         entry = await self.registry.app(account, core.deployed_app_id(owner))
         if entry is None:
@@ -201,6 +210,8 @@ class Apps:
         self, account: str, environment: str, name: str, functions: tuple[FunctionSpec, ...]
     ) -> None:
         _refuse(lambda: check_app(environment, name, functions))
+        await self.environments.require(account, environment)
+        await self.secrets.check(account, environment, functions)
         for image_id in sorted({function.image_id for function in functions}):
             entry = await self._images.get(subjects.image_key(account, image_id))
             if entry is None or entry.value.state != "ready":

@@ -21,6 +21,8 @@ from squall_contracts.images import ImageRecord, ImageStatus
 from squall_contracts.message import encode
 from squall_contracts.placement import ENDED, ContainerRecord
 
+from squall_gateway.sealed import comparable
+
 ENDED_LISTED_S: Final = 3600.0
 """For how long containers that ended are listed when all are asked for."""
 
@@ -117,7 +119,8 @@ def _same(
 ) -> bool:
     return (
         tag in {"", existing.tag}
-        and {name: record.spec for name, record in live.items()} == specs
+        and {name: comparable(record.spec) for name, record in live.items()}
+        == {name: comparable(spec) for name, spec in specs.items()}
         and {name: record.function_id for name, record in live.items()} == existing.function_ids
     )
 

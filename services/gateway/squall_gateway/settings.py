@@ -19,4 +19,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """An ephemeral app whose client is silent for so long is stopped."""
     stopped_ttl_s: Positive = 3600.0
     """For how long a stopped ephemeral app stays listed."""
+    volume_sweep_s: Positive = 3600.0
+    """How often blocks that no volume refers to any more are looked for."""
     drain_s: Positive = 10.0

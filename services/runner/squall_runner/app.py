@@ -28,6 +28,7 @@ from squall_runner.site import Sites
 from squall_runner.slots import Slots
 from squall_runner.snapshots import SnapshotPool
 from squall_runner.starter import Starter
+from squall_runner.volumes.desk import Desk
 from squall_runner.warm import WarmPool
 
 log = structlog.get_logger()
@@ -60,15 +61,21 @@ async def _serve(
     slots = Slots(state / "containers")
     runtime = _runtime(settings, identity, slots, tasks)
     await runtime.open()
-    pool = WarmPool(settings, slots, runtime, tasks)
     files = Files(
         state / "files",
         linked=settings.runtime == "docker",
         limit_bytes=settings.file_cache_mib * 1024 * 1024,
     )
+    desk = await Desk.open(context, state / "volumes", settings.volume_cache_mib * 1024 * 1024)
     sites = Sites(state / "site", ca_bundle=settings.ca_bundle)
+    pool = WarmPool(settings, slots, runtime, desk, tasks)
     outfitter = Outfitter(
-        settings=settings, context=context, runtime=runtime, files=files, cores=record.cpu
+        settings=settings,
+        context=context,
+        runtime=runtime,
+        files=files,
+        desk=desk,
+        cores=record.cpu,
     )
     snapshots = SnapshotPool(
         settings=settings,
@@ -86,6 +93,7 @@ async def _serve(
         outfitter=outfitter,
         pool=pool,
         snapshots=snapshots,
+        runner_id=identity,
     )
     runner = Runner(
         settings=settings,
@@ -94,12 +102,14 @@ async def _serve(
         runtime=runtime,
         slots=slots,
         starter=starter,
+        desk=desk,
         tasks=tasks,
     )
     try:
         await files.prune()
         await runner.adopt()
         await sites.prune(runner.sites)
+        await anyio.to_thread.run_sync(desk.trees.prune)
         await _intakes(
             settings=settings,
             context=context,

@@ -269,6 +269,15 @@ class DockerRuntime:
             f"{launch.directory}/out:/squall/out",
             f"{launch.site}:/squall/site:ro",
         ]
+        mounts = [
+            {
+                "Type": "bind",
+                "Source": str(bind.source),
+                "Target": bind.target,
+                "ReadOnly": bind.read_only,
+            }
+            for bind in launch.binds
+        ]
         env = {
             **launch.env,
             **gpus.visible(launch.gpus),
@@ -280,6 +289,7 @@ class DockerRuntime:
             env = {**dict.fromkeys(CA_VARIABLES, CA_BUNDLE), **env}
         host: dict[str, Any] = {
             "Binds": binds,
+            "Mounts": mounts,
             "NetworkMode": network,
             "CapDrop": ["ALL"],
             "CapAdd": list(CAPABILITIES),

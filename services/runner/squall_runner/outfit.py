@@ -16,6 +16,7 @@ from squall_runner.files import Files
 from squall_runner.runtime import Launch, Runtime, StartRefused
 from squall_runner.settings import Settings
 from squall_runner.slots import Slot
+from squall_runner.volumes.desk import ContainerVolumes, Desk
 
 NOBODY = Credentials(jwt="", seed="")
 
@@ -30,12 +31,14 @@ class Outfitter:
         context: Context,
         runtime: Runtime,
         files: Files,
+        desk: Desk,
         cores: float,
     ) -> None:
         self._settings = settings
         self._context = context
         self._runtime = runtime
         self._files = files
+        self._desk = desk
         self._cores = cores
 
     async def lay(self, start: StartContainer, slot: Slot) -> None:
@@ -49,15 +52,20 @@ class Outfitter:
     def limits(self, start: StartContainer) -> core.Limits:
         return core.limits(start.spec.resources, pids=self._settings.pids_limit, cores=self._cores)
 
+    async def volumes(self, start: StartContainer, slot: Slot) -> ContainerVolumes:
+        """Views of the function's volumes, for the container's binds. StartRefused, BusError."""
+        return await self._desk.prepare(start.workspace, start.spec.volumes, slot.directory)
+
     def assignment(
-        self, start: StartContainer, slot: Slot, users: tuple[Credentials, Credentials]
+        self, start: StartContainer, slot: Slot, own: prepare.Own, *, ahead: bool = False
     ) -> bytes:
         servers = self._settings.servers_for_containers
         if not servers:
             gateway = self._runtime.gateway(block_network=start.spec.block_network)
             servers = prepare.servers_for_containers(self._context.servers, gateway)
         layout = self._runtime.layout(slot.directory)
-        return encode(prepare.assignment(start, layout, servers, users, self._settings))
+        given = prepare.assignment(start, layout, servers, own, self._settings)
+        return encode(msgspec.structs.replace(given, ahead=ahead))
 
     async def template(self, start: StartContainer, slot: Slot) -> bytes:
         """What a guest that is to be held as a snapshot prepares itself for. StartRefused."""
@@ -67,7 +75,9 @@ class Outfitter:
             code = None if digest is None else await self._object(start, digest)
         except (ObjectMissing, DigestMismatch) as error:
             raise StartRefused(f"the pickled function is not in the code store: {error}") from error
-        given = prepare.assignment(start, layout, (), (NOBODY, NOBODY), self._settings)
+        nothing = prepare.Own()
+        nothing.users, nothing.secrets = (NOBODY, NOBODY), {}
+        given = prepare.assignment(start, layout, (), nothing, self._settings)
         return encode(Template(assignment=given, code=code, failure_path=layout.failure))
 
     def launch(

@@ -41,6 +41,14 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
     """Where a guest says why it can't be held as a snapshot."""
 
 
+class Bind(msgspec.Struct, frozen=True, kw_only=True):
+    """A directory of the machine that a container sees at a path of its own."""
+
+    source: Path
+    target: str
+    read_only: bool = False
+
+
 class Launch(msgspec.Struct, frozen=True, kw_only=True):
     """All a runtime needs to start one container."""
 
@@ -58,6 +66,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits
     block_network: bool = False
     gpus: tuple[int, ...] = ()
+    binds: tuple[Bind, ...] = ()
 
 
 class Exit(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,7 +132,7 @@ class Runtime(Protocol):
         """End it with all its processes. Harmless once it has ended. RunnerError: try again."""
 
     async def wait(self, handle: str, directory: Path) -> Exit:
-        """Return once it has ended."""
+        """Return once it has ended; may be called again."""
 
     async def output(self, handle: str, directory: Path, position: str, sink: Sink) -> None:
         """Give `sink` its output after `position` (empty: from its start), until it has ended and

@@ -60,6 +60,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     labels: dict[str, str] = {}
     starts_at_once: Annotated[int, msgspec.Meta(ge=1, le=256)] = 16
     file_cache_mib: Annotated[int, msgspec.Meta(ge=1)] = 4096
+    volume_cache_mib: Annotated[int, msgspec.Meta(ge=1)] = 64 * 1024
+    """What cached states of volumes that no container has mounted may take."""
     ack_wait_s: Annotated[float, msgspec.Meta(ge=1)] = 8.0
     """What guests are told: they extend deliveries at a third of it. The scheduler's consumers must
     use the same figure: SQUALL_SCHEDULER_ACK_WAIT_S."""

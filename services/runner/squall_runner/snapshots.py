@@ -26,7 +26,7 @@ from squall_runner import holding, machine
 from squall_runner.holding import Key
 from squall_runner.makers import Makers
 from squall_runner.outfit import Outfitter
-from squall_runner.pipes import Pipes
+from squall_runner.pipes import open_for_writing
 from squall_runner.runtime import QUIET_S, RunnerError, Runtime, StartRefused
 from squall_runner.settings import Settings
 from squall_runner.slots import Slot, Slots
@@ -89,7 +89,7 @@ class SnapshotPool:
         self._outfitter = outfitter
         self._functions = functions
         self._makers = Makers(tasks)
-        self._pipes = Pipes()
+        self._threads = anyio.CapacityLimiter(256)
         self._turns = anyio.Semaphore(MADE_AT_ONCE)
         self._known: OrderedDict[Key, _Known] = OrderedDict()
         total = machine.memory_mib() * 1024 * 1024
@@ -190,12 +190,14 @@ class SnapshotPool:
         slot.template.write_bytes(await self._outfitter.template(start, slot))
         launch = self._outfitter.launch_ahead(start, basis.image, basis.site, slot)
         limits = self._outfitter.limits(start)
+        volumes = await self._outfitter.volumes(start, slot)  # none: see holding.unheld
         handle = await self._runtime.create(launch)
         warm: Warm | None = None
         try:
             handle = await self._runtime.start(handle, launch)
             slot.note(handle=handle)
-            warm = Warm(slot, handle, await self._opened(slot, handle, start), limits, laid=True)
+            pipe = await self._opened(slot, handle, start)
+            warm = Warm(slot, handle, pipe, limits, volumes, laid=True)
             await self._runtime.limit(handle, limits)
             memory_bytes = await self._runtime.memory_bytes(handle)
             slot.note(memory_bytes=memory_bytes)
@@ -223,7 +225,7 @@ class SnapshotPool:
 
             first.start_soon(end)
             with anyio.move_on_after(limit_s):
-                pipe = await self._pipes.opened(slot.assignment)
+                pipe = await open_for_writing(slot.assignment, self._threads)
                 first.cancel_scope.cancel()
                 return pipe
             first.cancel_scope.cancel()
@@ -267,6 +269,7 @@ class SnapshotPool:
                     known.ready.remove(held)
                 held.warm.close()
                 await self._runtime.remove(held.warm.handle)
+                await held.warm.volumes.discard()
             slot.forget()
 
     # --- books ------------------------------------------------------------------------------------

@@ -4,25 +4,29 @@ Everything that can happen at the same time does: a person waits for this.
 """
 
 import time
+from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import anyio
+import msgspec
 import structlog
 from squall_bus.service import Context
 from squall_contracts.coldstart import RUNNER_PHASES
-from squall_contracts.guest import Credentials
 from squall_contracts.images import ImageRecord
 from squall_contracts.placement import StartContainer, StartPath
 
-from squall_runner import core, prepare
+from squall_runner import core, prepare, secrets
 from squall_runner.container import Begun, Container
 from squall_runner.outfit import Outfitter
+from squall_runner.prepare import Own
 from squall_runner.runtime import QUIET_S, RunnerError, Runtime, StartRefused
 from squall_runner.site import Sites
 from squall_runner.slots import Slot, Slots
 from squall_runner.snapshots import Basis, SnapshotPool
 from squall_runner.together import together
+from squall_runner.volumes.desk import ContainerVolumes
 from squall_runner.warm import Key, Warm, WarmPool
 
 log = structlog.get_logger()
@@ -65,7 +69,9 @@ class Starter:
         outfitter: Outfitter,
         pool: WarmPool,
         snapshots: SnapshotPool,
+        runner_id: str,
     ) -> None:
+        self._runner_id = runner_id
         self._context = context
         self._runtime = runtime
         self._slots = slots
@@ -122,6 +128,7 @@ class Starter:
             site=str(basis.site),
             workdir=basis.image.workdir,
             block_network=basis.start.spec.block_network,
+            volumes=basis.start.spec.volumes,
         )
 
     async def _start_ahead(
@@ -147,10 +154,7 @@ class Starter:
     async def _hand_over(self, container: Container, warm: Warm, watch: _Watch) -> bool:
         """False when the guest was gone: nothing is left of it."""
         start, slot = container.start, warm.slot
-        users: list[tuple[Credentials, Credentials]] = []
-
-        async def mint() -> None:
-            users.append(await prepare.mint(self._context.bus, start))
+        own = Own()
 
         async def limit() -> None:
             wanted = self._outfitter.limits(start)
@@ -166,7 +170,7 @@ class Starter:
                 await self._outfitter.lay(start, slot)
 
         async def give() -> None:
-            await warm.give(self._outfitter.assignment(start, slot, users[0]))
+            await warm.give(self._outfitter.assignment(start, slot, own, ahead=True))
             watch.end(START)
 
         async def rename() -> None:
@@ -176,49 +180,69 @@ class Starter:
                 log.warning("warm.not_renamed", slot=slot.name, error=str(error))
 
         try:
-            await together(mint, limit, lay)
+            await together(*self._getting(start, own), limit, lay, warm.volumes.refresh)
             slot.note(start=start, handle=warm.handle)
             watch.end(SANDBOX)
             await together(give, rename)
         except (_UnfitError, BrokenPipeError) as error:
             log.warning("warm.lost", slot=slot.name, error=str(error))
             warm.close()
-            await self._drop(slot, warm.handle)
+            await self._drop(slot, warm.handle, warm.volumes)
             return False
         except BaseException:
             warm.close()
-            await self._drop(slot, warm.handle)
+            await self._drop(slot, warm.handle, warm.volumes)
             raise
+        container.volumes = warm.volumes
         return True
 
     async def _start_new(
         self, container: Container, image: ImageRecord, site: Path, watch: _Watch
     ) -> StartPath:
         start, slot = container.start, self._slots.slot(container.start.container_id)
-        users: list[tuple[Credentials, Credentials]] = []
-        handle = ""
+        handle, own, piped = "", Own(), bool(start.spec.secrets)
         launch = self._outfitter.launch(start, image, site, slot, container.gpus)
-
-        async def mint() -> None:
-            users.append(await prepare.mint(self._context.bus, start))
+        volumes: ContainerVolumes | None = None
 
         async def create() -> None:
-            nonlocal handle
+            nonlocal handle, launch, volumes
+            volumes = await self._outfitter.volumes(start, slot)
+            launch = msgspec.structs.replace(launch, binds=volumes.binds)
             handle = await self._runtime.create(launch)
 
-        slot.make()
+        slot.make(pipe=piped)
         slot.note(start=start, site=str(site), gpus=container.gpus)
         try:
-            await together(mint, create, lambda: self._outfitter.lay(start, slot))
-            slot.assignment.write_bytes(self._outfitter.assignment(start, slot, users[0]))
+            lay = partial(self._outfitter.lay, start, slot)
+            await together(*self._getting(start, own), create, lay)
+            assigned = self._outfitter.assignment(start, slot, own)
+            if not piped:
+                slot.assignment.write_bytes(assigned)
             watch.end(SANDBOX)
             handle = await self._runtime.start(handle, launch)
             watch.end(START)
+            if piped:
+                ended = partial(self._runtime.wait, handle, slot.directory)
+                await secrets.hand_over(slot.assignment, assigned, ended)
         except BaseException:
-            await self._drop(slot, handle)
+            await self._drop(slot, handle, volumes)
             raise
+        container.volumes = volumes
         container.started(slot, handle, watch.begun("plain", self._why_plain(container)))
         return "plain"
+
+    def _getting(
+        self, start: StartContainer, own: Own
+    ) -> tuple[Callable[[], Coroutine[Any, Any, None]], ...]:
+        """What fills `own`, to be done at the same time."""
+
+        async def mint() -> None:
+            own.users = await prepare.mint(self._context.bus, start)
+
+        async def unseal() -> None:
+            own.secrets = await secrets.opened(self._context.bus, start, self._runner_id)
+
+        return mint, unseal
 
     def _why_plain(self, container: Container) -> str:
         start, reason = container.start, "no warm container was ready"
@@ -230,8 +254,10 @@ class Starter:
             reason = "its variables count when Python starts, so no waiting container will do"
         return reason
 
-    async def _drop(self, slot: Slot, handle: str) -> None:
+    async def _drop(self, slot: Slot, handle: str, volumes: ContainerVolumes | None) -> None:
         with anyio.CancelScope(shield=True):
             if handle:
                 await self._runtime.remove(handle)
+            if volumes is not None:
+                await volumes.discard()
             slot.forget()
