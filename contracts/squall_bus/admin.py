@@ -106,15 +106,22 @@ class Admin:
         await self._ensure({**config, "deny_delete": True})
 
     async def ensure_objects(
-        self, name: str, ttl_s: float | None = None, *, replicas: int = 1
+        self,
+        name: str,
+        ttl_s: float | None = None,
+        *,
+        replicas: int = 1,
+        own_ttls: bool = False,
     ) -> None:
-        """An object store; `ttl_s`: objects expire so long after they were put."""
+        """An object store; `ttl_s`: objects expire so long after they were put, and sooner where
+        they were put with a time of their own, if `own_ttls` allows that."""
         config = StreamConfig(
             name=f"OBJ_{name}",
             subjects=(f"$O.{name}.C.>", f"$O.{name}.M.>"),
             max_age_s=ttl_s,
             discard="new",
             allow_rollup=True,
+            allow_msg_ttl=own_ttls,
             replicas=replicas,
             duplicate_window_s=min(120.0, ttl_s or 120.0),
         )

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from squall_contracts import state_subjects, subjects
+from squall_contracts import state_subjects, subjects, web_subjects
+from squall_contracts.calls import RESULT_TTL_S
 from squall_contracts.collections import MAX_ITEMS, CollectionKind
 
 from squall_bus.admin import StreamConfig
@@ -23,6 +24,8 @@ class Objects(NamedTuple):
 
     name: str
     ttl_s: float | None = None
+    own_ttls: bool = False
+    """Single objects may go sooner."""
 
 
 WORKSPACE_STREAMS: Final = (
@@ -36,7 +39,12 @@ WORKSPACE_STREAMS: Final = (
         max_consumers=CONSUMERS_PER_STREAM,
     ),
     StreamConfig(name=subjects.REPLIES, subjects=subjects.REPLIES_SUBJECTS, max_age_s=HOUR_S),
-    StreamConfig(name=subjects.RESULTS, subjects=subjects.RESULTS_SUBJECTS, max_age_s=7 * DAY_S),
+    StreamConfig(
+        name=subjects.RESULTS,
+        subjects=subjects.RESULTS_SUBJECTS,
+        max_age_s=RESULT_TTL_S,
+        allow_msg_ttl=True,
+    ),
     StreamConfig(
         name=subjects.DEAD,
         subjects=subjects.DEAD_SUBJECTS,
@@ -53,7 +61,8 @@ WORKSPACE_STREAMS: Final = (
 
 WORKSPACE_OBJECTS: Final = (
     Objects(subjects.CODE_BUCKET),
-    Objects(subjects.BLOBS_BUCKET, 7 * DAY_S),
+    # Arguments of dead letters stay as long as the letters; what calls put says how long it stays.
+    Objects(subjects.BLOBS_BUCKET, 30 * DAY_S, own_ttls=True),
     Objects(state_subjects.VOLUMES_BUCKET),
 )
 
@@ -99,8 +108,9 @@ PLATFORM_BUCKETS: Final = (
     subjects.SCHEDULES_BUCKET,
     subjects.DEATHS_BUCKET,
     state_subjects.COLLECTIONS_BUCKET,
-    subjects.SECRETS_BUCKET,
-    subjects.ENVIRONMENTS_BUCKET,
+    state_subjects.SECRETS_BUCKET,
+    state_subjects.ENVIRONMENTS_BUCKET,
+    web_subjects.WEB_TOKENS_BUCKET,
 )
 """In each of them single keys may expire: `put(..., ttl_s=)`."""
 
@@ -112,7 +122,10 @@ async def ensure_workspace(bus: "Bus") -> None:
     """
     await _together(
         *(bus.admin.ensure_stream(stream) for stream in WORKSPACE_STREAMS),
-        *(bus.admin.ensure_objects(bucket.name, bucket.ttl_s) for bucket in WORKSPACE_OBJECTS),
+        *(
+            bus.admin.ensure_objects(bucket.name, bucket.ttl_s, own_ttls=bucket.own_ttls)
+            for bucket in WORKSPACE_OBJECTS
+        ),
         *(bus.admin.ensure_bucket(bucket) for bucket in WORKSPACE_BUCKETS),
     )
 

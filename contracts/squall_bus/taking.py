@@ -10,13 +10,12 @@ young then, and over a young connection an item is claimed as well, so that it s
 
 import asyncio
 import itertools
-import json
 import logging
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from squall_contracts.message import new_id
 
-from squall_bus._wire import decode_headers, status_of
+from squall_bus._wire import Wire, decode_headers, status_of
 from squall_bus.api import NANOSECONDS
 from squall_bus.claiming import Claims
 from squall_bus.errors import BusError, RequestTimeout
@@ -77,63 +76,99 @@ class _Arrival(NamedTuple):
 class _Pull:
     """One request for up to `count` items, and what has come of it."""
 
-    def __init__(self, bus: "Bus", inbox: str, next_subject: str, count: int) -> None:
-        self._wire = bus.wire
-        self._inbox = inbox
-        self._subject = next_subject
-        self._count = count
-        self._arrived: list[_Arrival] = []
-        self._ended = asyncio.Event()
-        self._given_up = False
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.arrived: list[_Arrival] = []
         self.status = 0
-        """Why it ended short: 404 or 408 no more items, else the server's word; 0: broken, full."""
+        """Why it ended short: 404 or 408 no more items, else the server's word; 0: lost or full."""
+        self.is_over = False
+        """Nothing more will come of it."""
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    async def run(self, wait_s: float) -> list[_Arrival]:
-        """What is there, or the first that comes within `wait_s` seconds; 0: what is there."""
-        request: dict[str, object] = {"batch": self._count, "no_wait": True}
-        if wait_s > 0:
-            request["expires"] = int(wait_s * NANOSECONDS)
-        sid = self._wire.listen(self._inbox, self._hear)
-        self._wire.hooks.lost.append(self._ended.set)
-        self._wire.hooks.closed.append(self._on_closed)
-        try:
-            self._wire.send(self._subject, json.dumps(request).encode(), self._inbox)
-            await within(wait_s + GRACE_S, self._ended.wait())
-        except TimeoutError:
-            return self._arrived
-        except BaseException:
-            self._give_back()
-            raise
-        finally:
-            self._given_up = True
-            self._wire.hooks.lost.remove(self._ended.set)
-            self._wire.hooks.closed.remove(self._on_closed)
-            self._wire.unlisten(sid, linger=True)
-        return self._arrived
+    def end(self) -> None:
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+
+class _Inbox:
+    """An inbox of its own for one pull after another: items come under their own subject, so only
+    the subscription tells which pull they are for."""
+
+    def __init__(self, wire: Wire, name: str) -> None:
+        self._wire = wire
+        self.name = name
+        self.pull: _Pull | None = None
+        self.sid = wire.listen(name, self._hear)
 
     def _hear(self, _subject: str, reply: str, data: bytes, headers: bytes | None) -> None:
         status = status_of(headers)
+        pull = self.pull
+        if pull is None:
+            if not status:
+                self._wire.send(reply, NAK)  # for a taker that has gone: the next one gets it
+            return
         if status == 100:
             return
         if status:
-            self.status = status
-            self._ended.set()
+            pull.status = status
+            pull.is_over = True
+            pull.end()
             return
-        if self._given_up:
-            self._wire.send(reply, NAK)
-            return
-        self._arrived.append(_Arrival(data, reply, headers))
-        if len(self._arrived) >= self._count:
-            self._ended.set()
+        pull.arrived.append(_Arrival(data, reply, headers))
+        if len(pull.arrived) >= pull.count:
+            pull.is_over = True
+            pull.end()
 
-    def _give_back(self) -> None:
+
+class _Puller:
+    """Sends pulls over one connection and hears their answers."""
+
+    def __init__(self, bus: "Bus") -> None:
+        self._wire = bus.wire
+        self._stem = f"{bus.wire.inbox}.{new_id('tk')}"
+        self._numbers = itertools.count()
+        self._idle: list[_Inbox] = []
+        self._open: set[_Pull] = set()
+        bus.wire.hooks.lost.append(self._end_all)
+        bus.wire.hooks.closed.append(lambda _error: self._end_all())
+
+    async def pull(self, subject: str, count: int, wait_s: float) -> _Pull:
+        """What is there, or the first that comes within `wait_s` seconds; 0: what is there."""
+        inbox = self._idle.pop() if self._idle else self._fresh()
+        pull = inbox.pull = _Pull(count)
+        expires = f',"expires":{int(wait_s * NANOSECONDS)}' if wait_s > 0 else ""
+        self._open.add(pull)
+        try:
+            request = f'{{"batch":{count},"no_wait":true{expires}}}'
+            self._wire.send(subject, request.encode(), inbox.name)
+            await within(wait_s + GRACE_S, pull.ended)
+        except TimeoutError:
+            pass
+        except BaseException:
+            self._give_back(pull)
+            raise
+        finally:
+            self._open.discard(pull)
+            inbox.pull = None
+            if pull.is_over:
+                self._idle.append(inbox)
+            else:
+                # Without a listener the server gives the request up.
+                self._wire.unlisten(inbox.sid, linger=True)
+        return pull
+
+    def _fresh(self) -> _Inbox:
+        return _Inbox(self._wire, f"{self._stem}{next(self._numbers)}")
+
+    def _give_back(self, pull: _Pull) -> None:
         """The taker goes away: the next one gets what had arrived for it."""
         if self._wire.is_connected:
-            for arrival in self._arrived:
+            for arrival in pull.arrived:
                 self._wire.send(arrival.ack_subject, NAK)
 
-    def _on_closed(self, _error: BusError) -> None:
-        self._ended.set()
+    def _end_all(self) -> None:
+        for pull in self._open:
+            pull.end()
 
 
 class Taker:
@@ -143,8 +178,7 @@ class Taker:
         self._bus = bus
         self._stream = stream
         self._claims = claims
-        self._inbox = f"{bus.wire.inbox}.{new_id('tk')}"
-        self._numbers = itertools.count()
+        self._puller = _Puller(bus)
         self._connected_s = asyncio.get_running_loop().time()
         bus.wire.hooks.reconnected.append(self._reconnected)
         self._known: dict[str, float] = {}
@@ -174,20 +208,15 @@ class Taker:
                 return []
 
     async def _pull(self, subject: str, durable: str, count: int, wait_s: float) -> list[_Arrival]:
-        pull = self._request(durable, count)
-        arrived = await pull.run(wait_s)
-        if not arrived and pull.status == 404 and await self._holds(subject):
+        next_subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{durable}"
+        pull = await self._puller.pull(next_subject, count, wait_s)
+        if not pull.arrived and pull.status == 404 and await self._holds(subject):
             # Somebody else is just taking it, or the consumer has not yet heard of it.
-            pull = self._request(durable, count)
-            arrived = await pull.run(SETTLE_S)
-        if not arrived and pull.status not in {404, 408}:
+            pull = await self._puller.pull(next_subject, count, SETTLE_S)
+        if not pull.arrived and pull.status not in {404, 408}:
             self._known.pop(durable, None)
             await asyncio.sleep(0 if pull.status == NO_CONSUMER else RETRY_S)
-        return arrived
-
-    def _request(self, durable: str, count: int) -> _Pull:
-        inbox = f"{self._inbox}{next(self._numbers)}"
-        return _Pull(self._bus, inbox, f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{durable}", count)
+        return pull.arrived
 
     def _is_known(self, durable: str) -> bool:
         used_s = self._known.get(durable)

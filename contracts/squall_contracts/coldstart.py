@@ -8,9 +8,16 @@ from squall_contracts.placement import ContainerRecord, StartPath
 RUNNER_PHASES: Final[tuple[str, ...]] = ("image", "sandbox", "start")
 """Told by the runner: finding the image, making what the container is made of (its sandbox, files
 and credentials), starting it or handing it its assignment."""
-GUEST_PHASES: Final[tuple[str, ...]] = ("boot", "files", "import", "enter", "connect")
+GUEST_PHASES: Final[tuple[str, ...]] = (
+    "boot",
+    "files",
+    "import",
+    "enter",
+    "web_startup",
+    "connect",
+)
 """Told by the guest: Python and Squall's imports, files laid over the image, the user's imports,
-enter hooks, what was left of connecting."""
+enter hooks, the start of a web server, what was left of connecting."""
 EXPLAINED: Final = {
     "queued": "until a machine was found",
     "placed": "until its runner heard of it",
@@ -21,6 +28,7 @@ EXPLAINED: Final = {
     "files": "files laid over the image",
     "import": "the user's imports",
     "enter": "enter hooks",
+    "web_startup": "its web server's own start",
     "connect": "connecting to the bus",
     "ready": "until it asked for inputs",
 }

@@ -2,12 +2,13 @@
 
 from typing import Final
 
-from squall_contracts import state_subjects, subjects
+from squall_contracts import state_subjects, subjects, web_subjects
 
 _WRITERS: Final = {
     subjects.WORKSPACES_BUCKET: ("gateway",),
     subjects.APPS_BUCKET: ("gateway",),
     subjects.FUNCTIONS_BUCKET: ("gateway",),
+    web_subjects.WEB_TOKENS_BUCKET: ("gateway",),
     subjects.IMAGES_BUCKET: ("builder",),
     subjects.CONTAINERS_BUCKET: ("scheduler",),
     subjects.DEATHS_BUCKET: ("scheduler",),
@@ -15,11 +16,11 @@ _WRITERS: Final = {
     subjects.SCHEDULES_BUCKET: ("cron",),
     subjects.RUNNERS_BUCKET: ("runner", "scheduler"),
     state_subjects.COLLECTIONS_BUCKET: ("gateway",),
-    subjects.SECRETS_BUCKET: ("gateway",),
-    subjects.ENVIRONMENTS_BUCKET: ("gateway",),
+    state_subjects.SECRETS_BUCKET: ("gateway",),
+    state_subjects.ENVIRONMENTS_BUCKET: ("gateway",),
 }
 """Who may write each registry bucket; services may read all but those below."""
-_READERS: Final = {subjects.SECRETS_BUCKET: ("gateway",)}
+_READERS: Final = {state_subjects.SECRETS_BUCKET: ("gateway",)}
 _ASKERS: Final = {subjects.OPEN_SECRETS: ("runner",)}
 """Requests between services that not everyone may make."""
 SERVICES: Final = ("gateway", "builder", "scheduler", "autoscaler", "cron", "runner")
@@ -49,6 +50,8 @@ def guest_may(environment: str, function_id: str, container_id: str) -> tuple[li
         f"reply.{environment}.>",
         f"result.{environment}.>",
         f"dead.{environment}.{function_id}.>",
+        f"web.up.{environment}.{function_id}.*",
+        f"web.ask.{environment}.{function_id}.*",
         subjects.up_container(container_id),
         subjects.up_stats(container_id),
         subjects.UP_RENEW,
@@ -63,7 +66,11 @@ def guest_may(environment: str, function_id: str, container_id: str) -> tuple[li
             f"$JS.API.CONSUMER.MSG.NEXT.{subjects.CALLS}.{durable}",
             f"$JS.ACK.{subjects.CALLS}.{durable}.>",
         ]
-    return publish, [f"{subjects.inbox(container_id)}.>", subjects.cancel(environment, function_id)]
+    return publish, [
+        f"{subjects.inbox(container_id)}.>",
+        subjects.cancel(environment, function_id),
+        web_subjects.web_down(environment, function_id, container_id),
+    ]
 
 
 def client_may(owner: str, container_id: str = "") -> tuple[list[str], list[str]]:

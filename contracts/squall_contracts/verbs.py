@@ -14,6 +14,7 @@ from squall_contracts import (
     placement,
     schedules,
     secrets,
+    webtokens,
 )
 from squall_contracts.message import Message
 
@@ -51,6 +52,9 @@ EXEC: Final = Verb("exec", apps.ExecRequest, apps.ExecReply)
 SERVER_INFO: Final = Verb("server_info", apps.ServerInfo, apps.ServerReply)
 ENSURE_IMAGE: Final = Verb("ensure_image", images.EnsureImage, images.ImageReply)
 LIST_IMAGES: Final = Verb("list_images", images.ListImages, images.ImageListReply)
+CREATE_TOKEN: Final = Verb("create_token", webtokens.CreateToken, webtokens.CreateTokenReply)
+LIST_TOKENS: Final = Verb("list_tokens", webtokens.ListTokens, webtokens.TokenListReply)
+DELETE_TOKEN: Final = Verb("delete_token", webtokens.DeleteToken, apps.DoneReply)
 PRUNE_IMAGES: Final = Verb("prune_images", images.PruneImages, images.PruneReply)
 OPEN_COLLECTION: Final = Verb(
     "open_collection", collections.OpenCollection, collections.CollectionReply
@@ -133,5 +137,8 @@ VERBS: Final[dict[str, Verb]] = {
         DELETE_ENVIRONMENT,
         LIST_ENVIRONMENTS,
         FIND_ENVIRONMENT,
+        CREATE_TOKEN,
+        LIST_TOKENS,
+        DELETE_TOKEN,
     )
 }

@@ -32,9 +32,15 @@ class Found(NamedTuple):
 class Beneath:
     """One directory. Paths are relative to it; OSError when one leads through a link."""
 
-    def __init__(self, root: Path) -> None:
-        self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    def __init__(self, root: Path | int) -> None:
+        """`root`: a path, or a descriptor that is duplicated."""
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+        self._root = os.dup(root) if isinstance(root, int) else os.open(root, flags)
         self._open: dict[str, int] = {"": self._root}
+
+    def another(self) -> "Beneath":
+        """The same directory, for use in another thread."""
+        return Beneath(self._root)
 
     def close(self) -> None:
         for descriptor in self._open.values():
@@ -118,9 +124,11 @@ class Beneath:
         above, _, name = path.rpartition("/")
         parent = self._directory(above)
         partial = _partial(name)
-        with contextlib.suppress(FileNotFoundError):
+        try:
+            return os.open(partial, _WRITE, 0o600, dir_fd=parent)
+        except FileExistsError:
             os.unlink(partial, dir_fd=parent)
-        return os.open(partial, _WRITE, 0o600, dir_fd=parent)
+            return os.open(partial, _WRITE, 0o600, dir_fd=parent)
 
     def resume(self, path: str) -> int:
         """As `create`, with what an earlier try left still in it."""
@@ -137,10 +145,11 @@ class Beneath:
             os.utime(descriptor, ns=(mtime_ns, mtime_ns))
         finally:
             os.close(descriptor)
-        with contextlib.suppress(FileNotFoundError):
-            if stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
-                self.remove(path)
-        os.rename(_partial(name), name, src_dir_fd=parent, dst_dir_fd=parent)
+        try:
+            os.rename(_partial(name), name, src_dir_fd=parent, dst_dir_fd=parent)
+        except IsADirectoryError:
+            self.remove(path)
+            os.rename(_partial(name), name, src_dir_fd=parent, dst_dir_fd=parent)
 
     def link(self, path: str, other: "Beneath", source: str) -> None:
         """Make `path` another name of a file below `other`. OSError where it can't be."""

@@ -99,7 +99,10 @@ def _whole(source: Source) -> tuple[Read, bytes]:
     descriptor = source.open()
     try:
         before = os.fstat(descriptor)
-        data = b"".join(iter(lambda: os.read(descriptor, SMALL_BYTES + 1), b""))
+        data = os.read(descriptor, source.size + 1)
+        if len(data) != source.size:  # it grew, or came in parts
+            parts = iter(lambda: os.read(descriptor, SMALL_BYTES), b"")
+            data = b"".join([data, *parts])
         after = os.fstat(descriptor)
     finally:
         os.close(descriptor)

@@ -13,10 +13,10 @@ from typing import Final
 from squall_bus.errors import DigestMismatch, ObjectMissing
 
 from squall_volumes.beneath import Beneath
-from squall_volumes.errors import VolumeDamaged
+from squall_volumes.errors import VolumeDamaged, first
 from squall_volumes.model import BLOCK_BYTES, SMALL_BYTES, Changes, Entry
 from squall_volumes.patient import PatientObjects
-from squall_volumes.upload import _first, block_name
+from squall_volumes.upload import block_name
 
 AHEAD: Final = 4
 Arrived = Callable[[str, int], None]
@@ -80,7 +80,7 @@ async def lay(
             for path, entry in large:
                 await work.large(path, entry)
     except BaseExceptionGroup as failed:
-        raise _first(failed) from None
+        raise first(failed) from None
 
 
 def _prepare(changes: Changes, place: Beneath) -> None:
@@ -101,22 +101,24 @@ class _Laying:
         self._place = place
         self._arrived = arrived
         self._disk = asyncio.Lock()
-        """`place` keeps descriptors open for one thread at a time."""
+        """`place` is for one thread at a time."""
         self.slots = asyncio.Semaphore(AHEAD)
 
     async def small(self, digest: bytes, files: Sequence[tuple[str, Entry]]) -> None:
         try:
             data = await block(self._objects, digest) if digest else b""
-            async with self._disk:
-                await asyncio.to_thread(self._write_small, data, files)
+            await asyncio.to_thread(self._write_small, data, files)
         finally:
             self.slots.release()
 
     def _write_small(self, data: bytes, files: Sequence[tuple[str, Entry]]) -> None:
+        view = memoryview(data)
+        with self._place.another() as place:
+            for path, entry in files:
+                descriptor = place.create(path)
+                os.write(descriptor, view[entry.offset : entry.offset + entry.size])
+                place.finish(path, descriptor, entry.mode, entry.mtime_ns)
         for path, entry in files:
-            descriptor = self._place.create(path)
-            os.write(descriptor, data[entry.offset : entry.offset + entry.size])
-            self._place.finish(path, descriptor, entry.mode, entry.mtime_ns)
             self._arrived(path, entry.size)
 
     async def large(self, path: str, entry: Entry) -> None:

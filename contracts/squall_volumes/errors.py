@@ -25,3 +25,11 @@ class VolumeDamaged(VolumeError):
 
 class UploadExpired(VolumeError):
     """Raised when an upload took so long that what it relied on may have been removed."""
+
+
+def first(failed: BaseExceptionGroup[BaseException]) -> BaseException:
+    """What a group of tasks failed of, whatever it was wrapped in."""
+    error: BaseException = failed
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

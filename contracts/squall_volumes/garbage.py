@@ -36,6 +36,7 @@ async def collect(store: VolumeStore, *, grace_s: float = GRACE_S) -> Collected:
         there = await store.objects.info(name)
         if there is not None and there.nuid == put[name]:  # else it was put again just now
             await store.objects.delete(name)
+    await store.objects.clear_strays(grace_s)
     if candidates or gone:
         await store.objects.put(CANDIDATES, encode(candidates))
     return Collected(len(gone), len(listed) - len(gone), len(candidates))

@@ -5,7 +5,13 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
-from squall_bus.errors import BusUnreachable, NoResponder, RequestTimeout, StoreTimeout
+from squall_bus.errors import (
+    BusUnreachable,
+    DigestMismatch,
+    NoResponder,
+    RequestTimeout,
+    StoreTimeout,
+)
 from squall_bus.objects import ObjectInfo, Objects
 
 AWAY_S: Final = 120.0
@@ -36,13 +42,20 @@ class PatientObjects:
         return await patiently(lambda: self._objects.put(name, data, sha256=sha256))
 
     async def get(self, name: str) -> bytes:
-        return await patiently(lambda: self._objects.get(name))
+        """As Objects.get; read again where it was put again meanwhile."""
+        try:
+            return await patiently(lambda: self._objects.get(name))
+        except DigestMismatch:
+            return await patiently(lambda: self._objects.get(name))
 
     async def info(self, name: str) -> ObjectInfo | None:
         return await patiently(lambda: self._objects.info(name))
 
     async def list(self, prefix: str = "") -> list[ObjectInfo]:
         return await patiently(lambda: self._objects.list(prefix))
+
+    async def clear_strays(self, older_than_s: float) -> int:
+        return await patiently(lambda: self._objects.clear_strays(older_than_s))
 
     async def delete(self, name: str) -> None:
         await patiently(lambda: self._objects.delete(name))

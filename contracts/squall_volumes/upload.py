@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final, TypeVar
 
 from squall_volumes.cutting import Cutter, Pack, Read, Source, small
-from squall_volumes.errors import UploadExpired
+from squall_volumes.errors import UploadExpired, first
 from squall_volumes.known import Known
 from squall_volumes.model import SMALL_BYTES
 from squall_volumes.patient import PatientObjects
@@ -73,7 +73,7 @@ class Upload:
                         await self._large.acquire()
                         group.create_task(self._one_large(source, reads))
         except BaseExceptionGroup as failed:
-            raise _first(failed) from None
+            raise first(failed) from None
         return reads
 
     async def _small(
@@ -137,11 +137,3 @@ def age_s(modified: str) -> float:
 
 def _next(packs: Iterator[Pack]) -> Pack | None:
     return next(packs, None)
-
-
-def _first(failed: BaseExceptionGroup[BaseException]) -> BaseException:
-    """What a group failed of, whatever it was wrapped in."""
-    error: BaseException = failed
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

@@ -34,6 +34,15 @@ if TYPE_CHECKING:
     from squall.schedule import Cron, Period
     from squall.secret import Secret
     from squall.volume import Volume
+    from squall.web import (
+        WebRequest,
+        WebResponse,
+        asgi_app,
+        fastapi_endpoint,
+        web_endpoint,
+        web_server,
+        wsgi_app,
+    )
 
 __version__ = "0.1.0"
 
@@ -53,6 +62,9 @@ __all__ = [
     "Retries",
     "Secret",
     "Volume",
+    "WebRequest",
+    "WebResponse",
+    "asgi_app",
     "batched",
     "concurrent",
     "current_function_call_id",
@@ -62,11 +74,15 @@ __all__ = [
     "enter",
     "exception",
     "exit",
+    "fastapi_endpoint",
     "gather",
     "is_local",
     "method",
     "parameter",
     "wait_first",
+    "web_endpoint",
+    "web_server",
+    "wsgi_app",
 ]
 
 _HOMES = {
@@ -84,6 +100,9 @@ _HOMES = {
     "Retries": "retries",
     "Secret": "secret",
     "Volume": "volume",
+    "WebRequest": "web",
+    "WebResponse": "web",
+    "asgi_app": "web",
     "batched": "_methods",
     "concurrent": "_methods",
     "current_function_call_id": "_context",
@@ -92,11 +111,15 @@ _HOMES = {
     "enable_output": "_output",
     "enter": "_methods",
     "exit": "_methods",
+    "fastapi_endpoint": "web",
     "gather": "_gathering",
     "is_local": "_context",
     "method": "_methods",
     "parameter": "_parameters",
     "wait_first": "_gathering",
+    "web_endpoint": "web",
+    "web_server": "web",
+    "wsgi_app": "web",
 }
 _OLD = {"Stub": "App"}
 _MODULES = frozenset({"config", "runner"})

@@ -25,6 +25,7 @@ from squall._options import (
     current_spellings,
     options_of,
     unwrapped,
+    web_of,
 )
 from squall._parameters import parameter
 from squall._volume.mounts import checked
@@ -79,6 +80,7 @@ class Declaring:
         block_network: bool = False,
         nonpreemptible: bool = False,
         single_use_containers: bool = False,
+        result_ttl: float | None = None,
         include_source: bool | None = None,
         enable_memory_snapshot: bool = False,
         max_inputs: int | None = None,
@@ -89,8 +91,9 @@ class Declaring:
         `cpu` in cores and `memory` in MiB, each alone or as `(request, limit)`; `gpu` is
         `"TYPE"` or `"TYPE:COUNT"`, or a list in order of preference. `timeout` and
         `startup_timeout` in seconds, the latter None: as `timeout`. `scaledown_window`: seconds an
-        idle container stays. `volumes`: squall.Volume by the path they are mounted at, beside the
-        app's. `retries`: a number, each a second apart, or Retries. Environment variables come
+        idle container stays. `result_ttl`: results of spawned calls are kept so many seconds, None:
+        seven days. `volumes`: squall.Volume by the path they are mounted at, beside the app's.
+        `retries`: a number, each a second apart, or Retries. Environment variables come
         from the app's secrets, then from `secrets`, then from `env`; the last wins.
         `serialized` ships the pickled function in place of its module. `enable_memory_snapshot`:
         containers are kept waiting with the module imported. InvalidError names a field at fault.
@@ -110,7 +113,8 @@ class Declaring:
             _validate.object_name("name", name)
 
         def decorate(function: Callable[..., Any], /) -> Function[Any, Any, Any]:
-            raw, batch = unwrapped(function)
+            below, web = web_of(function)
+            raw, batch = unwrapped(below)
             check_callable(raw, serialized)
             options = options_of(
                 raw,
@@ -135,9 +139,11 @@ class Declaring:
                 include_source=include_source,
                 single_use_containers=single_use_containers,
                 enable_memory_snapshot=enable_memory_snapshot,
+                result_ttl=result_ttl,
                 concurrency=concurrency(raw, chosen["max_inputs"]),
                 batch=batch,
                 volumes=mounts,
+                web=web,
             )
             chosen_name = name or _validate.object_name("name", raw.__name__)
             made = Function._new(chosen_name, app=self._app(), raw=raw, options=options)
@@ -145,6 +151,30 @@ class Declaring:
             return made
 
         return decorate
+
+    def web_endpoint(
+        self,
+        *_misused: object,
+        path: str,
+        method: str = "GET",
+        requires_proxy_auth: bool = False,
+        **options: Any,
+    ) -> Callable[[Callable[..., Any]], Function[..., Any, Any]]:
+        """Make a function that answers `method` at `path` of the app's own address.
+
+        `{name}` in the path is a parameter of the function; others come from the query, `body` is
+        the body's JSON value and `request` a WebRequest. It returns a WebResponse, `(value,
+        status)`, or a value, sent as JSON unless it is bytes or str. What can't be read as its
+        annotation is answered 422. All else are arguments of `function`. InvalidError names a field
+        at fault.
+        """
+        if _misused:
+            raise InvalidError("write @app.web_endpoint(path=…) with its arguments by name")
+        from squall.web import route
+
+        mark = route(path, method, requires_proxy_auth)
+        decorate = self.function(**options)
+        return lambda raw: decorate(mark(raw))
 
     @dataclass_transform(field_specifiers=(parameter,), kw_only_default=True)
     def cls(
@@ -168,6 +198,7 @@ class Declaring:
         block_network: bool = False,
         nonpreemptible: bool = False,
         single_use_containers: bool = False,
+        result_ttl: float | None = None,
         include_source: bool | None = None,
         enable_memory_snapshot: bool = False,
         max_inputs: int | None = None,
@@ -220,6 +251,7 @@ class Declaring:
                 include_source=include_source,
                 single_use_containers=single_use_containers,
                 enable_memory_snapshot=enable_memory_snapshot,
+                result_ttl=result_ttl,
                 concurrency=concurrency(kind, chosen["max_inputs"]),
                 batch=parts.batch,
                 methods=tuple(parts.specs.values()),

@@ -249,7 +249,8 @@ class Entries:
         if BLOB_HEADER not in row.headers:
             return row.data
         try:
-            return await self._values.get(decode(row.data, BlobRef).name)
+            blob = decode(row.data, BlobRef)
+            return await self._values.get(blob.name, sha256=blob.sha256)
         except ObjectMissing:
             return None
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from squall_contracts.calls import RESULT_TTL_S
 from squall_contracts.functions import (
     DEFAULT_TIMEOUT_S,
     BatchPolicy,
@@ -17,6 +18,7 @@ from squall_contracts.functions import (
     RetryPolicy,
     Scaling,
 )
+from squall_contracts.web import WebSpec
 
 from squall import _validate, retries, schedule
 from squall._methods import Batched, Concurrency, Method
@@ -74,10 +76,12 @@ class Options:
     batch: BatchPolicy | None = None
     single_use: bool = False
     memory_snapshot: bool = False
+    result_ttl_s: float | None = None
     methods: tuple[MethodSpec, ...] = ()
     parameters: tuple[ParameterSpec, ...] = ()
     volumes: "Mapping[str, Volume]" = field(default_factory=dict)
     """By mount path; those of the app come beside them."""
+    web: WebSpec | None = None
 
     @property
     def goes_alone(self) -> bool:
@@ -124,6 +128,13 @@ def check_callable(raw: object, serialized: bool) -> None:
 def unwrapped(thing: Any) -> tuple[Callable[..., Any], BatchPolicy | None]:
     """The user's function, and how it is batched if it is."""
     return (thing.raw, thing.batch) if isinstance(thing, Batched) else (thing, None)
+
+
+def web_of(thing: Any) -> tuple[Any, WebSpec | None]:
+    """What is below a web decorator, and what that one said; None without one."""
+    if isinstance(thing, Method) and thing.web is not None:
+        return thing.raw, thing.web
+    return thing, None
 
 
 def check_class(kind: object, serialized: bool) -> None:
@@ -202,9 +213,11 @@ def options_of(
     batch: BatchPolicy | None,
     single_use_containers: object,
     enable_memory_snapshot: object,
+    result_ttl: object = None,
     methods: tuple[MethodSpec, ...] = (),
     parameters: tuple[ParameterSpec, ...] = (),
     volumes: "Mapping[str, Volume]",
+    web: WebSpec | None = None,
 ) -> Options:
     """Check everything a decorator was told. InvalidError names the first field at fault."""
     from squall.image import Image
@@ -216,6 +229,8 @@ def options_of(
     if single_use and concurrency.max_inputs > 1:
         raise InvalidError("single_use_containers take one input: leave @squall.concurrent(…) out")
     generator = generates(raw, is_generator)
+    if web is not None and schedule is not None:
+        raise InvalidError("schedule: a web endpoint is run by requests: leave schedule out")
     if batch is not None and concurrency.max_inputs > 1:
         raise InvalidError("a batched function runs one batch at a time: leave max_inputs out")
     policy = retries.policy(retry)
@@ -241,9 +256,13 @@ def options_of(
         batch=batch,
         single_use=single_use,
         memory_snapshot=_validate.truth("enable_memory_snapshot", enable_memory_snapshot),
+        result_ttl_s=None
+        if result_ttl is None
+        else _validate.number("result_ttl", result_ttl, least=1, most=RESULT_TTL_S),
         methods=methods,
         parameters=parameters,
         volumes=volumes,
+        web=web,
         block_network=_validate.truth("block_network", block_network),
         nonpreemptible=_validate.truth("nonpreemptible", nonpreemptible),
         serialized=_validate.truth("serialized", serialized),

@@ -41,6 +41,11 @@ def hydrate(app: "App", environment: str, started: AppStarted) -> None:
     app._app_id = started.app_id
     app._environment = environment
     for name, function in app.declared.items():
+        function._web_urls = {
+            place.removeprefix(name).lstrip("."): url
+            for place, url in started.web_urls.items()
+            if place == name or place.startswith(f"{name}.")
+        }
         function._hydrate(
             Target(
                 function_id=started.function_ids[name],
@@ -55,6 +60,7 @@ def hydrate(app: "App", environment: str, started: AppStarted) -> None:
 def dehydrate(app: "App") -> None:
     app._app_id = app._environment = None
     for function in app.declared.values():
+        function._web_urls = {}
         function._hydrate(None)
 
 
@@ -163,6 +169,8 @@ class RunContext:
         output = _output.current()
         if output is not None:
             output.app_started(self._name, started.app_id)
+            for place, url in sorted(started.web_urls.items()):
+                output.web_url(place, url)
             self._show = _output.AppOutput(client, output, place, started.app_id)
             _sync.background(self._show.run())
 

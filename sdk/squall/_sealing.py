@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
-from squall_contracts.environments import DEFAULT, FindEnvironment
 from squall_contracts.functions import FunctionSpec
 from squall_contracts.secrets import FindSecret, GetSealingKey, Sealed, SecretUse
+
+from squall._places import require
 
 if TYPE_CHECKING:
     from squall._client import Client
@@ -34,8 +35,7 @@ async def sealing(client: "Client") -> Seal:
 async def check_place(client: "Client", made: "Plan", environment: str) -> None:
     """NotFoundError, before anything is built for long, for an environment, a secret or one of its
     variables that isn't there."""
-    if environment != DEFAULT:
-        await client.control(FindEnvironment(name=environment))
+    await require(client, environment)
     for secret in _distinct(made):
         if secret._name:
             await client.control(

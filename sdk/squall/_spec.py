@@ -114,12 +114,14 @@ def _spec(
         target_inputs=options.target_inputs,
         batch=options.batch,
         single_use=options.single_use,
+        result_ttl_s=options.result_ttl_s,
         methods=options.methods,
         parameters=options.parameters,
         block_network=options.block_network,
         memory_snapshot=options.memory_snapshot,
         nonpreemptible=options.nonpreemptible,
         schedule=options.schedule,
+        web=options.web,
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from squall import _client, _sync, _validate
 from squall._iterating import synced_items
+from squall._places import require
 from squall._volume.errors import translated
 from squall.exception import InvalidError
 
@@ -352,6 +353,8 @@ class Volume:
             assert self._name is not None
             client = await _client.connected()
             place = self._environment or environment or client.environment
+            if self._create:
+                await require(client, place)
             async with translated():
                 store = await self._store()
                 look_up = store.find_or_create if self._create else store.find

@@ -1,12 +1,11 @@
 """One input, from its pickled arguments to its outcome: for sync functions and for async ones."""
 
 import asyncio
-import hashlib
 import inspect
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from squall import _container, _pickling
 from squall.exception import DeserializationError, InvalidError
@@ -22,6 +21,9 @@ from squall_guest.desk import Held
 from squall_guest.interrupt import ERRORS, Guard, Reason
 from squall_guest.load import Callee, Service
 from squall_guest.outbox import Outbox
+
+if TYPE_CHECKING:
+    from squall_guest.web.hosts import Hosts
 
 
 class Run:
@@ -68,10 +70,18 @@ class Run:
 class Body:
     """The user's functions, and how they are run on one input."""
 
-    def __init__(self, spec: FunctionSpec, service: Service, outbox: Outbox) -> None:
+    def __init__(
+        self,
+        spec: FunctionSpec,
+        service: Service,
+        outbox: Outbox,
+        hosts: "Hosts | None" = None,
+    ) -> None:
+        """`hosts` has the apps of web endpoints; None where there are none."""
         self.spec = spec
         self.service = service
         self.outbox = outbox
+        self.hosts = hosts
 
     def callee(self, held: Held) -> Callee:
         """What a delivery calls. InvalidError if there is no such method."""
@@ -86,6 +96,11 @@ class Body:
         """Whether a delivery is run by `run_async`."""
         found = self.service.callees.get(held.inputs.method)
         return found is None or found.is_async
+
+    def host(self, held: Held) -> "Hosts | None":
+        """Who serves a delivery that is a web request; None for all others."""
+        found = self.service.callees.get(held.inputs.method)
+        return None if found is None or found.web is None else self.hosts
 
     def run(self, run: Run, guard: Guard) -> Report:
         """Run a sync function, or drain a sync generator, on this thread. Of all that user code can
@@ -217,10 +232,8 @@ def size_of(outcome: Report) -> int:
 async def arguments_in(bus: Bus, blob: BlobRef) -> bytes | DeserializationError:
     """An input's pickled arguments where they came as a blob, or why they can't be had. BusError."""
     try:
-        data = await bus.objects(subjects.BLOBS_BUCKET).get(blob.name)
-    except (ObjectMissing, DigestMismatch) as error:
+        return await bus.objects(subjects.BLOBS_BUCKET).get(blob.name, sha256=blob.sha256)
+    except ObjectMissing as error:
         return DeserializationError(f"the arguments are not in the blob store: {error}")
-    digest = await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest())
-    if digest != blob.sha256:
+    except DigestMismatch:
         return DeserializationError(f"the arguments in blob {blob.name!r} are not those sent")
-    return data

@@ -74,6 +74,7 @@ class Session:
             given.container_id,
             given.spec.retry,
             Undertaker(given),
+            result_ttl_s=given.spec.result_ttl_s,
             on_finished=self._intake.on_finished,
             on_settled=self._intake.on_settled,
         )

@@ -24,7 +24,8 @@ ALLOWED: dict[str, set[str]] = {
     "squall": BASE | {"squall_bus", "squall_volumes", "cloudpickle", "dotenv", "rich", "uvloop"},
     "squall.cli": BASE
     | {"squall", "squall_bus", "squall_volumes", "typer", "rich", "uvloop", "watchfiles"},
-    "squall_guest": BASE | {"squall", "squall_bus", "cloudpickle", "uvloop"},
+    "squall_guest": BASE
+    | {"squall", "squall_bus", "cloudpickle", "uvloop", "fastapi", "h11", "wsproto"},
     "squall_gateway": ON_THE_BUS | {"aiohttp", "croniter", "squall_volumes"},
     "squall_builder": ON_THE_BUS | {"aiohttp", "aiodocker", "cloudpickle", "uv"},
     "squall_scheduler": ON_THE_BUS,

@@ -18,13 +18,16 @@ import uvloop
 from squall import _client
 from squall._sync import run
 
-from tests.bench import noop_app, shared_state
+from tests.bench import noop_app, shared_state, web
 from tests.bench.coldstarts import cold, deployed, plain_start, snapshot
+from tests.bench.copying import bare_copy
 from tests.bench.figures import Figure, measured, quantile, report
 from tests.bench.floor import Floor, floor
 from tests.bench.lanes import lanes
+from tests.bench.many import many
 from tests.bench.servers import Measured, server
-from tests.bench.volumes import volumes as volume_figures
+from tests.bench.volumes import cached_start
+from tests.bench.volumes import transfers as volume_figures
 
 HELLO = Path(__file__).parents[2] / "examples" / "01_hello.py"
 ROUNDS = 5
@@ -172,10 +175,10 @@ async def rerun(_: Floor, running: Measured) -> list[Figure]:
     ]
 
 
-async def bulk(_: Floor, __: Measured) -> list[Figure]:
-    """(e) 100 MB there and back, against a plain copy through the object store."""
+async def bulk(bare: Floor, _: Measured) -> list[Figure]:
+    """(e) 100 MB there and back, against plain copies through the object store and bare ones."""
     payload = b"\x5a" * 100_000_000
-    ours, theirs = [], []
+    ours, theirs, bare_ones = [], [], []
     own, noop = noop_app.app(1)
     async with own.run():
         await noop.remote.aio(None)
@@ -185,6 +188,9 @@ async def bulk(_: Floor, __: Measured) -> list[Figure]:
             ours.append(time.perf_counter() - began)
             assert returned == payload
             theirs.append(await squall_copy_twice(payload))
+            bare_ones.append(
+                await bare_copy(bare.client, payload) + await bare_copy(bare.client, payload)
+            )
     return [
         measured(
             Figure(
@@ -193,7 +199,16 @@ async def bulk(_: Floor, __: Measured) -> list[Figure]:
                 value=statistics.median(ours),
                 floor=statistics.median(theirs),
             )
-        )
+        ),
+        measured(
+            Figure(
+                name="argument and result of 100 MB over two bare pull-consumer copies",
+                unit="s",
+                goal="<= 1.67",
+                value=statistics.median(ours),
+                floor=statistics.median(bare_ones),
+            )
+        ),
     ]
 
 
@@ -215,8 +230,13 @@ async def squall_copy_twice(payload: bytes) -> float:
 
 
 async def volumes(_: Floor, __: Measured) -> list[Figure]:
-    """(h) Files up and down, and what a mounted volume costs a start."""
+    """(h) Files up and down."""
     return await volume_figures()
+
+
+async def mounts(_: Floor, __: Measured) -> list[Figure]:
+    """(i) What a mounted volume costs a start."""
+    return await cached_start()
 
 
 async def idle(running: Measured) -> list[Figure]:
@@ -254,6 +274,11 @@ async def dicts(bare: Floor, _: Measured) -> list[Figure]:
     return [measured(figure) for figure in await shared_state.measure(bare)]
 
 
+async def on_the_web(_: Floor, running: Measured) -> list[Figure]:
+    """(h) Requests, WebSockets, events and large bodies through the gateway."""
+    return [measured(figure) async for figure in web.figures(running)]
+
+
 PARTS = {
     "calls": calls,
     "maps": maps,
@@ -264,8 +289,11 @@ PARTS = {
     "burst": burst,
     "rerun": rerun,
     "bulk": bulk,
+    "many": many,
     "dicts": dicts,
     "volumes": volumes,
+    "web": on_the_web,
+    "mounts": mounts,
 }
 
 

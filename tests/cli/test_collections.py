@@ -4,51 +4,13 @@ In this very process, since a process for each of these commands would take most
 """
 
 import json
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 import pytest
 import squall
-from squall import _client
-from squall.cli import commands, report
 
+from .in_process import Run, complains, run
 
-class Done(NamedTuple):
-    status: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Done]
-
-
-@pytest.fixture
-def run(
-    stack: dict[str, str],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Iterator[Run]:
-    """`run(*argv)`: a command, as `squall` runs it, with no terminal to ask at."""
-    _client.shutdown()
-    for name, value in stack.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
-
-    def command(*argv: str) -> Done:
-        capsys.readouterr()
-        status = report.guarded(lambda: commands.main(argv))
-        return Done(status, *capsys.readouterr())
-
-    yield command
-    _client.shutdown()
-
-
-def complains(done: Done, status: int, *words: str) -> None:
-    """It failed with one line that has all of `words`, and printed nothing."""
-    assert (done.status, done.out) == (status, ""), done
-    assert len(done.err.strip().splitlines()) == 1, done
-    for word in words:
-        assert word in done.err
+__all__ = ["run"]
 
 
 @pytest.mark.parametrize(("kind", "name"), [("dict", "d1"), ("queue", "q1")])
@@ -59,7 +21,7 @@ def test_they_are_made_listed_and_removed(run: Run, kind: str, name: str) -> Non
     listed = json.loads(run(kind, "list", "--json").out)
     assert name in [each["name"] for each in listed]
     assert name in run(kind, "list").out
-    assert json.loads(run(kind, "list", "--json", "-e", "dev").out) == []
+    complains(run(kind, "list", "-e", "nowhere"), 1, "no environment 'nowhere'; there are: ")
     complains(run(kind, "delete", name), 2, "InvalidError", "--yes")
     assert run(kind, "delete", name, "-y").status == 0
     complains(run(kind, "delete", name, "-y"), 1, "NotFoundError", f"'{name}'")

@@ -1,50 +1,47 @@
 """`squall secret` and `squall environment`: what they take, tell and refuse."""
 
+import io
 import json
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from .conftest import Squall
-from .test_commands import complains
+from .in_process import Run, complains, run
 
-Write = Callable[[str, str], Path]
+__all__ = ["run"]
 
 
-def test_secret_lives_from_create_to_delete(
-    squall: Squall, stack: dict[str, str], write: Write
-) -> None:
-    write("own.env", "A=1\nB='two words'\n")
-    write("own.json", '{"B": "json", "C": "3", "D": null}')
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory of the commands."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_secret_lives_from_create_to_delete(run: Run, here: Path) -> None:
+    (here / "own.env").write_text("A=1\nB='two words'\n")
+    (here / "own.json").write_text('{"B": "json", "C": "3", "D": null}')
     sources = ("--from-dotenv", "own.env", "--from-json", "own.json")
-    made = squall("secret", "create", "life", "C=word", *sources, **stack)
-    assert made.returncode == 0, made.stderr
-    assert made.stderr == "squall: secret life in main: A, B, C\n"
-    complains(squall("secret", "create", "life", "A=1", **stack), 1, "AlreadyExists", "--force")
-    assert squall("secret", "create", "life", "Z=word", "--force", **stack).returncode == 0
-    listed = squall("secret", "list", "--json", **stack)
-    [told] = [each for each in json.loads(listed.stdout) if each["name"] == "life"]
+    made = run("secret", "create", "life", "C=word", *sources)
+    assert (made.status, made.err) == (0, "squall: secret life in main: A, B, C\n")
+    complains(run("secret", "create", "life", "A=1"), 1, "AlreadyExists", "--force")
+    assert run("secret", "create", "life", "Z=word", "--force").status == 0
+    listed = run("secret", "list", "--json")
+    [told] = [each for each in json.loads(listed.out) if each["name"] == "life"]
     assert (told["keys"], told["environment"]) == (["Z"], "main")
-    assert "word" not in listed.stdout + squall("secret", "list", **stack).stdout
-    complains(squall("secret", "delete", "life", **stack), 2, "say --yes")
-    assert squall("secret", "delete", "life", "-y", **stack).returncode == 0
-    complains(squall("secret", "delete", "life", "-y", **stack), 1, "NotFound", "'life'")
-    assert squall("secret", "delete", "life", "-y", "--allow-missing", **stack).returncode == 0
+    assert "word" not in listed.out + run("secret", "list").out
+    complains(run("secret", "delete", "life"), 2, "say --yes")
+    assert run("secret", "delete", "life", "-y").status == 0
+    complains(run("secret", "delete", "life", "-y"), 1, "NotFound", "'life'")
+    assert run("secret", "delete", "life", "-y", "--allow-missing").status == 0
 
 
-def test_value_can_come_from_stdin(
-    home: Path, environment: dict[str, str], squall: Squall, stack: dict[str, str]
-) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "squall.cli", "secret", "create", "typed", "A=-", "B=1"],
-        cwd=home, env={**environment, **stack}, input="hidden\n", capture_output=True, text=True,
-        timeout=60, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert squall("secret", "delete", "typed", "-y", **stack).returncode == 0
+def test_value_can_come_from_stdin(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("hidden\n"))
+    assert (
+        run("secret", "create", "typed", "A=-", "B=1").err == "squall: secret typed in main: A, B\n"
+    )
+    assert run("secret", "delete", "typed", "-y").status == 0
 
 
 @pytest.mark.parametrize(
@@ -60,32 +57,34 @@ def test_value_can_come_from_stdin(
     ],
 )
 def test_bad_secrets_are_refused_without_showing_a_value(
-    squall: Squall, stack: dict[str, str], write: Write, argv: list[str], words: list[str]
+    run: Run, here: Path, argv: list[str], words: list[str]
 ) -> None:
-    write("bad.json", '{"A": hidden}')
-    write("list.json", '["hidden"]')
-    done = squall("secret", "create", "bad", *argv, **stack)
+    (here / "bad.json").write_text('{"A": hidden}')
+    (here / "list.json").write_text('["hidden"]')
+    done = run("secret", "create", "bad", *argv)
     complains(done, 2, "InvalidError", *words)
-    assert "hidden" not in done.stderr
+    assert "hidden" not in done.err
 
 
-def test_environment_lives_from_create_to_delete(squall: Squall, stack: dict[str, str]) -> None:
-    complains(squall("secret", "list", "-e", "dev", **stack), 1, "no environment 'dev'", "main")
-    assert squall("environment", "create", "dev", **stack).returncode == 0
-    assert squall("secret", "create", "s", "A=1", "-e", "dev", **stack).returncode == 0
-    assert "s" in squall("secret", "list", SQUALL_ENVIRONMENT="dev", **stack).stdout
-    assert "s" not in json.loads(squall("secret", "list", "--json", **stack).stdout)
-    listed = json.loads(squall("environment", "list", "--json", **stack).stdout)
+def test_environment_lives_from_create_to_delete(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    complains(run("secret", "list", "-e", "dev"), 1, "no environment 'dev'", "main")
+    assert run("environment", "create", "dev").status == 0
+    assert run("secret", "create", "only-dev", "A=1", "-e", "dev").status == 0
+    assert "only-dev" not in run("secret", "list").out
+    with monkeypatch.context() as patched:
+        patched.setenv("SQUALL_ENVIRONMENT", "dev")
+        assert "only-dev" in run("secret", "list").out
+    listed = json.loads(run("environment", "list", "--json").out)
     assert [each["name"] for each in listed] == ["main", "dev"]
-    complains(squall("environment", "update", "dev", "--set-name", "x", **stack), 2, "keeps its")
-    assert squall("environment", "update", "dev", "--set-web-suffix", "d", **stack).returncode == 0
-    complains(squall("environment", "delete", "dev", **stack), 2, "say --yes")
-    assert squall("environment", "delete", "dev", "--yes", **stack).returncode == 0
-    complains(squall("environment", "delete", "dev", "--yes", **stack), 1, "no environment 'dev'")
+    complains(run("environment", "update", "dev", "--set-name", "x"), 2, "keeps its name")
+    assert run("environment", "update", "dev", "--set-web-suffix", "d").status == 0
+    complains(run("environment", "delete", "dev"), 2, "say --yes")
+    assert run("environment", "delete", "dev", "--yes").status == 0
+    complains(run("environment", "delete", "dev", "--yes"), 1, "no environment 'dev'")
 
 
-def test_key_is_rotated(squall: Squall, stack: dict[str, str]) -> None:
-    first = json.loads(squall("secret", "rotate-key", "--json", **stack).stdout)
-    complains(squall("secret", "rotate-key", "--revoke", **stack), 2, "say --yes")
-    second = json.loads(squall("secret", "rotate-key", "--revoke", "-y", "--json", **stack).stdout)
+def test_key_is_rotated(run: Run) -> None:
+    first = json.loads(run("secret", "rotate-key", "--json").out)
+    complains(run("secret", "rotate-key", "--revoke"), 2, "say --yes")
+    second = json.loads(run("secret", "rotate-key", "--revoke", "-y", "--json").out)
     assert first["key_id"] in second["revoked"]

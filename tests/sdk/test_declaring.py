@@ -34,6 +34,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"timeout": 0}, "timeout must be between"),
     ({"timeout": 100_000}, "timeout must be between"),
     ({"startup_timeout": 0.5}, "startup_timeout must be between"),
+    ({"result_ttl": 0}, "result_ttl must be between"),
+    ({"result_ttl": 8 * 86_400}, "result_ttl must be between"),
     ({"gpu": "A100:none"}, "the count must be"),
     ({"gpu": "A100:0"}, "the count must be"),
     ({"gpu": ""}, "is not a GPU"),

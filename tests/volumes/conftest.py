@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from squall_bus.bus import Bus
 from squall_bus.layout import ensure_workspace
 from squall_bus.testing import FakeBus, FakeServer
 from squall_contracts import subjects
@@ -15,13 +16,18 @@ from tests.bus.natsd import NatsServer
 
 
 @pytest.fixture
-async def store() -> AsyncIterator[VolumeStore]:
+async def bus() -> AsyncIterator[Bus]:
     server = FakeServer()
-    bus = FakeBus(server, inbox=subjects.inbox("tester"), publish=(">",), subscribe=(">",))
-    await ensure_workspace(bus)
-    yield VolumeStore(bus)
-    await bus.close()
+    connected = FakeBus(server, inbox=subjects.inbox("tester"), publish=(">",), subscribe=(">",))
+    await ensure_workspace(connected)
+    yield connected
+    await connected.close()
     server.close()
+
+
+@pytest.fixture
+async def store(bus: Bus) -> VolumeStore:
+    return VolumeStore(bus)
 
 
 @pytest.fixture

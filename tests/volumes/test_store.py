@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from squall_bus.bus import Bus
 from squall_volumes import core, garbage
 from squall_volumes.beneath import Beneath
 from squall_volumes.cutting import Source
@@ -219,6 +220,17 @@ async def test_unused_blocks_go_after_two_looks_and_used_ones_stay(
     assert await read(store, entries["kept"]) == (tmp_path / "kept").read_bytes()
     _, tree = await store.newest(volume)
     assert set(tree) == {"kept"}
+
+
+async def test_chunks_of_a_killed_upload_are_cleared_away(store: VolumeStore, bus: Bus) -> None:
+    await store.objects.put("b/whole", b"x" * 600_000)
+    await bus.store("$O.volumes.C.o-killed", b"half")
+    stream = "OBJ_volumes"
+    await garbage.collect(store, grace_s=3600)
+    assert len(await bus.admin.backlog(stream, "$O.volumes.C.*")) == 2
+    assert await store.objects.clear_strays(0.0) == 1
+    assert len(await bus.admin.backlog(stream, "$O.volumes.C.*")) == 1
+    assert await store.objects.get("b/whole") == b"x" * 600_000
 
 
 async def test_a_block_put_again_while_it_is_a_candidate_stays(

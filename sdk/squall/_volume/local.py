@@ -35,7 +35,7 @@ class Batch:
             raise IsADirectoryError(f"{local} is a directory: use put_directory")
         found = local.stat()
         self.entries.pop(remote, None)
-        self.sources[remote] = Source(remote, partial(_open, local), found.st_size, mode)
+        self.sources[remote] = Source(remote, partial(_open, str(local)), found.st_size, mode)
 
     def add_stream(self, stream: BinaryIO, remote: str, mode: int | None = None) -> None:
         """What can be read of `stream` now."""
@@ -58,25 +58,31 @@ class Batch:
         if not local.is_dir():
             kind = NotADirectoryError if local.exists() else FileNotFoundError
             raise kind(f"no local directory {local}")
-        base = local.resolve()
-        for folder, folders, files in os.walk(local):
-            here = Path(folder)
-            at = _joined(remote, here.relative_to(local))
+        base, pending = local.resolve(), [(str(local), remote)]
+        while pending:
+            folder, at = pending.pop()
             if at:
-                self._add_folder(at, here)
-            for name in [*folders, *files]:
-                path = here / name
-                if path.is_symlink() and self._add_link(path, _joined(at, Path(name)), base):
-                    continue
-                if name in files and path.is_file():
-                    self.add_file(path, _joined(at, Path(name)))
-            if not recursive:
-                return
+                self._add_folder(at, folder)
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    place = f"{at}/{entry.name}" if at else entry.name
+                    if entry.is_symlink() and self._add_link(Path(entry.path), place, base):
+                        continue
+                    if entry.is_dir():
+                        if recursive:
+                            pending.append((entry.path, place))
+                    elif entry.is_file():
+                        self._add_found(entry.path, place, entry.stat().st_size)
 
-    def _add_folder(self, remote: str, local: Path) -> None:
+    def _add_found(self, local: str, remote: str, size: int) -> None:
+        from squall_volumes.cutting import Source
+
+        self.sources[remote] = Source(remote, partial(_open, local), size, None)
+
+    def _add_folder(self, remote: str, local: str) -> None:
         from squall_volumes.model import directory
 
-        self.entries[remote] = directory(local.stat().st_mode & 0o7777)
+        self.entries[remote] = directory(Path(local).stat().st_mode & 0o7777)
 
     def _add_link(self, path: Path, remote: str, base: Path) -> bool:
         """Whether it is a link that leads to somewhere in `base`."""
@@ -108,9 +114,5 @@ class _Held:
         os.close(self._descriptor)
 
 
-def _open(path: Path) -> int:
+def _open(path: str) -> int:
     return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-
-
-def _joined(remote: str, relative: Path) -> str:
-    return "/".join(part for part in (remote, relative.as_posix()) if part not in {"", "."})

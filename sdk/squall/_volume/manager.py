@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from squall import _client, _sync, _validate
+from squall._places import require
 from squall._volume.errors import translated
 from squall.exception import AlreadyExistsError, InvalidError, NotFoundError
 
@@ -28,9 +29,11 @@ class VolumeManager:
 
         _validate.object_name("name", name)
         connected = await _client.connected()
+        place = _place(connected, environment_name)
+        await require(connected, place)
         try:
             async with translated():
-                await VolumeStore(connected.bus).create(_place(connected, environment_name), name)
+                await VolumeStore(connected.bus).create(place, name)
         except AlreadyExistsError:
             if not allow_existing:
                 raise
@@ -50,6 +53,7 @@ class VolumeManager:
 
         connected = await _client.connected()
         place = _place(connected, environment_name)
+        await require(connected, place)
         async with translated():
             found = await VolumeStore(connected.bus).names(place)
         return [

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from squall.cli import (
+    admin,
     apps,
     collections,
     config,
@@ -21,6 +22,7 @@ from squall.cli import (
     secrets,
     serve,
     servers,
+    token,
     up,
     volumes,
 )
@@ -64,7 +66,9 @@ for name, group in (
     ("secret", secrets.app),
     ("environment", environments.app),
     ("volume", volumes.app),
+    ("token", token.app),
     ("config", config.app),
+    ("admin", admin.app),
 ):
     app.add_typer(group, name=name)
 

@@ -61,9 +61,10 @@ def get(
     name, entries = run(_listed(volume, remote))
     place = local / name if into or (None in entries and local.is_dir()) else local
     folder, wanted = _wanted(place, entries)
+    fresh = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
-    missing = {path: e for path, e in wanted.items() if not _is_there(folder / path, e)}
-    if not force:
+    missing = {p: e for p, e in wanted.items() if fresh or not _is_there(folder / p, e)}
+    if not force and not fresh:
         _refuse_others(folder, missing)
     files = [entry for entry in wanted.values() if entry.kind == "f"]
     size = sum(entry.size for entry in files)

@@ -8,14 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
-from squall.cli import control, transfers
+from squall.cli import asking, control, transfers
 from squall.cli.report import say
 from squall.cli.tables import Env, Json, ago, moment, show, show_json, size
 from squall.exception import AlreadyExistsError, InvalidError, NotFoundError
 
 app = typer.Typer(help="Files that outlive containers.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(metavar="VOLUME", help="Name of the volume.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")]
 Force = Annotated[bool, typer.Option("--force", "-f", help="Replace files that exist.")]
 Recursive = Annotated[bool, typer.Option("--recursive", "-r", help="Directories, too.")]
 STDOUT = "-"
@@ -231,11 +230,11 @@ def copy(
 def rename(
     old: Annotated[str, typer.Argument(metavar="OLD")],
     new: Annotated[str, typer.Argument(metavar="NEW")],
-    yes: Yes = False,
+    yes: asking.Yes = False,
     env: Env = None,
 ) -> None:
     """Give a volume another name."""
-    _confirm(f"rename volume {old} to {new}?", yes)
+    asking.sure(f"Rename volume {old} to {new}?", yes)
     _manager().rename(old, new, environment_name=control.environment(env))
     say(f"renamed volume {old} to {new}")
 
@@ -246,20 +245,11 @@ def delete(
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="Fine if there is none.")
     ] = False,
-    yes: Yes = False,
+    yes: asking.Yes = False,
     env: Env = None,
 ) -> None:
     """Remove a volume with all its files."""
-    _confirm(f"delete volume {name} with all its files?", yes)
+    asking.sure(f"Delete volume {name} with all its files?", yes)
     manager, place = _manager(), control.environment(env)
     manager.delete(name, allow_missing=allow_missing, environment_name=place)
     say(f"deleted volume {name}")
-
-
-def _confirm(question: str, yes: bool) -> None:
-    """InvalidError where nobody can be asked."""
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise InvalidError(f"{question} say --yes where nobody can be asked")
-    typer.confirm(question, abort=True)

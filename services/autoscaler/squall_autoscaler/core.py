@@ -60,9 +60,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     max_inputs: int = 1
     horizon_s: float = 1.0
     """Have enough containers to finish what waits within this time."""
-    patience_s: float = 0.2
+    patience_s: float = 0.1
     """A ready container's silence says nothing about the run time before."""
-    sure_s: float = 0.5
+    sure_s: float = 0.3
     """And from here on it is believed as it stands."""
     stall_s: float = 5.0
     """Work that has not got less for so long runs longer than its average says."""

@@ -1,7 +1,7 @@
 """Wiring of the gateway: what it hears, and in which order it opens and closes."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -11,6 +11,7 @@ from squall_bus.keyring import Keyring
 from squall_bus.layout import ensure_platform
 from squall_bus.service import Context, Service
 from squall_contracts import subjects
+from squall_contracts.functions import FunctionRecord
 from squall_contracts.identity import MintGuest, MintService, Renew
 from squall_contracts.secrets import OpenSecrets
 
@@ -24,6 +25,8 @@ from squall_gateway.reaper import Reaper
 from squall_gateway.settings import Settings
 from squall_gateway.sweeper import Sweeper
 from squall_gateway.volume_sweeper import VolumeSweeper
+from squall_gateway.web.app import Ingress
+from squall_gateway.web.tokens import Tokens
 
 QUEUE: Final = "gateway"
 """Of several gateways one answers each request."""
@@ -63,9 +66,15 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
     keyring = await asyncio.to_thread(Keyring, Path(settings.keys_dir))
     await ensure_platform(context.bus)
     identity = Identity(keyring, context, settings.credential_ttl_s)
-    own = Apps(settings, context)
-    collections = Collections(context)
-    api = Api(context, identity, own, collections)
+    tokens = Tokens(context.bus)
+    ingress = Ingress(settings, context, tokens)
+
+    async def urls(account: str, records: Iterable[FunctionRecord]) -> dict[str, str]:
+        return ingress.urls(records, await identity.workspace_name(account))
+
+    own = Apps(settings, context, urls)
+    collections = Collections(context, own.environments)
+    api = Api(context, identity, own, collections, tokens)
     opening = Opening(context, own.registry, own.secrets, own.sealing)
     flight = _InFlight()
     minting: tuple[tuple[str, type[Any], Callable[[str, Any], Awaitable[object]]], ...] = (
@@ -81,7 +90,7 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
     ]
     # Opening a workspace takes credentials, which this very service mints from here on.
     await identity.provision(settings.workspaces)
-    async with asyncio.TaskGroup() as group:
+    async with ingress.running(), asyncio.TaskGroup() as group:
         background = [
             group.create_task(Reaper(own, context, settings.app_ttl_s).run()),
             group.create_task(Sweeper(collections, context).run()),

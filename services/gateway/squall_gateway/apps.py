@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Final
 
@@ -35,8 +35,15 @@ REMOVED: Final = "a new version of the app has no such function"
 class Apps:
     """The part of the control API that writes the registry."""
 
-    def __init__(self, settings: Settings, context: Context) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        context: Context,
+        urls: Callable[[str, Iterable[FunctionRecord]], Awaitable[dict[str, str]]],
+    ) -> None:
+        """`urls(account, records)` puts functions on the web; their addresses by name."""
         self._settings = settings
+        self._urls = urls
         self._context = context
         self.registry = Registry(context.bus)
         self.environments = Environments(context)
@@ -59,7 +66,7 @@ class Apps:
         )
         await self.registry.apply(plan, None)
         log.info("app.started", app_id=plan.app.app_id, app=request.name, workspace=account)
-        return _started(plan)
+        return _started(plan, await self._urls(account, plan.write))
 
     async def deploy(self, account: str, request: apps.DeployApp) -> apps.AppStarted:
         await self._check(account, request.environment, request.name, request.functions)
@@ -85,7 +92,8 @@ class Apps:
                 gone = await self._pools.renew(live.values(), plan.write)
                 await self._drop((*plan.remove, *gone), REMOVED)
                 log.info("app.deployed", app_id=plan.app.app_id, version=plan.app.version)
-            return _started(plan)
+            written = plan.write if plan.changed else tuple(live.values())
+            return _started(plan, await self._urls(account, written))
         raise SquallRefusal(
             "exhausted", f"app {request.name!r} is being deployed by others: try again"
         )
@@ -165,6 +173,7 @@ class Apps:
             state = "was stopped" if app.state == "stopped" else f"has no {request.name!r}"
             raise SquallRefusal("not_found", f"app {request.app!r} {state}: deploy it again")
         record = entry.value
+        named = await self._urls(account, [record])
         return apps.FoundFunction(
             function_id=record.function_id,
             app_id=app.app_id,
@@ -174,6 +183,9 @@ class Apps:
             retryable=goes_alone(record.spec),
             methods=record.spec.methods,
             parameters=record.spec.parameters,
+            web_urls={
+                name.removeprefix(request.name).lstrip("."): url for name, url in named.items()
+            },
         )
 
     async def bind_class(self, account: str, request: apps.BindClass) -> apps.BoundClass:
@@ -221,12 +233,13 @@ class Apps:
                 )
 
 
-def _started(plan: core.Plan) -> apps.AppStarted:
+def _started(plan: core.Plan, web_urls: dict[str, str]) -> apps.AppStarted:
     return apps.AppStarted(
         app_id=plan.app.app_id,
         version=plan.app.version,
         function_ids=plan.app.function_ids,
         changed=plan.changed,
+        web_urls=web_urls,
     )
 
 

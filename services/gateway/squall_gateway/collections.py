@@ -25,6 +25,8 @@ from squall_contracts.collections import (
 )
 from squall_contracts.message import new_id
 
+from squall_gateway.environments import Environments
+
 log = structlog.get_logger()
 
 _NAME: Final = re.compile(r"[A-Za-z0-9\-_.]{1,64}")
@@ -35,8 +37,9 @@ _PREFIXES: Final[dict[CollectionKind, str]] = {"dict": "di", "queue": "qu"}
 class Collections:
     """Answers the verbs for dicts and queues; each takes the asking workspace's account."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, environments: Environments) -> None:
         self._context = context
+        self._environments = environments
         self.records = context.bus.kv(state_subjects.COLLECTIONS_BUCKET, CollectionRecord)
         self._ready: set[tuple[str, CollectionKind]] = set()
         """Workspaces that have the streams of a kind."""
@@ -44,6 +47,8 @@ class Collections:
     async def open(self, account: str, request: OpenCollection) -> CollectionRecord:
         key = self._key(account, request.kind, request.environment, request.name)
         found = await self.records.get(key)
+        if found is None:
+            await self._environments.require(account, request.environment)
         if found is None and request.create != "never":
             record = await self._fresh(account, request.kind, request.environment, request.name)
             try:
@@ -54,6 +59,7 @@ class Collections:
                 log.info("collection.created", kind=record.kind, id=record.collection_id)
                 return record
         if found is None:
+            await self._environments.require(account, request.environment)
             raise SquallRefusal(
                 "not_found",
                 f"there is no {request.kind} {request.name!r} in environment "
@@ -68,7 +74,7 @@ class Collections:
         return found.value
 
     async def open_ephemeral(self, account: str, request: OpenEphemeral) -> CollectionRecord:
-        self._check(request.kind, request.environment)
+        await self._environments.require(account, request.environment)
         record = await self._fresh(account, request.kind, request.environment, "")
         key = state_subjects.ephemeral_key(
             account, request.kind, request.environment, record.collection_id
@@ -90,7 +96,7 @@ class Collections:
         raise SquallRefusal("not_found", f"there is no {request.kind} {request.collection_id!r}")
 
     async def list(self, account: str, request: ListCollections) -> CollectionList:
-        self._check(request.kind, request.environment)
+        await self._environments.require(account, request.environment)
         prefix = state_subjects.collections_of(account, request.kind, request.environment)
         records = [record for record in (await self.records.items(prefix)).values() if record.name]
         records.sort(key=lambda record: (record.created_unix_s, record.name))
@@ -105,6 +111,7 @@ class Collections:
             key = self._key(account, request.kind, request.environment, request.name)
             entry = await self.records.get(key)
             if entry is None:
+                await self._environments.require(account, request.environment)
                 raise SquallRefusal(
                     "not_found",
                     f"there is no {request.kind} {request.name!r} in environment "
@@ -116,6 +123,14 @@ class Collections:
         log.info("collection.deleted", kind=request.kind, id=found.value.collection_id)
         return apps.Done()
 
+    async def drop(self, account: str, environment: str) -> None:
+        """Remove all of an environment, with what they hold."""
+        for kind in _PREFIXES:
+            prefix = state_subjects.collections_of(account, kind, environment)
+            for key, record in (await self.records.items(prefix)).items():
+                await self.records.delete(key)
+                await _empty(await self._context.workspaces.get(account), record)
+
     async def accounts(self) -> set[str]:
         """The workspaces that have any."""
         return {key.partition(".")[0] for key in await self.records.keys()}
@@ -124,6 +139,7 @@ class Collections:
         self, account: str, kind: CollectionKind, environment: str, name: str
     ) -> CollectionRecord:
         """A record for a new one, whose stream exists."""
+        await self._environments.require(account, environment)
         if (account, kind) not in self._ready:
             await ensure_collections(await self._context.workspaces.get(account), kind)
             self._ready.add((account, kind))

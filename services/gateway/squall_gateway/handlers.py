@@ -21,6 +21,7 @@ from squall_gateway.collections import Collections
 from squall_gateway.functions import Functions
 from squall_gateway.identity import Identity
 from squall_gateway.schedules import Schedules
+from squall_gateway.web.tokens import Tokens
 
 STOP_GRACE_S: Final = 30.0
 EXEC_MARGIN_S: Final = 10.0
@@ -34,7 +35,12 @@ class Api:
     """One method a verb; each takes the asking workspace's account and the request."""
 
     def __init__(
-        self, context: Context, identity: Identity, own: Apps, collections: Collections
+        self,
+        context: Context,
+        identity: Identity,
+        own: Apps,
+        collections: Collections,
+        tokens: Tokens,
     ) -> None:
         self._context = context
         self._identity = identity
@@ -46,7 +52,7 @@ class Api:
         self._functions_now = FunctionsNow(context, own.registry)
         functions = Functions(context, own.registry, self._ask)
         places = own.environments
-        clearing = Clearing(context, own, own.secrets, places)
+        clearing = Clearing(context, own, own.secrets, places, collections)
         timetable = Schedules(context, own.registry)
         self._table: dict[str, Handler] = {
             verbs.START_APP.name: own.start,
@@ -89,6 +95,9 @@ class Api:
             verbs.DELETE_ENVIRONMENT.name: clearing.delete,
             verbs.LIST_ENVIRONMENTS.name: places.list,
             verbs.FIND_ENVIRONMENT.name: places.find,
+            verbs.CREATE_TOKEN.name: tokens.create,
+            verbs.LIST_TOKENS.name: tokens.list,
+            verbs.DELETE_TOKEN.name: tokens.delete,
         }
 
     async def answer(self, subject: str, body: msgspec.Raw) -> object:

@@ -33,7 +33,7 @@ from squall_runner.warm import WarmPool
 
 log = structlog.get_logger()
 
-COMMAND_WAIT_S = 30.0
+COMMAND_WAIT_S = 8.0
 STOP_SHARE = 0.6
 """Of `drain_s`, what an ephemeral runner's containers get to end by themselves."""
 
@@ -66,7 +66,7 @@ async def _serve(
         linked=settings.runtime == "docker",
         limit_bytes=settings.file_cache_mib * 1024 * 1024,
     )
-    desk = await Desk.open(context, state / "volumes", settings.volume_cache_mib * 1024 * 1024)
+    desk = await Desk.open(context, settings, runtime)
     sites = Sites(state / "site", ca_bundle=settings.ca_bundle)
     pool = WarmPool(settings, slots, runtime, desk, tasks)
     outfitter = Outfitter(

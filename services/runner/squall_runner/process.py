@@ -72,6 +72,9 @@ class ProcessRuntime:
     def gateway(self, *, block_network: bool) -> str:
         return "127.0.0.1"
 
+    async def sees(self, path: Path) -> bool:
+        return True
+
     def layout(self, directory: Path) -> Layout:
         return Layout(
             assignment=str(directory / "in" / "assignment"),

@@ -106,6 +106,9 @@ class Runtime(Protocol):
 
     def layout(self, directory: Path) -> Layout: ...
 
+    async def sees(self, path: Path) -> bool:
+        """Whether a path that is there for this process is there for containers to be bound to."""
+
     async def compile(self, reference: str, directory: Path) -> None:
         """Compile the sources in `directory` with an image's Python. A failure is logged: guests
         then start slower."""

@@ -41,7 +41,7 @@ def wanted(
 
 def near(spec: FunctionSpec) -> tuple[str, ...]:
     """What a machine had better have already to run it: names of an image and of volumes."""
-    return (spec.image_id,)
+    return (spec.image_id, *sorted({mount.volume_id for mount in spec.volumes}))
 
 
 def _nearest(function_id: str, spec: FunctionSpec) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from squall_contracts.collections import (
     OpenCollection,
     OpenEphemeral,
 )
+from squall_contracts.environments import CreateEnvironment, DeleteEnvironment
 from squall_contracts.failures import Refused
 from squall_contracts.message import encode
 from squall_gateway.sweeper import YOUNG_S, sweep
@@ -49,6 +50,7 @@ def refuses(answer: Any, kind: str, *words: str) -> None:
 
 
 async def test_one_name_is_one_collection_of_each_kind_in_each_environment(client: Client) -> None:
+    await client.ask(verbs.CREATE_ENVIRONMENT, CreateEnvironment(name="dev"))
     first = await opened(client, request())
     assert (await opened(client, request())).collection_id == first.collection_id
     assert (await opened(client, request(create="never"))).collection_id == first.collection_id
@@ -75,6 +77,9 @@ async def test_what_cannot_be_made_or_found_is_refused(client: Client) -> None:
     for name in ("", "a b", "a/b", "=x", "x" * 65, "*"):
         refuses(await ask(verbs.OPEN_COLLECTION, request(name)), "invalid", "name")
     refuses(await ask(verbs.OPEN_COLLECTION, request(env="a.b")), "invalid", "environment")
+    for create in ("never", "missing"):
+        absent = request(env="unmade", create=create)
+        refuses(await ask(verbs.OPEN_COLLECTION, absent), "not_found", "'unmade'")
     refuses(
         await ask(verbs.FIND_COLLECTION, FindCollection(kind="dict", collection_id="di-x")),
         "not_found",
@@ -84,6 +89,7 @@ async def test_what_cannot_be_made_or_found_is_refused(client: Client) -> None:
 async def test_named_ones_are_listed_in_their_environment(client: Client) -> None:
     for name in ("b", "a", "c.d"):
         await opened(client, request(name))
+    await client.ask(verbs.CREATE_ENVIRONMENT, CreateEnvironment(name="dev"))
     await opened(client, request("elsewhere", env="dev"))
     await client.ask(verbs.OPEN_EPHEMERAL, OpenEphemeral(kind="dict", environment="main"))
     found: CollectionList = await client.ask(
@@ -119,6 +125,26 @@ async def test_removing_one_removes_all_it_holds(client: Client, platform: Platf
         assert await workspace.admin.backlog(stream, subject) == {}
         refuses(await client.ask(verbs.DELETE_COLLECTION, remove), "not_found")
     assert await workspace.objects(state_subjects.DICT_VALUES_BUCKET).list() == []
+
+
+async def test_an_environment_goes_with_its_dicts_and_queues(
+    client: Client, platform: Platform
+) -> None:
+    await client.ask(verbs.CREATE_ENVIRONMENT, CreateEnvironment(name="dev"))
+    gone, kept = await opened(client, request(env="dev")), await opened(client, request())
+    for record in (gone, kept):
+        await client.bus.store(state_subjects.dict_entry(record.collection_id, "e"), b"x")
+    deleted = await client.ask(verbs.DELETE_ENVIRONMENT, DeleteEnvironment(name="dev"))
+    assert not isinstance(deleted, Refused)
+    left = await client.bus.admin.backlog(state_subjects.DICTS, "dict.>")
+    assert list(left) == [state_subjects.dict_entry(kept.collection_id, "e")]
+    refuses(
+        await client.ask(
+            verbs.FIND_COLLECTION,
+            FindCollection(kind="dict", collection_id=gone.collection_id),
+        ),
+        "not_found",
+    )
 
 
 async def test_an_ephemeral_one_goes_unless_it_is_kept(

@@ -3,9 +3,11 @@
 from typing import Any
 
 import pytest
-from squall_contracts import apps, environments, secrets, subjects, verbs
+from squall_contracts import apps, environments, secrets, state_subjects, subjects, verbs
 from squall_contracts.calls import Input, Inputs
+from squall_contracts.collections import OpenCollection
 from squall_contracts.failures import Refused
+from squall_volumes.store import VolumeStore
 
 from tests.services.gateway.conftest import Client, Platform, spec
 
@@ -82,6 +84,10 @@ async def test_deleting_one_takes_all_that_is_in_it_and_nothing_else(
         inputs = Inputs(call_id="fc-1", reply_to=reply_to, items=(Input(0, b"x"),))
         call = subjects.call(place, started.function_ids["f"], "now", "fc-1")
         await client.bus.store(call, inputs)
+        kept = OpenCollection(kind="dict", environment=place, name="d", create="always")
+        record = await client.ask(verbs.OPEN_COLLECTION, kept)
+        await client.bus.store(state_subjects.dict_entry(record.collection_id, "e"), b"x")
+        await VolumeStore(client.bus).create(place, "v.1")
     delete = environments.DeleteEnvironment(name="dev")
     assert await client.ask(verbs.DELETE_ENVIRONMENT, delete) == apps.Done()
     assert await names(client) == ["main"]
@@ -90,7 +96,8 @@ async def test_deleting_one_takes_all_that_is_in_it_and_nothing_else(
     workspace = await platform.context.workspaces.get(platform.account)
     waiting = await workspace.admin.backlog(subjects.CALLS, ">")
     assert [subject.split(".")[1] for subject in waiting] == ["main"]
-    assert not await workspace.admin.backlog(subjects.RESULTS, ">")
+    assert len(await workspace.admin.backlog(state_subjects.DICTS, ">")) == 1
+    assert [volume.environment for volume in await VolumeStore(workspace).names()] == ["main"]
     # The name can be used again, and nothing of the old one is in it.
     await make(client, "dev")
     listed = await client.ask(verbs.LIST_APPS, apps.ListApps(environment="dev"))

@@ -288,3 +288,44 @@ def test_a_gpu_that_is_taken_is_waited_for_by_count() -> None:
     cluster = Cluster(containers=held, machines=(Machine("rn-a", 9000, 9000, ("H100", "H100")),))
     *_, last = place(cluster, NOW, LIMITS)
     assert last == Wait("ct-2", "waiting for 1 H100: 2 of 2 in use")
+
+
+# --- where the image is --------------------------------------------------------------------------
+
+THREE = tuple(Machine(f"rn-{letter}", 2000, 2000) for letter in "abc")
+
+
+def went(asks: Held, machines: tuple[Machine, ...], **had: set[str]) -> str:
+    cluster = Cluster(containers=(asks,), machines=machines, had=had)
+    (start,) = place(cluster, NOW, LIMITS)
+    assert isinstance(start, Start)
+    return start.runner_id
+
+
+def test_a_machine_that_had_the_image_and_the_volume_comes_before_one_that_had_either() -> None:
+    asks = msgspec.structs.replace(waiter("ct-1", "A"), near=("image", "volume"))
+    assert went(asks, THREE) == "rn-a"
+    assert went(asks, THREE, image={"rn-b"}) == "rn-b"
+    assert went(asks, THREE, image={"rn-b"}, volume={"rn-c"}) == "rn-b"
+    assert went(asks, THREE, image={"rn-b", "rn-c"}, volume={"rn-c"}) == "rn-c"
+
+
+def test_an_image_at_hand_is_no_reason_to_wait_nor_to_take_a_gpu_machine() -> None:
+    large = msgspec.structs.replace(waiter("ct-1", "A", 2000), near=("image",))
+    smaller = (Machine("rn-a", 2000, 2000), Machine("rn-b", 1000, 2000))
+    assert went(large, smaller, image={"rn-b", "rn-gone"}) == "rn-a"
+    equipped = (Machine("rn-a", 2000, 2000), Machine("rn-b", 2000, 2000, ("H100",)))
+    assert went(large, equipped, image={"rn-b"}) == "rn-a"
+
+
+def test_a_better_gpu_comes_before_an_image_at_hand() -> None:
+    asks = msgspec.structs.replace(
+        waiter("ct-1", "A"), demand=Demand(100, 100, ("H100:1", "A100:1")), near=("image",)
+    )
+    machines = (
+        Machine("rn-a", 2000, 2000, ("H100",)),
+        Machine("rn-b", 2000, 2000, ("H100",)),
+        Machine("rn-c", 2000, 2000, ("A100",)),
+    )
+    assert went(asks, machines, image={"rn-b", "rn-c"}) == "rn-b"
+    assert went(asks, machines, image={"rn-c"}) == "rn-a"

@@ -18,7 +18,8 @@ from squall_contracts.volumes import ANSWER_WITHIN_S, AskVolume, VolumeAnswer, V
 from squall_volumes.errors import VolumeError, VolumeMissing
 from squall_volumes.store import VolumeStore
 
-from squall_runner.runtime import Bind, StartRefused
+from squall_runner.runtime import Bind, Runtime, StartRefused
+from squall_runner.settings import Settings
 from squall_runner.volumes import overlay
 from squall_runner.volumes.core import LEAST_INTERVAL_S, next_interval_s
 from squall_runner.volumes.mounted import Mounted, load_all
@@ -155,13 +156,12 @@ class Desk:
         self._kind = kind
 
     @classmethod
-    async def open(cls, context: Context, directory: Path, limit_bytes: int) -> "Desk":
-        trees = Trees(directory / "trees", limit_bytes)
+    async def open(cls, context: Context, settings: Settings, runtime: Runtime) -> "Desk":
+        """Clears what a killed runner left unfinished."""
+        directory = Path(settings.state_dir) / "volumes"
+        trees = Trees(directory / "trees", settings.volume_cache_mib * 1024 * 1024)
         await anyio.to_thread.run_sync(trees.clear_unfinished)
-        works = await anyio.to_thread.run_sync(overlay.works, directory)
-        if not works:
-            log.info("volumes.copied", why="this process may not mount overlays: run it as root")
-        return cls(context, trees, "overlay" if works else "copy")
+        return cls(context, trees, await _kind(settings, runtime, directory))
 
     async def store(self, account: str) -> VolumeStore:
         return VolumeStore(await self.context.workspaces.get(account))
@@ -206,6 +206,20 @@ class Desk:
         for each in found:
             self.trees.hold(each.lower)
         return ContainerVolumes(self, account, found)
+
+
+async def _kind(settings: Settings, runtime: Runtime, directory: Path) -> Kind:
+    """How views are made here."""
+    if settings.volume_views != "auto":
+        return settings.volume_views
+    with overlay.probe(directory) as seen:
+        if seen is None:
+            log.info("volumes.copied", why="this process may not mount overlays: run it as root")
+        elif await runtime.sees(seen):
+            return "overlay"
+        else:
+            log.info("volumes.copied", why="the engine doesn't see what this process mounts")
+    return "copy"
 
 
 async def refusing(work: Callable[[], Awaitable[T]]) -> T:

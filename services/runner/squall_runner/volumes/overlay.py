@@ -3,6 +3,8 @@
 import ctypes
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -47,15 +49,27 @@ def _escaped(path: Path) -> str:
     return text
 
 
-def works(directory: Path) -> bool:
-    """Whether this process may mount overlays whose parts lie in `directory`, which is made."""
-    probe = directory / ".probe"
-    parts = [probe / name for name in ("lower", "upper", "work", "merged")]
-    for part in parts:
+@contextmanager
+def probe(directory: Path) -> Iterator[Path | None]:
+    """A file that only those see who see an overlay this process mounts in `directory`; None: it
+    may not mount any."""
+    place = directory / ".probe"
+    lower, upper, work, merged = (place / name for name in ("lower", "upper", "work", "merged"))
+    for part in (lower, upper, work, merged):
         part.mkdir(parents=True, exist_ok=True)
+    (lower / "seen").touch()
     try:
-        mount(*parts)
+        mount(lower, upper, work, merged)
     except OSError:
-        return False
-    unmount(parts[-1])
-    return True
+        yield None
+        return
+    try:
+        yield merged / "seen"
+    finally:
+        unmount(merged)
+
+
+def works(directory: Path) -> bool:
+    """Whether this process may mount overlays whose parts lie in `directory`."""
+    with probe(directory) as seen:
+        return seen is not None
