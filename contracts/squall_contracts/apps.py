@@ -142,6 +142,8 @@ class ListContainers(Message, frozen=True, kw_only=True):
     """Reply: ContainerList (see placement)."""
 
     app_id: str | None = None
+    container_id: str | None = None
+    """Only this one, which then must be there."""
     all: bool = False
     """Also those that ended within the last hour."""
 

@@ -159,6 +159,8 @@ class FunctionSpec(Message, frozen=True, kw_only=True):
     arguments: dict[str, Any] = {}
     """Values of all parameters in a pool of a class's; empty in the class itself."""
     block_network: bool = False
+    memory_snapshot: bool = False
+    """Containers may start from a process that has imported the module and run the `snap` hooks."""
     nonpreemptible: bool = False
     """Its containers make room for nobody while they work."""
     volumes: tuple[VolumeMount, ...] = ()

@@ -132,7 +132,7 @@ def method(*_misused: object, is_generator: bool | None = None) -> MethodDecorat
 
 def enter(*_misused: object, snap: bool = False) -> Callable[[C], C]:
     """Run this method when a container starts, before its first input. With `snap` before those
-    without."""
+    without, and ahead of the start where a snapshot is held: see `enable_memory_snapshot`."""
     _no_arguments("enter", _misused)
     hook = Hook("enter", _validate.truth("snap", snap))
     return lambda raw: _marked("enter", raw, hook)

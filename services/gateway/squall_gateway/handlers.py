@@ -151,6 +151,10 @@ class Api:
     async def list_containers(
         self, account: str, request: apps.ListContainers
     ) -> placement.ContainerList:
+        if request.container_id is not None:
+            return placement.ContainerList(
+                containers=(await self._container(account, request.container_id),)
+            )
         shown = core.listed(
             await self._containers_of(account),
             app_id=request.app_id,
@@ -188,15 +192,21 @@ class Api:
         records = (await self._containers.items()).values()
         return [record for record in records if record.workspace == account]
 
-    async def _placed(self, account: str, container_id: str) -> placement.ContainerRecord:
-        """A live container of this workspace that is on a machine."""
+    async def _container(self, account: str, container_id: str) -> placement.ContainerRecord:
+        """A container of this workspace, be it ended."""
         try:
             entry = await self._containers.get(container_id)
         except ValueError as error:
             raise SquallRefusal("invalid", f"container_id: {error}") from error
         if entry is None or entry.value.workspace != account:
-            raise SquallRefusal("not_found", f"there is no container {container_id}")
-        record = entry.value
+            raise SquallRefusal(
+                "not_found", f"there is no container {container_id}; `squall container list --all`"
+            )
+        return entry.value
+
+    async def _placed(self, account: str, container_id: str) -> placement.ContainerRecord:
+        """A live container of this workspace that is on a machine."""
+        record = await self._container(account, container_id)
         if record.state in placement.ENDED or not record.runner_id:
             state = record.waits_for or record.reason or record.state
             raise SquallRefusal("not_found", f"container {container_id} does not run: {state}")

@@ -49,6 +49,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     brake_rest_s: Seconds = 60.0
     ended_kept_s: Seconds = 3600.0
     """How long an ended container can still be listed."""
+    prefetch_machines: Annotated[int, Meta(ge=0)] = 3
+    """Machines told of a deployed function before anybody calls it; 0: none."""
     idle_durables_s: Seconds = 600.0
     """A function without target, containers and inputs for so long gives up its consumers."""
     sweep_s: Seconds = 15.0

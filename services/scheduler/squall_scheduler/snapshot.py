@@ -44,6 +44,11 @@ def near(spec: FunctionSpec) -> tuple[str, ...]:
     return (spec.image_id, *sorted({mount.volume_id for mount in spec.volumes}))
 
 
+def _nearest(function_id: str, spec: FunctionSpec) -> tuple[str, ...]:
+    """The same, and before it the snapshot a container can start from, named by its function."""
+    return (function_id, *near(spec)) if spec.memory_snapshot else near(spec)
+
+
 def held(
     record: ContainerRecord,
     spec: FunctionSpec | None,
@@ -64,7 +69,7 @@ def held(
         starting_unix_s=since.get("starting"),
         heard_unix_s=heard_unix_s,
         ready_unix_s=since.get("ready"),
-        near=near(spec) if spec is not None else (),
+        near=_nearest(record.function_id, spec) if spec is not None else (),
         keeps_its_place=spec is not None and spec.nonpreemptible,
         runner_id=record.runner_id,
         gpu=record.gpu,

@@ -110,10 +110,12 @@ class World:
             self.gone[runner_id] = self.clock()
             self.whereabouts.lost(runner_id)
         else:
-            if runner_id not in self.gone and self.runners.get(runner_id) == record:
+            before = self.runners.get(runner_id)
+            self.runners[runner_id] = record
+            self.whereabouts.holds(runner_id, before.snapshots if before else (), record.snapshots)
+            if runner_id not in self.gone and before is not None and _offers_as(before, record):
                 return
             self.gone.pop(runner_id, None)
-            self.runners[runner_id] = record
         self.changed.set()
 
     def on_stats(self, delivery: Delivery) -> None:
@@ -210,17 +212,21 @@ class World:
             self._emptied.pop(function_id, None)
 
     def start_command(self, record: ContainerRecord, function: FunctionRecord) -> StartContainer:
+        start = self.start_of(record.container_id, function)
+        return msgspec.structs.replace(start, version=record.version, gpu=record.gpu)
+
+    def start_of(self, container_id: str, function: FunctionRecord) -> StartContainer:
+        """What a runner is told of a function it is to run."""
         return StartContainer(
-            container_id=record.container_id,
-            function_id=record.function_id,
+            container_id=container_id,
+            function_id=function.function_id,
             app_id=function.app_id,
             app_name=function.app_name,
-            workspace=record.workspace,
-            environment=record.environment,
-            version=record.version,
+            workspace=function.workspace,
+            environment=function.environment,
+            version=function.version,
             spec=function.spec,
             function_ids=dict(self._apps.get(function.app_id, {})),
-            gpu=record.gpu,
         )
 
     def stop(self, container_id: str, grace_s: float, reason: str) -> None:
@@ -259,3 +265,9 @@ class World:
             had=self.whereabouts.known,
             watched_since_unix_s=self._watched_since,
         )
+
+
+def _offers_as(before: RunnerRecord, now: RunnerRecord) -> bool:
+    """Whether nothing changed that could find room for what waits: snapshots are only of interest
+    to what is placed anyway."""
+    return msgspec.structs.replace(before, snapshots=now.snapshots) == now

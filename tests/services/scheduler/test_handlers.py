@@ -95,6 +95,30 @@ async def test_a_container_s_life_is_recorded_step_by_step(stage: Stage) -> None
     ]
 
 
+async def test_what_a_start_took_is_kept_whoever_tells_first(stage: Stage) -> None:
+    await stage.declare()
+    await stage.join()
+    await stage.want(1)
+    start = await stage.started()
+    await stage.guest(
+        start, "ready", phases_ms={"boot": 100.0, "import": 20.0, "odd": 1.0, "enter": -1.0}
+    )
+    await stage.until_record(start.container_id, "ready")
+    await stage.report(
+        start, "starting", path="plain", path_reason="why", phases_ms={"image": 1.0, "start": 9.0}
+    )
+
+    async def told() -> bool:
+        entry = await stage.containers.get(start.container_id)
+        return entry is not None and entry.value.path == "plain"
+
+    await stage.until(told)
+    entry = await stage.containers.get(start.container_id)
+    assert entry is not None
+    assert (entry.value.state, entry.value.path_reason) == ("ready", "why")
+    assert entry.value.phases_ms == {"boot": 100.0, "import": 20.0, "image": 1.0, "start": 9.0}
+
+
 async def test_late_and_repeated_reports_change_nothing(stage: Stage) -> None:
     await stage.declare()
     await stage.join()
