@@ -74,6 +74,9 @@ PLATFORM_BUCKETS: Final = (
     subjects.LEASES_BUCKET,
     subjects.SCHEDULES_BUCKET,
     subjects.DEATHS_BUCKET,
+    subjects.RELEASES_BUCKET,
+    subjects.POOLS_BUCKET,
+    subjects.FAULTS_BUCKET,
 )
 """In each of them single keys may expire: `put(..., ttl_s=)`."""
 

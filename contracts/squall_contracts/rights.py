@@ -11,6 +11,9 @@ _WRITERS: Final = {
     subjects.IMAGES_BUCKET: ("builder",),
     subjects.CONTAINERS_BUCKET: ("scheduler",),
     subjects.DEATHS_BUCKET: ("scheduler",),
+    subjects.RELEASES_BUCKET: ("gateway",),
+    subjects.POOLS_BUCKET: ("gateway",),
+    subjects.FAULTS_BUCKET: ("scheduler",),
     subjects.TARGETS_BUCKET: ("autoscaler",),
     subjects.SCHEDULES_BUCKET: ("cron",),
     subjects.RUNNERS_BUCKET: ("runner", "scheduler"),
@@ -57,7 +60,11 @@ def guest_may(environment: str, function_id: str, container_id: str) -> tuple[li
             f"$JS.API.CONSUMER.MSG.NEXT.{subjects.CALLS}.{durable}",
             f"$JS.ACK.{subjects.CALLS}.{durable}.>",
         ]
-    return publish, [f"{subjects.inbox(container_id)}.>", subjects.cancel(environment, function_id)]
+    return publish, [
+        f"{subjects.inbox(container_id)}.>",
+        subjects.cancel(environment, function_id),
+        subjects.superseded(environment, function_id),
+    ]
 
 
 def client_may(owner: str) -> tuple[list[str], list[str]]:

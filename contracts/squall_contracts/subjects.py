@@ -153,6 +153,11 @@ def cancel(environment: str, function_id: str) -> str:
     return f"cancel.{check_environment(environment)}.{_token(function_id)}"
 
 
+def superseded(environment: str, function_id: str) -> str:
+    """Unstored: the gateway tells a function's guests that a newer version takes over."""
+    return f"superseded.{check_environment(environment)}.{_token(function_id)}"
+
+
 def log(environment: str, app_id: str, function_id: str, container_id: str) -> str:
     """Where a container's output is stored."""
     return (
@@ -330,6 +335,12 @@ LEASES_BUCKET: Final = "leases"
 SCHEDULES_BUCKET: Final = "schedules"
 DEATHS_BUCKET: Final = "deaths"
 """How many containers died under an input; entries expire."""
+RELEASES_BUCKET: Final = "releases"
+"""What past versions of deployed apps were made of."""
+POOLS_BUCKET: Final = "pools"
+"""Which pools are in use; entries expire."""
+FAULTS_BUCKET: Final = "faults"
+"""What the scheduler must remember of functions and machines that fail."""
 
 
 def app_key(account: str, app_id: str) -> str:
@@ -339,6 +350,14 @@ def app_key(account: str, app_id: str) -> str:
 def app_version_key(account: str, app_id: str, version: int) -> str:
     """History entry of a deployed app, in the apps bucket too."""
     return f"{_token(account)}.{_token(app_id)}.v{version}"
+
+
+def function_faults_key(function_id: str) -> str:
+    return f"function.{_token(function_id)}"
+
+
+def runner_faults_key(runner_id: str) -> str:
+    return f"runner.{_token(runner_id)}"
 
 
 def image_key(account: str, image_id: str) -> str:

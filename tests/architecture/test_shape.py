@@ -15,7 +15,7 @@ IMPURE = {
 }  # fmt: skip
 CLOCKS = {"now", "today", "utcnow"}
 SUBJECT = re.compile(
-    r"(call|retry|reply|result|dead|cancel|log|up|down|build|command|event|platform)"
+    r"(call|retry|reply|result|dead|cancel|superseded|log|up|down|build|command|event|platform)"
     r"(\.([A-Za-z0-9_]+|[*>]|\x00))*\.([*>]|\x00)"
 )
 """A subject with something put in or left open; \\x00 stands for the `{…}` of an f-string."""

@@ -27,6 +27,7 @@ from squall_contracts.calls import (
     Report,
     Results,
     Returned,
+    Superseded,
     Yielded,
 )
 from squall_contracts.functions import FileEntry, FunctionSpec
@@ -188,6 +189,12 @@ class Function:
             msg_id=f"{input_id(call_id, 0)}.0",
         )
         return call
+
+    async def superseded(self, version: int) -> None:
+        """What the gateway says once that version is deployed."""
+        subject = subjects.superseded(ENVIRONMENT, self.function_id)
+        await self.rig.bus.publish(subject, Superseded(version=version))
+        await self.rig.bus.flush()
 
     async def waiting(self) -> int:
         backlog = await self.rig.bus.admin.backlog(

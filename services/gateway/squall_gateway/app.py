@@ -14,6 +14,7 @@ from squall_contracts import subjects
 from squall_contracts.identity import MintGuest, MintService, Renew
 
 from squall_gateway.apps import Apps
+from squall_gateway.collector import Collector
 from squall_gateway.handlers import Api
 from squall_gateway.identity import Identity
 from squall_gateway.reaper import Reaper
@@ -73,7 +74,11 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
     # Opening a workspace takes credentials, which this very service mints from here on.
     await identity.provision(settings.workspaces)
     async with asyncio.TaskGroup() as group:
-        reaper = group.create_task(Reaper(own, context, settings.app_ttl_s).run())
+        collector = Collector(context, own.registry, settings.pool_idle_s)
+        tending = [
+            group.create_task(Reaper(own, context, settings.app_ttl_s).run()),
+            group.create_task(collector.run()),
+        ]
         answer = flight.counted(api.answer)
         open_intakes.append(
             await context.bus.respond(subjects.API_ALL, msgspec.Raw, answer, queue=QUEUE)
@@ -83,7 +88,8 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
         for intake in reversed(open_intakes):
             await intake.close()
         await flight.over()
-        reaper.cancel()
+        for task in tending:
+            task.cancel()
 
 
 SERVICE: Final = Service(name="gateway", settings=Settings, run=run)

@@ -20,6 +20,7 @@ from squall_scheduler.breakers import Breakers
 from squall_scheduler.handlers import Scheduler
 from squall_scheduler.inputs import WaitingInputs
 from squall_scheduler.ledger import Ledger
+from squall_scheduler.memory import Memory
 from squall_scheduler.reports import Reports
 from squall_scheduler.settings import Settings
 from squall_scheduler.tending import Tending
@@ -53,7 +54,8 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
 async def schedule(settings: Settings, context: Context) -> None:
     """Read everything, then act on it and on what follows, until told to stop."""
     bus = context.bus
-    world = World(Ledger(bus, settings.ended_kept_s), time.time)
+    memory = Memory(bus, settings.brake())
+    world = World(Ledger(bus, settings.ended_kept_s), memory, time.time)
     await world.ledger.restore()
     async with (
         bus.kv(subjects.FUNCTIONS_BUCKET, FunctionRecord).watch() as functions,
@@ -82,6 +84,7 @@ async def schedule(settings: Settings, context: Context) -> None:
             await _follow(tasks, runners, world.on_runner),
             await _follow(tasks, workspaces, world.on_workspace),
         ]
+        await memory.restore(world.functions)
         world.resume(settings.grace_s)
         subscriptions = [
             await bus.subscribe(subjects.HINT_ALL, world.on_hint),
@@ -107,6 +110,7 @@ async def schedule(settings: Settings, context: Context) -> None:
         for task in (*followers, *work):
             task.cancel()
         await asyncio.wait((*followers, *work))
+        await memory.flush_quietly()
         await world.ledger.flush()
 
 

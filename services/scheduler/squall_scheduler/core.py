@@ -21,7 +21,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """The knobs decisions depend on, in seconds."""
 
     grace_s: float = 30.0
-    """To finish running inputs when there are too many containers."""
+    """At least so long to finish running inputs where others take over: as long as one may run."""
+    recreate_grace_s: float = 30.0
+    """The same where nothing new starts before the old has ended."""
     stopped_app_grace_s: float = 2.0
     stopped_run_grace_s: float = 1.0
     """The same where the app was ephemeral: nobody waits for its inputs any more."""
@@ -47,11 +49,11 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     target: int
     start_within_s: float
-    finish_within_s: float = 0.0
-    """The longest one input may run: what a container that must make room is granted."""
     ephemeral: bool = False
     gone: bool = False
     """It left the registry: its containers must stop."""
+    recreate: bool = False
+    """No new container while one of an older version has not ended."""
     held_until_unix_s: float = 0.0
     """No new container before: its last ones failed to start."""
     probing: bool = False
@@ -68,6 +70,8 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     state: ContainerState
     demand: Demand
     requested_unix_s: float
+    finish_within_s: float = 0.0
+    """The longest one of its inputs may run."""
     starting_unix_s: float | None = None
     """When the runner had created it; None before."""
     heard_unix_s: float = 0.0
@@ -380,17 +384,25 @@ def _overdue(pool: list[Held], function: Wanted, now_s: float, limits: Limits) -
 def _level(
     pool: list[Held], function: Wanted, now_s: float, limits: Limits
 ) -> Iterable[Request | Stop]:
-    old = [held for held in pool if held.version != function.version and held.state != "draining"]
+    old = [held for held in pool if held.version != function.version]
     for held in sorted(old, key=age):
-        yield Stop(held.container_id, limits.grace_s, f"version {function.version} was deployed")
+        if held.told_grace_s is None:  # a guest that knows of its successor drains by itself
+            grace_s = limits.recreate_grace_s if function.recreate else grace_of(held, limits)
+            yield Stop(held.container_id, grace_s, f"version {function.version} was deployed")
     live = [held for held in pool if held.version == function.version and held.state != "draining"]
     for held in sorted(live, key=_victim)[: max(0, len(live) - function.target)]:
-        yield Stop(held.container_id, limits.grace_s, "no longer needed")
+        yield Stop(held.container_id, grace_of(held, limits), "no longer needed")
     missing = function.target - len(live)
     if function.probing:
         missing = min(missing, 1 - sum(held.state in BOOTING for held in live))
-    if missing > 0 and now_s >= function.held_until_unix_s:
+    is_held = now_s < function.held_until_unix_s or (function.recreate and old)
+    if missing > 0 and not is_held:
         yield Request(function.function_id, missing)
+
+
+def grace_of(held: Held, limits: Limits) -> float:
+    """How long a container gets that others take over from: it finishes what it runs."""
+    return max(limits.grace_s, held.finish_within_s)
 
 
 def _victim(held: Held) -> tuple[int, float, str]:

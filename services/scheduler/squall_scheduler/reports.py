@@ -72,6 +72,7 @@ class Reports:
             accident = is_accident(report, had_started="starting" in moved.since_unix_s)
             attempts = self._settings.deployed_attempts if accident else None
             self._scheduler.start_failed(moved, startup_failure(report), attempts=attempts)
+        await self._world.memory.flush()
         await self._world.ledger.flush_one(report.container_id)
         if report.held:
             await self._mortuary.settle(
@@ -95,10 +96,11 @@ class Reports:
         reason = failure.message if failure is not None else ""
         moved = self._advance(record, report.state, report.at_unix_s, reason, None)
         if moved is not None and moved.state == "ready":
-            self._world.faults.pop(record.function_id, None)
+            self._world.memory.forget(record.function_id)
         elif moved is not None and not was_told and _never_ready(moved):
             failure = failure or Failure(kind="startup", message="the container failed to start")
             self._scheduler.start_failed(moved, failure)
+        await self._world.memory.flush()
         await self._world.ledger.flush_one(report.container_id)
 
     def _advance(

@@ -25,7 +25,7 @@ async def functions_of(platform: Platform) -> dict[str, FunctionRecord]:
 
 async def bind(client: Client, function_id: str, **arguments: Any) -> Any:
     return await client.ask(
-        verbs.BIND_CLASS, apps.BindClass(function_id=function_id, arguments=arguments)
+        verbs.BIND_POOL, apps.BindPool(function_id=function_id, arguments=arguments)
     )
 
 
@@ -80,9 +80,9 @@ async def test_only_classes_of_ones_own_workspace_are_bound(
     platform: Platform, client: Client
 ) -> None:
     started = await client.ask(verbs.DEPLOY_APP, model())
-    refused = await bind(client, started.function_ids["plain"])
+    refused = await bind(client, started.function_ids["plain"], size=2)
     assert isinstance(refused, Refused)
-    assert "not a class" in refused.message
+    assert "is not a class" in refused.message
     assert isinstance(await bind(client, "fn-nobody"), Refused)
 
 

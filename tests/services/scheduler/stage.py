@@ -114,6 +114,7 @@ class Stage:
     async def declare(self, **more: Any) -> FunctionRecord:
         resources = more.pop("resources", Resources(cpu=1.0, memory_mib=100))
         scaling = more.pop("scaling", Scaling())
+        timeout_s = more.pop("timeout_s", 20.0)
         fields: dict[str, Any] = {
             "function_id": "fn-1",
             "app_id": "ap-1",
@@ -130,6 +131,7 @@ class Stage:
             image_id="im-1",
             resources=resources,
             scaling=scaling,
+            timeout_s=timeout_s,
         )
         record = FunctionRecord(spec=spec, **fields)
         await self.functions.put(record.function_id, record)
