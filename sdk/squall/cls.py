@@ -94,11 +94,16 @@ class Cls(Varying["Cls"]):
         return self._function.object_id
 
     @property
-    def user_class(self) -> type:
-        """The class itself. ExecutionError for one that was looked up."""
+    def parts(self) -> "Parts":
+        """What there is in the class. ExecutionError for one that was looked up."""
         if self._parts is None:
             raise ExecutionError(f"{self.name} was looked up by name: it can't run locally")
-        return self._parts.kind
+        return self._parts
+
+    @property
+    def user_class(self) -> type:
+        """The class itself. ExecutionError for one that was looked up."""
+        return self.parts.kind
 
     def _varied(self, more: Variant) -> "Cls":
         variant = _variants.merged(self._variant, more)
