@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from squall_bus.bus import Delivery
 from squall_contracts import apps, images, rights, subjects, verbs
 from squall_contracts.calls import Superseded
 from squall_contracts.failures import Refused
 from squall_contracts.functions import FunctionRecord, FunctionSpec
-from squall_contracts.message import decode
 
 from tests.services.gateway.conftest import Client, Platform, running_platform, spec
 
@@ -140,10 +140,11 @@ async def test_guests_hear_of_a_new_version_before_the_client_does(
                 platform.server.workspace, publish=tuple(publish), subscribe=tuple(subscribe)
             )
             guest = await guests.enter_async_context(await platform.connect(user, container_id))
-            await guest.subscribe(
-                subjects.superseded("main", function_id),
-                lambda d, name=name: heard.append((name, decode(d.data, Superseded).version)),
-            )
+
+            def hear(delivery: Delivery, name: str = name) -> None:
+                heard.append((name, delivery.decode(Superseded).version))
+
+            await guest.subscribe(subjects.superseded("main", function_id), hear)
         changed = (spec("f", timeout_s=9), spec("same", timeout_s=60))
         await client.ask(verbs.DEPLOY_APP, deploy(functions=changed))
         await guest.flush()
