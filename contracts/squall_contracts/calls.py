@@ -50,6 +50,8 @@ class Inputs(msgspec.Struct, frozen=True, array_like=True):
     """Id of the input during which this call was made; empty for calls from outside."""
     method: str = ""
     """The method to call, where the function is a class."""
+    scheduled_unix_s: float | None = None
+    """The due time this call is made for; None: its caller wanted it now."""
 
 
 class Returned(msgspec.Struct, frozen=True, array_like=True, tag="r"):

@@ -112,6 +112,28 @@ class Variant(Message, frozen=True, kw_only=True):
     batch: BatchPolicy | None = None
 
 
+Overlap = Literal["allow", "skip"]
+"""What becomes of a due time at which the call before is not done: called all the same, or not."""
+
+
+class Cron(Message, frozen=True, kw_only=True, tag="cron"):
+    """Called at the minutes a five-field expression names on the wall clock of `timezone`."""
+
+    expression: Annotated[str, Meta(min_length=9, max_length=256)]
+    timezone: str = "UTC"
+    """An IANA name."""
+    overlap: Overlap = "allow"
+
+
+class Every(Message, frozen=True, kw_only=True, tag="every"):
+    """Called again and again, counted from each deploy: months by the calendar of UTC, then seconds.
+    Not both may be zero."""
+
+    months: Annotated[int, Meta(ge=0, le=12_000)] = 0
+    seconds: Annotated[float, Meta(ge=0)] = 0.0
+    overlap: Overlap = "allow"
+
+
 class FunctionSpec(Message, frozen=True, kw_only=True):
     """One function as its app declares it. Its identity is (environment, app, name).
 
@@ -151,8 +173,8 @@ class FunctionSpec(Message, frozen=True, kw_only=True):
     variant: Variant | None = None
     """In a pool: what its callers want otherwise, which the other fields say already."""
     block_network: bool = False
-    schedule: str | None = None
-    """Cron expression, or None."""
+    schedule: Cron | Every | None = None
+    """When it is called by itself, once its app is deployed; None: never."""
 
 
 AppState = Literal["ephemeral", "detached", "deployed", "stopped"]
@@ -201,6 +223,8 @@ class FunctionRecord(Message, frozen=True, kw_only=True):
     ephemeral: bool = False
     recreate: bool = False
     """No container of this version before the last one of an older version has ended."""
+    schedule_paused: bool = False
+    """Its schedule is not followed for now; redeploys don't change that."""
     bound_to: str = ""
     """The id of the function or class this is a pool of, with parameters or options of its own;
     empty: declared as it is."""

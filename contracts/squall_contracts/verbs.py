@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import msgspec
 
-from squall_contracts import apps, autoscaling, breakers, images, placement
+from squall_contracts import apps, autoscaling, breakers, images, placement, schedules
 from squall_contracts.message import Message
 
 
@@ -34,6 +34,8 @@ FUNCTION_STATS: Final = Verb(
 LIST_FUNCTIONS: Final = Verb("list_functions", breakers.ListFunctions, breakers.FunctionListReply)
 RESET_FUNCTION: Final = Verb("reset_function", breakers.ResetFunction, breakers.ResetReply)
 BIND_POOL: Final = Verb("bind_pool", apps.BindPool, apps.BindReply)
+LIST_SCHEDULES: Final = Verb("list_schedules", schedules.ListSchedules, schedules.ScheduleListReply)
+PAUSE_SCHEDULE: Final = Verb("pause_schedule", schedules.PauseSchedule, schedules.PauseReply)
 CANCEL_CALL: Final = Verb("cancel_call", apps.CancelCall, apps.DoneReply)
 LIST_CONTAINERS: Final = Verb("list_containers", apps.ListContainers, placement.ContainerListReply)
 STOP_CONTAINER: Final = Verb("stop_container", apps.StopContainerRequest, apps.DoneReply)
@@ -61,6 +63,8 @@ VERBS: Final[dict[str, Verb]] = {
         LIST_FUNCTIONS,
         RESET_FUNCTION,
         BIND_POOL,
+        LIST_SCHEDULES,
+        PAUSE_SCHEDULE,
         CANCEL_CALL,
         LIST_CONTAINERS,
         STOP_CONTAINER,

@@ -11,7 +11,12 @@ from squall import exception
 from squall.exception import Error
 
 if TYPE_CHECKING:
-    from squall._context import current_function_call_id, current_input_id, is_local
+    from squall._context import (
+        current_function_call_id,
+        current_input_id,
+        current_scheduled_time,
+        is_local,
+    )
     from squall._gathering import gather, wait_first
     from squall._methods import batched, concurrent, enter, exit, method
     from squall._output import enable_output
@@ -42,6 +47,7 @@ __all__ = [
     "concurrent",
     "current_function_call_id",
     "current_input_id",
+    "current_scheduled_time",
     "enable_output",
     "enter",
     "exception",
@@ -67,6 +73,7 @@ _HOMES = {
     "concurrent": "_methods",
     "current_function_call_id": "_context",
     "current_input_id": "_context",
+    "current_scheduled_time": "_context",
     "enable_output": "_output",
     "enter": "_methods",
     "exit": "_methods",

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 from squall_contracts.functions import (
     DEFAULT_TIMEOUT_S,
     BatchPolicy,
+    Cron,
+    Every,
     MethodSpec,
     ParameterSpec,
     Resources,
     RetryPolicy,
     Scaling,
 )
-from squall_contracts.schedules import Cron, Every, spell
 
 from squall import _validate, retries, schedule
 from squall._methods import Batched, Concurrency, Method
@@ -54,7 +55,7 @@ class Options:
     """A function's declaration, in wire terms."""
 
     image: "Image | None"
-    schedule: str | None
+    schedule: Cron | Every | None
     env: dict[str, str]
     resources: Resources
     scaling: Scaling
@@ -143,7 +144,7 @@ def runs_async(raw: Callable[..., Any]) -> bool:
     return inspect.iscoroutinefunction(raw) or inspect.isasyncgenfunction(raw)
 
 
-def schedule_of(value: object, raw: Callable[..., Any]) -> str | None:
+def schedule_of(value: object, raw: Callable[..., Any]) -> Cron | Every | None:
     """The wire form of a schedule; its function must not need arguments."""
     if value is None:
         return None
@@ -160,14 +161,14 @@ def schedule_of(value: object, raw: Callable[..., Any]) -> str | None:
                 f"but {parameter.name!r} has no default"
             )
     if isinstance(value, schedule.Cron):
-        return spell(Cron(expression=value.cron_string, timezone=value.timezone))
+        return Cron(expression=value.cron_string, timezone=value.timezone, overlap=value.overlap)
     assert isinstance(value, schedule.Period)
-    if value.years or value.months:
-        raise InvalidError(
-            "schedule: Period in years or months is not available yet: use days, or squall.Cron"
-        )
     hours = (value.weeks * 7 + value.days) * 24 + value.hours
-    return spell(Every(seconds=float((hours * 60 + value.minutes) * 60 + value.seconds)))
+    return Every(
+        months=value.years * 12 + value.months,
+        seconds=float((hours * 60 + value.minutes) * 60 + value.seconds),
+        overlap=value.overlap,
+    )
 
 
 def options_of(

@@ -5,6 +5,7 @@ Round trips after connecting: one for images and missing content, all at once, a
 
 import asyncio
 import logging
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -93,6 +94,8 @@ class RunContext:
         self._name = name or app.name or "app"
         self._detach = detach
         self._environment = environment
+        self.local_files: frozenset[Path] = frozenset()
+        """Absolute paths of the files here that the app was made of, once it runs."""
         self._entered = False
         self._keeper: asyncio.Task[None] | None = None
         self._show: _output.AppOutput | None = None
@@ -139,6 +142,9 @@ class RunContext:
         self._entered = True
 
     async def _start(self, made: Plan) -> None:
+        self.local_files = frozenset(
+            content.absolute() for content in made.uploads.values() if isinstance(content, Path)
+        )
         client = await _client.connected()
         place = self._environment or client.environment
         await together(put_in_place(client, made), client.router.listen(place))

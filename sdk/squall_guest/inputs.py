@@ -94,7 +94,7 @@ class Body:
                 guard.enter(run)
                 if run.reason is not None:  # set before we entered: nobody raises it in here
                     raise ERRORS[run.reason]
-                with _container.running(inputs.call_id, index):
+                with _container.running(inputs, index):
                     callee = self.callee(run.held)
                     args, kwargs = _pickling.load_call(run.held.payload(run.position))
                     run.stage = "exception"
@@ -115,7 +115,7 @@ class Body:
         inputs = run.held.inputs
         index = inputs.items[run.position].index
         try:
-            with _container.running(inputs.call_id, index):
+            with _container.running(inputs, index):
                 callee = self.callee(run.held)
                 args, kwargs = _pickling.load_call(run.held.payload(run.position))
                 run.stage = "exception"

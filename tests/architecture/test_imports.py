@@ -5,14 +5,24 @@ import pytest
 from .tree import PACKAGES, SERVICES, Module, imports, modules
 
 BASE = {"msgspec", "squall_contracts"}
-ON_THE_BUS = BASE | {"squall_bus", "anyio", "structlog"}
+ON_THE_BUS = BASE | {"squall_bus", "anyio", "structlog", "prometheus_client"}
 ALLOWED: dict[str, set[str]] = {
     "squall_contracts": {"msgspec"},
-    "squall_bus": BASE | {"nats", "nkeys", "anyio", "structlog", "uvloop", "aiohttp", "multidict"},
+    "squall_bus": BASE
+    | {
+        "nats",
+        "nkeys",
+        "anyio",
+        "structlog",
+        "uvloop",
+        "aiohttp",
+        "multidict",
+        "prometheus_client",
+    },
     "squall": BASE | {"squall_bus", "cloudpickle", "rich", "uvloop"},
-    "squall.cli": BASE | {"squall", "squall_bus", "typer", "rich", "uvloop"},
+    "squall.cli": BASE | {"squall", "squall_bus", "typer", "rich", "uvloop", "watchfiles"},
     "squall_guest": BASE | {"squall", "squall_bus", "cloudpickle", "uvloop"},
-    "squall_gateway": ON_THE_BUS | {"aiohttp"},
+    "squall_gateway": ON_THE_BUS | {"aiohttp", "croniter"},
     "squall_builder": ON_THE_BUS | {"aiohttp", "aiodocker", "cloudpickle", "uv"},
     "squall_scheduler": ON_THE_BUS,
     "squall_autoscaler": ON_THE_BUS,
@@ -20,7 +30,7 @@ ALLOWED: dict[str, set[str]] = {
     "squall_runner": ON_THE_BUS | {"aiohttp", "aiodocker", "pynvml", "uv"},
     "squall_server": ON_THE_BUS | {"nats_server", "uvloop", *SERVICES},
 }
-FOR_SERVICES_ONLY = {"squall_bus.service", "squall_bus.logs"}
+FOR_SERVICES_ONLY = {"squall_bus.service", "squall_bus.logs", "squall_bus.monitor"}
 
 
 def allowed_to(module: Module) -> set[str]:

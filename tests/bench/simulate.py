@@ -215,6 +215,7 @@ class Simulation:
                     version=1,
                     target=function.target,
                     start_within_s=60,
+                    finish_within_s=300,
                     held_until_unix_s=function.faults.until_unix_s,
                     probing=function.faults.in_a_row > 0,
                 )

@@ -219,7 +219,7 @@ class Platform:
         reports: list[Report] = []
         for item in inputs.items:
             data = await self._read(item.payload)
-            with _container.running(inputs.call_id, item.index):
+            with _container.running(inputs, item.index):
                 reports += await self._outcome(function, inputs, item.index, data)
         results = Results(call_id=inputs.call_id, container_id="ct-test", items=tuple(reports))
         await self.workspace.store_soon(

@@ -9,7 +9,7 @@ import squall
 from squall import exception
 from squall.app import App
 from squall.function import Function
-from squall_contracts.functions import Resources, RetryPolicy, Scaling
+from squall_contracts.functions import Cron, Every, Resources, RetryPolicy, Scaling
 
 
 def body(x: int = 1) -> int:
@@ -199,8 +199,12 @@ def test_a_scheduled_function_needs_no_arguments() -> None:
     with pytest.raises(exception.InvalidError, match="'x' has no default"):
         app.function(schedule=squall.Period(days=1), serialized=True)(needy)
     hourly = app.function(schedule=squall.Cron("0 * * * *", timezone="Europe/Berlin"))(body)
-    assert hourly.options.schedule == "CRON_TZ=Europe/Berlin 0 * * * *"
-    assert declared(schedule=squall.Period(minutes=2)).options.schedule == "@every 120.0s"
+    assert hourly.options.schedule == Cron(expression="0 * * * *", timezone="Europe/Berlin")
+    assert declared(schedule=squall.Period(minutes=2)).options.schedule == Every(seconds=120.0)
+    yearly = squall.Period(years=1, months=2, hours=1, overlap="skip")
+    assert declared(schedule=yearly).options.schedule == Every(
+        months=14, seconds=3600.0, overlap="skip"
+    )
 
 
 @pytest.mark.parametrize(
@@ -217,6 +221,8 @@ def test_a_scheduled_function_needs_no_arguments() -> None:
         (lambda: squall.Cron("* * *"), "5 fields"),
         (lambda: squall.Cron("* * * * *", timezone="Mars/Base"), "timezone 'Mars/Base'"),
         (squall.Period, "longer than zero"),
+        (lambda: squall.Period(years=1001), "not be longer than 1000 years"),
+        (lambda: squall.Period(days=1, overlap="wait"), "overlap must be"),  # type: ignore[arg-type]
         (lambda: squall.Period(days=1.5), "days must be an int"),  # type: ignore[arg-type]
         (lambda: squall.Function.from_name("app", "Class.method"), "looks like a method"),
         (squall.Function, "comes from"),

@@ -15,6 +15,8 @@ from squall.cli import (
     functions,
     images,
     run,
+    schedules,
+    serve,
     servers,
     up,
 )
@@ -42,6 +44,7 @@ def run_command(context: typer.Context) -> None:
 
 
 app.command("deploy")(deploy.deploy)
+app.command("serve")(serve.serve)
 app.command("up")(up.up)
 app.command("down")(up.down)
 app.command("doctor")(doctor.doctor)
@@ -49,6 +52,7 @@ for name, group in (
     ("app", apps.app),
     ("container", containers.app),
     ("function", functions.app),
+    ("schedule", schedules.app),
     ("dead", dead.app),
     ("image", images.app),
     ("config", config.app),

@@ -11,6 +11,7 @@ from squall_contracts.message import new_id
 from squall_contracts.placement import ContainerRecord
 
 from squall_autoscaler.handlers import Autoscaler
+from squall_autoscaler.metrics import Metrics
 from squall_autoscaler.settings import Settings
 
 
@@ -18,8 +19,9 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
     """Compete for the lease and scale while holding it, until told to stop."""
 
     async def work() -> None:
-        await scale(settings, context)
+        await scale(settings, context, metrics)
 
+    metrics = Metrics(context.registry)
     task_status.started()
     await lead(
         context.bus,
@@ -31,10 +33,10 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
     )
 
 
-async def scale(settings: Settings, context: Context) -> None:
+async def scale(settings: Settings, context: Context, metrics: Metrics) -> None:
     """Listen before reading the registry: whatever is missed of the one is seen in the other."""
     async with asyncio.TaskGroup() as tasks:
-        autoscaler = Autoscaler(context.bus, context.workspaces, settings, tasks)
+        autoscaler = Autoscaler(context.bus, context.workspaces, settings, tasks, metrics)
         subscriptions = [
             await context.bus.subscribe(subjects.HINT_ALL, autoscaler.on_hint),
             await context.bus.subscribe(subjects.STATS_ALL, autoscaler.on_stats),

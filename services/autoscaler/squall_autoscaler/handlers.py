@@ -13,6 +13,7 @@ from squall_contracts.placement import ContainerRecord, GuestStats
 from squall_contracts.scaling import Target
 
 from squall_autoscaler.measuring import Measured
+from squall_autoscaler.metrics import Metrics
 from squall_autoscaler.sampling import Accounts, Sampler
 from squall_autoscaler.settings import Settings
 
@@ -31,11 +32,14 @@ class Autoscaler:
         accounts: Accounts,
         settings: Settings,
         tasks: asyncio.TaskGroup,
+        metrics: Metrics,
+        *,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._accounts = accounts
         self._settings = settings
         self._tasks = tasks
+        self._metrics = metrics
         self._clock = clock
         self._targets = bus.kv(subjects.TARGETS_BUCKET, Target)
         self._functions: dict[str, Measured] = {}
@@ -52,6 +56,7 @@ class Autoscaler:
         measured = self._functions.get(function_id)
         if measured is None:
             measured = self._functions[function_id] = Measured(record)
+            self._metrics.functions.set(len(self._functions))
             if (known := self._known_targets.pop(function_id, None)) is not None:
                 measured.targeted(known, self._clock())
         else:
@@ -86,6 +91,7 @@ class Autoscaler:
 
     def on_hint(self, delivery: Delivery) -> None:
         """A client stored an input: look at its function now."""
+        self._metrics.hints.inc()
         function_id = subjects.last(delivery.subject)
         account = subjects.speaker(delivery.subject)
         measured = self._functions.get(function_id)
@@ -119,13 +125,19 @@ class Autoscaler:
         measured = self._functions.pop(function_id, None)
         if measured is None:
             return
+        self._metrics.functions.set(len(self._functions))
         self._samplers[measured.function.workspace].retire(function_id)
 
     def _sampler(self, account: str) -> Sampler:
         sampler = self._samplers.get(account)
         if sampler is None:
             sampler = self._samplers[account] = Sampler(
-                account, self._accounts, self._targets, self._settings, self._clock
+                account,
+                self._accounts,
+                self._targets,
+                self._settings,
+                metrics=self._metrics,
+                clock=self._clock,
             )
             task = self._tasks.create_task(sampler.run(), name=f"sample {account}")
             self._running.append(task)

@@ -14,6 +14,7 @@ from squall_contracts.scaling import Target
 
 from squall_autoscaler.core import desired, is_active, is_eager
 from squall_autoscaler.measuring import Measured
+from squall_autoscaler.metrics import Metrics
 from squall_autoscaler.settings import Settings
 
 log = structlog.get_logger()
@@ -34,6 +35,8 @@ class Sampler:
         accounts: Accounts,
         targets: KeyValue[Target],
         settings: Settings,
+        *,
+        metrics: Metrics,
         clock: Callable[[], float],
     ) -> None:
         self.functions: dict[str, Measured] = {}
@@ -41,6 +44,7 @@ class Sampler:
         self._accounts = accounts
         self._targets = targets
         self._settings = settings
+        self._metrics = metrics
         self._clock = clock
         self._hinted: set[str] = set()
         self._retired: set[str] = set()
@@ -146,6 +150,8 @@ class Sampler:
         except BusError as error:  # the next round decides the same again
             log.warning("target.unwritten", function_id=function_id, error=str(error))
             return
+        direction = "up" if target.containers > measured.target else "down"
+        self._metrics.targets.labels(direction).inc()
         measured.target = target.containers
         log.info(
             "target.set",

@@ -17,6 +17,7 @@ from squall_gateway.apps import Apps
 from squall_gateway.collector import Collector
 from squall_gateway.handlers import Api
 from squall_gateway.identity import Identity
+from squall_gateway.metrics import Metrics
 from squall_gateway.reaper import Reaper
 from squall_gateway.settings import Settings
 
@@ -79,7 +80,7 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
             group.create_task(Reaper(own, context, settings.app_ttl_s).run()),
             group.create_task(collector.run()),
         ]
-        answer = flight.counted(api.answer)
+        answer = flight.counted(Metrics(context.registry).timed(api.answer))
         open_intakes.append(
             await context.bus.respond(subjects.API_ALL, msgspec.Raw, answer, queue=QUEUE)
         )

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -11,6 +12,7 @@ from squall_contracts.failures import Failure
 from squall_contracts.functions import (
     AppRecord,
     AppState,
+    Every,
     FunctionRecord,
     FunctionSpec,
     Scaling,
@@ -119,10 +121,13 @@ def plan_deploy(
     changed = {
         name: spec
         for name, spec in specs.items()
-        if release.recreate or name not in live or live[name].spec != spec
+        if release.recreate
+        or name not in live
+        or live[name].spec != spec
+        or isinstance(spec.schedule, Every)  # which counts anew from each deploy
     }
     gone = tuple(live[name] for name in sorted(live) if name not in specs)
-    return Plan(app=app, write=_records(app, changed, recreate=release.recreate), remove=gone)
+    return Plan(app=app, write=_records(app, changed, live, recreate=release.recreate), remove=gone)
 
 
 def restored(existing: AppRecord | None, version: int | None) -> int:
@@ -155,8 +160,13 @@ def _same(
 
 
 def _records(
-    app: AppRecord, specs: Mapping[str, FunctionSpec], *, recreate: bool = False
+    app: AppRecord,
+    specs: Mapping[str, FunctionSpec],
+    live: Mapping[str, FunctionRecord] = MappingProxyType({}),
+    *,
+    recreate: bool = False,
 ) -> tuple[FunctionRecord, ...]:
+    """The functions of `specs`; what was set by hand on those that live already stays."""
     return tuple(
         FunctionRecord(
             function_id=app.function_ids[name],
@@ -168,6 +178,7 @@ def _records(
             version=app.version,
             ephemeral=app.state == "ephemeral",
             recreate=recreate,
+            schedule_paused=name in live and live[name].schedule_paused,
         )
         for name, spec in specs.items()
     )

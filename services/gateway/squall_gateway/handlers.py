@@ -19,6 +19,7 @@ from squall_gateway.calls import cancel_call
 from squall_gateway.deploying import Deploys
 from squall_gateway.functions import Functions
 from squall_gateway.identity import Identity
+from squall_gateway.schedules import Schedules
 
 STOP_GRACE_S: Final = 30.0
 EXEC_MARGIN_S: Final = 10.0
@@ -42,6 +43,7 @@ class Api:
         self._functions_now = FunctionsNow(context, own.registry)
         functions = Functions(context, own.registry, self._ask)
         deploys = Deploys(context, own)
+        timetable = Schedules(context, own.registry)
         self._table: dict[str, Handler] = {
             verbs.START_APP.name: own.start,
             verbs.DEPLOY_APP.name: deploys.deploy,
@@ -58,6 +60,8 @@ class Api:
             verbs.LIST_FUNCTIONS.name: functions.list,
             verbs.RESET_FUNCTION.name: functions.reset,
             verbs.BIND_POOL.name: own.bind_pool,
+            verbs.LIST_SCHEDULES.name: timetable.list,
+            verbs.PAUSE_SCHEDULE.name: timetable.pause,
             verbs.CANCEL_CALL.name: self.cancel,
             verbs.LIST_CONTAINERS.name: self.list_containers,
             verbs.STOP_CONTAINER.name: self.stop_container,

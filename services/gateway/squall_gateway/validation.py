@@ -3,9 +3,11 @@
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
-from squall_contracts import schedules, subjects
-from squall_contracts.functions import FunctionSpec, ParameterSpec, Scalar
+from croniter import croniter
+from squall_contracts import subjects
+from squall_contracts.functions import Cron, Every, FunctionSpec, ParameterSpec, Scalar
 
 _APP: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _IMAGE: Final = re.compile(r"im-[A-Za-z0-9]{1,64}")
@@ -65,10 +67,31 @@ def check_function(spec: FunctionSpec) -> None:
         raise InvalidFieldError(f"{where}: {problem}")
     check_bounds(spec)
     if spec.schedule is not None:
-        try:
-            schedules.parse(spec.schedule)
-        except ValueError as error:
-            raise InvalidFieldError(f"{where}: {error}") from error
+        check_schedule(where, spec.schedule)
+
+
+def check_schedule(where: str, when: Cron | Every) -> None:
+    """InvalidFieldError unless it can be followed."""
+    if isinstance(when, Every):
+        if not when.months and not when.seconds:
+            raise InvalidFieldError(f"{where}: schedule: a period must be longer than zero")
+        return
+    try:
+        ZoneInfo(when.timezone)
+    except (KeyError, ValueError) as error:
+        raise InvalidFieldError(
+            f"{where}: schedule: timezone {when.timezone!r} is not known here: use an IANA name "
+            "such as Europe/Berlin"
+        ) from error
+    if len(when.expression.split()) != 5:
+        raise InvalidFieldError(
+            f"{where}: schedule: {when.expression!r} must have 5 fields "
+            "(minute hour day month weekday)"
+        )
+    try:
+        croniter(when.expression)
+    except ValueError as error:
+        raise InvalidFieldError(f"{where}: schedule: {error}") from error
 
 
 def check_bounds(spec: FunctionSpec) -> None:

@@ -24,6 +24,7 @@ from squall_contracts.placement import (
 
 from squall_runner import core
 from squall_runner.container import Container, surely
+from squall_runner.metrics import Metrics
 from squall_runner.runtime import Runtime, RuntimeUnavailable, StartRefused
 from squall_runner.settings import Settings
 from squall_runner.slots import Slots
@@ -60,6 +61,8 @@ class Runner:
         self._containers: dict[str, Container] = {}
         self._ended: OrderedDict[str, None] = OrderedDict()
         self._none_left = anyio.Event()
+        self._metrics = Metrics(context.registry)
+        self._metrics.containers.set_function(lambda: len(self._containers))
 
     # --- messages in ------------------------------------------------------------------------------
 
@@ -102,7 +105,8 @@ class Runner:
                 wanted = ", ".join(requests)
                 raise StartRefused(f"none of the GPUs asked for ({wanted}) is free on this runner")
             container.gpus = gpus
-            await self._starter.start(container)
+            with self._metrics.starts.time():
+                await self._starter.start(container)
         except StartRefused as error:
             await self._refuse(container, str(error))
         except (RuntimeUnavailable, BusError, OSError) as error:
@@ -245,6 +249,7 @@ class Runner:
     def _forget(self, container: Container) -> None:
         self._containers.pop(container.start.container_id, None)
         self._remember(container.start.container_id)
+        self._metrics.ended.inc()
         if not self._containers:
             self._none_left.set()
 

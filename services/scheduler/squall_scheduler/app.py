@@ -21,6 +21,7 @@ from squall_scheduler.handlers import Scheduler
 from squall_scheduler.inputs import WaitingInputs
 from squall_scheduler.ledger import Ledger
 from squall_scheduler.memory import Memory
+from squall_scheduler.metrics import Metrics
 from squall_scheduler.reports import Reports
 from squall_scheduler.settings import Settings
 from squall_scheduler.tending import Tending
@@ -33,8 +34,9 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
     """Compete for the lease and schedule while holding it, until told to stop."""
 
     async def work() -> None:
-        await schedule(settings, context)
+        await schedule(settings, context, metrics)
 
+    metrics = Metrics(context.registry)
     await context.bus.admin.ensure_consumer(
         subjects.EVENTS,
         subjects.SCHEDULER_DURABLE,
@@ -51,12 +53,18 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
     )
 
 
-async def schedule(settings: Settings, context: Context) -> None:
+async def schedule(settings: Settings, context: Context, metrics: Metrics) -> None:
     """Read everything, then act on it and on what follows, until told to stop."""
     bus = context.bus
     memory = Memory(bus, settings.brake())
     world = World(Ledger(bus, settings.ended_kept_s), memory, time.time)
     await world.ledger.restore()
+    with metrics.of(world):
+        await _schedule(settings, context, metrics, world)
+
+
+async def _schedule(settings: Settings, context: Context, metrics: Metrics, world: World) -> None:
+    bus = context.bus
     async with (
         bus.kv(subjects.FUNCTIONS_BUCKET, FunctionRecord).watch() as functions,
         bus.kv(subjects.TARGETS_BUCKET, Target).watch() as targets,
@@ -66,7 +74,9 @@ async def schedule(settings: Settings, context: Context) -> None:
     ):
         inputs = WaitingInputs(context.workspaces, settings)
         tending = Tending(context.workspaces, world, inputs, settings, tasks)
-        scheduler = Scheduler(world, settings, answer=tending.answer, prepare=tending.prepare)
+        scheduler = Scheduler(
+            world, settings, metrics, answer=tending.answer, prepare=tending.prepare
+        )
         reports = Reports(bus, context.workspaces, world, scheduler, settings)
         greeted: set[str] = set()
 
@@ -84,7 +94,7 @@ async def schedule(settings: Settings, context: Context) -> None:
             await _follow(tasks, runners, world.on_runner),
             await _follow(tasks, workspaces, world.on_workspace),
         ]
-        await memory.restore(world.functions)
+        await world.memory.restore(world.functions)
         world.resume(settings.grace_s)
         subscriptions = [
             await bus.subscribe(subjects.HINT_ALL, world.on_hint),
@@ -110,7 +120,7 @@ async def schedule(settings: Settings, context: Context) -> None:
         for task in (*followers, *work):
             task.cancel()
         await asyncio.wait((*followers, *work))
-        await memory.flush_quietly()
+        await world.memory.flush_quietly()
         await world.ledger.flush()
 
 

@@ -1,8 +1,7 @@
 """Which containers there should be, and where each one runs: pure decisions on a snapshot.
 
 `reconcile` compares what the autoscaler wants with what there is; `place` finds machines for the
-containers that have none. Both are total: whatever they leave undone they name with its reason.
-"""
+containers that have none. Both are total: whatever they leave undone they name with its reason."""
 
 from collections import defaultdict, deque
 from collections.abc import Iterable
@@ -21,9 +20,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """The knobs decisions depend on, in seconds."""
 
     grace_s: float = 30.0
-    """At least so long to finish running inputs where others take over: as long as one may run."""
-    recreate_grace_s: float = 30.0
-    """The same where nothing new starts before the old has ended."""
+    """At least so long to finish running inputs where others take over."""
     stopped_app_grace_s: float = 2.0
     stopped_run_grace_s: float = 1.0
     """The same where the app was ephemeral: nobody waits for its inputs any more."""
@@ -49,6 +46,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     target: int
     start_within_s: float
+    finish_within_s: float = 0.0
+    """The longest one input may run: what a container that must make room is granted."""
     ephemeral: bool = False
     gone: bool = False
     """It left the registry: its containers must stop."""
@@ -71,7 +70,7 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     demand: Demand
     requested_unix_s: float
     finish_within_s: float = 0.0
-    """The longest one of its inputs may run."""
+    """The same for one of its inputs, whatever version it is of."""
     starting_unix_s: float | None = None
     """When the runner had created it; None before."""
     heard_unix_s: float = 0.0
@@ -278,8 +277,7 @@ class _Placing:
             names = ", ".join(sorted(machine.hostname or machine.runner_id for machine in resting))
             told = f"{names}: no work for now, containers kept failing there"
             return Wait(held.container_id, told)
-        if self._whole is None:
-            self._whole = Stock(self._cluster.machines, draining=True)
+        self._whole = self._whole or Stock(self._cluster.machines, draining=True)
         if self._whole.find(demand) is not None:
             reason = self._reasons.get(demand)
             if reason is None:
@@ -330,13 +328,11 @@ def _refusable_at(held: Held, cluster: Cluster, limits: Limits) -> float:
 
 def _is_settled(pool: list[Held], function: Wanted) -> bool:
     """Whether all is as wanted and nothing boots: most functions, most of the time."""
-    if len(pool) != function.target:
-        return False
-    for held in pool:
-        boots = held.state != "ready" and held.starting_unix_s is not None
-        if boots or held.state == "draining" or held.version != function.version:
-            return False
-    return True
+    return len(pool) == function.target and all(
+        held.version == function.version
+        and (held.state == "ready" or (held.state != "draining" and held.starting_unix_s is None))
+        for held in pool
+    )
 
 
 def _lost(cluster: Cluster, now_s: float, limits: Limits) -> Iterable[Fail]:
@@ -344,8 +340,7 @@ def _lost(cluster: Cluster, now_s: float, limits: Limits) -> Iterable[Fail]:
     for held in cluster.containers if since else ():
         if held.state in ENDED or held.runner_id not in since:
             continue
-        silent_since = max(since[held.runner_id], held.heard_unix_s)
-        if now_s - silent_since >= limits.lost_after_s:
+        if now_s - max(since[held.runner_id], held.heard_unix_s) >= limits.lost_after_s:
             yield Fail(held.container_id, "machine lost", kill=False, blame_function=False)
 
 
@@ -387,22 +382,16 @@ def _level(
     old = [held for held in pool if held.version != function.version]
     for held in sorted(old, key=age):
         if held.told_grace_s is None:  # a guest that knows of its successor drains by itself
-            grace_s = limits.recreate_grace_s if function.recreate else grace_of(held, limits)
+            grace_s = max(limits.grace_s, 0.0 if function.recreate else held.finish_within_s)
             yield Stop(held.container_id, grace_s, f"version {function.version} was deployed")
     live = [held for held in pool if held.version == function.version and held.state != "draining"]
     for held in sorted(live, key=_victim)[: max(0, len(live) - function.target)]:
-        yield Stop(held.container_id, grace_of(held, limits), "no longer needed")
+        yield Stop(held.container_id, max(limits.grace_s, held.finish_within_s), "no longer needed")
     missing = function.target - len(live)
     if function.probing:
         missing = min(missing, 1 - sum(held.state in BOOTING for held in live))
-    is_held = now_s < function.held_until_unix_s or (function.recreate and old)
-    if missing > 0 and not is_held:
+    if missing > 0 and now_s >= function.held_until_unix_s and not (function.recreate and old):
         yield Request(function.function_id, missing)
-
-
-def grace_of(held: Held, limits: Limits) -> float:
-    """How long a container gets that others take over from: it finishes what it runs."""
-    return max(limits.grace_s, held.finish_within_s)
 
 
 def _victim(held: Held) -> tuple[int, float, str]:

@@ -25,6 +25,7 @@ from squall_scheduler.core import (
     reconcile,
 )
 from squall_scheduler.faults import StartFaults, after_failure
+from squall_scheduler.metrics import Metrics
 from squall_scheduler.reclaim import next_turn, reclaim
 from squall_scheduler.settings import Settings
 from squall_scheduler.world import World
@@ -44,10 +45,17 @@ class Scheduler:
     """Applies the core's decisions to the world."""
 
     def __init__(
-        self, world: World, settings: Settings, *, answer: Answer, prepare: Prepare
+        self,
+        world: World,
+        settings: Settings,
+        metrics: Metrics,
+        *,
+        answer: Answer,
+        prepare: Prepare,
     ) -> None:
         self._world = world
         self._settings = settings
+        self._metrics = metrics
         self._limits = settings.limits()
         self._answer = answer
         self._prepare = prepare
@@ -55,7 +63,8 @@ class Scheduler:
     async def run(self) -> None:
         """Decide whenever something changed or time alone may matter; until cancelled."""
         while True:
-            pause_s = await self.round()
+            with self._metrics.rounds.time():
+                pause_s = await self.round()
             try:
                 async with asyncio.timeout(pause_s):
                     await self._world.changed.wait()
@@ -77,7 +86,8 @@ class Scheduler:
             world.stop(stop.container_id, stop.grace_s, stop.reason)
         if not (await world.memory.flush_quietly() and await world.ledger.flush()):
             return UNWRITTEN_PAUSE_S
-        cluster, now_s = world.cluster(), world.clock()
+        # As of when it was decided: what fell due while the records were written is due at once.
+        cluster = world.cluster()
         moments = (
             look_again(cluster, now_s, self._limits),
             next_turn(cluster, now_s, self._limits),

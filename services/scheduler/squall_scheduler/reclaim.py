@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from squall_contracts.placement import ENDED
 
 from squall_scheduler.capacity import Demand, Free, Machine, fit, request
-from squall_scheduler.core import Cluster, Held, Limits, Placement, Stop, Wait, age, awake, grace_of
+from squall_scheduler.core import Cluster, Held, Limits, Placement, Stop, Wait, age, awake
 from squall_scheduler.sharing import Shares
 from squall_scheduler.stock import Stock
 
@@ -92,6 +92,7 @@ class _Reclaiming:
             )
             for account, ready in self._ready.items()
         }
+        self._finish = {f.function_id: f.finish_within_s for f in cluster.functions}
 
     def make_room(self, waiter: Held) -> list[Stop]:
         shares, account, demand = self._shares, waiter.workspace, waiter.demand
@@ -110,7 +111,12 @@ class _Reclaiming:
         if choice:
             shares.hold(account, demand, "")
         return [
-            Stop(victim.container_id, grace_of(victim, self._limits), REASON) for victim in choice
+            Stop(
+                victim.container_id,
+                max(self._limits.grace_s, self._finish.get(victim.function_id, 0.0)),
+                REASON,
+            )
+            for victim in choice
         ]
 
     def _choice(self, waiter: Held) -> Sequence[Held]:

@@ -30,6 +30,7 @@ def wanted(
         version=function.version,
         target=target,
         start_within_s=start_within_s(function),
+        finish_within_s=function.spec.timeout_s,
         ephemeral=function.ephemeral,
         gone=gone,
         recreate=function.recreate,

@@ -8,6 +8,7 @@ from typing import Any, cast
 import anyio
 import pytest
 from squall_autoscaler.app import scale
+from squall_autoscaler.metrics import Metrics
 from squall_autoscaler.settings import Settings
 from squall_bus.bus import Bus
 from squall_bus.layout import ensure_platform, ensure_workspace
@@ -52,7 +53,7 @@ class Stage:
         self._stopping = anyio.Event()
         workspaces = cast(Workspaces, OneWorkspace(self.workspace))
         context = Context(self.platform, workspaces, (), self._stopping)
-        self._task = asyncio.create_task(scale(settings, context))
+        self._task = asyncio.create_task(scale(settings, context, Metrics(context.registry)))
 
     async def stop(self) -> None:
         if self._task is not None:
