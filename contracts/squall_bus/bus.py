@@ -189,6 +189,20 @@ class Bus:
         """
         if self._stores.is_full:
             await self._stores.room()
+        return await self.begin_store(
+            subject, message, msg_id=msg_id, headers=headers, timeout_s=timeout_s
+        )
+
+    def begin_store(
+        self,
+        subject: str,
+        message: object,
+        *,
+        msg_id: str | None = None,
+        headers: dict[str, str] | None = None,
+        timeout_s: float = 30.0,
+    ) -> "asyncio.Future[int]":
+        """As `store`, awaited later; it may exceed the window of what has no ack yet."""
         stored: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
         def on_stored(outcome: int | BusError) -> None:
@@ -201,7 +215,7 @@ class Bus:
 
         block = _store_headers(msg_id, headers)
         self._stores.put(subject, to_bytes(message), block, on_stored, timeout_s)
-        return await stored
+        return stored
 
     async def store_soon(
         self,

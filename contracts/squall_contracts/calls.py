@@ -11,6 +11,8 @@ import msgspec
 from squall_contracts.failures import Failure
 from squall_contracts.message import Message
 
+RESULT_TTL_S = 7 * 24 * 3600.0
+"""Results of spawned calls, and payloads in the blob store, stay so long unless told otherwise."""
 INLINE_LIMIT_BYTES = 512 * 1024
 """Payloads above this travel as blobs."""
 

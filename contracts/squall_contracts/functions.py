@@ -4,7 +4,11 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
+from squall_contracts.calls import RESULT_TTL_S
 from squall_contracts.message import Message
+from squall_contracts.secrets import SecretUse
+from squall_contracts.volumes import VolumeMount
+from squall_contracts.web import WebSpec
 
 DEFAULT_TIMEOUT_S = 300.0
 DEFAULT_SCALEDOWN_WINDOW_S = 60.0
@@ -70,6 +74,8 @@ class MethodSpec(Message, frozen=True, kw_only=True):
     name: str
     is_generator: bool = False
     is_async: bool = False
+    web: WebSpec | None = None
+    """None: it is called with values, not by web requests."""
 
 
 class ParameterSpec(Message, frozen=True, kw_only=True):
@@ -151,6 +157,9 @@ class FunctionSpec(Message, frozen=True, kw_only=True):
     image_id: str
     files: tuple[FileEntry, ...] = ()
     env: dict[str, str] = {}
+    """In the clear; wins over `secrets`."""
+    secrets: tuple[SecretUse, ...] = ()
+    """Variables too, sealed; of two that name one variable the later wins."""
     resources: Resources = Resources()
     scaling: Scaling = Scaling()
     retry: RetryPolicy | None = None
@@ -163,6 +172,8 @@ class FunctionSpec(Message, frozen=True, kw_only=True):
     """Inputs a container should have on average; None: as `max_inputs`."""
     batch: BatchPolicy | None = None
     """None: every input is run by itself."""
+    result_ttl_s: Annotated[float, Meta(ge=1, le=RESULT_TTL_S)] | None = None
+    """How long results of spawned calls are kept; None: as long as any."""
     single_use: bool = False
     """A container ends after its first input."""
     methods: tuple[MethodSpec, ...] = ()
@@ -173,8 +184,13 @@ class FunctionSpec(Message, frozen=True, kw_only=True):
     variant: Variant | None = None
     """In a pool: what its callers want otherwise, which the other fields say already."""
     block_network: bool = False
+    nonpreemptible: bool = False
+    """Its containers make room for nobody while they work."""
+    volumes: tuple[VolumeMount, ...] = ()
     schedule: Cron | Every | None = None
     """When it is called by itself, once its app is deployed; None: never."""
+    web: WebSpec | None = None
+    """None: it is called with values, not by web requests."""
 
 
 AppState = Literal["ephemeral", "detached", "deployed", "stopped"]
@@ -247,6 +263,12 @@ def inputs_at_once(spec: FunctionSpec) -> int:
 def capacity(spec: FunctionSpec) -> int:
     """How many inputs a container of the function runs at a time at most."""
     return spec.max_inputs if spec.batch is None else spec.batch.max_size
+
+
+def endpoints(spec: FunctionSpec) -> dict[str, WebSpec]:
+    """The web endpoints of a function, by the method inputs name: empty for the function itself."""
+    found = {} if spec.web is None else {"": spec.web}
+    return found | {each.name: each.web for each in spec.methods if each.web is not None}
 
 
 def goes_alone(spec: FunctionSpec) -> bool:

@@ -122,10 +122,19 @@ def result(environment: str, client_id: str, call_id: str) -> str:
     return f"result.{check_environment(environment)}.{_token(client_id)}.{_token(call_id)}"
 
 
+KEPT_RESULTS: Final = "result."
+"""What subjects of results begin with that may be collected days later."""
+
+
 def replies_to(environment: str, client_id: str) -> tuple[str, str]:
     """What a client listens to: everything sent back to it."""
     middle = f"{check_environment(environment)}.{_token(client_id)}"
     return f"reply.{middle}.*", f"result.{middle}.*"
+
+
+def replies_to_anywhere(client_id: str) -> str:
+    """What is sent back to a client, in whichever environment, and not stored for long."""
+    return f"reply.*.{_token(client_id)}.*"
 
 
 def result_of_call(environment: str, call_id: str) -> str:
@@ -148,14 +157,21 @@ def dead_letter(environment: str, input_id: str) -> str:
     return f"dead.{check_environment(environment)}.*.{_token(input_id)}"
 
 
+def kept_of_environment(environment: str) -> dict[str, tuple[str, ...]]:
+    """What the streams of a workspace keep of an environment: filters by stream."""
+    place = check_environment(environment)
+    return {
+        CALLS: (f"call.{place}.>", f"retry.{place}.>"),
+        REPLIES: (f"reply.{place}.>",),
+        RESULTS: (f"result.{place}.>",),
+        DEAD: (f"dead.{place}.>",),
+        LOGS: (f"log.{place}.>",),
+    }
+
+
 def cancel(environment: str, function_id: str) -> str:
     """Unstored: the gateway tells a function's guests to interrupt inputs."""
     return f"cancel.{check_environment(environment)}.{_token(function_id)}"
-
-
-def superseded(environment: str, function_id: str) -> str:
-    """Unstored: the gateway tells a function's guests that a newer version takes over."""
-    return f"superseded.{check_environment(environment)}.{_token(function_id)}"
 
 
 def log(environment: str, app_id: str, function_id: str, container_id: str) -> str:
@@ -178,6 +194,7 @@ CODE_BUCKET: Final = "code"
 """Objects named by sha256: source files, pickled functions, build contexts."""
 BLOBS_BUCKET: Final = "blobs"
 """Objects named `<call id>/<n>`: payloads past the inline limit; they go with their call."""
+
 
 # --- workspace -> platform, as the workspace spells it ----------------------------------------
 
@@ -202,6 +219,11 @@ def up_stats(container_id: str) -> str:
     return f"up.stats.{_token(container_id)}"
 
 
+def up_volume(container_id: str) -> str:
+    """A request of a container's to its runner: commit or reload a volume it has mounted."""
+    return f"up.volume.{_token(container_id)}"
+
+
 UP_RENEW: Final = "up.renew"
 
 # --- the same, as the platform sees it ----------------------------------------------------------
@@ -211,6 +233,11 @@ HINT_ALL: Final = "up.*.hint.*"
 GUEST_REPORT_ALL: Final = "up.*.container.*"
 STATS_ALL: Final = "up.*.stats.*"
 RENEW_ALL: Final = "up.*.renew"
+
+
+def volume_requests(account: str, container_id: str) -> str:
+    """up_volume of one container, as its runner hears it."""
+    return f"up.{_token(account)}.volume.{_token(container_id)}"
 
 
 def speaker(subject: str) -> str:
@@ -310,6 +337,8 @@ CONTAINER_EVENT_ALL: Final = "event.container.*"
 MINT_SERVICE: Final = "platform.mint.service"
 MINT_GUEST: Final = "platform.mint.guest"
 MINT_RENEW: Final = "platform.mint.renew"
+OPEN_SECRETS: Final = "platform.secrets.open"
+"""Runner -> gateway (request): OpenSecrets."""
 REMOVE_IMAGE: Final = "platform.image.remove"
 
 
@@ -335,12 +364,9 @@ LEASES_BUCKET: Final = "leases"
 SCHEDULES_BUCKET: Final = "schedules"
 DEATHS_BUCKET: Final = "deaths"
 """How many containers died under an input; entries expire."""
-RELEASES_BUCKET: Final = "releases"
-"""What past versions of deployed apps were made of."""
-POOLS_BUCKET: Final = "pools"
-"""Which pools are in use; entries expire."""
-FAULTS_BUCKET: Final = "faults"
-"""What the scheduler must remember of functions and machines that fail."""
+SECRETS_BUCKET: Final = "secrets"
+"""Named secrets, sealed; the gateway's alone to read and write."""
+ENVIRONMENTS_BUCKET: Final = "environments"
 
 
 def app_key(account: str, app_id: str) -> str:
@@ -352,16 +378,19 @@ def app_version_key(account: str, app_id: str, version: int) -> str:
     return f"{_token(account)}.{_token(app_id)}.v{version}"
 
 
-def function_faults_key(function_id: str) -> str:
-    return f"function.{_token(function_id)}"
-
-
-def runner_faults_key(runner_id: str) -> str:
-    return f"runner.{_token(runner_id)}"
-
-
 def image_key(account: str, image_id: str) -> str:
     return f"{_token(account)}.{_token(image_id)}"
+
+
+def environment_key(account: str, name: str) -> str:
+    return f"{_token(account)}.{check_environment(name)}"
+
+
+def secret_key(account: str, environment: str, name: str) -> str:
+    """A dot separates the parts of a key, so that in a secret's name becomes `=`."""
+    if "=" in name:
+        raise ValueError(f"{name!r} can't name a secret")
+    return f"{_token(account)}.{check_environment(environment)}.{_token(name.replace('.', '='))}"
 
 
 # --- inboxes -------------------------------------------------------------------------------------

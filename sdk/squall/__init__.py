@@ -24,11 +24,25 @@ if TYPE_CHECKING:
     from squall.app import App
     from squall.call import FunctionCall
     from squall.cls import Cls
+    from squall.dict import Dict
+    from squall.environment import Environment
     from squall.file_pattern_matcher import FilePatternMatcher
     from squall.function import Function
     from squall.image import Image
+    from squall.queue import Queue
     from squall.retries import Retries
     from squall.schedule import Cron, Period
+    from squall.secret import Secret
+    from squall.volume import Volume
+    from squall.web import (
+        WebRequest,
+        WebResponse,
+        asgi_app,
+        fastapi_endpoint,
+        web_endpoint,
+        web_server,
+        wsgi_app,
+    )
 
 __version__ = "0.1.0"
 
@@ -36,13 +50,21 @@ __all__ = [
     "App",
     "Cls",
     "Cron",
+    "Dict",
+    "Environment",
     "Error",
     "FilePatternMatcher",
     "Function",
     "FunctionCall",
     "Image",
     "Period",
+    "Queue",
     "Retries",
+    "Secret",
+    "Volume",
+    "WebRequest",
+    "WebResponse",
+    "asgi_app",
     "batched",
     "concurrent",
     "current_function_call_id",
@@ -52,23 +74,35 @@ __all__ = [
     "enter",
     "exception",
     "exit",
+    "fastapi_endpoint",
     "gather",
     "is_local",
     "method",
     "parameter",
     "wait_first",
+    "web_endpoint",
+    "web_server",
+    "wsgi_app",
 ]
 
 _HOMES = {
     "App": "app",
     "Cls": "cls",
     "Cron": "schedule",
+    "Dict": "dict",
+    "Environment": "environment",
     "FilePatternMatcher": "file_pattern_matcher",
     "Function": "function",
     "FunctionCall": "call",
     "Image": "image",
     "Period": "schedule",
+    "Queue": "queue",
     "Retries": "retries",
+    "Secret": "secret",
+    "Volume": "volume",
+    "WebRequest": "web",
+    "WebResponse": "web",
+    "asgi_app": "web",
     "batched": "_methods",
     "concurrent": "_methods",
     "current_function_call_id": "_context",
@@ -77,11 +111,15 @@ _HOMES = {
     "enable_output": "_output",
     "enter": "_methods",
     "exit": "_methods",
+    "fastapi_endpoint": "web",
     "gather": "_gathering",
     "is_local": "_context",
     "method": "_methods",
     "parameter": "_parameters",
     "wait_first": "_gathering",
+    "web_endpoint": "web",
+    "web_server": "web",
+    "wsgi_app": "web",
 }
 _OLD = {"Stub": "App"}
 _MODULES = frozenset({"config", "runner"})

@@ -22,8 +22,10 @@ from squall_contracts.apps import (
 from squall import _client, _container, _context, _output, _replacing, _sync
 from squall._client import Client
 from squall._placing import put_in_place, together
+from squall._sealing import check_place, with_secrets
 from squall._spec import Plan, plan
 from squall._unary import Target
+from squall._volume.mounts import look_up
 from squall.exception import Error, InvalidError, NotFoundError
 
 if TYPE_CHECKING:
@@ -40,6 +42,11 @@ def hydrate(app: "App", environment: str, started: AppStarted) -> None:
     app._app_id = started.app_id
     app._environment = environment
     for name, function in app.declared.items():
+        function._web_urls = {
+            place.removeprefix(name).lstrip("."): url
+            for place, url in started.web_urls.items()
+            if place == name or place.startswith(f"{name}.")
+        }
         function._hydrate(
             Target(
                 function_id=started.function_ids[name],
@@ -54,6 +61,7 @@ def hydrate(app: "App", environment: str, started: AppStarted) -> None:
 def dehydrate(app: "App") -> None:
     app._app_id = app._environment = None
     for function in app.declared.values():
+        function._web_urls = {}
         function._hydrate(None)
 
 
@@ -64,12 +72,15 @@ async def deploy(
     On the SDK loop."""
     client = await _client.connected()
     place = environment or client.environment
-    await put_in_place(client, made)
+    await together(
+        check_place(client, made, place), put_in_place(client, made), look_up(made, place)
+    )
+    functions = await with_secrets(client, made)
     started = await client.control(
         DeployApp(
             environment=place,
             name=name,
-            functions=tuple(made.functions),
+            functions=functions,
             tag=tag,
             strategy=strategy,
             deployed_by=_replacing.author(),
@@ -147,12 +158,18 @@ class RunContext:
         )
         client = await _client.connected()
         place = self._environment or client.environment
-        await together(put_in_place(client, made), client.router.listen(place))
+        await together(
+            check_place(client, made, place),
+            put_in_place(client, made),
+            look_up(made, place),
+            client.router.listen(place),
+        )
+        functions = await with_secrets(client, made)
         started = await client.control(
             StartApp(
                 environment=place,
                 name=self._name,
-                functions=tuple(made.functions),
+                functions=functions,
                 client_id=client.client_id,
                 detach=self._detach,
             )
@@ -163,6 +180,8 @@ class RunContext:
         output = _output.current()
         if output is not None:
             output.app_started(self._name, started.app_id)
+            for place, url in sorted(started.web_urls.items()):
+                output.web_url(place, url)
             self._show = _output.AppOutput(client, output, place, started.app_id)
             _sync.background(self._show.run())
 

@@ -23,6 +23,7 @@ class Held:
         "blobs",
         "cancelled",
         "finished",
+        "goes_on",
         "has_blobs",
         "inputs",
         "job",
@@ -51,6 +52,8 @@ class Held:
         self.cancelled = False
         self.finished = False
         """Its last outcome has been handed over; it is acked when `unstored` is 0."""
+        self.goes_on = False
+        """Its next attempt is stored: what it brought along is still needed."""
         self.unstored = 0
         self.refused = False
         """The server refused one of its results: it is nak'd instead."""

@@ -17,7 +17,7 @@ from squall import _pickling
 from squall_bus.bus import Bus, Delivery
 from squall_bus.connection import connect
 from squall_bus.layout import ensure_platform, ensure_workspace
-from squall_contracts import rights, subjects
+from squall_contracts import rights, subjects, version_subjects
 from squall_contracts.calls import (
     BlobRef,
     Input,
@@ -176,10 +176,13 @@ class Function:
         lane: Lane = "bulk",
         call_id: str = "",
         method: str = "",
+        *,
+        spawned: bool = False,
     ) -> Call:
-        """One message with an input for each payload."""
+        """One message with an input for each payload; results of spawned calls are kept."""
         call_id = call_id or new_id("fc")
-        reply_to = subjects.reply(ENVIRONMENT, CLIENT, call_id)
+        back = subjects.result if spawned else subjects.reply
+        reply_to = back(ENVIRONMENT, CLIENT, call_id)
         items = tuple(Input(at, payload) for at, payload in enumerate(payloads))
         call = self.rig.calls[call_id] = Call()
         subject = subjects.call(ENVIRONMENT, self.function_id, lane, call_id)
@@ -192,7 +195,7 @@ class Function:
 
     async def superseded(self, version: int) -> None:
         """What the gateway says once that version is deployed."""
-        subject = subjects.superseded(ENVIRONMENT, self.function_id)
+        subject = version_subjects.superseded(ENVIRONMENT, self.function_id)
         await self.rig.bus.publish(subject, Superseded(version=version))
         await self.rig.bus.flush()
 
@@ -227,8 +230,8 @@ class Rig:
         )
         await ensure_workspace(self.bus)
         await ensure_platform(self._platform)
-        reply, _ = subjects.replies_to(ENVIRONMENT, CLIENT)
-        await self.bus.subscribe(reply, self._on_results)
+        for reply in subjects.replies_to(ENVIRONMENT, CLIENT):
+            await self.bus.subscribe(reply, self._on_results)
         await self._platform.subscribe(subjects.GUEST_REPORT_ALL, self._on_report)
         await self._platform.subscribe(subjects.STATS_ALL, self._on_stats)
 

@@ -34,6 +34,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"timeout": 0}, "timeout must be between"),
     ({"timeout": 100_000}, "timeout must be between"),
     ({"startup_timeout": 0.5}, "startup_timeout must be between"),
+    ({"result_ttl": 0}, "result_ttl must be between"),
+    ({"result_ttl": 8 * 86_400}, "result_ttl must be between"),
     ({"gpu": "A100:none"}, "the count must be"),
     ({"gpu": "A100:0"}, "the count must be"),
     ({"gpu": ""}, "is not a GPU"),
@@ -59,11 +61,11 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"env": {"1A": "x"}}, "can't name an environment variable"),
     ({"image": "python"}, r"image must be a squall\.Image"),
     ({"schedule": "* * * * *"}, "schedule must be"),
-    ({"secrets": ["s"]}, "secrets is not available yet"),
-    ({"volumes": {"/data": object()}}, "volumes is not available yet"),
-    ({"volumes": {"/root": object()}}, "can't be a mount path"),
-    ({"volumes": {"data": object()}}, "can't be a mount path"),
-    ({"volumes": {"/a/../b": object()}}, "can't be a mount path"),
+    ({"secrets": ["s"]}, "secrets must hold squall.Secret, not str"),
+    ({"volumes": {"/data": "v"}}, r"volumes\['/data'\] must be a squall.Volume"),
+    ({"volumes": {"/root": "v"}}, "can't be a mount path"),
+    ({"volumes": {"data": "v"}}, "can't be a mount path"),
+    ({"volumes": {"/a/../b": "v"}}, "can't be a mount path"),
     ({"serialized": "yes"}, "serialized must be True or False"),
     ({"max_inputs": 0}, "max_inputs must be at least 1"),
 ]
@@ -212,7 +214,7 @@ def test_a_scheduled_function_needs_no_arguments() -> None:
     [
         (lambda: App(3), "name must be"),  # type: ignore[arg-type]
         (lambda: App("a b"), "is not allowed"),
-        (lambda: App(secrets="s"), "secrets must be a list"),
+        (lambda: App(secrets="s"), "secrets must be a list"),  # type: ignore[arg-type]
         (lambda: App(image="python"), "image must be"),  # type: ignore[arg-type]
         (lambda: squall.Retries(max_retries=-1), "max_retries must be at least 0"),
         (lambda: squall.Retries(max_retries=1, backoff_coefficient=11), "backoff_coefficient"),

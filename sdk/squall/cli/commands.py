@@ -6,19 +6,25 @@ from typing import Annotated
 import typer
 
 from squall.cli import (
+    admin,
     apps,
+    collections,
     config,
     containers,
     dead,
     deploy,
     doctor,
+    environments,
     functions,
     images,
     run,
     schedules,
+    secrets,
     serve,
     servers,
+    token,
     up,
+    volumes,
 )
 
 app = typer.Typer(
@@ -54,8 +60,15 @@ for name, group in (
     ("function", functions.app),
     ("schedule", schedules.app),
     ("dead", dead.app),
+    ("dict", collections.dicts),
+    ("queue", collections.queues),
     ("image", images.app),
+    ("secret", secrets.app),
+    ("environment", environments.app),
+    ("volume", volumes.app),
+    ("token", token.app),
     ("config", config.app),
+    ("admin", admin.app),
 ):
     app.add_typer(group, name=name)
 

@@ -9,7 +9,7 @@ from squall_bus.bus import Bus, Delivery
 from squall_bus.errors import Undecodable
 from squall_contracts import subjects
 from squall_contracts.functions import FunctionRecord
-from squall_contracts.placement import ContainerRecord, GuestStats
+from squall_contracts.placement import ENDED, ContainerRecord, GuestStats
 from squall_contracts.scaling import Target
 
 from squall_autoscaler.measuring import Measured
@@ -47,6 +47,8 @@ class Autoscaler:
         self._running: list[asyncio.Task[None]] = []
         self._early: dict[str, str] = {}
         self._known_targets: dict[str, Target] = {}
+        self._owners: dict[str, str] = {}
+        """The function of each container that hasn't ended."""
 
     def on_function(self, function_id: str, record: FunctionRecord | None) -> None:
         """The registry changed: watch the function, or forget it and its target."""
@@ -66,7 +68,7 @@ class Autoscaler:
         if self._early.pop(function_id, None) == record.workspace:
             sampler.hinted(function_id)
         else:
-            sampler.look_at_all()
+            sampler.touched(function_id)
 
     async def restore(self) -> None:
         """Read the targets decided before this process began to lead."""
@@ -79,15 +81,18 @@ class Autoscaler:
 
     def on_container(self, container_id: str, record: ContainerRecord | None) -> None:
         """The scheduler wrote what became of a container."""
+        if record is None or record.state in ENDED:
+            function_id = self._owners.pop(container_id, "")
+        else:
+            function_id = self._owners[container_id] = record.function_id
+        if (owner := self._functions.get(function_id)) is None:
+            return
         if record is None:
-            for measured in self._functions.values():
-                measured.released(container_id)
-            return
-        if (owner := self._functions.get(record.function_id)) is None:
-            return
-        owner.contained(record)
-        if record.state == "ready":
-            self._sampler(owner.function.workspace).look_at_all()
+            owner.released(container_id)
+        else:
+            owner.contained(record)
+        now = record is not None and record.state == "ready"
+        self._sampler(owner.function.workspace).touched(function_id, now=now)
 
     def on_hint(self, delivery: Delivery) -> None:
         """A client stored an input: look at its function now."""
@@ -114,7 +119,7 @@ class Autoscaler:
         if measured is None or measured.function.workspace != account:
             return
         if measured.heard(stats, self._clock()):
-            self._sampler(account).look_at_all()
+            self._sampler(account).touched(stats.function_id)
 
     def close(self) -> None:
         """Decide nothing more."""

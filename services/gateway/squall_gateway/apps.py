@@ -2,7 +2,8 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -16,11 +17,14 @@ from squall_contracts.placement import ENDED, ContainerRecord
 
 from squall_gateway import core
 from squall_gateway.calls import drop_function
+from squall_gateway.environments import Environments
 from squall_gateway.pools import Pools
 from squall_gateway.registry import Registry
 from squall_gateway.releases import Releases
+from squall_gateway.resealing import Resealing
+from squall_gateway.secrets import Secrets
 from squall_gateway.settings import Settings
-from squall_gateway.validation import InvalidFieldError, check_app, check_environment
+from squall_gateway.validation import InvalidFieldError, check_app
 
 log = structlog.get_logger()
 
@@ -30,12 +34,22 @@ STOPPED: Final = "the app was stopped"
 class Apps:
     """The part of the control API that writes the registry."""
 
-    def __init__(self, settings: Settings, context: Context) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        context: Context,
+        urls: Callable[[str, Iterable[FunctionRecord]], Awaitable[dict[str, str]]],
+    ) -> None:
+        """`urls(account, records)` puts functions on the web; their addresses by name."""
         self._settings = settings
+        self.urls = urls
         self._context = context
         self.registry = Registry(context.bus)
         self.pools = Pools(self.registry, settings.pool_idle_s)
         self.releases = Releases(context.bus, settings.versions_kept)
+        self.environments = Environments(context)
+        self.sealing = Resealing(context, Path(settings.keys_dir) / "sealing")
+        self.secrets = Secrets(context, self.registry, self.environments, self.sealing)
         self._images = context.bus.kv(subjects.IMAGES_BUCKET, ImageRecord)
         self._containers = context.bus.kv(subjects.CONTAINERS_BUCKET, ContainerRecord)
 
@@ -52,7 +66,7 @@ class Apps:
         )
         await self.registry.apply(plan, None)
         log.info("app.started", app_id=plan.app.app_id, app=request.name, workspace=account)
-        return started(plan)
+        return started(plan, await self.urls(account, plan.write))
 
     async def keep(self, account: str, request: apps.KeepApp) -> apps.Done:
         """The reaper hears every KeepApp by itself; here the client learns whether it counts."""
@@ -65,7 +79,7 @@ class Apps:
         if request.app_id:
             await self.stop_app(await self.known(account, request.app_id))
             return apps.Done()
-        refuse(lambda: check_environment(request.environment))
+        await self.environments.require(account, request.environment)
         found = await self.registry.named(account, request.environment, request.name)
         if not found:
             raise SquallRefusal(
@@ -95,6 +109,8 @@ class Apps:
             log.info("app.stopped", app_id=app.app_id, app=app.name, workspace=app.workspace)
 
     async def list(self, account: str, request: apps.ListApps) -> apps.AppList:
+        if request.environment is not None:
+            await self.environments.require(account, request.environment)
         containers = Counter(
             record.app_id
             for record in (await self._containers.items()).values()
@@ -125,6 +141,7 @@ class Apps:
             state = "was stopped" if app.state == "stopped" else f"has no {request.name!r}"
             raise SquallRefusal("not_found", f"app {request.app!r} {state}: deploy it again")
         record = entry.value
+        named = await self.urls(account, [record])
         return apps.FoundFunction(
             function_id=record.function_id,
             app_id=app.app_id,
@@ -134,6 +151,9 @@ class Apps:
             retryable=goes_alone(record.spec),
             methods=record.spec.methods,
             parameters=record.spec.parameters,
+            web_urls={
+                name.removeprefix(request.name).lstrip("."): url for name, url in named.items()
+            },
         )
 
     async def bind_pool(self, account: str, request: apps.BindPool) -> apps.BoundPool:
@@ -156,7 +176,7 @@ class Apps:
         return entry.value
 
     async def deployed(self, account: str, environment: str, name: str) -> AppRecord:
-        refuse(lambda: check_environment(environment))
+        await self.environments.require(account, environment)
         owner = core.Owner(workspace=account, environment=environment, name=name)
         entry = await self.registry.app(account, core.deployed_app_id(owner))
         if entry is None:
@@ -170,6 +190,8 @@ class Apps:
         self, account: str, environment: str, name: str, functions: tuple[FunctionSpec, ...]
     ) -> None:
         refuse(lambda: check_app(environment, name, functions))
+        await self.environments.require(account, environment)
+        await self.secrets.check(account, environment, functions)
         for image_id in sorted({function.image_id for function in functions}):
             entry = await self._images.get(subjects.image_key(account, image_id))
             if entry is None or entry.value.state != "ready":
@@ -179,12 +201,13 @@ class Apps:
                 )
 
 
-def started(plan: core.Plan) -> apps.AppStarted:
+def started(plan: core.Plan, web_urls: dict[str, str]) -> apps.AppStarted:
     return apps.AppStarted(
         app_id=plan.app.app_id,
         version=plan.app.version,
         function_ids=plan.app.function_ids,
         changed=plan.changed,
+        web_urls=web_urls,
     )
 
 

@@ -20,6 +20,8 @@ from squall_contracts.functions import (
 from squall_contracts.images import ImageRecord, ImageStatus
 from squall_contracts.placement import ENDED, ContainerRecord
 
+from squall_gateway.sealed import comparable
+
 ENDED_LISTED_S: Final = 3600.0
 """For how long containers that ended are listed when all are asked for."""
 
@@ -123,7 +125,7 @@ def plan_deploy(
         for name, spec in specs.items()
         if release.recreate
         or name not in live
-        or live[name].spec != spec
+        or comparable(live[name].spec) != comparable(spec)
         or isinstance(spec.schedule, Every)  # which counts anew from each deploy
     }
     gone = tuple(live[name] for name in sorted(live) if name not in specs)
@@ -154,7 +156,8 @@ def _same(
 ) -> bool:
     return (
         tag in {"", existing.tag}
-        and {name: record.spec for name, record in live.items()} == specs
+        and {name: comparable(record.spec) for name, record in live.items()}
+        == {name: comparable(spec) for name, spec in specs.items()}
         and {name: record.function_id for name, record in live.items()} == existing.function_ids
     )
 

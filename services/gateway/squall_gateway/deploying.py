@@ -7,7 +7,7 @@ from typing import Final
 import structlog
 from squall_bus.errors import SquallRefusal
 from squall_bus.service import Context
-from squall_contracts import apps, subjects
+from squall_contracts import apps, version_subjects
 from squall_contracts.calls import Superseded
 from squall_contracts.functions import FunctionRecord, FunctionSpec
 from squall_contracts.message import new_id
@@ -118,7 +118,7 @@ class Deploys:
                 make_id=lambda _: new_id("fn"),
             )
             if only_if_missing and existing is not None and existing.state == "deployed":
-                return started(core.Plan(app=existing, write=(), changed=False))
+                return started(core.Plan(app=existing, write=(), changed=False), {})
             if plan.changed:
                 try:
                     await self._registry.apply(plan, entry)
@@ -129,7 +129,9 @@ class Deploys:
                 await self._supersede(owner.workspace, (*plan.write, *written))
                 await self._own.drop((*plan.remove, *gone), REMOVED)
                 log.info("app.deployed", app_id=plan.app.app_id, version=plan.app.version)
-            return started(plan)
+            records = {**live, **{each.spec.name: each for each in plan.write}}
+            present = [records[name] for name in plan.app.function_ids]
+            return started(plan, await self._own.urls(owner.workspace, present))
         raise SquallRefusal(
             "exhausted", f"app {owner.name!r} is being deployed by others: try again"
         )
@@ -138,6 +140,6 @@ class Deploys:
         """Older guests hear it before any input that is stored once this has returned."""
         workspace = await self._context.workspaces.get(account)
         for record in functions:
-            subject = subjects.superseded(record.environment, record.function_id)
+            subject = version_subjects.superseded(record.environment, record.function_id)
             await workspace.publish(subject, Superseded(version=record.version))
         await workspace.flush()

@@ -7,7 +7,7 @@ from typing import Final
 from squall_bus.bus import Bus
 from squall_bus.errors import KeyExists, RevisionMismatch
 from squall_bus.kv import Entry
-from squall_contracts import subjects
+from squall_contracts import subjects, version_subjects
 from squall_contracts.functions import AppRecord, FunctionRecord, PoolLease
 
 from squall_gateway.core import Plan
@@ -23,7 +23,7 @@ class Registry:
     def __init__(self, bus: Bus) -> None:
         self.apps = bus.kv(subjects.APPS_BUCKET, AppRecord)
         self.functions = bus.kv(subjects.FUNCTIONS_BUCKET, FunctionRecord)
-        self.leases = bus.kv(subjects.POOLS_BUCKET, PoolLease)
+        self.leases = bus.kv(version_subjects.POOLS_BUCKET, PoolLease)
 
     async def app(self, workspace: str, app_id: str) -> Entry[AppRecord] | None:
         return await self.apps.get(subjects.app_key(workspace, app_id))
@@ -76,6 +76,13 @@ class Registry:
         async with asyncio.TaskGroup() as group:
             for record in functions:
                 group.create_task(self.functions.delete(record.function_id))
+
+    async def erase(self, app: AppRecord) -> None:
+        """Take out a stopped app with its history."""
+        key = subjects.app_key(app.workspace, app.app_id)
+        for version_key in await self.apps.keys(f"{key}."):
+            await self.apps.delete(version_key)
+        await self.apps.delete(key)
 
     async def finish(self, app: AppRecord, ttl_s: float | None) -> None:
         """Write an app's last entry; with `ttl_s` it is forgotten after so many seconds."""

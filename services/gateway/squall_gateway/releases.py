@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from squall_bus.bus import Bus
-from squall_contracts import subjects
+from squall_contracts import subjects, version_subjects
 from squall_contracts.functions import AppRecord, FunctionSpec, Release
 
 
@@ -13,7 +13,7 @@ class Releases:
 
     def __init__(self, bus: Bus, kept: int) -> None:
         self._apps = bus.kv(subjects.APPS_BUCKET, AppRecord)
-        self._releases = bus.kv(subjects.RELEASES_BUCKET, Release)
+        self._releases = bus.kv(version_subjects.RELEASES_BUCKET, Release)
         self._kept = kept
 
     async def keep(self, app: AppRecord, functions: tuple[FunctionSpec, ...]) -> None:

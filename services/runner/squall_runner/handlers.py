@@ -29,6 +29,7 @@ from squall_runner.runtime import Runtime, RuntimeUnavailable, StartRefused
 from squall_runner.settings import Settings
 from squall_runner.slots import Slots
 from squall_runner.starter import Starter
+from squall_runner.volumes.desk import Desk
 
 log = structlog.get_logger()
 
@@ -49,6 +50,7 @@ class Runner:
         runtime: Runtime,
         slots: Slots,
         starter: Starter,
+        desk: Desk,
         tasks: TaskGroup,
     ) -> None:
         self._settings = settings
@@ -57,6 +59,7 @@ class Runner:
         self._runtime = runtime
         self._slots = slots
         self._starter = starter
+        self._desk = desk
         self._tasks = tasks
         self._containers: dict[str, Container] = {}
         self._ended: OrderedDict[str, None] = OrderedDict()
@@ -178,6 +181,7 @@ class Runner:
             assert slot.record.start is not None
             container = self._container(slot.record.start)
             container.slot = slot
+            container.volumes = self._desk.adopt(slot.record.start.workspace, slot.directory)
             container.adopt()
             self._containers[slot.record.start.container_id] = container
             log.info("container.adopted", slot=name, lost=name in plan.lost)

@@ -20,14 +20,15 @@ from squall_scheduler.core import (
     Start,
     Stop,
     Wait,
-    look_again,
-    place,
     reconcile,
 )
 from squall_scheduler.faults import StartFaults, after_failure
 from squall_scheduler.metrics import Metrics
+from squall_scheduler.placing import place
 from squall_scheduler.reclaim import next_turn, reclaim
 from squall_scheduler.settings import Settings
+from squall_scheduler.snapshot import near
+from squall_scheduler.timing import look_again
 from squall_scheduler.world import World
 
 log = structlog.get_logger()
@@ -217,6 +218,7 @@ class Scheduler:
         )
         placed = world.ledger.move(placement.container_id, "placed", now_s)
         world.ledger.command(placement.container_id, world.start_command(placed, function))
+        world.whereabouts.used(placement.runner_id, near(function.spec))
         self._prepare(function)
         log.info(
             "container.placed",

@@ -9,7 +9,7 @@ import msgspec
 import structlog
 from squall_bus.bus import Bus
 from squall_bus.errors import BusError
-from squall_contracts import subjects
+from squall_contracts import subjects, version_subjects
 from squall_contracts.functions import FunctionRecord
 
 from squall_scheduler.brakes import Brake, BrakeLimits
@@ -29,8 +29,8 @@ class Memory:
     """Faults by function and brakes by runner. What changed is marked until a `flush` has written it."""
 
     def __init__(self, bus: Bus, brake_limits: BrakeLimits) -> None:
-        self._functions = bus.kv(subjects.FAULTS_BUCKET, Remembered)
-        self._runners = bus.kv(subjects.FAULTS_BUCKET, Brake)
+        self._functions = bus.kv(version_subjects.FAULTS_BUCKET, Remembered)
+        self._runners = bus.kv(version_subjects.FAULTS_BUCKET, Brake)
         self._brake_kept_s = brake_limits.within_s + brake_limits.rest_s
         self._of_functions: dict[str, Remembered] = {}
         self._brakes: dict[str, Brake] = {}
@@ -40,14 +40,14 @@ class Memory:
 
     async def restore(self, functions: Mapping[str, FunctionRecord]) -> None:
         """Read what was written; faults of functions that went, or are other code now, are dropped."""
-        prefix = subjects.function_faults_key("x")[:-1]
+        prefix = version_subjects.function_faults_key("x")[:-1]
         for key, found in (await self._functions.items(prefix)).items():
             function_id = subjects.last(key)
             self._of_functions[function_id] = found
             function = functions.get(function_id)
             if function is None or function.version != found.version:
                 self.forget(function_id)
-        prefix = subjects.runner_faults_key("x")[:-1]
+        prefix = version_subjects.runner_faults_key("x")[:-1]
         for key, brake in (await self._runners.items(prefix)).items():
             self._brakes[subjects.last(key)] = brake
 
@@ -92,7 +92,7 @@ class Memory:
                 await self._write_function(function_id)
             for runner_id in sorted(self._marked_runners):
                 brake = self._brakes[runner_id]
-                key = subjects.runner_faults_key(runner_id)
+                key = version_subjects.runner_faults_key(runner_id)
                 await self._runners.put(key, brake, ttl_s=self._brake_kept_s)
                 if self._brakes[runner_id] is brake:
                     self._marked_runners.discard(runner_id)
@@ -108,7 +108,7 @@ class Memory:
 
     async def _write_function(self, function_id: str) -> None:
         found = self._of_functions.get(function_id)
-        key = subjects.function_faults_key(function_id)
+        key = version_subjects.function_faults_key(function_id)
         if found is None:
             await self._functions.delete(key)
         else:

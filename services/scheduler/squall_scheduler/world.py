@@ -23,7 +23,8 @@ from squall_scheduler.core import Cluster
 from squall_scheduler.faults import after_request, refuses
 from squall_scheduler.ledger import Ledger
 from squall_scheduler.memory import Memory
-from squall_scheduler.snapshot import Snapshots
+from squall_scheduler.snapshot import Snapshots, near
+from squall_scheduler.whereabouts import Whereabouts
 
 
 class World:
@@ -48,6 +49,7 @@ class World:
         """The grace of the stop command each container was sent."""
         self.entitled: dict[str, WorkspaceRecord] = {}
         """Weights and quotas by account."""
+        self.whereabouts = Whereabouts()
         self._apps: defaultdict[str, dict[str, str]] = defaultdict(dict)
         """Function names and ids of each app."""
         self._snapshots = Snapshots()
@@ -105,6 +107,7 @@ class World:
         if record is None:
             self.runners.pop(runner_id, None)
             self.gone[runner_id] = self.clock()
+            self.whereabouts.lost(runner_id)
         else:
             if runner_id not in self.gone and self.runners.get(runner_id) == record:
                 return
@@ -161,6 +164,8 @@ class World:
             if record.state == "draining":
                 self.stop(container_id, max(grace_s, record.finish_within_s), record.reason)
             function = self.functions.get(record.function_id)
+            if function is not None and record.runner_id in self.runners:
+                self.whereabouts.used(record.runner_id, near(function.spec))
             if record.state == "placed" and function is not None:
                 self.ledger.command(container_id, self.start_command(record, function))
         self.changed.set()
@@ -244,5 +249,6 @@ class World:
             gone=self.gone,
             workspaces=self.entitled,
             brakes=self.memory.brakes,
+            had=self.whereabouts.known,
             watched_since_unix_s=self._watched_since,
         )

@@ -84,6 +84,7 @@ def _options(argv: Sequence[str] | None) -> tuple[Path, Options, bool]:
     parser.add_argument("--state", type=Path, default=None, help="state directory")
     parser.add_argument("--runtime", choices=["auto", "docker", "process"], default="auto")
     parser.add_argument("--port", type=int, default=0, help="NATS's port; 0: any free one")
+    parser.add_argument("--web-port", type=int, default=None, help="of web endpoints; 0: any")
     parser.add_argument(
         "--monitor",
         default=os.environ.get("SQUALL_MONITOR", ""),
@@ -94,9 +95,12 @@ def _options(argv: Sequence[str] | None) -> tuple[Path, Options, bool]:
     found = parser.parse_args(argv)
     if not 0 <= found.port <= 65535:
         parser.error(f"--port: {found.port} is not between 0 and 65535")
+    if found.web_port is not None and not 0 <= found.web_port <= 65535:
+        parser.error(f"--web-port: {found.web_port} is not between 0 and 65535")
     options = Options(
         runtime=cast(Choice, found.runtime),
         port=found.port,
+        web_port=found.web_port,
         ephemeral=found.ephemeral,
         monitor=found.monitor,
     )

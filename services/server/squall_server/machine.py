@@ -32,13 +32,14 @@ from squall_scheduler.app import SERVICE as SCHEDULER
 
 from squall_server.forward import forwarding
 from squall_server.natsd import Natsd
-from squall_server.place import Choice, Place, choose
+from squall_server.place import Choice, Place, choose, resolves
 from squall_server.state import Announcement, State
 
 log = structlog.get_logger()
 
 WORKSPACE: Final = "main"
 NETWORK: Final = "squall"
+WEB_PORT: Final = 8000
 Tier = tuple[tuple[Service[Any], Any], ...]
 
 
@@ -48,6 +49,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     runtime: Choice = "auto"
     port: int = 0
     """NATS's; 0: any free one."""
+    web_port: int | None = None
+    """Web endpoints'; 0: any free one; None: 8000, or any other where that is taken."""
     ephemeral: bool = False
     """For one run: its containers end with it, and nothing but caches stays."""
     monitor: str = ""
@@ -89,13 +92,13 @@ async def running_machine(options: Options, state: State) -> AsyncIterator[Annou
             ):
                 write_credentials(state.credentials, keyring.client(WORKSPACE))
                 ready.set()
-                yield _announcement(state, place, natsd)
+                yield await _announcement(state, place, natsd)
         finally:
             with anyio.CancelScope(shield=True):
                 await natsd.stop()
 
 
-def _announcement(state: State, place: Place, natsd: Natsd) -> Announcement:
+async def _announcement(state: State, place: Place, natsd: Natsd) -> Announcement:
     return Announcement(
         url=natsd.url,
         container_url=f"nats://{place.container_host}:{natsd.port}",
@@ -104,6 +107,7 @@ def _announcement(state: State, place: Place, natsd: Natsd) -> Announcement:
         reason=place.reason,
         pid=os.getpid(),
         state=str(state.folder),
+        web_url=await anyio.Path(state.web_address).read_text(),
     )
 
 
@@ -177,7 +181,12 @@ def _decided(
     drain = {"drain_s": "5"} if options.ephemeral else {}
     for_containers = [f"nats://{place.container_host}:{natsd.port}", *filter(None, [forwarded])]
     return {
-        GATEWAY.name: {"keys_dir": str(state.keys), "workspaces": WORKSPACE},
+        GATEWAY.name: {
+            "keys_dir": str(state.keys),
+            "workspaces": WORKSPACE,
+            "web_address_file": str(state.web_address),
+            **_web(options),
+        },
         SCHEDULER.name: leases,
         AUTOSCALER.name: leases,
         CRON.name: leases,
@@ -191,6 +200,15 @@ def _decided(
             **drain,
         },
     }
+
+
+def _web(options: Options) -> dict[str, str]:
+    """Where the gateway takes web requests, but for what the environment says of it."""
+    ports = "0" if options.ephemeral else f"{WEB_PORT},0"
+    wanted = {"web_ports": ports, "web_domain": "localhost" if resolves("any.localhost") else ""}
+    said = {name for name in wanted if f"SQUALL_GATEWAY_{name.upper()}" in os.environ}
+    chosen = {name: text for name, text in wanted.items() if name not in said}
+    return chosen if options.web_port is None else {**chosen, "web_ports": str(options.web_port)}
 
 
 def _settings_of(service: Service[Any], decided: dict[str, str]) -> Any:

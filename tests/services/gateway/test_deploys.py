@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from squall_bus.bus import Delivery
-from squall_contracts import apps, images, rights, subjects, verbs
+from squall_contracts import apps, images, rights, subjects, verbs, version_subjects
 from squall_contracts.calls import Superseded
 from squall_contracts.failures import Refused
 from squall_contracts.functions import FunctionRecord, FunctionSpec
@@ -144,7 +144,7 @@ async def test_guests_hear_of_a_new_version_before_the_client_does(
             def hear(delivery: Delivery, name: str = name) -> None:
                 heard.append((name, delivery.decode(Superseded).version))
 
-            await guest.subscribe(subjects.superseded("main", function_id), hear)
+            await guest.subscribe(version_subjects.superseded("main", function_id), hear)
         changed = (spec("f", timeout_s=9), spec("same", timeout_s=60))
         await client.ask(verbs.DEPLOY_APP, deploy(functions=changed))
         await guest.flush()

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from squall_contracts import apps, subjects, verbs
+from squall_contracts import apps, subjects, verbs, version_subjects
 from squall_contracts.failures import Refused
 from squall_contracts.functions import (
     FunctionRecord,
@@ -255,7 +255,7 @@ async def test_pool_with_a_container_or_an_input_is_not_collected(tmp_path: Path
         await bucket.put("ct-1", container)
         await client.bus.store(subjects.call("main", waits.function_id, "now", "fc-1"), b"x")
         await until_gone(platform, idle.function_id)
-        leases = platform.bus.kv(subjects.POOLS_BUCKET, PoolLease)
+        leases = platform.bus.kv(version_subjects.POOLS_BUCKET, PoolLease)
         async with asyncio.timeout(5):
             async with leases.watch() as changes:
                 renewed: set[str] = set()
@@ -274,7 +274,7 @@ async def test_pool_being_removed_by_another_gateway_is_made_again_after_it(
     started = await client.ask(verbs.DEPLOY_APP, model())
     own = started.function_ids["Model"]
     pool = await bind(client, own, size=2)
-    leases = platform.bus.kv(subjects.POOLS_BUCKET, PoolLease)
+    leases = platform.bus.kv(version_subjects.POOLS_BUCKET, PoolLease)
     functions = platform.bus.kv(subjects.FUNCTIONS_BUCKET, FunctionRecord)
     await leases.put(pool.function_id, PoolLease(collecting=True))
     asking = asyncio.create_task(bind(client, own, size=2))
