@@ -111,8 +111,8 @@ PLATFORM_BUCKETS: Final = (
     version_subjects.POOLS_BUCKET,
     version_subjects.FAULTS_BUCKET,
     state_subjects.COLLECTIONS_BUCKET,
-    subjects.SECRETS_BUCKET,
-    subjects.ENVIRONMENTS_BUCKET,
+    state_subjects.SECRETS_BUCKET,
+    state_subjects.ENVIRONMENTS_BUCKET,
     web_subjects.WEB_TOKENS_BUCKET,
 )
 """In each of them single keys may expire: `put(..., ttl_s=)`."""

@@ -19,11 +19,11 @@ _WRITERS: Final = {
     subjects.SCHEDULES_BUCKET: ("cron",),
     subjects.RUNNERS_BUCKET: ("runner", "scheduler"),
     state_subjects.COLLECTIONS_BUCKET: ("gateway",),
-    subjects.SECRETS_BUCKET: ("gateway",),
-    subjects.ENVIRONMENTS_BUCKET: ("gateway",),
+    state_subjects.SECRETS_BUCKET: ("gateway",),
+    state_subjects.ENVIRONMENTS_BUCKET: ("gateway",),
 }
 """Who may write each registry bucket; services may read all but those below."""
-_READERS: Final = {subjects.SECRETS_BUCKET: ("gateway",)}
+_READERS: Final = {state_subjects.SECRETS_BUCKET: ("gateway",)}
 _ASKERS: Final = {subjects.OPEN_SECRETS: ("runner",)}
 """Requests between services that not everyone may make."""
 SERVICES: Final = ("gateway", "builder", "scheduler", "autoscaler", "cron", "runner")

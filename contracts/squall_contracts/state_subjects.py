@@ -1,5 +1,5 @@
-"""Subjects, streams and buckets of what users keep in dicts, queues and volumes: as subjects.py for
-calls."""
+"""Subjects, streams and buckets of what users keep in dicts, queues, volumes and secrets: as
+subjects.py for calls."""
 
 from typing import Final
 
@@ -105,3 +105,21 @@ def volume_head_key(volume_id: str) -> str:
 def volume_live_key(volume_id: str) -> str:
     """Expires once nobody keeps an ephemeral volume any more."""
     return f"live.{_token(volume_id)}"
+
+
+# --- platform account: environments and secrets ----------------------------------------------------
+
+ENVIRONMENTS_BUCKET: Final = "environments"
+SECRETS_BUCKET: Final = "secrets"
+"""Named secrets, sealed; the gateway's alone to read and write."""
+
+
+def environment_key(account: str, name: str) -> str:
+    return f"{_token(account)}.{check_environment(name)}"
+
+
+def secret_key(account: str, environment: str, name: str) -> str:
+    """A dot separates the parts of a key, so that in a secret's name becomes `=`."""
+    if "=" in name:
+        raise ValueError(f"{name!r} can't name a secret")
+    return f"{_token(account)}.{check_environment(environment)}.{_token(name.replace('.', '='))}"

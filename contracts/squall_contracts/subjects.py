@@ -364,9 +364,6 @@ LEASES_BUCKET: Final = "leases"
 SCHEDULES_BUCKET: Final = "schedules"
 DEATHS_BUCKET: Final = "deaths"
 """How many containers died under an input; entries expire."""
-SECRETS_BUCKET: Final = "secrets"
-"""Named secrets, sealed; the gateway's alone to read and write."""
-ENVIRONMENTS_BUCKET: Final = "environments"
 
 
 def app_key(account: str, app_id: str) -> str:
@@ -380,17 +377,6 @@ def app_version_key(account: str, app_id: str, version: int) -> str:
 
 def image_key(account: str, image_id: str) -> str:
     return f"{_token(account)}.{_token(image_id)}"
-
-
-def environment_key(account: str, name: str) -> str:
-    return f"{_token(account)}.{check_environment(name)}"
-
-
-def secret_key(account: str, environment: str, name: str) -> str:
-    """A dot separates the parts of a key, so that in a secret's name becomes `=`."""
-    if "=" in name:
-        raise ValueError(f"{name!r} can't name a secret")
-    return f"{_token(account)}.{check_environment(environment)}.{_token(name.replace('.', '='))}"
 
 
 # --- inboxes -------------------------------------------------------------------------------------

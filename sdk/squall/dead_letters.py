@@ -94,7 +94,7 @@ class DeadLetter:
         subject = subjects.call(target.environment, target.function_id, "now", call_id)
         async with _client.translated():
             await client.bus.store(subject, inputs, msg_id=f"{input_id(call_id, 0)}.0")
-            client.outbox.tell(target.function_id)
+            client.outbox.hints.stored(target.function_id)
             await _remove(client, self._entry)
         return spawned(call_id, target, reply_to, None, 1)
 

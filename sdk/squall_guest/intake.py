@@ -212,9 +212,8 @@ class Intake:
 
     def on_settled(self, held: Held) -> None:
         """It was acked or nak'd: forget it."""
-        if not held.finished:
+        if held.finish():
             self._unfinished -= 1
-            held.finished = True
         if held.has_blobs:
             held.has_blobs = False
             self._blobs_ahead.release()

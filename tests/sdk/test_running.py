@@ -214,14 +214,19 @@ def _batch(app_id: str, text: str, source: str, *, closed: bool = False) -> LogB
 
 
 def test_deploying_gives_functions_their_ids_for_good(platform: Platform) -> None:
-    assert f.app.deploy(tag="v1") is f.app
+    app = App(
+        "deployed"
+    )  # its own: what f.app's functions are told here, all later tests would see
+    square = app.function(serialized=True, name="square")(f.square.raw)
+    assert app.deploy(tag="v1") is app
     sent = platform.asked[-1]
     assert isinstance(sent, apps.DeployApp)
-    assert (sent.name, sent.tag) == ("sdk-tests", "v1")
-    assert f.app.app_id is not None
-    result = runner.deploy_app(f.app, name="other")
+    assert (sent.name, sent.tag) == ("deployed", "v1")
+    assert app.app_id is not None
+    assert square.object_id.startswith("fn-")
+    result = runner.deploy_app(app, name="other")
     assert result.app_name == "other"
-    f.app.stop()
+    app.stop()
     assert kinds(platform)[-1] == "StopApp"
 
 

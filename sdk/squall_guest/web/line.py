@@ -39,6 +39,8 @@ class Line:
         self._talks: dict[str, tuple[Talk, str]] = {}
         self._shipper = Shipper(bus, self._own)
         self._waking = False
+        self._active = asyncio.Event()
+        """Set while there may be sessions."""
         self._incoming: deque[Frame] = deque()
         self._telling = False
 
@@ -110,6 +112,7 @@ class Line:
 
     def _ship(self) -> None:
         self._waking = False
+        self._active.set()  # every session begins with a frame of ours
         self._shipper.wake()
 
     def _up(self, ingress: str) -> str:
@@ -127,7 +130,10 @@ class Line:
     async def _check(self) -> None:
         """Ask, for ever, whether those we speak with still live."""
         while True:
+            await self._active.wait()
             await asyncio.sleep(CHECK_S)
+            if not self._talks:
+                self._active.clear()
             for ingress in {theirs for _, theirs in list(self._talks.values())}:
                 subject = web_subjects.web_ask(self._environment, self._function_id, ingress)
                 try:

@@ -7,7 +7,7 @@ import msgspec
 import structlog
 from squall_bus.errors import KeyExists, SquallRefusal
 from squall_bus.service import Context
-from squall_contracts import environments, subjects
+from squall_contracts import environments, state_subjects
 from squall_contracts.environments import DEFAULT, EnvironmentEntry, EnvironmentRecord
 
 from squall_gateway.validation import InvalidFieldError, check_environment, check_web_suffix
@@ -21,7 +21,7 @@ class Environments:
     """The part of the control API about environments; `main` is in every workspace."""
 
     def __init__(self, context: Context) -> None:
-        self._records = context.bus.kv(subjects.ENVIRONMENTS_BUCKET, EnvironmentRecord)
+        self._records = context.bus.kv(state_subjects.ENVIRONMENTS_BUCKET, EnvironmentRecord)
 
     async def require(self, account: str, name: str) -> None:
         """SquallRefusal, with the names there are, unless the environment exists."""
@@ -113,7 +113,7 @@ def _key(account: str, name: str) -> str:
         check_environment(name)
     except InvalidFieldError as error:
         raise SquallRefusal("invalid", str(error)) from error
-    return subjects.environment_key(account, name)
+    return state_subjects.environment_key(account, name)
 
 
 def _check_suffix(suffix: str) -> None:

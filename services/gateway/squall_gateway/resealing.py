@@ -13,7 +13,7 @@ from squall_bus.kv import KeyValue
 from squall_bus.sealing import Unsealable
 from squall_bus.sealing_keys import SealingKeys, WorkspaceKeys
 from squall_bus.service import Context
-from squall_contracts import secrets, subjects
+from squall_contracts import secrets, state_subjects, subjects
 from squall_contracts.functions import FunctionRecord
 from squall_contracts.secrets import Sealed, SecretRecord
 
@@ -53,7 +53,7 @@ class Resealing:
 
     def __init__(self, context: Context, folder: Path) -> None:
         self._keys = SealingKeys(folder)
-        self._secrets = context.bus.kv(subjects.SECRETS_BUCKET, SecretRecord)
+        self._secrets = context.bus.kv(state_subjects.SECRETS_BUCKET, SecretRecord)
         self._functions = context.bus.kv(subjects.FUNCTIONS_BUCKET, FunctionRecord)
 
     async def load(self, account: str) -> WorkspaceKeys:

@@ -10,7 +10,7 @@ import structlog
 from squall_bus.errors import KeyExists, RevisionMismatch, SquallRefusal
 from squall_bus.kv import Entry
 from squall_bus.service import Context
-from squall_contracts import apps, secrets, subjects
+from squall_contracts import apps, secrets, state_subjects
 from squall_contracts.functions import FunctionSpec
 from squall_contracts.message import new_id
 from squall_contracts.secrets import Sealed, SecretRecord
@@ -37,7 +37,7 @@ class Secrets:
         self._environments = environments
         self._keys = keys
         self._successors = Successors(context)
-        self._records = context.bus.kv(subjects.SECRETS_BUCKET, SecretRecord)
+        self._records = context.bus.kv(state_subjects.SECRETS_BUCKET, SecretRecord)
 
     # --- verbs -----------------------------------------------------------------------------------
 
@@ -92,7 +92,7 @@ class Secrets:
         """What a function's containers get. SquallRefusal names a secret or variable missing."""
         wanted = sorted(set(sealed.places(spec, environment)))
         found = await asyncio.gather(
-            *(self._records.get(subjects.secret_key(account, *place)) for place in wanted)
+            *(self._records.get(state_subjects.secret_key(account, *place)) for place in wanted)
         )
         stored = {p: e.value for p, e in zip(wanted, found, strict=True) if e is not None}
         try:
@@ -185,6 +185,6 @@ def _checked(name: str, variables: Mapping[str, Sealed]) -> None:
 
 def _key(account: str, environment: str, name: str) -> str:
     try:
-        return subjects.secret_key(account, environment, name)
+        return state_subjects.secret_key(account, environment, name)
     except ValueError as error:
         raise SquallRefusal("invalid", f"name: {error}") from error

@@ -115,6 +115,7 @@ class Container:
                         stopping.start_soon(self.volumes.attend, self.start.container_id)
                     ended = await self._runtime.wait(self._handle, self.slot.directory)
                     stopping.cancel_scope.cancel()
+                self.gpus = ()  # before its end is told: whoever hears of it gives them to another
                 output.deadline = anyio.current_time() + OUTPUT_AFTER_END_S
                 if core.says_why(ended.code) and self.stop_reason is None:
                     with anyio.move_on_after(LAST_WORDS_S):

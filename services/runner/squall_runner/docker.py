@@ -101,7 +101,7 @@ class DockerRuntime:
         """The engine checks what it is to bind when it makes a container, started or not."""
         if not await sandbox_image.ensure(self._docker):
             return False
-        config = {
+        config: dict[str, Any] = {
             "Image": sandbox_image.REFERENCE,
             "Cmd": ["/pause"],
             "Labels": {

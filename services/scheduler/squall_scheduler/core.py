@@ -41,7 +41,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Added to a function's start-up timeout: the guest enforces it first, and can say why."""
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+class Wanted(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A function and how many containers it should have."""
 
     function_id: str
@@ -63,7 +63,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """Its last container failed to start: try one at a time until one succeeds."""
 
 
-class Held(msgspec.Struct, frozen=True, kw_only=True):
+class Held(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A container that has not ended."""
 
     container_id: str
@@ -115,14 +115,14 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     """Which runners worked with an image or a volume lately. Nothing changes it meanwhile."""
 
 
-class Request(msgspec.Struct, frozen=True):
+class Request(msgspec.Struct, frozen=True, gc=False):
     """Make so many new containers of a function."""
 
     function_id: str
     count: int
 
 
-class Stop(msgspec.Struct, frozen=True):
+class Stop(msgspec.Struct, frozen=True, gc=False):
     """End a container; one that isn't placed yet simply goes."""
 
     container_id: str
@@ -130,7 +130,7 @@ class Stop(msgspec.Struct, frozen=True):
     reason: str
 
 
-class Fail(msgspec.Struct, frozen=True):
+class Fail(msgspec.Struct, frozen=True, gc=False):
     """Give a container up. `kill`: its runner is there and must be told."""
 
     container_id: str
@@ -140,21 +140,21 @@ class Fail(msgspec.Struct, frozen=True):
     """Whether this counts as the function failing to start."""
 
 
-class Start(msgspec.Struct, frozen=True):
+class Start(msgspec.Struct, frozen=True, gc=False):
     container_id: str
     runner_id: str
     gpu: str = ""
     """The GPU request the machine honours, `TYPE:COUNT`; empty where none is asked."""
 
 
-class Wait(msgspec.Struct, frozen=True):
+class Wait(msgspec.Struct, frozen=True, gc=False):
     """It fits nowhere now."""
 
     container_id: str
     reason: str
 
 
-class Refuse(msgspec.Struct, frozen=True):
+class Refuse(msgspec.Struct, frozen=True, gc=False):
     """It fits nowhere ever, on the machines there are."""
 
     container_id: str

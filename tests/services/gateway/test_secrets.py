@@ -7,7 +7,7 @@ from squall_bus.accounts import owner_of
 from squall_bus.connection import connect
 from squall_bus.errors import BusError
 from squall_bus.sealing import new_pair, seal
-from squall_contracts import apps, environments, placement, secrets, subjects, verbs
+from squall_contracts import apps, environments, placement, secrets, state_subjects, subjects, verbs
 from squall_contracts.failures import Refused
 from squall_contracts.functions import FunctionRecord, FunctionSpec
 from squall_contracts.message import encode
@@ -276,7 +276,7 @@ async def test_no_other_service_reads_secrets_or_asks_for_them(platform: Platfor
         inbox = subjects.inbox(owner_of(credentials.jwt))
         async with await connect(urls, credentials, name=service, inbox=inbox) as bus:
             with pytest.raises(BusError):
-                await bus.kv(subjects.SECRETS_BUCKET, secrets.SecretRecord).get("x.main.s")
+                await bus.kv(state_subjects.SECRETS_BUCKET, secrets.SecretRecord).get("x.main.s")
             if service == "scheduler":
                 with pytest.raises(BusError):
                     request = secrets.OpenSecrets(

@@ -90,6 +90,8 @@ class WorkspaceLine:
         self._heard_s: dict[str, float] = {}
         """When each container with turns was last heard, on the loop's clock."""
         self._hints = Hints(bus)
+        self._active = asyncio.Event()
+        """Set while there may be turns."""
         self._loop = asyncio.get_running_loop()
         self._tasks = Tasks()
 
@@ -120,6 +122,7 @@ class WorkspaceLine:
         call_id = new_id("fc")
         turn = Turn(endpoint, call_id, self)
         self._turns[call_id] = turn
+        self._active.set()
         payload = encode(make_head(self._own, call_id))
         inputs = Inputs(
             call_id,
@@ -213,7 +216,10 @@ class WorkspaceLine:
     async def _check(self) -> None:
         """Ask, for ever, whether the containers of open turns still live."""
         while True:
+            await self._active.wait()
             await asyncio.sleep(CHECK_S)
+            if not self._turns:
+                self._active.clear()
             holders = {
                 turn.container_id: turn.endpoint
                 for turn in list(self._turns.values())
