@@ -41,8 +41,12 @@ def options(given: Given, others: Mapping[str, object]) -> Variant:
     for name in others:
         if name not in _WITHOUT_EFFECT:
             raise TypeError(f"with_options() got an unexpected keyword argument {name!r}")
-    _validate.nothing_yet("secrets", given.secrets)
-    _validate.nothing_yet("volumes", given.volumes)
+    for field in ("secrets", "volumes"):
+        if getattr(given, field):
+            raise InvalidError(
+                f"with_options: {field} are those of the declaration: give them to @app.function() "
+                "or @app.cls()"
+            )
     resources = _validate.resources(given.cpu, given.memory, given.gpu or None)
     window = given.scaledown_window
     scaling = _validate.scaling(None, given.max_containers, given.buffer_containers, window)

@@ -98,6 +98,7 @@ def single_method(how: str, **options: Any) -> Any:
         (lambda: plain.with_options(timeout=0), "timeout must be between"),
         (lambda: loose_plain.with_options(memory="1"), "memory must be an int"),
         (lambda: plain.with_options(env={"1": "x"}), "can't name an environment variable"),
+        (lambda: plain.with_options(volumes={"/data": None}), "volumes are those of the decl"),
         (lambda: plain.with_concurrency(max_inputs=2, target_inputs=3), "target_inputs"),
         (lambda: plain.with_batching(max_batch_size=0, wait_ms=1), "max_batch_size"),
         (lambda: alone.with_concurrency(max_inputs=2), "take one input"),
