@@ -43,6 +43,7 @@ class Assignment(Message, frozen=True, kw_only=True):
     app_name: str
     workspace: str
     environment: str
+    version: int = 1
     image_id: str
     spec: FunctionSpec
     function_ids: dict[str, str]

@@ -128,6 +128,8 @@ class ContainerRecord(Message, frozen=True, kw_only=True):
     version: int
     state: ContainerState
     runner_id: str = ""
+    finish_within_s: float = 0.0
+    """The longest one of its inputs may run: what it is granted to end."""
     cpu: float = 0.0
     memory_mib: int = 0
     gpu: str = ""

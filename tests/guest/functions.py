@@ -295,6 +295,17 @@ class BrokenService:
         """Never called."""
 
 
+class SlowStarter:
+    @squall.enter()
+    def start(self) -> None:
+        print("starting", flush=True)
+        time.sleep(1)
+
+    @squall.method()
+    def run(self) -> None:
+        """Never reached."""
+
+
 class Lingerer:
     @squall.method()
     def run(self) -> None:

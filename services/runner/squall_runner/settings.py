@@ -70,6 +70,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """What guests are told: they extend deliveries at a third of it. The scheduler's consumers must
     use the same figure: SQUALL_SCHEDULER_ACK_WAIT_S."""
     guest_drain_s: Annotated[float, msgspec.Meta(ge=0)] = 30.0
+    """At least so long a guest that is told to end finishes what it runs: as long as an input of its
+    function may run, if that is longer. The stop's own grace ends it before."""
     ephemeral: bool = False
     """Stop all containers with the runner; else they work on and the next runner adopts them."""
     drain_s: Annotated[float, msgspec.Meta(ge=0)] = 20.0

@@ -22,6 +22,7 @@ from squall_scheduler.breakers import Breakers
 from squall_scheduler.handlers import Scheduler
 from squall_scheduler.inputs import WaitingInputs
 from squall_scheduler.ledger import Ledger
+from squall_scheduler.memory import Memory
 from squall_scheduler.metrics import Metrics
 from squall_scheduler.prefetching import Prefetching
 from squall_scheduler.reports import Reports
@@ -64,7 +65,8 @@ async def schedule(
     """Read everything, then act on it and on what follows, until told to stop. `term` says whether
     this replica still leads; None: there is no other."""
     term = term or Term()
-    world = World(Ledger(context.bus, settings.ended_kept_s, term), time.time)
+    memory = Memory(context.bus, settings.brake())
+    world = World(Ledger(context.bus, settings.ended_kept_s, term), memory, time.time)
     await world.ledger.restore()
     with metrics.of(world):
         await _schedule(settings, context, metrics, world, term)
@@ -108,6 +110,7 @@ async def _schedule(
             await _follow(tasks, runners, world.on_runner),
             await _follow(tasks, workspaces, world.on_workspace),
         ]
+        await world.memory.restore(world.functions)
         world.resume(settings.grace_s)
         resumed = True
         subscriptions = [
@@ -140,6 +143,7 @@ async def _schedule(
         for task in (*followers, *work):
             task.cancel()
         await asyncio.wait((*followers, *work))
+        await world.memory.flush_quietly()
         await world.ledger.flush()
 
 

@@ -78,6 +78,7 @@ class Reports:
             accident = is_accident(report, had_started="starting" in moved.since_unix_s)
             attempts = self._settings.deployed_attempts if accident else None
             self._scheduler.start_failed(moved, startup_failure(report), attempts=attempts)
+        await self._world.memory.flush()
         await self._world.ledger.flush_one(report.container_id)
         if report.held:
             await self._mortuary.settle(
@@ -103,10 +104,11 @@ class Reports:
             record = self._note(record, phases_ms={**record.phases_ms, **_credible(report)})
         moved = self._advance(record, report.state, report.at_unix_s, reason, None)
         if moved is not None and moved.state == "ready":
-            self._world.faults.pop(record.function_id, None)
+            self._world.memory.forget(record.function_id)
         elif moved is not None and not was_told and _never_ready(moved):
             failure = failure or Failure(kind="startup", message="the container failed to start")
             self._scheduler.start_failed(moved, failure)
+        await self._world.memory.flush()
         await self._world.ledger.flush_one(report.container_id)
 
     def _note_start(self, record: ContainerRecord, report: ContainerReport) -> ContainerRecord:

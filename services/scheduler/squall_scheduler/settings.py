@@ -14,7 +14,8 @@ Count = Annotated[int, Meta(ge=1)]
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     grace_s: Seconds = 30.0
-    """For a container that is no longer needed to finish what it runs."""
+    """At least so long a container that others take over from may finish what it runs: as long as
+    one of its inputs may run, if that is longer."""
     lost_after_s: Seconds = 6.0
     """Beyond the end of a runner's lease, until its silent containers are given up."""
     settle_s: Seconds = 2.0

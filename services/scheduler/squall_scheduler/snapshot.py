@@ -34,6 +34,7 @@ def wanted(
         least=function.spec.scaling.min_containers,
         ephemeral=function.ephemeral,
         gone=gone,
+        recreate=function.recreate,
         held_until_unix_s=held_until,
         probing=faults.in_a_row > 0,
     )
@@ -66,6 +67,7 @@ def held(
         state=record.state,
         demand=Demand(cpu_m=cores(record.cpu), memory_mib=record.memory_mib, gpus=gpus),
         requested_unix_s=since.get("requested", 0.0),
+        finish_within_s=record.finish_within_s,
         starting_unix_s=since.get("starting"),
         heard_unix_s=heard_unix_s,
         ready_unix_s=since.get("ready"),

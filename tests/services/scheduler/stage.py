@@ -121,6 +121,7 @@ class Stage:
         resources = more.pop("resources", Resources(cpu=1.0, memory_mib=100))
         scaling = more.pop("scaling", Scaling())
         spec_more: dict[str, Any] = more.pop("spec", {})
+        timeout_s = more.pop("timeout_s", 20.0)
         fields: dict[str, Any] = {
             "function_id": "fn-1",
             "app_id": "ap-1",
@@ -136,7 +137,7 @@ class Stage:
             qualname="f",
             resources=resources,
             scaling=scaling,
-            **{"image_id": "im-1", **spec_more},
+            **{"image_id": "im-1", "timeout_s": timeout_s, **spec_more},
         )
         record = FunctionRecord(spec=spec, **fields)
         await self.functions.put(record.function_id, record)
