@@ -17,7 +17,7 @@ from squall import _pickling
 from squall_bus.bus import Bus, Delivery
 from squall_bus.connection import connect
 from squall_bus.layout import ensure_platform, ensure_workspace
-from squall_contracts import rights, subjects
+from squall_contracts import rights, subjects, version_subjects
 from squall_contracts.calls import (
     BlobRef,
     Input,
@@ -27,6 +27,7 @@ from squall_contracts.calls import (
     Report,
     Results,
     Returned,
+    Superseded,
     Yielded,
 )
 from squall_contracts.functions import FileEntry, FunctionSpec
@@ -191,6 +192,12 @@ class Function:
             msg_id=f"{input_id(call_id, 0)}.0",
         )
         return call
+
+    async def superseded(self, version: int) -> None:
+        """What the gateway says once that version is deployed."""
+        subject = version_subjects.superseded(ENVIRONMENT, self.function_id)
+        await self.rig.bus.publish(subject, Superseded(version=version))
+        await self.rig.bus.flush()
 
     async def waiting(self) -> int:
         backlog = await self.rig.bus.admin.backlog(

@@ -19,7 +19,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """The knobs decisions depend on, in seconds."""
 
     grace_s: float = 30.0
-    """To finish running inputs when there are too many containers."""
+    """At least so long to finish running inputs where others take over."""
     stopped_app_grace_s: float = 2.0
     stopped_run_grace_s: float = 1.0
     """The same where the app was ephemeral: nobody waits for its inputs any more."""
@@ -55,6 +55,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     ephemeral: bool = False
     gone: bool = False
     """It left the registry: its containers must stop."""
+    recreate: bool = False
+    """No new container while one of an older version has not ended."""
     held_until_unix_s: float = 0.0
     """No new container before: its last ones failed to start."""
     probing: bool = False
@@ -71,6 +73,8 @@ class Held(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     state: ContainerState
     demand: Demand
     requested_unix_s: float
+    finish_within_s: float = 0.0
+    """The longest one of its inputs may run, whatever version it is of."""
     starting_unix_s: float | None = None
     """When the runner had created it; None before."""
     heard_unix_s: float = 0.0
@@ -259,16 +263,19 @@ def _overdue(pool: list[Held], function: Wanted, now_s: float, limits: Limits) -
 def _level(
     pool: list[Held], function: Wanted, now_s: float, limits: Limits
 ) -> Iterable[Request | Stop]:
-    old = [held for held in pool if held.version != function.version and held.state != "draining"]
+    old = [held for held in pool if held.version != function.version]
     for held in sorted(old, key=age):
-        yield Stop(held.container_id, limits.grace_s, f"version {function.version} was deployed")
+        if held.told_grace_s is None:  # a guest that knows of its successor drains by itself
+            grace_s = max(limits.grace_s, 0.0 if function.recreate else held.finish_within_s)
+            yield Stop(held.container_id, grace_s, f"version {function.version} was deployed")
     live = [held for held in pool if held.version == function.version and held.state != "draining"]
     for held in sorted(live, key=_victim(now_s, limits))[: max(0, len(live) - function.target)]:
-        yield Stop(held.container_id, limits.grace_s, "no longer needed")
+        grace_s = max(limits.grace_s, held.finish_within_s)
+        yield Stop(held.container_id, grace_s, "no longer needed")
     missing = function.target - len(live)
     if function.probing:
         missing = min(missing, 1 - sum(held.state in BOOTING for held in live))
-    if missing > 0 and now_s >= function.held_until_unix_s:
+    if missing > 0 and now_s >= function.held_until_unix_s and not (function.recreate and old):
         yield Request(function.function_id, missing)
 
 
