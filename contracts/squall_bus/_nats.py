@@ -1,53 +1,25 @@
 """The real wire: nats-py's client for sockets, sign-in and reconnects, our own way for messages.
 
-The only module that imports nats or nkeys. It overrides private methods of nats-py, which is why
-that is pinned to 2.16.
+It overrides private methods of nats-py, which is why that is pinned to 2.16.
 """
 
 import asyncio
-import base64
 import logging
 import re
-import sys
-from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-import nkeys
-
 from squall_bus._parser import WireParser
+from squall_bus._socket import SocketTransport
+from squall_bus._stock import Client, nats_errors
 from squall_bus._wire import Hooks, RawHandler, check_subject
 from squall_bus.errors import (
     PUBLISHING,
     SUBSCRIBING,
     BusClosed,
-    BusError,
-    BusRefused,
     BusUnreachable,
     PayloadTooLarge,
 )
 from squall_bus.tasks import within
-
-
-def _import_nats() -> None:
-    """Import nats without aiohttp, which it takes along for WebSocket URLs: 270 of its 370 ms.
-
-    aiohttp is masked for the moment and the module table put back exactly as it was.
-    """
-    absent = object()
-    before: Any = sys.modules.get("aiohttp", absent)
-    sys.modules["aiohttp"] = None  # type: ignore[assignment]
-    try:
-        import nats.aio.client  # noqa: F401
-    finally:
-        if before is absent:
-            del sys.modules["aiohttp"]
-        else:
-            sys.modules["aiohttp"] = before
-
-
-_import_nats()
-from nats import errors as nats_errors  # noqa: E402
-from nats.aio.client import Client  # noqa: E402
 
 _log: Final = logging.getLogger("squall.bus")
 
@@ -89,26 +61,47 @@ class NatsWire(Client):  # type: ignore[misc, unused-ignore]
         self._ps: Any = WireParser(self, self._handlers)
         self._failures = 0
         self._last_error = ""
-        self._reconnecting_forever = False
+        self._returning = False
+        """The connection was lost, and what is to be said anew on the next has not all been said."""
 
     # --- sending ------------------------------------------------------------------------------
 
     def send(
         self, subject: str, payload: bytes, reply: str = "", headers: bytes | None = None
     ) -> None:
+        self._put(self._command(subject, payload, reply, headers))
+
+    def send_now(
+        self, subject: str, payload: bytes, reply: str = "", headers: bytes | None = None
+    ) -> bool:
+        command = self._command(subject, payload, reply, headers)
+        transport = self._plain_transport()
+        return transport is not None and transport.send_now(command)
+
+    def _command(self, subject: str, payload: bytes, reply: str, headers: bytes | None) -> bytes:
         check_subject(subject)
         if len(payload) > self._max_payload:
             raise PayloadTooLarge(subject, len(payload), self._max_payload)
         if headers is None:
             head = f"PUB {subject} {reply} {len(payload)}\r\n".encode()
-            self._put(b"%b%b\r\n" % (head, payload))
-        else:
-            total = len(headers) + len(payload)
-            head = f"HPUB {subject} {reply} {len(headers)} {total}\r\n".encode()
-            self._put(b"%b%b%b\r\n" % (head, headers, payload))
+            return b"%b%b\r\n" % (head, payload)
+        total = len(headers) + len(payload)
+        head = f"HPUB {subject} {reply} {len(headers)} {total}\r\n".encode()
+        return b"%b%b%b\r\n" % (head, headers, payload)
+
+    def _plain_transport(self) -> SocketTransport | None:
+        """What may be written to directly: a plain connection on which all subscriptions were said
+        again, with nothing queued by nats-py itself."""
+        if self._status != Client.CONNECTED or self._returning or self._pending:
+            return None
+        return self._transport if isinstance(self._transport, SocketTransport) else None
 
     def _put(self, command: bytes) -> None:
-        """Queue a command and wake the flusher: both the size and the wake-up, or it strands."""
+        """Send a command with the others of this turn of the loop; where nats-py's own queue must
+        be kept to, queue it and wake the flusher: both the size and the wake-up, or it strands."""
+        transport = self._plain_transport()
+        if transport is not None and transport.send_soon(command):
+            return
         if self._status != Client.CONNECTED:
             if self.is_closed:
                 raise BusClosed(self._closed_text())
@@ -123,6 +116,9 @@ class NatsWire(Client):  # type: ignore[misc, unused-ignore]
             queue.put_nowait(asyncio.get_running_loop().create_future())
 
     async def writable(self) -> None:
+        transport = self._transport
+        if isinstance(transport, SocketTransport) and transport.unsent_bytes > FLUSH_ABOVE_BYTES:
+            await transport.drain()
         while self._pending_data_size > FLUSH_ABOVE_BYTES and self.is_connected:
             flushed = asyncio.get_running_loop().create_future()
             assert self._flush_queue is not None
@@ -183,9 +179,12 @@ class NatsWire(Client):  # type: ignore[misc, unused-ignore]
     # --- what becomes of the connection -------------------------------------------------------
 
     async def _connect_to_server(self, s: Any) -> None:
-        """As nats-py does, but a socket whose sign-in was refused is closed, not left behind."""
+        """As nats-py does, but a socket whose sign-in was refused is closed, not left behind; and
+        plain sockets are ours."""
         if self._transport is not None:
             self._transport.close()  # type: ignore[no-untyped-call]
+        if s.uri.scheme not in {"ws", "wss"}:
+            self._transport = SocketTransport()
         await super()._connect_to_server(s)
 
     async def _process_err(self, err_msg: str) -> None:
@@ -215,17 +214,22 @@ class NatsWire(Client):  # type: ignore[misc, unused-ignore]
         if self.is_closed:
             return
         self.epoch += 1
-        self._pending = [command for command in self._pending if not self._stale(command)]
+        self._returning = True
+        transport = self._transport
+        unsent = transport.unsent() if isinstance(transport, SocketTransport) else []
+        queued = [*unsent, *self._pending]
+        self._pending = [command for command in queued if not self._stale(command)]
         self._pending_data_size = sum(map(len, self._pending))
         self.hooks.run(self.hooks.lost)
 
     def _stale(self, command: bytes) -> bool:
         return command.startswith(
-            (b"PUB $JS.API.CONSUMER.MSG.NEXT.", b"SUB ", b"UNSUB ", b"PING")
+            (b"PUB $JS.API.CONSUMER.MSG.NEXT.", b"SUB ", b"UNSUB ", b"PING", b"PONG")
         ) or any(prefix in command[:512] for prefix in self.volatile)
 
     async def on_reconnected(self) -> None:
         self._failures = 0
+        self._returning = False
         self.options["reconnect_time_wait"] = RECONNECT_WAIT_S
         self.hooks.run(self.hooks.reconnected)
 
@@ -241,75 +245,3 @@ class NatsWire(Client):  # type: ignore[misc, unused-ignore]
 
     def _closed_text(self) -> str:
         return f"the connection is closed{': ' if self._last_error else ''}{self._last_error}"
-
-
-async def open_wire(
-    servers: Sequence[str],
-    *,
-    name: str,
-    inbox: str,
-    jwt: Callable[[], str],
-    seed: str,
-    timeout_s: float,
-) -> NatsWire:
-    """Connect to the first server that answers; each is tried once. BusUnreachable, BusRefused."""
-    if any(url.startswith(("ws://", "wss://")) for url in servers):
-        _unmask_websockets()
-    keys = nkeys.from_seed(bytearray(seed.encode()))
-    failure: BusError = BusUnreachable("no server is named: give at least one NATS URL")
-    for url in servers:
-        wire = NatsWire(inbox)
-        try:
-            await within(
-                timeout_s,
-                wire.connect(
-                    [url],
-                    name=name,
-                    inbox_prefix=inbox,
-                    user_jwt_cb=lambda: bytearray(jwt().encode()),
-                    signature_cb=lambda nonce: base64.b64encode(keys.sign(nonce.encode())),
-                    allow_reconnect=False,
-                    max_reconnect_attempts=1,
-                    reconnect_time_wait=RECONNECT_WAIT_S,  # type: ignore[arg-type]
-                    connect_timeout=timeout_s,  # type: ignore[arg-type]
-                    error_cb=wire.on_error,
-                    disconnected_cb=wire.on_lost,
-                    reconnected_cb=wire.on_reconnected,
-                    closed_cb=wire.on_closed,
-                    ping_interval=20,
-                ),
-            )
-        except (nats_errors.Error, OSError, TimeoutError) as error:
-            failure = _why(url, wire, error, timeout_s)
-            await wire.close()
-            if isinstance(failure, BusRefused):
-                break
-            continue
-        wire.options["allow_reconnect"] = True
-        wire.options["max_reconnect_attempts"] = -1
-        wire.set_server_pool(list(servers))
-        return wire
-    raise failure
-
-
-def _why(url: str, wire: NatsWire, error: Exception, timeout_s: float) -> BusError:
-    text = str(error).removeprefix("nats: ").strip("'")
-    if isinstance(error, TimeoutError) and not isinstance(error, nats_errors.Error):
-        return BusUnreachable(f"{url} did not answer in {timeout_s:g} s: is the server running?")
-    if isinstance(error, nats_errors.NoServersError):
-        return BusUnreachable(f"can't reach {url}: {wire._last_error}; is the server running?")
-    if isinstance(error, OSError):
-        return BusUnreachable(f"can't reach {url}: {text}; is the server running?")
-    if "authori" in text.lower() or "authenti" in text.lower() or "maximum" in text.lower():
-        return BusRefused(f"{url} refuses these credentials: {text}; get new ones")
-    return BusUnreachable(f"{url} does not answer as a NATS server: {text}")
-
-
-def _unmask_websockets() -> None:
-    """nats-py's WebSocket transport looks aiohttp up in its module: give it the real one."""
-    import aiohttp
-    import multidict
-    from nats.aio import transport
-
-    transport.aiohttp = aiohttp  # type: ignore[attr-defined]
-    transport.multidict = multidict  # type: ignore[attr-defined]

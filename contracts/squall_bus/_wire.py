@@ -40,7 +40,8 @@ class Hooks:
 
 
 class Wire(Protocol):
-    """One connection. All but `writable`, `roundtrip` and `close` act at once, without awaiting."""
+    """One connection. All but `writable`, `roundtrip` and `close` act at once, without awaiting, and
+    all but `send_now` belong to the thread of the loop."""
 
     inbox: str
     """Prefix of all inboxes of this connection."""
@@ -59,6 +60,15 @@ class Wire(Protocol):
         self, subject: str, payload: bytes, reply: str = "", headers: bytes | None = None
     ) -> None:
         """Publish. BusClosed, BusUnreachable (too much unsent), PayloadTooLarge, ValueError."""
+
+    def send_now(
+        self, subject: str, payload: bytes, reply: str = "", headers: bytes | None = None
+    ) -> bool:
+        """Publish past the loop, from any thread; small things only: it may wait for the kernel.
+
+        False, having sent nothing, where that can't be: there is no connection, or what was sent
+        before still waits. PayloadTooLarge, ValueError.
+        """
 
     async def writable(self) -> None:
         """Wait until what is sent but not yet on the socket is little again."""

@@ -9,6 +9,8 @@ import asyncio
 import itertools
 import logging
 import random
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -18,6 +20,7 @@ from squall_contracts.message import new_id
 
 from squall_bus._wire import Wire, check_subject, status_of
 from squall_bus.errors import (
+    BusClosed,
     BusError,
     PayloadTooLarge,
     PermissionRefused,
@@ -65,7 +68,8 @@ class _Store:
     timeout_s: float
     sent_at: float
     deadline: float
-    epoch: int = -1
+    epoch: int
+    """The connection it was sent over; -1: it waits for one."""
     attempts: int = 0
 
 
@@ -80,6 +84,8 @@ class StoreWindow:
         self._tokens = itertools.count()
         self._open: dict[str, _Store] = {}
         self._bytes = 0
+        self._entering = threading.Lock()
+        """Held while a store enters the table or leaves it: any thread may put one in."""
         self._waiters: list[asyncio.Future[None]] = []
         self._flushers: list[asyncio.Future[None]] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -122,18 +128,74 @@ class StoreWindow:
         timeout_s: float,
     ) -> None:
         """Publish now, or as soon as there is a connection; `on_stored` hears how it went."""
+        token, store = self._enter(subject, payload, headers, on_stored, timeout_s)
+        if self._wire.is_connected or self._wire.is_closed:
+            try:
+                self._wire.send(subject, payload, self.prefix + token, headers)
+            except BusError:
+                self._leave(token, store)
+                raise
+        else:
+            store.epoch = -1
+        self._start_sweeping()
+
+    def put_now(
+        self,
+        subject: str,
+        payload: bytes,
+        headers: bytes | None,
+        on_stored: OnStored,
+        timeout_s: float,
+    ) -> None:
+        """As `put`, from any thread and without a turn of the loop where nothing else waits."""
+        token, store = self._enter(subject, payload, headers, on_stored, timeout_s)
+        if not self._wire.send_now(subject, payload, self.prefix + token, headers):
+            store.epoch = -1
+            self._loop.call_soon_threadsafe(self._send_entered, token)
+        elif self._timer is None:
+            self._loop.call_soon_threadsafe(self._start_sweeping)
+
+    def _enter(
+        self,
+        subject: str,
+        payload: bytes,
+        headers: bytes | None,
+        on_stored: OnStored | None,
+        timeout_s: float,
+    ) -> tuple[str, _Store]:
+        """Into the table, and only then to the server: its ack may be there at once."""
         check_subject(subject)
         if len(payload) > self._wire.max_payload:
             raise PayloadTooLarge(subject, len(payload), self._wire.max_payload)
-        now = self._loop.time()
-        store = _Store(subject, payload, headers, on_stored, timeout_s, now, now + timeout_s)
+        now = time.monotonic()  # not the loop's clock, which stands still while the loop sleeps
+        store = _Store(
+            subject, payload, headers, on_stored, timeout_s, now, now + timeout_s, self._wire.epoch
+        )
         token = str(next(self._tokens))
-        if self._wire.is_connected or self._wire.is_closed:
-            store.epoch = self._wire.epoch
-            self._wire.send(subject, payload, self.prefix + token, headers)
-        self._open[token] = store
-        self._bytes += len(payload)
-        if self._timer is None:
+        with self._entering:
+            self._open[token] = store
+            self._bytes += len(payload)
+        return token, store
+
+    def _leave(self, token: str, store: _Store) -> bool:
+        """Out of the table. False: it was not in it any more."""
+        with self._entering:
+            if self._open.pop(token, None) is None:
+                return False
+            self._bytes -= len(store.payload)
+            return True
+
+    def _send_entered(self, token: str) -> None:
+        """Send what `put_now` could not; where there is no connection the next one will have it."""
+        store = self._open.get(token)
+        if store is not None and self._wire.is_closed:
+            self._end(token, store, BusClosed("the connection is closed"))
+        elif store is not None and store.epoch != self._wire.epoch:
+            self._resend(token)
+        self._start_sweeping()
+
+    def _start_sweeping(self) -> None:
+        if self._timer is None and self._open:
             self._timer = self._loop.call_later(SWEEP_S, self._sweep)
 
     def _on_ack(self, subject: str, _reply: str, data: bytes, headers: bytes | None) -> None:
@@ -154,9 +216,8 @@ class StoreWindow:
             self._end(token, store, refused)
 
     def _end(self, token: str, store: _Store, outcome: int | BusError) -> None:
-        if self._open.pop(token, None) is None:
+        if not self._leave(token, store):
             return
-        self._bytes -= len(store.payload)
         if self._waiters and len(self._open) <= WINDOW * 3 // 4 and self._bytes < WINDOW_BYTES:
             _wake(self._waiters)
         if self._flushers and not self._open:
@@ -180,37 +241,36 @@ class StoreWindow:
         if store is None or not self._wire.is_connected:
             return
         store.epoch = self._wire.epoch
-        store.sent_at = self._loop.time()
+        store.sent_at = time.monotonic()
         try:
             self._wire.send(store.subject, store.payload, self.prefix + token, store.headers)
         except BusError as error:
             self._end(token, store, error)
 
     def _resend_lost(self) -> None:
-        for token, store in list(self._open.items()):
+        for token, store in self._open.copy().items():
             if store.epoch != self._wire.epoch:
                 self._resend(token)
 
     def _sweep(self) -> None:
         """Give up on what ran out of time, send again what has waited too long for its ack."""
         self._timer = None
-        now = self._loop.time()
-        for token, store in list(self._open.items()):
+        now = time.monotonic()
+        for token, store in self._open.copy().items():
             if now >= store.deadline:
                 self._end(token, store, StoreTimeout(store.subject, store.timeout_s))
             elif now - store.sent_at > min(ACK_TIMEOUT_MAX_S, ACK_TIMEOUT_S * 2**store.attempts):
                 store.attempts += 1
                 self._resend(token)
-        if self._open:
-            self._timer = self._loop.call_later(SWEEP_S, self._sweep)
+        self._start_sweeping()
 
     def _on_denied(self, action: str, subject: str) -> None:
-        for token, store in list(self._open.items()):
+        for token, store in self._open.copy().items():
             if store.subject == subject:
                 self._end(token, store, PermissionRefused(action, subject))
 
     def _on_closed(self, error: BusError) -> None:
-        for token, store in list(self._open.items()):
+        for token, store in self._open.copy().items():
             self._end(token, store, error)
         if self._timer is not None:
             self._timer.cancel()

@@ -98,6 +98,11 @@ class Bus:
         self.wire.send(subject, to_bytes(message), "", encode_headers(headers) if headers else None)
         await self.wire.writable()
 
+    async def flush(self) -> None:
+        """Wait until the server has seen all that was published: whoever listens gets it before
+        anything that is sent from now on. BusUnreachable."""
+        await self.wire.roundtrip()
+
     async def subscribe(self, subject: str, handler: Handler, *, queue: str = "") -> Subscription:
         """Call `handler` for each message, until `close()`; with `queue`, one member hears each.
 
@@ -247,6 +252,23 @@ class Bus:
         block = _store_headers(msg_id, None)
         self._stores.put(subject, to_bytes(message), block, on_stored, timeout_s)
         return True
+
+    def store_at_once(
+        self,
+        subject: str,
+        message: object,
+        *,
+        msg_id: str | None = None,
+        on_stored: OnStored,
+        timeout_s: float = 30.0,
+    ) -> None:
+        """As `store_soon`, from any thread: a small message is on its way when this returns.
+
+        For single messages, while few are under way (`unacked_stores`): it minds no window. Many
+        that follow each other travel better together, from the loop. PayloadTooLarge.
+        """
+        block = _store_headers(msg_id, None)
+        self._stores.put_now(subject, to_bytes(message), block, on_stored, timeout_s)
 
     async def flush_stores(self) -> None:
         """Return when every stored publish has its ack, or has failed."""

@@ -37,7 +37,7 @@ async def connect(
     BusRefused when the credentials aren't taken
     or don't cover `inbox`.
     """
-    from squall_bus._nats import open_wire
+    from squall_bus._opening import open_wire
 
     holder = _Holder(credentials.jwt)
     wire = await open_wire(

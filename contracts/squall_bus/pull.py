@@ -190,8 +190,6 @@ class StandingPull:
         if self._running and self._outstanding > 0:
             # An answer to a request given up counts as one to the new: we ask a little early, once.
             self._outstanding -= 1
-            if self._outstanding <= self._batch // 2:
-                self._top_up()
         self._refused = 0
         job = Job(self._wire, subject, reply, data, headers=headers, on_settled=self._on_settled)
         try:
@@ -199,6 +197,8 @@ class StandingPull:
         except Exception:  # noqa: BLE001 - a fault of the handler must not end the pull
             _log.exception("the handler of %s failed", self._what)
             job.nak(1.0)
+        if self._running and self._outstanding <= self._batch // 2:  # the job comes first
+            self._top_up()
 
     def _hear_status(self, subject: str, headers: bytes) -> None:
         """A heartbeat, the end of a request, or word that the consumer can't be asked just now."""

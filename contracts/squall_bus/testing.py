@@ -85,6 +85,12 @@ class FakeWire:
         else:
             self._deny(PUBLISHING, subject)
 
+    def send_now(
+        self, subject: str, payload: bytes, reply: str = "", headers: bytes | None = None
+    ) -> bool:
+        """Never: a server in memory belongs to its loop."""
+        return False
+
     def _deny(self, action: str, subject: str) -> None:
         def tell() -> None:
             self.hooks.run(self.hooks.denied, action, subject)

@@ -1,18 +1,20 @@
-"""Inputs on their way out: any thread drops them here, the SDK loop stores them, pipelined."""
+"""Inputs on their way out: single ones straight from the caller's thread, many from the SDK loop,
+pipelined."""
 
 import asyncio
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from squall_contracts import subjects
-from squall_contracts.scaling import BacklogHint
+from squall._hints import Hints
 
 if TYPE_CHECKING:
     from squall_bus.bus import Bus
     from squall_bus.errors import BusError
 
-HINT_INTERVAL_S = 0.2
+FEW = 4
+"""While fewer stores than this have no ack, inputs come one by one and each is sent at once. More
+travel better together: one turn of the loop sends all that wait."""
 
 OnStored = Callable[["int | BusError"], None]
 
@@ -28,7 +30,7 @@ class Parcel(NamedTuple):
 
 
 class Outbox:
-    """Stores what is put in, in order, and tells the autoscaler that inputs wait."""
+    """Stores what is put in, in order, and has the autoscaler told that inputs wait."""
 
     def __init__(self, bus: "Bus", loop: asyncio.AbstractEventLoop) -> None:
         self._bus = bus
@@ -36,11 +38,14 @@ class Outbox:
         self._parcels: deque[Parcel] = deque()
         self._woken = False
         self._waiting: asyncio.Task[None] | None = None
-        self._hinted: dict[str, asyncio.TimerHandle] = {}
-        self._again: set[str] = set()
+        self.hints = Hints(bus, loop)
 
     def put(self, parcel: Parcel) -> None:
-        """Store `parcel` soon. From any thread; one wake-up serves all that wait."""
+        """Store `parcel`: at once if nothing waits before it and few are under way, else soon. From
+        any thread; one wake-up serves all that wait."""
+        if not self._parcels and self._bus.unacked_stores < FEW:
+            self._store_at_once(parcel)
+            return
         self._parcels.append(parcel)
         if not self._woken:
             self._woken = True
@@ -56,6 +61,18 @@ class Outbox:
                 self._parcels.popleft()
             else:
                 self._waiting = _sync.background(self._store_rest())
+
+    def _store_at_once(self, parcel: Parcel) -> None:
+        from squall_bus.errors import BusError
+
+        try:
+            self._bus.store_at_once(
+                parcel.subject, parcel.data, msg_id=parcel.message_id, on_stored=parcel.on_stored
+            )
+        except BusError as error:
+            parcel.on_stored(error)
+        else:
+            self.hints.stored(parcel.function_id)
 
     async def _store_rest(self) -> None:
         try:
@@ -75,7 +92,7 @@ class Outbox:
             parcel.on_stored(error)
             return True
         if sent:
-            self.tell(parcel.function_id)
+            self.hints.stored(parcel.function_id)
         return sent
 
     async def store(self, parcel: Parcel) -> None:
@@ -89,27 +106,4 @@ class Outbox:
         except BusError as error:
             parcel.on_stored(error)
             return
-        self.tell(parcel.function_id)
-
-    def tell(self, function_id: str) -> None:
-        """An input of this function waits: hint now, or once the interval is over."""
-        if function_id in self._hinted:
-            self._again.add(function_id)
-        else:
-            self._hint(function_id)
-
-    def _hint(self, function_id: str) -> None:
-        from squall import _sync
-
-        self._hinted[function_id] = self._loop.call_later(
-            HINT_INTERVAL_S, self._hint_due, function_id
-        )
-        hint = BacklogHint(function_id=function_id)
-        _sync.background(self._bus.publish(subjects.up_hint(function_id), hint))
-
-    def _hint_due(self, function_id: str) -> None:
-        """The interval is over: hint once more if inputs were stored during it."""
-        del self._hinted[function_id]
-        if function_id in self._again:
-            self._again.discard(function_id)
-            self._hint(function_id)
+        self.hints.stored(parcel.function_id)

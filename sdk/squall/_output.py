@@ -1,13 +1,15 @@
 """What a person sees while an app runs: builds, containers starting, their logs, map progress."""
 
 import asyncio
+import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from io import TextIOWrapper
+from typing import TYPE_CHECKING, Protocol, TextIO
 
 from squall_contracts import subjects
 from squall_contracts.images import BuildLine
@@ -186,12 +188,40 @@ class AppOutput:
 
 
 class Lines:
-    """Writes whole lines from several threads."""
+    """Writes whole lines from several threads, whatever the program itself prints meanwhile.
+
+    `print` hands its text and the end of the line to the stream one after the other: a line written
+    to the stream by another thread can land between them. So these go past the stream, and until
+    `close` the stream hands over the program's lines when they are whole, also under `python -u`.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._kept = [
+            (stream, stream.line_buffering, stream.write_through)
+            for stream in (sys.stdout, sys.stderr)
+            if isinstance(stream, TextIOWrapper) and _of_this_process(stream)
+        ]
+        for stream, _, _ in self._kept:
+            stream.reconfigure(line_buffering=True, write_through=False)
 
-    def write(self, text: str, stream: Any) -> None:
+    def write(self, text: str, stream: TextIO) -> None:
         with self._lock:
-            stream.write(f"{text}\n")
-            stream.flush()
+            if _of_this_process(stream):
+                left = memoryview(f"{text}\n".encode(stream.encoding, "replace"))
+                while left:
+                    left = left[os.write(stream.fileno(), left) :]
+            else:
+                stream.write(f"{text}\n")
+                stream.flush()
+
+    def close(self) -> None:
+        """Leave the program's output as it was found."""
+        for stream, line_buffering, write_through in self._kept:
+            if not stream.closed:
+                stream.reconfigure(line_buffering=line_buffering, write_through=write_through)
+
+
+def _of_this_process(stream: TextIO) -> bool:
+    """Whether it is the process's own, and not put in its place by somebody who listens."""
+    return stream is sys.__stdout__ or stream is sys.__stderr__

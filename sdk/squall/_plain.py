@@ -58,4 +58,4 @@ class PlainOutput:
         """Nothing was drawn."""
 
     def close(self) -> None:
-        """Nothing is held open."""
+        self._lines.close()

@@ -1,6 +1,7 @@
 """Where deliveries change hands: the NATS thread puts them down, user code's threads take them."""
 
 import logging
+import threading
 from collections import deque
 from collections.abc import Sequence
 from queue import SimpleQueue
@@ -19,6 +20,7 @@ class Held:
     """One delivery, from its arrival to its ack. The NATS thread's, except while it is run."""
 
     __slots__ = (
+        "_ending",
         "arrived_s",
         "blobs",
         "cancelled",
@@ -51,14 +53,20 @@ class Held:
         """It counts among those whose blobs are in memory."""
         self.cancelled = False
         self.finished = False
-        """Its last outcome has been handed over; it is acked when `unstored` is 0."""
+        """Its last outcome has been handed over, or it was let go; acked when `unstored` is 0."""
         self.goes_on = False
         """Its next attempt is stored: what it brought along is still needed."""
+        self._ending = threading.Lock()
         self.unstored = 0
         self.refused = False
         """The server refused one of its results: it is nak'd instead."""
         self.uploading: deque[tuple[Held, Report, int]] | None = None
         """Reports kept in order behind one whose payload is being uploaded."""
+
+    def finish(self) -> bool:
+        """Its last outcome is there, or it is let go. From any thread; False: it was so before."""
+        self.finished = True
+        return self._ending.acquire(blocking=False)
 
     def payload(self, position: int) -> bytes:
         """The pickled arguments of one input. DeserializationError if its blob is gone."""

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -36,6 +37,9 @@ from squall_guest.desk import Held
 MOST_UNSTORED: Final = 1024
 MOST_UNSTORED_BYTES: Final = 64 * 1024 * 1024
 _MOST_GROUPED: Final = 512
+_FEW: Final = 2
+"""While fewer results than this have no ack, single ones are sent at once: the ack of one may come
+after the next. More means that inputs wait here, and the main thread has better to do."""
 _REFUSED_DELAY_S: Final = 1.0
 _log: Final = logging.getLogger("squall.guest")
 
@@ -81,6 +85,8 @@ class Outbox:
         self._now: deque[Finished] = deque()
         self._unstored = 0
         self._unstored_bytes = 0
+        self._counting = threading.Lock()
+        """Held while those two and those of a delivery change."""
         self._crowd: deque[Future[None]] = deque()
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
@@ -95,11 +101,42 @@ class Outbox:
     ) -> None:
         """Send `report`; None: whoever asked knows, there is nothing to store. `spent_s`: seconds
         the delivery held its slot; with its last report."""
+        if self._put_at_once(held, report, size_bytes, spent_s):
+            return
         lane = self._now if held.lane == "now" else self._bulk
         lane.append((held, report, size_bytes, spent_s))
         if not self._waking:  # one wake-up for all that is put until the loop turns
             self._waking = True
             self._loop.call_soon_threadsafe(self._wake.set)
+
+    def _put_at_once(
+        self, held: Held, report: Report | None, size_bytes: int, spent_s: float | None
+    ) -> bool:
+        """Send a delivery's only result from this thread, where nothing is before it and few are
+        under way; the NATS thread hears of it with the ack. False: nothing was done."""
+        if (
+            spent_s is None
+            or type(report) is not Returned
+            or len(held.inputs.items) > 1
+            or size_bytes > INLINE_LIMIT_BYTES
+            or self._now
+            or (self._bulk and held.lane == "bulk")
+            or (self._brief and is_kept(held.inputs.reply_to))
+            or self._bus.unacked_stores >= _FEW
+        ):
+            return False
+        self._count(held, size_bytes)  # first: what counts is waited for, what is finished is not
+        if not held.finish():
+            self._uncount(held, size_bytes)
+            return False
+        results = Results(held.inputs.call_id, self._container_id, (report,))
+        stored = partial(self._stored_at_once, (held, report, size_bytes), spent_s)
+        self._bus.store_at_once(held.inputs.reply_to, results, on_stored=stored)
+        return True
+
+    def _stored_at_once(self, entry: Entry, spent_s: float, outcome: int | BusError) -> None:
+        self._on_finished(entry[0], spent_s)
+        self._stored([entry], outcome)
 
     def crowded(self) -> Future[None] | None:
         """None while there is room; else what is done once there is."""
@@ -148,7 +185,7 @@ class Outbox:
             if type(report) is Raised:
                 report = await self._retried(held, report) or report
             if spent_s is not None:
-                held.finished = True
+                held.finish()
                 self._on_finished(held, spent_s)
             entry = (held, report, size)
             if held.uploading is not None:
@@ -162,16 +199,23 @@ class Outbox:
             await self._send(entries)
 
     def _told(self, held: Held, spent_s: float | None) -> None:
-        held.finished = True
+        held.finish()
         self._on_finished(held, spent_s or 0.0)
         held.settle("ack")
         self._on_settled(held)
         self._relieve()
 
     def _count(self, held: Held, size: int) -> None:
-        held.unstored += 1
-        self._unstored += 1
-        self._unstored_bytes += size
+        with self._counting:
+            held.unstored += 1
+            self._unstored += 1
+            self._unstored_bytes += size
+
+    def _uncount(self, held: Held, size: int) -> None:
+        with self._counting:
+            held.unstored -= 1
+            self._unstored -= 1
+            self._unstored_bytes -= size
 
     async def _send(self, entries: list[Entry]) -> None:
         start = size = 0
@@ -207,9 +251,7 @@ class Outbox:
                 room.set_result(None)
 
     def _settle_one(self, held: Held, size: int, outcome: int | BusError) -> None:
-        self._unstored -= 1
-        self._unstored_bytes -= size
-        held.unstored -= 1
+        self._uncount(held, size)
         if isinstance(outcome, BusError):
             held.refused = True
             _log.error("a result was not stored, its input is run again: %s", outcome)

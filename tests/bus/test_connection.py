@@ -167,8 +167,8 @@ async def test_a_bus_can_be_closed_while_the_server_is_away(server: NatsServer) 
 
 def test_importing_the_bus_takes_no_aiohttp_and_leaves_it_importable() -> None:
     code = (
-        "import sys, squall_bus._nats as n; assert 'aiohttp' not in sys.modules; "
-        "import aiohttp; n._unmask_websockets(); "
+        "import sys, squall_bus._opening, squall_bus._stock as n; assert 'aiohttp' not in sys.modules; "
+        "import aiohttp; n.unmask_websockets(); "
         "from nats.aio import transport; assert transport.aiohttp is aiohttp"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

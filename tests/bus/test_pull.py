@@ -67,6 +67,33 @@ async def emptied(bus: Bus) -> None:
             await bus.wire.roundtrip()
 
 
+async def test_a_job_is_handed_over_before_more_is_asked_for(
+    bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the taker sends at once must not wait behind the next request."""
+    did: list[str] = []
+    send = bus.wire.send
+
+    def noting(subject: str, payload: bytes, reply: str = "", headers: bytes | None = None) -> None:
+        if subject.startswith("$JS.API.CONSUMER.MSG.NEXT."):
+            did.append("ask")
+        send(subject, payload, reply, headers)
+
+    monkeypatch.setattr(bus.wire, "send", noting)
+
+    def take(job: Job) -> None:
+        job.ack()
+        did.append("take")
+
+    taker = Taker(take)
+    pull = StandingPull(bus, "Q", "d", taker, batch=1)
+    await pull.start()
+    await fill(bus, 3)
+    await taker.until(3)
+    assert did == ["ask", "take", "ask", "take", "ask", "take", "ask"]
+    await pull.close()
+
+
 async def test_messages_arrive_in_order_and_are_gone_once_acked(bus: Bus) -> None:
     await fill(bus, 300)
     taker = Taker()

@@ -1,12 +1,13 @@
 """Stored publishes: acks, retries, the window."""
 
 import asyncio
+import time
 
 import pytest
 from squall_bus import acks
 from squall_bus.admin import StreamConfig
 from squall_bus.bus import Bus
-from squall_bus.errors import BusError, PermissionRefused, StoreRefused, StoreTimeout
+from squall_bus.errors import BusClosed, BusError, PermissionRefused, StoreRefused, StoreTimeout
 from squall_bus.reading import read
 
 from .conftest import World
@@ -139,6 +140,54 @@ async def test_no_acked_store_is_lost_and_none_doubled_through_restarts(
     found = await stored(bus)
     assert len(acked) == len(found) == 3000
     assert set(found) == set(acked)
+
+
+async def test_any_thread_may_store_and_keeps_its_order(bus: Bus) -> None:
+    outcomes: list[int | BusError] = []
+
+    def put() -> None:
+        for number in range(200):
+            bus.store_at_once("q.a", str(number).encode(), on_stored=outcomes.append)
+
+    await asyncio.to_thread(put)
+    await bus.flush_stores()
+    assert outcomes == list(range(1, 201))
+    assert await stored(bus) == [str(number).encode() for number in range(200)]
+
+
+async def test_what_threads_stored_is_neither_lost_nor_doubled_through_restarts(
+    world: World, bus: Bus
+) -> None:
+    acked: list[bytes] = []
+
+    def put(thread: int) -> None:
+        for number in range(400):
+            data = f"{thread}.{number}".encode()
+
+            def on_stored(outcome: int | BusError, data: bytes = data) -> None:
+                assert isinstance(outcome, int)
+                acked.append(data)
+
+            bus.store_at_once("q.a", data, msg_id=data.decode(), on_stored=on_stored)
+            time.sleep(0.001)  # the restarts come while it runs
+
+    threads = [asyncio.create_task(asyncio.to_thread(put, n)) for n in range(3)]
+    for _ in range(2):
+        await asyncio.sleep(0.1)
+        await world.restart()
+    await asyncio.gather(*threads)
+    await bus.flush_stores()
+    found = await stored(bus)
+    assert len(acked) == len(found) == 1200
+    assert set(found) == set(acked)
+
+
+async def test_a_thread_that_stores_on_a_closed_bus_is_told(world: World) -> None:
+    other = await world.connect("other")
+    await other.close()
+    told: asyncio.Future[int | BusError] = asyncio.get_running_loop().create_future()
+    await asyncio.to_thread(lambda: other.store_at_once("q.a", b"", on_stored=told.set_result))
+    assert isinstance(await told, BusClosed)
 
 
 async def test_a_cancelled_store_is_still_stored(bus: Bus) -> None:

@@ -32,6 +32,16 @@ async def test_the_flight_record_names_what_runs_and_nothing_after(
     assert guest.held() == []
 
 
+async def test_a_result_is_sent_though_the_bus_thread_is_busy(rig: Rig, tmp_path: Path) -> None:
+    function = await rig.function("occupy_bus")
+    await function.guest()
+    free = tmp_path / "free"
+    call = await function.call(str(free))
+    assert await call.value() == "sent"
+    free.touch()
+    await function.settled()  # acknowledged once the thread hears that the result is stored
+
+
 async def test_a_killed_containers_input_runs_again(rig: Rig, tmp_path: Path) -> None:
     function = await rig.function("die", ack_wait_s=2.0)
     first = await function.guest()

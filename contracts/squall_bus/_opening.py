@@ -1,0 +1,73 @@
+"""Making a connection: each server in turn, and in one line why none took us."""
+
+import base64
+from collections.abc import Callable, Sequence
+
+import nkeys
+
+from squall_bus._nats import RECONNECT_WAIT_S, NatsWire
+from squall_bus._stock import nats_errors, unmask_websockets
+from squall_bus.errors import BusError, BusRefused, BusUnreachable
+from squall_bus.tasks import within
+
+
+async def open_wire(
+    servers: Sequence[str],
+    *,
+    name: str,
+    inbox: str,
+    jwt: Callable[[], str],
+    seed: str,
+    timeout_s: float,
+) -> NatsWire:
+    """Connect to the first server that answers; each is tried once. BusUnreachable, BusRefused."""
+    if any(url.startswith(("ws://", "wss://")) for url in servers):
+        unmask_websockets()
+    keys = nkeys.from_seed(bytearray(seed.encode()))
+    failure: BusError = BusUnreachable("no server is named: give at least one NATS URL")
+    for url in servers:
+        wire = NatsWire(inbox)
+        try:
+            await within(
+                timeout_s,
+                wire.connect(
+                    [url],
+                    name=name,
+                    inbox_prefix=inbox,
+                    user_jwt_cb=lambda: bytearray(jwt().encode()),
+                    signature_cb=lambda nonce: base64.b64encode(keys.sign(nonce.encode())),
+                    allow_reconnect=False,
+                    max_reconnect_attempts=1,
+                    reconnect_time_wait=RECONNECT_WAIT_S,  # type: ignore[arg-type]
+                    connect_timeout=timeout_s,  # type: ignore[arg-type]
+                    error_cb=wire.on_error,
+                    disconnected_cb=wire.on_lost,
+                    reconnected_cb=wire.on_reconnected,
+                    closed_cb=wire.on_closed,
+                    ping_interval=20,
+                ),
+            )
+        except (nats_errors.Error, OSError, TimeoutError) as error:
+            failure = _why(url, wire, error, timeout_s)
+            await wire.close()
+            if isinstance(failure, BusRefused):
+                break
+            continue
+        wire.options["allow_reconnect"] = True
+        wire.options["max_reconnect_attempts"] = -1
+        wire.set_server_pool(list(servers))
+        return wire
+    raise failure
+
+
+def _why(url: str, wire: NatsWire, error: Exception, timeout_s: float) -> BusError:
+    text = str(error).removeprefix("nats: ").strip("'")
+    if isinstance(error, TimeoutError) and not isinstance(error, nats_errors.Error):
+        return BusUnreachable(f"{url} did not answer in {timeout_s:g} s: is the server running?")
+    if isinstance(error, nats_errors.NoServersError):
+        return BusUnreachable(f"can't reach {url}: {wire._last_error}; is the server running?")
+    if isinstance(error, OSError):
+        return BusUnreachable(f"can't reach {url}: {text}; is the server running?")
+    if "authori" in text.lower() or "authenti" in text.lower() or "maximum" in text.lower():
+        return BusRefused(f"{url} refuses these credentials: {text}; get new ones")
+    return BusUnreachable(f"{url} does not answer as a NATS server: {text}")
