@@ -24,7 +24,7 @@ def send(text: str) -> str:
 
 
 @app.local_entrypoint()
-def main():
+def main() -> None:
     print(sign.remote("a letter"))
     stored = squall.Secret.objects
     stored.create("mail-account", {"LOGIN": "ada", "PASSWORD": "open"}, overwrite=True)
