@@ -1,6 +1,7 @@
 """Making, changing and looking at streams, buckets and consumers."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import msgspec
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 NAME_IN_USE: Final = 10058
 NO_MESSAGE: Final = frozenset({10043, 10057})
 """The server's words for a message that isn't there (any more)."""
+_BEHIND: Final = 1_000_000_000
 MARKER_TTL_S: Final = 5
 """How long the mark stays that tells watchers a key expired; those away longer compare all keys."""
 
@@ -38,6 +40,10 @@ class StreamConfig(msgspec.Struct, frozen=True, kw_only=True):
     allow_rollup: bool = False
     max_consumers: int | None = None
     """None: what the server allows, by default 1,000."""
+    max_messages_each: int | None = None
+    """Refuse what would be more than so many messages of one subject."""
+    allow_together: bool = False
+    """Messages may be stored all or none: see squall_bus.together."""
     marker_ttl_s: float | None = None
     """Mark the expiry of a subject's last message for so long."""
 
@@ -57,6 +63,10 @@ class StoredMessage(NamedTuple):
     seq: int
     data: bytes
     headers: dict[str, str]
+
+    @property
+    def stored_unix_s(self) -> float:
+        return stored_unix_s(self.headers)
 
 
 class Admin:
@@ -96,15 +106,22 @@ class Admin:
         await self._ensure({**config, "deny_delete": True})
 
     async def ensure_objects(
-        self, name: str, ttl_s: float | None = None, *, replicas: int = 1
+        self,
+        name: str,
+        ttl_s: float | None = None,
+        *,
+        replicas: int = 1,
+        own_ttls: bool = False,
     ) -> None:
-        """An object store; `ttl_s`: objects expire so long after they were put."""
+        """An object store; `ttl_s`: objects expire so long after they were put, and sooner where
+        they were put with a time of their own, if `own_ttls` allows that."""
         config = StreamConfig(
             name=f"OBJ_{name}",
             subjects=(f"$O.{name}.C.>", f"$O.{name}.M.>"),
             max_age_s=ttl_s,
             discard="new",
             allow_rollup=True,
+            allow_msg_ttl=own_ttls,
             replicas=replicas,
             duplicate_window_s=min(120.0, ttl_s or 120.0),
         )
@@ -158,9 +175,22 @@ class Admin:
             if not subjects or len(counts) >= int(page.get("total") or 0):
                 return counts
 
-    async def purge(self, stream: str, subject_filter: str) -> int:
-        """Remove all messages of matching subjects; returns how many."""
-        answer = await call_api(self._bus, f"STREAM.PURGE.{stream}", {"filter": subject_filter})
+    async def count_subjects(self, stream: str, subject_filter: str) -> int:
+        """How many matching subjects hold messages."""
+        # Behind the last page there are no names to send, only the total.
+        body = {"subjects_filter": subject_filter, "offset": _BEHIND}
+        page = await call_api(self._bus, f"STREAM.INFO.{stream}", body)
+        return int(page.get("total") or 0)
+
+    async def purge(
+        self, stream: str, subject_filter: str, *, before_seq: int | None = None
+    ) -> int:
+        """Remove all messages of matching subjects, or those stored before `before_seq`; returns
+        how many."""
+        body: Json = {"filter": subject_filter}
+        if before_seq is not None:
+            body["seq"] = before_seq
+        answer = await call_api(self._bus, f"STREAM.PURGE.{stream}", body)
         return int(answer["purged"])
 
     async def delete_message(self, stream: str, seq: int) -> bool:
@@ -272,11 +302,22 @@ def stream_json(config: StreamConfig) -> Json:
         found["allow_msg_ttl"] = True
     if config.allow_msg_schedules:
         found["allow_msg_schedules"] = True
+    if config.max_messages_each is not None:
+        found["max_msgs_per_subject"] = config.max_messages_each
+        found["discard"] = "new"
+        found["discard_new_per_subject"] = True
+    if config.allow_together:
+        found["allow_atomic"] = True
     if config.max_consumers is not None:
         found["max_consumers"] = config.max_consumers
     if config.marker_ttl_s is not None:
         found["subject_delete_marker_ttl"] = int(config.marker_ttl_s * NANOSECONDS)
     return found
+
+
+def stored_unix_s(headers: Mapping[str, str]) -> float:
+    """When a message that was read directly had been stored."""
+    return datetime.fromisoformat(headers["Nats-Time-Stamp"]).timestamp()
 
 
 def _same(present: Any, wanted: Any) -> bool:

@@ -184,6 +184,20 @@ class Bus:
         """
         if self._stores.is_full:
             await self._stores.room()
+        return await self.begin_store(
+            subject, message, msg_id=msg_id, headers=headers, timeout_s=timeout_s
+        )
+
+    def begin_store(
+        self,
+        subject: str,
+        message: object,
+        *,
+        msg_id: str | None = None,
+        headers: dict[str, str] | None = None,
+        timeout_s: float = 30.0,
+    ) -> "asyncio.Future[int]":
+        """As `store`, awaited later; it may exceed the window of what has no ack yet."""
         stored: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
         def on_stored(outcome: int | BusError) -> None:
@@ -196,7 +210,7 @@ class Bus:
 
         block = _store_headers(msg_id, headers)
         self._stores.put(subject, to_bytes(message), block, on_stored, timeout_s)
-        return await stored
+        return stored
 
     async def store_soon(
         self,
@@ -240,6 +254,7 @@ class Bus:
         message: object,
         *,
         msg_id: str | None = None,
+        headers: dict[str, str] | None = None,
         on_stored: OnStored,
         timeout_s: float = 30.0,
     ) -> None:
@@ -248,7 +263,7 @@ class Bus:
         For single messages, while few are under way (`unacked_stores`): it minds no window. Many
         that follow each other travel better together, from the loop. PayloadTooLarge.
         """
-        block = _store_headers(msg_id, None)
+        block = _store_headers(msg_id, headers)
         self._stores.put_now(subject, to_bytes(message), block, on_stored, timeout_s)
 
     async def flush_stores(self) -> None:

@@ -114,6 +114,23 @@ class Keyring:
         )
         return Credentials(jwt=jwt, seed=key.seed)
 
+    def administrator(self, account: str) -> Credentials:
+        """Somebody who may do everything in an account of ours; good for a day. LookupError."""
+        signer = self.account(account)
+        if signer is None:
+            raise LookupError(f"there is no key of account {account} here")
+        key = new_key("user")
+        jwt = user_jwt(
+            signer,
+            key.public,
+            "administrator",
+            publish=[">"],
+            subscribe=[">", f"{subjects.inbox(key.public)}.>"],
+            tags=["role:administrator"],
+            expires_unix_s=time.time() + 24 * 3600,
+        )
+        return Credentials(jwt=jwt, seed=key.seed)
+
     def service(self, service: str) -> Credentials:
         """A service's user in PLATFORM; it does not expire."""
         key = new_key("user")
@@ -146,11 +163,11 @@ class Keyring:
     def _key(self, name: str, kind: KeyKind) -> Key:
         path = self._folder / f"{name}.seed"
         if not path.exists():
-            _make_once(path, lambda: new_key(kind).seed)
+            make_once(path, lambda: new_key(kind).seed)
         return _read(path)
 
 
-def _make_once(path: Path, make: Callable[[], str]) -> None:
+def make_once(path: Path, make: Callable[[], str]) -> None:
     """Write `path` unless another process was faster: a key that was used must never change."""
     draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     write_private(draft, f"{make()}\n")

@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from squall_contracts import subjects
+from squall_contracts import state_subjects, subjects, web_subjects
+from squall_contracts.calls import RESULT_TTL_S
+from squall_contracts.collections import MAX_ITEMS, CollectionKind
 
 from squall_bus.admin import StreamConfig
 
@@ -22,6 +24,8 @@ class Objects(NamedTuple):
 
     name: str
     ttl_s: float | None = None
+    own_ttls: bool = False
+    """Single objects may go sooner."""
 
 
 WORKSPACE_STREAMS: Final = (
@@ -35,7 +39,12 @@ WORKSPACE_STREAMS: Final = (
         max_consumers=CONSUMERS_PER_STREAM,
     ),
     StreamConfig(name=subjects.REPLIES, subjects=subjects.REPLIES_SUBJECTS, max_age_s=HOUR_S),
-    StreamConfig(name=subjects.RESULTS, subjects=subjects.RESULTS_SUBJECTS, max_age_s=7 * DAY_S),
+    StreamConfig(
+        name=subjects.RESULTS,
+        subjects=subjects.RESULTS_SUBJECTS,
+        max_age_s=RESULT_TTL_S,
+        allow_msg_ttl=True,
+    ),
     StreamConfig(
         name=subjects.DEAD,
         subjects=subjects.DEAD_SUBJECTS,
@@ -52,8 +61,32 @@ WORKSPACE_STREAMS: Final = (
 
 WORKSPACE_OBJECTS: Final = (
     Objects(subjects.CODE_BUCKET),
-    Objects(subjects.BLOBS_BUCKET, 7 * DAY_S),
+    # Arguments of dead letters stay as long as the letters; what calls put says how long it stays.
+    Objects(subjects.BLOBS_BUCKET, 30 * DAY_S, own_ttls=True),
+    Objects(state_subjects.VOLUMES_BUCKET),
 )
+
+DICT_STREAM: Final = StreamConfig(
+    name=state_subjects.DICTS,
+    subjects=state_subjects.DICTS_SUBJECTS,
+    max_messages_per_subject=1,
+    allow_msg_ttl=True,
+)
+QUEUE_STREAM: Final = StreamConfig(
+    name=state_subjects.QUEUES,
+    subjects=state_subjects.QUEUES_SUBJECTS,
+    retention="workqueue",
+    max_messages_each=MAX_ITEMS,
+    allow_together=True,
+    max_consumers=CONSUMERS_PER_STREAM,
+)
+TAKEN_STREAM: Final = StreamConfig(
+    name=state_subjects.TAKEN,
+    subjects=(state_subjects.TAKEN_SUBJECT,),
+    max_age_s=120.0,
+    duplicate_window_s=120.0,
+)
+WORKSPACE_BUCKETS: Final = (state_subjects.VOLUMES_BUCKET,)
 
 PLATFORM_STREAMS: Final = (
     StreamConfig(name=subjects.BUILDS, subjects=subjects.BUILDS_SUBJECTS, retention="workqueue"),
@@ -74,6 +107,10 @@ PLATFORM_BUCKETS: Final = (
     subjects.LEASES_BUCKET,
     subjects.SCHEDULES_BUCKET,
     subjects.DEATHS_BUCKET,
+    state_subjects.COLLECTIONS_BUCKET,
+    state_subjects.SECRETS_BUCKET,
+    state_subjects.ENVIRONMENTS_BUCKET,
+    web_subjects.WEB_TOKENS_BUCKET,
 )
 """In each of them single keys may expire: `put(..., ttl_s=)`."""
 
@@ -85,7 +122,25 @@ async def ensure_workspace(bus: "Bus") -> None:
     """
     await _together(
         *(bus.admin.ensure_stream(stream) for stream in WORKSPACE_STREAMS),
-        *(bus.admin.ensure_objects(bucket.name, bucket.ttl_s) for bucket in WORKSPACE_OBJECTS),
+        *(
+            bus.admin.ensure_objects(bucket.name, bucket.ttl_s, own_ttls=bucket.own_ttls)
+            for bucket in WORKSPACE_OBJECTS
+        ),
+        *(bus.admin.ensure_bucket(bucket) for bucket in WORKSPACE_BUCKETS),
+    )
+
+
+async def ensure_collections(bus: "Bus", kind: CollectionKind) -> None:
+    """Make what a workspace's dicts, or its queues, are kept in: with the first of them, since a
+    stream costs 73 KB and a file. ApiRefused where the server won't have it."""
+    if kind == "queue":
+        await _together(
+            bus.admin.ensure_stream(QUEUE_STREAM), bus.admin.ensure_stream(TAKEN_STREAM)
+        )
+        return
+    await _together(
+        bus.admin.ensure_stream(DICT_STREAM),
+        bus.admin.ensure_objects(state_subjects.DICT_VALUES_BUCKET),
     )
 
 

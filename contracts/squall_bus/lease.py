@@ -1,5 +1,6 @@
 """Leader election: of several replicas of a service, one works at a time."""
 
+import time
 from collections.abc import Awaitable, Callable
 
 import anyio
@@ -20,6 +21,36 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     holder: str
 
 
+class Term:
+    """Whether a lease is surely still ours, also to a process that was stopped for a while: what
+    must not be done by two at once asks before each step."""
+
+    def __init__(self) -> None:
+        self._until_s = float("inf")
+        self._renewed = anyio.Event()
+
+    def lasts(self, until_s: float) -> None:
+        """Until this moment of `now_s` nobody else can hold it."""
+        self._until_s = until_s
+        self._renewed.set()
+        self._renewed = anyio.Event()
+
+    @property
+    def holds(self) -> bool:
+        return now_s() < self._until_s
+
+    async def held(self) -> None:
+        """Return while it is ours, at once or when it is renewed after all. Whoever works on a lease
+        that is lost is cancelled meanwhile."""
+        while not self.holds:
+            await self._renewed.wait()
+
+
+def now_s() -> float:
+    """Seconds that pass also while the machine sleeps, where the system counts them."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
 async def lead(
     bus: Bus,
     name: str,
@@ -28,34 +59,45 @@ async def lead(
     *,
     stopping: anyio.Event,
     ttl_s: float = 10.0,
+    term: Term | None = None,
 ) -> None:
     """Run `work` whenever this process holds the lease `name`, until `stopping`.
 
     `work` is cancelled when the lease is lost (not renewed within `ttl_s`, or taken), and started
     anew once it is won again. It watches `stopping` itself; when it has returned the lease is
-    given back, so that another replica takes over at once.
+    given back, so that another replica takes over at once. `term` tells `work` whether it is held.
     """
     leases = bus.kv(subjects.LEASES_BUCKET, Lease)
+    term = term or Term()
     while not stopping.is_set():
-        revision = await _win(leases, name, Lease(holder=holder), stopping, ttl_s)
-        if revision is None:
+        tenure = await _win(leases, name, Lease(holder=holder), stopping, term, ttl_s=ttl_s)
+        if tenure is None:
             return
         log.info("lease.won", lease=name, holder=holder)
-        tenure = _Tenure(leases, name, Lease(holder=holder), revision, ttl_s)
         if await tenure.run(work):
             return
         log.warning("lease.lost", lease=name, holder=holder)
 
 
 async def _win(
-    leases: KeyValue[Lease], name: str, lease: Lease, stopping: anyio.Event, ttl_s: float
-) -> int | None:
-    """The revision of the lease once it is ours; None when stopped first."""
+    leases: KeyValue[Lease],
+    name: str,
+    lease: Lease,
+    stopping: anyio.Event,
+    term: Term,
+    *,
+    ttl_s: float,
+) -> "_Tenure | None":
+    """The tenure once the lease is ours; None when stopped first."""
     while not stopping.is_set():
+        began_s = now_s()
         try:
-            return await leases.create(name, lease, ttl_s=ttl_s)
+            revision = await leases.create(name, lease, ttl_s=ttl_s)
         except KeyExists:
             await _until_free(leases, name, stopping, ttl_s)
+        else:
+            term.lasts(began_s + ttl_s)
+            return _Tenure(leases, name, lease, revision, term, ttl_s=ttl_s)
     return None
 
 
@@ -84,12 +126,20 @@ class _Tenure:
     """One term of leadership: the work beside the renewals."""
 
     def __init__(
-        self, leases: KeyValue[Lease], name: str, lease: Lease, revision: int, ttl_s: float
+        self,
+        leases: KeyValue[Lease],
+        name: str,
+        lease: Lease,
+        revision: int,
+        term: Term,
+        *,
+        ttl_s: float,
     ) -> None:
         self._leases = leases
         self._name = name
         self._lease = lease
         self._revision = revision
+        self._term = term
         self._ttl_s = ttl_s
         self._finished = False
 
@@ -119,6 +169,7 @@ class _Tenure:
 
     async def _renew_once(self) -> bool:
         while True:
+            began_s = now_s()
             try:
                 self._revision = await self._leases.update(
                     self._name, self._lease, self._revision, ttl_s=self._ttl_s
@@ -129,6 +180,7 @@ class _Tenure:
                 log.warning("lease.renewal_failed", lease=self._name, error=str(error))
                 await anyio.sleep(self._ttl_s / 20)
             else:
+                self._term.lasts(began_s + self._ttl_s)
                 return True
 
     async def _give_back(self) -> None:

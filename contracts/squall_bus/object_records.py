@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from squall_contracts.message import new_id
@@ -24,14 +25,21 @@ class ObjectInfo(NamedTuple):
     """When it was put, ISO 8601."""
 
 
-async def store_info(bus: "Bus", bucket: str, name: str, info: dict[str, Any]) -> None:
-    """Replace the record of a name."""
+async def store_info(
+    bus: "Bus", bucket: str, name: str, info: dict[str, Any], ttl_s: float | None = None
+) -> None:
+    """Replace the record of a name; it goes after `ttl_s` seconds, or when the bucket's is over."""
     await bus.store(
         meta_subject(bucket, name),
         json.dumps(info).encode(),
         msg_id=new_id("om"),
-        headers={"Nats-Rollup": "sub"},
+        headers={"Nats-Rollup": "sub", **ttl_header(ttl_s)},
     )
+
+
+def ttl_header(ttl_s: float | None) -> dict[str, str]:
+    """The header that bounds a message's time, rounded up to whole seconds; none for None."""
+    return {} if ttl_s is None else {"Nats-TTL": f"{math.ceil(ttl_s)}s"}
 
 
 def meta_subject(bucket: str, name: str) -> str:

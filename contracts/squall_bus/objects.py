@@ -6,6 +6,7 @@ a whole. Chunks are sent a few ahead of their acks and read by a pull consumer.
 
 import hashlib
 import logging
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final
@@ -47,22 +48,28 @@ class Objects:
         self._stream = f"OBJ_{bucket}"
 
     async def put(
-        self, name: str, data: bytes | AsyncIterator[bytes], *, sha256: str | None = None
+        self,
+        name: str,
+        data: bytes | AsyncIterator[bytes],
+        *,
+        sha256: str | None = None,
+        ttl_s: float | None = None,
     ) -> ObjectInfo:
         """Store an object, replacing one of that name; readers see the old or the new, never half.
 
-        `sha256` is its digest in hex if known already, which saves hashing it again. StoreRefused,
-        StoreTimeout, PermissionRefused; nothing is left behind after a failure.
+        `sha256` is its digest in hex if known already, which saves hashing it again. `ttl_s`: it
+        goes so long after, in buckets where objects may. StoreRefused, StoreTimeout,
+        PermissionRefused; nothing is left behind after a failure.
         """
         before = await self.info(name)
-        upload = Upload(self._bus, self.bucket, name)
+        upload = Upload(self._bus, self.bucket, name, ttl_s)
         try:
             info = await upload.run(data, sha256)
         except UploadDisturbed:
             await self._abandon(upload)
             if not isinstance(data, bytes):
                 raise
-            upload = Upload(self._bus, self.bucket, name)
+            upload = Upload(self._bus, self.bucket, name, ttl_s)
             info = await upload.run(data, sha256)
         except BaseException:
             await self._abandon(upload)
@@ -71,13 +78,14 @@ class Objects:
             await self._purge(before.nuid)
         return info
 
-    async def get(self, name: str) -> bytes:
-        """The whole object. ObjectMissing, DigestMismatch."""
-        parts = [chunk async for chunk in self.stream(name)]
+    async def get(self, name: str, *, sha256: str | None = None) -> bytes:
+        """The whole object. ObjectMissing; DigestMismatch, also if it is not the one of `sha256`."""
+        parts = [chunk async for chunk in self.stream(name, sha256=sha256)]
         return b"".join(parts)
 
-    async def stream(self, name: str) -> AsyncGenerator[bytes, None]:
-        """Its chunks in order; DigestMismatch comes behind the last. ObjectMissing."""
+    async def stream(self, name: str, *, sha256: str | None = None) -> AsyncGenerator[bytes, None]:
+        """Its chunks in order; DigestMismatch comes behind the last, also if they are not those of
+        `sha256`. ObjectMissing."""
         info = await self.info(name)
         if info is None:
             raise ObjectMissing(f"no object {name!r} in {self.bucket!r}")
@@ -89,7 +97,8 @@ class Objects:
                     digest.update(chunk)
                     missing -= len(chunk)
                     yield chunk
-        if missing or (info.sha256 and digest.hexdigest() != info.sha256):
+        expected = sha256 or info.sha256
+        if missing or (expected and digest.hexdigest() != expected):
             raise DigestMismatch(f"object {name!r} in {self.bucket!r} is damaged: put it again")
 
     async def _chunks(self, info: ObjectInfo) -> AsyncGenerator[bytes, None]:
@@ -127,6 +136,21 @@ class Objects:
             if info is not None and info.name.startswith(prefix):
                 found.append(info)
         return sorted(found)
+
+    async def clear_strays(self, older_than_s: float) -> int:
+        """Remove chunks that no record names and that were stored so long ago: what uploads left
+        whose client was killed. Returns how many of those there were."""
+        chunks = await self._bus.admin.backlog(self._stream, f"$O.{self.bucket}.C.*")
+        named = {info.nuid for info in await self.list()}
+        removed = 0
+        for subject in chunks:
+            if subject.rpartition(".")[2] in named:
+                continue
+            last = await self._bus.admin.last_message(self._stream, subject)
+            if last is not None and time.time() - last.stored_unix_s >= older_than_s:
+                await self._purge(subject.rpartition(".")[2])
+                removed += 1
+        return removed
 
     async def _store_info(self, name: str, info: dict[str, Any]) -> None:
         await store_info(self._bus, self.bucket, name, info)

@@ -59,18 +59,21 @@ async def read(
     since_unix_s: float | None = None,
     follow: bool = False,
     ahead: int = 256,
+    headers_only: bool = False,
 ) -> AsyncGenerator[Stored, None]:
     """Yield the stored messages of `subjects` behind `after_seq`, oldest first; with `since_unix_s`
     only those stored from then on.
 
     Ends with the last one there is, or goes on as more are stored with `follow`. At most `ahead`
-    messages wait in memory. NotFound without the stream, PermissionRefused, BusClosed; use it in
-    `contextlib.aclosing` when you may leave it early, so that its consumer goes at once.
+    messages wait in memory; with `headers_only` they come without their bodies. NotFound without
+    the stream, PermissionRefused, BusClosed; use it in `contextlib.aclosing` when you may leave it
+    early, so that its consumer goes at once.
     """
     reader = _Reader(bus, stream, [subjects] if isinstance(subjects, str) else list(subjects))
     reader.last_seq = after_seq
     reader.since_unix_s = since_unix_s
     reader.ahead = ahead
+    reader.headers_only = headers_only
     try:
         await reader.begin()
         while follow or not reader.at_end:
@@ -100,6 +103,7 @@ class _Reader:
         self.last_seq = 0
         self.since_unix_s: float | None = None
         self.ahead = 256
+        self.headers_only = False
         bus.wire.hooks.reconnected.append(self._break)
         bus.wire.hooks.closed.append(self._on_closed)
 
@@ -121,6 +125,7 @@ class _Reader:
             "deliver_policy": "by_start_sequence" if self.last_seq else "all",
             "replay_policy": "instant",
             "max_deliver": -1,
+            "headers_only": self.headers_only,
             "mem_storage": True,
             "num_replicas": 1,
             "inactive_threshold": int(INACTIVE_S * NANOSECONDS),

@@ -10,6 +10,8 @@ from squall_bus.accounts import MAX_PAYLOAD_BYTES, Key, verify_jwt
 from squall_bus.bus import Bus
 from squall_bus.errors import BusRefused
 
+MAX_CONTROL_LINE_BYTES: Final = 32 * 1024
+"""A user's JWT, which lists all it may touch, is in the first line it sends: 4 KB by default."""
 _UPDATE: Final = "$SYS.REQ.CLAIMS.UPDATE"
 
 
@@ -71,6 +73,7 @@ resolver_preload: {{
 {preload}
 }}
 max_payload: {MAX_PAYLOAD_BYTES}
+max_control_line: {MAX_CONTROL_LINE_BYTES}
 max_pending: 256MB
 write_deadline: "20s"
 jetstream {{

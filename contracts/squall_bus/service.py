@@ -3,7 +3,7 @@
 import os
 import signal
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Generic, Protocol, TypeVar
 
@@ -11,6 +11,7 @@ import anyio
 import msgspec
 import structlog
 from anyio.abc import TaskStatus
+from prometheus_client import CollectorRegistry
 from squall_contracts import subjects
 
 from squall_bus.accounts import owner_of, read_credentials
@@ -19,6 +20,7 @@ from squall_bus.connection import connect
 from squall_bus.errors import BusError
 from squall_bus.lease import lead
 from squall_bus.logs import LogFormat, LogLevel, configure_logs
+from squall_bus.monitor import monitoring, observe
 from squall_bus.settings import SettingsError, read_settings
 from squall_bus.workspaces import Workspaces
 
@@ -44,6 +46,8 @@ class Context:
     """NATS URLs as this process reaches them."""
     stopping: anyio.Event
     """Set once the service must close its intakes, finish what it took and return."""
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+    """Where the service puts its metrics, whose names begin with `squall_<service>_`."""
 
 
 class Run(Protocol[S_contra]):
@@ -105,6 +109,8 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
     log_level: LogLevel = "info"
     ready_file: str = ""
     """Made when the service is ready, removed when it ends; empty: none."""
+    monitor: str = ""
+    """HOST:PORT on which `/metrics`, `/live` and `/ready` are served; empty: nowhere."""
 
 
 async def serve(service: Service[S], settings: S, process: Process) -> None:
@@ -121,10 +127,20 @@ async def serve(service: Service[S], settings: S, process: Process) -> None:
         )
         workspaces = Workspaces(bus, service.name, process.nats_urls)
         context = Context(bus, workspaces, process.nats_urls, stopping)
+        ready = anyio.Event()
+        observe(bus, service.name, context.registry)
+
+        def is_ready() -> bool:
+            return ready.is_set() and not stopping.is_set() and bus.is_connected
+
         try:
-            async with anyio.create_task_group() as running:
+            async with (
+                monitoring(process.monitor, context.registry, is_ready),
+                anyio.create_task_group() as running,
+            ):
                 running.start_soon(fail_when_closed, bus, stopping)
                 await running.start(host, service, settings, context)
+                ready.set()
                 _announce(service.name, process.ready_file)
                 await stopping.wait()
         finally:

@@ -12,7 +12,13 @@ from squall_contracts.message import new_id
 
 from squall_bus.acks import read_ack
 from squall_bus.errors import NoResponder, RequestTimeout, UploadDisturbed
-from squall_bus.object_records import CHUNK_BYTES, ObjectInfo, info_json, store_info
+from squall_bus.object_records import (
+    CHUNK_BYTES,
+    ObjectInfo,
+    info_json,
+    store_info,
+    ttl_header,
+)
 from squall_bus.replies import ConnectionLost, Reply
 from squall_bus.tasks import within
 
@@ -36,7 +42,8 @@ class _Chunk(NamedTuple):
 class Upload:
     """One run of chunks, sent ahead of their acks but stored in order."""
 
-    def __init__(self, bus: "Bus", bucket: str, name: str) -> None:
+    def __init__(self, bus: "Bus", bucket: str, name: str, ttl_s: float | None = None) -> None:
+        self._ttl_s = ttl_s
         self._bus = bus
         self._bucket = bucket
         self._name = name
@@ -67,7 +74,8 @@ class Upload:
             nuid=self.nuid,
             modified=datetime.now(UTC).isoformat(),
         )
-        await store_info(self._bus, self._bucket, self._name, info_json(self._bucket, info))
+        record = info_json(self._bucket, info)
+        await store_info(self._bus, self._bucket, self._name, record, self._ttl_s)
         return info
 
     @property
@@ -82,7 +90,7 @@ class Upload:
         self._size += len(chunk)
 
     def _headers(self, number: int) -> dict[str, str]:
-        return {"Nats-Msg-Id": f"{self.nuid}.{number}"}
+        return {"Nats-Msg-Id": f"{self.nuid}.{number}", **ttl_header(self._ttl_s)}
 
     async def _settle_one(self) -> None:
         """Wait for the oldest chunk's ack; if it can't come, store all open ones one by one.

@@ -94,15 +94,16 @@ class Watch(Generic[M]):
         """What the bucket held when the watch began (and changes until now), once all is here."""
         return {
             key: change.value
-            for key, change in (await self._take_initial()).items()
+            for key, change in (await self.initial_changes()).items()
             if change.value is not None
         }
 
     async def initial_keys(self) -> list[str]:
-        await self._take_initial()
+        await self.initial_changes()
         return list(self._known)
 
-    async def _take_initial(self) -> dict[str, Change[M]]:
+    async def initial_changes(self) -> dict[str, Change[M]]:
+        """As `initial`, with revisions and deletions."""
         await self._initial_done.wait()
         if self._ended is not None:
             raise self._ended

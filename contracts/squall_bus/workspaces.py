@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Final
 
 from squall_contracts import subjects
@@ -30,7 +31,7 @@ class Workspaces:
         self._servers = tuple(servers)
         self._open: dict[str, Bus] = {}
         self._asked_s: dict[str, float] = {}
-        self._opening: dict[str, asyncio.Lock] = {}
+        self._opening: dict[str, asyncio.Task[Bus]] = {}
 
     async def get(self, account: str) -> Bus:
         """The connection in `account`, opened if need be.
@@ -42,11 +43,17 @@ class Workspaces:
         bus = self._open.get(account)
         if bus is not None and not bus.is_closed:
             return bus
-        async with self._opening.setdefault(account, asyncio.Lock()):
-            bus = self._open.get(account)
-            if bus is None or bus.is_closed:
-                bus = self._open[account] = await self._connect(account)
-            return bus
+        opening = self._opening.get(account)
+        if opening is None:
+            opening = self._opening[account] = asyncio.create_task(self._connect(account))
+            opening.add_done_callback(partial(self._opened, account))
+        # Shielded: who gives up waiting takes it from nobody else, and leaves no socket behind.
+        return await asyncio.shield(opening)
+
+    def _opened(self, account: str, opening: asyncio.Task[Bus]) -> None:
+        del self._opening[account]
+        if not opening.cancelled() and opening.exception() is None:
+            self._open[account] = opening.result()
 
     async def close_idle(self, idle_s: float) -> None:
         """Close what nobody has asked for within `idle_s` seconds."""
@@ -56,6 +63,7 @@ class Workspaces:
 
     async def close(self) -> None:
         """Close all; what was stored or published before is flushed first."""
+        await asyncio.gather(*self._opening.values(), return_exceptions=True)
         while self._open:
             _, bus = self._open.popitem()
             await bus.drain()

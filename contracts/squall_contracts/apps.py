@@ -38,6 +38,8 @@ class AppStarted(Message, frozen=True, kw_only=True, tag="app_started"):
     function_ids: dict[str, str]
     changed: bool = True
     """False when a deploy found nothing to change."""
+    web_urls: dict[str, str] = {}
+    """Addresses of its web endpoints, by function or `Class.method`."""
 
 
 class KeepApp(Message, frozen=True, kw_only=True):
@@ -105,6 +107,8 @@ class FoundFunction(Message, frozen=True, kw_only=True, tag="found_function"):
     """Whether it has a retry policy, or else takes inputs singly: its inputs are never grouped."""
     methods: tuple[MethodSpec, ...] = ()
     """Those of a class; empty for a function."""
+    web_urls: dict[str, str] = {}
+    """Addresses of its web endpoints, by method; the empty name is the function itself."""
     parameters: tuple[ParameterSpec, ...] = ()
 
 

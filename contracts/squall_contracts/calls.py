@@ -11,6 +11,8 @@ import msgspec
 from squall_contracts.failures import Failure
 from squall_contracts.message import Message
 
+RESULT_TTL_S = 7 * 24 * 3600.0
+"""Results of spawned calls, and payloads in the blob store, stay so long unless told otherwise."""
 INLINE_LIMIT_BYTES = 512 * 1024
 """Payloads above this travel as blobs."""
 
@@ -50,6 +52,8 @@ class Inputs(msgspec.Struct, frozen=True, array_like=True):
     """Id of the input during which this call was made; empty for calls from outside."""
     method: str = ""
     """The method to call, where the function is a class."""
+    scheduled_unix_s: float | None = None
+    """The due time this call is made for; None: its caller wanted it now."""
 
 
 class Returned(msgspec.Struct, frozen=True, array_like=True, tag="r"):

@@ -4,7 +4,11 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
+from squall_contracts.calls import RESULT_TTL_S
 from squall_contracts.message import Message
+from squall_contracts.secrets import SecretUse
+from squall_contracts.volumes import VolumeMount
+from squall_contracts.web import WebSpec
 
 DEFAULT_TIMEOUT_S = 300.0
 DEFAULT_SCALEDOWN_WINDOW_S = 60.0
@@ -70,6 +74,8 @@ class MethodSpec(Message, frozen=True, kw_only=True):
     name: str
     is_generator: bool = False
     is_async: bool = False
+    web: WebSpec | None = None
+    """None: it is called with values, not by web requests."""
 
 
 class ParameterSpec(Message, frozen=True, kw_only=True):
@@ -89,6 +95,28 @@ class BatchPolicy(Message, frozen=True, kw_only=True):
     """How long the first input of a batch waits for others at most."""
 
 
+Overlap = Literal["allow", "skip"]
+"""What becomes of a due time at which the call before is not done: called all the same, or not."""
+
+
+class Cron(Message, frozen=True, kw_only=True, tag="cron"):
+    """Called at the minutes a five-field expression names on the wall clock of `timezone`."""
+
+    expression: Annotated[str, Meta(min_length=9, max_length=256)]
+    timezone: str = "UTC"
+    """An IANA name."""
+    overlap: Overlap = "allow"
+
+
+class Every(Message, frozen=True, kw_only=True, tag="every"):
+    """Called again and again, counted from each deploy: months by the calendar of UTC, then seconds.
+    Not both may be zero."""
+
+    months: Annotated[int, Meta(ge=0, le=12_000)] = 0
+    seconds: Annotated[float, Meta(ge=0)] = 0.0
+    overlap: Overlap = "allow"
+
+
 class FunctionSpec(Message, frozen=True, kw_only=True):
     """One function as its app declares it. Its identity is (environment, app, name).
 
@@ -106,6 +134,9 @@ class FunctionSpec(Message, frozen=True, kw_only=True):
     image_id: str
     files: tuple[FileEntry, ...] = ()
     env: dict[str, str] = {}
+    """In the clear; wins over `secrets`."""
+    secrets: tuple[SecretUse, ...] = ()
+    """Variables too, sealed; of two that name one variable the later wins."""
     resources: Resources = Resources()
     scaling: Scaling = Scaling()
     retry: RetryPolicy | None = None
@@ -118,6 +149,8 @@ class FunctionSpec(Message, frozen=True, kw_only=True):
     """Inputs a container should have on average; None: as `max_inputs`."""
     batch: BatchPolicy | None = None
     """None: every input is run by itself."""
+    result_ttl_s: Annotated[float, Meta(ge=1, le=RESULT_TTL_S)] | None = None
+    """How long results of spawned calls are kept; None: as long as any."""
     single_use: bool = False
     """A container ends after its first input."""
     methods: tuple[MethodSpec, ...] = ()
@@ -126,8 +159,13 @@ class FunctionSpec(Message, frozen=True, kw_only=True):
     arguments: dict[str, Any] = {}
     """Values of all parameters in a pool of a class's; empty in the class itself."""
     block_network: bool = False
-    schedule: str | None = None
-    """Cron expression, or None."""
+    nonpreemptible: bool = False
+    """Its containers make room for nobody while they work."""
+    volumes: tuple[VolumeMount, ...] = ()
+    schedule: Cron | Every | None = None
+    """When it is called by itself, once its app is deployed; None: never."""
+    web: WebSpec | None = None
+    """None: it is called with values, not by web requests."""
 
 
 AppState = Literal["ephemeral", "detached", "deployed", "stopped"]
@@ -162,6 +200,8 @@ class FunctionRecord(Message, frozen=True, kw_only=True):
     spec: FunctionSpec
     version: int = 1
     ephemeral: bool = False
+    schedule_paused: bool = False
+    """Its schedule is not followed for now; redeploys don't change that."""
     bound_to: str = ""
     """The id of the class this is a pool of, with parameters of its own; empty: declared as it is."""
 
@@ -176,6 +216,12 @@ def inputs_at_once(spec: FunctionSpec) -> int:
 def capacity(spec: FunctionSpec) -> int:
     """How many inputs a container of the function runs at a time at most."""
     return spec.max_inputs if spec.batch is None else spec.batch.max_size
+
+
+def endpoints(spec: FunctionSpec) -> dict[str, WebSpec]:
+    """The web endpoints of a function, by the method inputs name: empty for the function itself."""
+    found = {} if spec.web is None else {"": spec.web}
+    return found | {each.name: each.web for each in spec.methods if each.web is not None}
 
 
 def goes_alone(spec: FunctionSpec) -> bool:

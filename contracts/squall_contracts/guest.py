@@ -61,3 +61,5 @@ class Assignment(Message, frozen=True, kw_only=True):
     away_s: float = 600.0
     """A container that runs nothing ends after so long without its server: nobody else could end it."""
     drain_s: float = 30.0
+    secrets: dict[str, str] = {}
+    """Variables of the function's secrets, opened. With any, the assignment comes through a pipe."""

@@ -2,20 +2,27 @@
 
 from typing import Final
 
-from squall_contracts import subjects
+from squall_contracts import state_subjects, subjects, web_subjects
 
 _WRITERS: Final = {
     subjects.WORKSPACES_BUCKET: ("gateway",),
     subjects.APPS_BUCKET: ("gateway",),
     subjects.FUNCTIONS_BUCKET: ("gateway",),
+    web_subjects.WEB_TOKENS_BUCKET: ("gateway",),
     subjects.IMAGES_BUCKET: ("builder",),
     subjects.CONTAINERS_BUCKET: ("scheduler",),
     subjects.DEATHS_BUCKET: ("scheduler",),
     subjects.TARGETS_BUCKET: ("autoscaler",),
     subjects.SCHEDULES_BUCKET: ("cron",),
     subjects.RUNNERS_BUCKET: ("runner", "scheduler"),
+    state_subjects.COLLECTIONS_BUCKET: ("gateway",),
+    state_subjects.SECRETS_BUCKET: ("gateway",),
+    state_subjects.ENVIRONMENTS_BUCKET: ("gateway",),
 }
-"""Who may write each registry bucket; all services may read them all."""
+"""Who may write each registry bucket; services may read all but those below."""
+_READERS: Final = {state_subjects.SECRETS_BUCKET: ("gateway",)}
+_ASKERS: Final = {subjects.OPEN_SECRETS: ("runner",)}
+"""Requests between services that not everyone may make."""
 SERVICES: Final = ("gateway", "builder", "scheduler", "autoscaler", "cron", "runner")
 
 
@@ -43,6 +50,8 @@ def guest_may(environment: str, function_id: str, container_id: str) -> tuple[li
         f"reply.{environment}.>",
         f"result.{environment}.>",
         f"dead.{environment}.{function_id}.>",
+        f"web.up.{environment}.{function_id}.*",
+        f"web.ask.{environment}.{function_id}.*",
         subjects.up_container(container_id),
         subjects.up_stats(container_id),
         subjects.UP_RENEW,
@@ -57,14 +66,19 @@ def guest_may(environment: str, function_id: str, container_id: str) -> tuple[li
             f"$JS.API.CONSUMER.MSG.NEXT.{subjects.CALLS}.{durable}",
             f"$JS.ACK.{subjects.CALLS}.{durable}.>",
         ]
-    return publish, [f"{subjects.inbox(container_id)}.>", subjects.cancel(environment, function_id)]
+    return publish, [
+        f"{subjects.inbox(container_id)}.>",
+        subjects.cancel(environment, function_id),
+        web_subjects.web_down(environment, function_id, container_id),
+    ]
 
 
-def client_may(owner: str) -> tuple[list[str], list[str]]:
+def client_may(owner: str, container_id: str = "") -> tuple[list[str], list[str]]:
     """(publish, subscribe) of an SDK client: it calls, asks the gateway, and reads what comes back.
 
     `owner` is the user's public key, which names its inbox. Client ids are chosen per process, so
-    a client may listen to the replies of any other client of its own workspace.
+    a client may listen to the replies of any other client of its own workspace. The client in a
+    container may also ask its runner to commit and reload the volumes mounted there.
     """
     publish = [
         subjects.CALL_ALL,
@@ -77,22 +91,51 @@ def client_may(owner: str) -> tuple[list[str], list[str]]:
     publish.append(f"$JS.API.STREAM.PURGE.{subjects.DEAD}")
     for stream in (subjects.REPLIES, subjects.RESULTS, subjects.DEAD, subjects.LOGS):
         publish += _reads(stream)
-    for bucket in (subjects.CODE_BUCKET, subjects.BLOBS_BUCKET):
+    publish += _collections()
+    for bucket in (subjects.CODE_BUCKET, subjects.BLOBS_BUCKET, state_subjects.DICT_VALUES_BUCKET):
         publish += [f"$O.{bucket}.>", f"$JS.API.STREAM.PURGE.OBJ_{bucket}"]
         publish += _reads(f"OBJ_{bucket}")
+    publish += _keeps_volumes()
+    if container_id:
+        publish.append(subjects.up_volume(container_id))
     subscribe = [
         "reply.*.*.*",
         "result.*.*.*",
         subjects.DOWN_LOCAL,
         "log.>",
+        state_subjects.QUEUE_ALL,
+        state_subjects.ROOM_ALL,
         f"{subjects.inbox(owner)}.>",
     ]
     return publish, subscribe
 
 
+def _collections() -> list[str]:
+    """What dicts and queues take. Who holds a dict may remove single entries of it, by CAS, or all;
+    items of queues go by being taken."""
+    return [
+        *state_subjects.DICTS_SUBJECTS,
+        *state_subjects.QUEUES_SUBJECTS,
+        state_subjects.ROOM_ALL,
+        state_subjects.TAKEN_SUBJECT,
+        f"$JS.API.DIRECT.GET.{state_subjects.TAKEN}",
+        f"$JS.API.STREAM.MSG.DELETE.{state_subjects.DICTS}",
+        f"$JS.API.STREAM.MSG.DELETE.{state_subjects.QUEUES}",
+        f"$JS.API.STREAM.PURGE.{state_subjects.DICTS}",
+        f"$JS.API.STREAM.PURGE.{state_subjects.QUEUES}",
+        *_reads(state_subjects.DICTS),
+        *_reads(state_subjects.QUEUES),
+    ]
+
+
 def service_may(service: str, owner: str) -> tuple[list[str], list[str], list[str]]:
-    """(publish, subscribe, never publish) of a service in PLATFORM: each bucket has its writers."""
+    """(publish, subscribe, never publish) of a service in PLATFORM: each bucket has its writers, and
+    secrets, though sealed, their one reader."""
     never = [f"$KV.{bucket}.>" for bucket, writers in _WRITERS.items() if service not in writers]
+    for bucket, readers in _READERS.items():
+        if service not in readers:
+            never += _reads(f"KV_{bucket}")
+    never += [subject for subject, askers in _ASKERS.items() if service not in askers]
     return [">"], [">", f"{subjects.inbox(owner)}.>"], never
 
 
@@ -110,4 +153,19 @@ def service_in_workspace_may(service: str, owner: str) -> tuple[list[str], list[
         *_reads(f"OBJ_{subjects.CODE_BUCKET}"),
         *_reads(f"OBJ_{subjects.BLOBS_BUCKET}"),
     ]
+    if service == "runner":
+        publish += _keeps_volumes(of_heads=True)
     return [*publish, "log.>", "up.hint.*"], [listen]
+
+
+def _keeps_volumes(*, of_heads: bool = False) -> list[str]:
+    """What it takes to read and change volumes; `of_heads`: those there are, without their names."""
+    bucket = state_subjects.VOLUMES_BUCKET
+    keys = f"$KV.{bucket}.{state_subjects.VOLUME_HEADS_KEY}>" if of_heads else f"$KV.{bucket}.>"
+    return [
+        keys,
+        f"$O.{bucket}.>",
+        f"$JS.API.STREAM.PURGE.OBJ_{bucket}",
+        *_reads(f"KV_{bucket}"),
+        *_reads(f"OBJ_{bucket}"),
+    ]

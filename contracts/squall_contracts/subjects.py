@@ -122,10 +122,19 @@ def result(environment: str, client_id: str, call_id: str) -> str:
     return f"result.{check_environment(environment)}.{_token(client_id)}.{_token(call_id)}"
 
 
+KEPT_RESULTS: Final = "result."
+"""What subjects of results begin with that may be collected days later."""
+
+
 def replies_to(environment: str, client_id: str) -> tuple[str, str]:
     """What a client listens to: everything sent back to it."""
     middle = f"{check_environment(environment)}.{_token(client_id)}"
     return f"reply.{middle}.*", f"result.{middle}.*"
+
+
+def replies_to_anywhere(client_id: str) -> str:
+    """What is sent back to a client, in whichever environment, and not stored for long."""
+    return f"reply.*.{_token(client_id)}.*"
 
 
 def result_of_call(environment: str, call_id: str) -> str:
@@ -146,6 +155,18 @@ def dead_letters(environment: str) -> str:
 def dead_letter(environment: str, input_id: str) -> str:
     """One dead letter, whichever function it is of."""
     return f"dead.{check_environment(environment)}.*.{_token(input_id)}"
+
+
+def kept_of_environment(environment: str) -> dict[str, tuple[str, ...]]:
+    """What the streams of a workspace keep of an environment: filters by stream."""
+    place = check_environment(environment)
+    return {
+        CALLS: (f"call.{place}.>", f"retry.{place}.>"),
+        REPLIES: (f"reply.{place}.>",),
+        RESULTS: (f"result.{place}.>",),
+        DEAD: (f"dead.{place}.>",),
+        LOGS: (f"log.{place}.>",),
+    }
 
 
 def cancel(environment: str, function_id: str) -> str:
@@ -174,6 +195,7 @@ CODE_BUCKET: Final = "code"
 BLOBS_BUCKET: Final = "blobs"
 """Objects named `<call id>/<n>`: payloads past the inline limit; they go with their call."""
 
+
 # --- workspace -> platform, as the workspace spells it ----------------------------------------
 
 
@@ -197,6 +219,11 @@ def up_stats(container_id: str) -> str:
     return f"up.stats.{_token(container_id)}"
 
 
+def up_volume(container_id: str) -> str:
+    """A request of a container's to its runner: commit or reload a volume it has mounted."""
+    return f"up.volume.{_token(container_id)}"
+
+
 UP_RENEW: Final = "up.renew"
 
 # --- the same, as the platform sees it ----------------------------------------------------------
@@ -206,6 +233,11 @@ HINT_ALL: Final = "up.*.hint.*"
 GUEST_REPORT_ALL: Final = "up.*.container.*"
 STATS_ALL: Final = "up.*.stats.*"
 RENEW_ALL: Final = "up.*.renew"
+
+
+def volume_requests(account: str, container_id: str) -> str:
+    """up_volume of one container, as its runner hears it."""
+    return f"up.{_token(account)}.volume.{_token(container_id)}"
 
 
 def speaker(subject: str) -> str:
@@ -305,6 +337,8 @@ CONTAINER_EVENT_ALL: Final = "event.container.*"
 MINT_SERVICE: Final = "platform.mint.service"
 MINT_GUEST: Final = "platform.mint.guest"
 MINT_RENEW: Final = "platform.mint.renew"
+OPEN_SECRETS: Final = "platform.secrets.open"
+"""Runner -> gateway (request): OpenSecrets."""
 REMOVE_IMAGE: Final = "platform.image.remove"
 
 

@@ -4,7 +4,18 @@ from typing import Any, Final
 
 import msgspec
 
-from squall_contracts import apps, autoscaling, breakers, images, placement
+from squall_contracts import (
+    apps,
+    autoscaling,
+    breakers,
+    collections,
+    environments,
+    images,
+    placement,
+    schedules,
+    secrets,
+    webtokens,
+)
 from squall_contracts.message import Message
 
 
@@ -31,6 +42,8 @@ FUNCTION_STATS: Final = Verb(
 )
 LIST_FUNCTIONS: Final = Verb("list_functions", breakers.ListFunctions, breakers.FunctionListReply)
 RESET_FUNCTION: Final = Verb("reset_function", breakers.ResetFunction, breakers.ResetReply)
+LIST_SCHEDULES: Final = Verb("list_schedules", schedules.ListSchedules, schedules.ScheduleListReply)
+PAUSE_SCHEDULE: Final = Verb("pause_schedule", schedules.PauseSchedule, schedules.PauseReply)
 BIND_CLASS: Final = Verb("bind_class", apps.BindClass, apps.BindReply)
 CANCEL_CALL: Final = Verb("cancel_call", apps.CancelCall, apps.DoneReply)
 LIST_CONTAINERS: Final = Verb("list_containers", apps.ListContainers, placement.ContainerListReply)
@@ -39,7 +52,47 @@ EXEC: Final = Verb("exec", apps.ExecRequest, apps.ExecReply)
 SERVER_INFO: Final = Verb("server_info", apps.ServerInfo, apps.ServerReply)
 ENSURE_IMAGE: Final = Verb("ensure_image", images.EnsureImage, images.ImageReply)
 LIST_IMAGES: Final = Verb("list_images", images.ListImages, images.ImageListReply)
+CREATE_TOKEN: Final = Verb("create_token", webtokens.CreateToken, webtokens.CreateTokenReply)
+LIST_TOKENS: Final = Verb("list_tokens", webtokens.ListTokens, webtokens.TokenListReply)
+DELETE_TOKEN: Final = Verb("delete_token", webtokens.DeleteToken, apps.DoneReply)
 PRUNE_IMAGES: Final = Verb("prune_images", images.PruneImages, images.PruneReply)
+OPEN_COLLECTION: Final = Verb(
+    "open_collection", collections.OpenCollection, collections.CollectionReply
+)
+OPEN_EPHEMERAL: Final = Verb(
+    "open_ephemeral", collections.OpenEphemeral, collections.CollectionReply
+)
+FIND_COLLECTION: Final = Verb(
+    "find_collection", collections.FindCollection, collections.CollectionReply
+)
+KEEP_EPHEMERAL: Final = Verb("keep_ephemeral", collections.KeepEphemeral, apps.DoneReply)
+LIST_COLLECTIONS: Final = Verb(
+    "list_collections", collections.ListCollections, collections.CollectionListReply
+)
+DELETE_COLLECTION: Final = Verb("delete_collection", collections.DeleteCollection, apps.DoneReply)
+GET_SEALING_KEY: Final = Verb("get_sealing_key", secrets.GetSealingKey, secrets.SealingKeyReply)
+ROTATE_SEALING_KEY: Final = Verb(
+    "rotate_sealing_key", secrets.RotateSealingKey, secrets.RotateReply
+)
+PUT_SECRET: Final = Verb("put_secret", secrets.PutSecret, secrets.SecretReply)
+DELETE_SECRET: Final = Verb("delete_secret", secrets.DeleteSecret, apps.DoneReply)
+FIND_SECRET: Final = Verb("find_secret", secrets.FindSecret, secrets.SecretReply)
+LIST_SECRETS: Final = Verb("list_secrets", secrets.ListSecrets, secrets.SecretListReply)
+CREATE_ENVIRONMENT: Final = Verb(
+    "create_environment", environments.CreateEnvironment, environments.EnvironmentReply
+)
+UPDATE_ENVIRONMENT: Final = Verb(
+    "update_environment", environments.UpdateEnvironment, environments.EnvironmentReply
+)
+DELETE_ENVIRONMENT: Final = Verb(
+    "delete_environment", environments.DeleteEnvironment, apps.DoneReply
+)
+LIST_ENVIRONMENTS: Final = Verb(
+    "list_environments", environments.ListEnvironments, environments.EnvironmentListReply
+)
+FIND_ENVIRONMENT: Final = Verb(
+    "find_environment", environments.FindEnvironment, environments.EnvironmentReply
+)
 
 VERBS: Final[dict[str, Verb]] = {
     verb.name: verb
@@ -56,6 +109,8 @@ VERBS: Final[dict[str, Verb]] = {
         FUNCTION_STATS,
         LIST_FUNCTIONS,
         RESET_FUNCTION,
+        LIST_SCHEDULES,
+        PAUSE_SCHEDULE,
         BIND_CLASS,
         CANCEL_CALL,
         LIST_CONTAINERS,
@@ -65,5 +120,25 @@ VERBS: Final[dict[str, Verb]] = {
         ENSURE_IMAGE,
         LIST_IMAGES,
         PRUNE_IMAGES,
+        OPEN_COLLECTION,
+        OPEN_EPHEMERAL,
+        FIND_COLLECTION,
+        KEEP_EPHEMERAL,
+        LIST_COLLECTIONS,
+        DELETE_COLLECTION,
+        GET_SEALING_KEY,
+        ROTATE_SEALING_KEY,
+        PUT_SECRET,
+        DELETE_SECRET,
+        FIND_SECRET,
+        LIST_SECRETS,
+        CREATE_ENVIRONMENT,
+        UPDATE_ENVIRONMENT,
+        DELETE_ENVIRONMENT,
+        LIST_ENVIRONMENTS,
+        FIND_ENVIRONMENT,
+        CREATE_TOKEN,
+        LIST_TOKENS,
+        DELETE_TOKEN,
     )
 }

@@ -11,7 +11,12 @@ from squall import exception
 from squall.exception import Error
 
 if TYPE_CHECKING:
-    from squall._context import current_function_call_id, current_input_id, is_local
+    from squall._context import (
+        current_function_call_id,
+        current_input_id,
+        current_scheduled_time,
+        is_local,
+    )
     from squall._gathering import gather, wait_first
     from squall._methods import batched, concurrent, enter, exit, method
     from squall._output import enable_output
@@ -19,11 +24,25 @@ if TYPE_CHECKING:
     from squall.app import App
     from squall.call import FunctionCall
     from squall.cls import Cls
+    from squall.dict import Dict
+    from squall.environment import Environment
     from squall.file_pattern_matcher import FilePatternMatcher
     from squall.function import Function
     from squall.image import Image
+    from squall.queue import Queue
     from squall.retries import Retries
     from squall.schedule import Cron, Period
+    from squall.secret import Secret
+    from squall.volume import Volume
+    from squall.web import (
+        WebRequest,
+        WebResponse,
+        asgi_app,
+        fastapi_endpoint,
+        web_endpoint,
+        web_server,
+        wsgi_app,
+    )
 
 __version__ = "0.1.0"
 
@@ -31,50 +50,76 @@ __all__ = [
     "App",
     "Cls",
     "Cron",
+    "Dict",
+    "Environment",
     "Error",
     "FilePatternMatcher",
     "Function",
     "FunctionCall",
     "Image",
     "Period",
+    "Queue",
     "Retries",
+    "Secret",
+    "Volume",
+    "WebRequest",
+    "WebResponse",
+    "asgi_app",
     "batched",
     "concurrent",
     "current_function_call_id",
     "current_input_id",
+    "current_scheduled_time",
     "enable_output",
     "enter",
     "exception",
     "exit",
+    "fastapi_endpoint",
     "gather",
     "is_local",
     "method",
     "parameter",
     "wait_first",
+    "web_endpoint",
+    "web_server",
+    "wsgi_app",
 ]
 
 _HOMES = {
     "App": "app",
     "Cls": "cls",
     "Cron": "schedule",
+    "Dict": "dict",
+    "Environment": "environment",
     "FilePatternMatcher": "file_pattern_matcher",
     "Function": "function",
     "FunctionCall": "call",
     "Image": "image",
     "Period": "schedule",
+    "Queue": "queue",
     "Retries": "retries",
+    "Secret": "secret",
+    "Volume": "volume",
+    "WebRequest": "web",
+    "WebResponse": "web",
+    "asgi_app": "web",
     "batched": "_methods",
     "concurrent": "_methods",
     "current_function_call_id": "_context",
     "current_input_id": "_context",
+    "current_scheduled_time": "_context",
     "enable_output": "_output",
     "enter": "_methods",
     "exit": "_methods",
+    "fastapi_endpoint": "web",
     "gather": "_gathering",
     "is_local": "_context",
     "method": "_methods",
     "parameter": "_parameters",
     "wait_first": "_gathering",
+    "web_endpoint": "web",
+    "web_server": "web",
+    "wsgi_app": "web",
 }
 _OLD = {"Stub": "App"}
 _MODULES = frozenset({"config", "runner"})

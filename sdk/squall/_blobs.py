@@ -4,7 +4,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from squall_contracts import subjects
-from squall_contracts.calls import INLINE_LIMIT_BYTES, BlobRef, Payload
+from squall_contracts.calls import INLINE_LIMIT_BYTES, RESULT_TTL_S, BlobRef, Payload
 
 from squall.exception import DataLossError, RequestSizeError
 
@@ -35,7 +35,7 @@ class Blobs:
 
     async def put(self, name: str, data: bytes) -> BlobRef:
         digest = hashlib.sha256(data).hexdigest()
-        await self._objects.put(name, data, sha256=digest)
+        await self._objects.put(name, data, sha256=digest, ttl_s=RESULT_TTL_S)
         return BlobRef(name=name, size_bytes=len(data), sha256=digest)
 
     async def read(self, payload: Payload) -> bytes:
@@ -45,13 +45,11 @@ class Blobs:
         if isinstance(payload, bytes):
             return payload
         try:
-            data = await self._objects.get(payload.name)
+            data = await self._objects.get(payload.name, sha256=payload.sha256)
         except ObjectMissing as error:
             raise DataLossError(f"the payload {payload.name} is no longer kept") from error
         except DigestMismatch as error:
             raise DataLossError(f"the payload {payload.name} is damaged") from error
-        if len(data) != payload.size_bytes:
-            raise DataLossError(f"the payload {payload.name} is not the one that was sent")
         return data
 
     async def remove(self, *payloads: Payload | None) -> None:

@@ -2,12 +2,26 @@
 
 import asyncio
 import atexit
+import hashlib
+import itertools
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, overload
 
-from squall_contracts import apps, autoscaling, breakers, images, placement, subjects, verbs
+from squall_contracts import (
+    apps,
+    autoscaling,
+    breakers,
+    collections,
+    environments,
+    images,
+    placement,
+    secrets,
+    state_subjects,
+    subjects,
+    verbs,
+)
 from squall_contracts.failures import Refused
 from squall_contracts.guest import Credentials
 from squall_contracts.identity import MintReply, Renew
@@ -37,20 +51,35 @@ class _Connection:
 class Client:
     """One connection, what is on its way out and back, and the stores beside it."""
 
-    def __init__(self, bus: "Bus", environment: str) -> None:
+    def __init__(self, bus: "Bus", environment: str, seed: str) -> None:
+        from squall_bus.claiming import Claims
+        from squall_bus.taking import Taker
+
         self.bus = bus
+        self.mark_key = hashlib.blake2b(seed.encode(), person=b"squall marks").digest()
+        """For digests of values only a holder of these credentials can make, see Sealed.mark."""
         self.environment = environment
         """Where calls and look-ups go that name no environment."""
         self.client_id = new_id("cl")
+        self._numbers = itertools.count()
         self.router = Router(bus, self.client_id)
         self.outbox = Outbox(bus, asyncio.get_running_loop())
         self.blobs = Blobs(bus)
         self.code = bus.objects(subjects.CODE_BUCKET)
+        self.taker = Taker(
+            bus,
+            state_subjects.QUEUES,
+            Claims(bus, state_subjects.TAKEN, state_subjects.TAKEN_SUBJECT),
+        )
         self._watcher = _sync.background(self._fail_when_closed())
 
     @property
     def is_closed(self) -> bool:
         return self.bus.is_closed
+
+    def message_id(self) -> str:
+        """One that no other message has, whoever sends it."""
+        return f"{self.client_id}.{next(self._numbers)}"
 
     async def _fail_when_closed(self) -> None:
         error = await self.bus.wait_closed()
@@ -61,8 +90,32 @@ class Client:
     @overload
     async def control(
         self,
-        message: apps.KeepApp | apps.StopApp | apps.CancelCall | apps.StopContainerRequest,
+        message: apps.KeepApp
+        | apps.StopApp
+        | apps.CancelCall
+        | apps.StopContainerRequest
+        | secrets.DeleteSecret
+        | environments.DeleteEnvironment,
     ) -> apps.Done: ...
+    @overload
+    async def control(self, message: secrets.GetSealingKey) -> secrets.SealingKey: ...
+    @overload
+    async def control(
+        self, message: secrets.PutSecret | secrets.FindSecret
+    ) -> secrets.SecretInfo: ...
+    @overload
+    async def control(self, message: secrets.ListSecrets) -> secrets.SecretList: ...
+    @overload
+    async def control(
+        self,
+        message: environments.CreateEnvironment
+        | environments.UpdateEnvironment
+        | environments.FindEnvironment,
+    ) -> environments.EnvironmentEntry: ...
+    @overload
+    async def control(
+        self, message: environments.ListEnvironments
+    ) -> environments.EnvironmentList: ...
     @overload
     async def control(self, message: apps.ListApps) -> apps.AppList: ...
     @overload
@@ -95,6 +148,19 @@ class Client:
     async def control(self, message: images.ListImages) -> images.ImageList: ...
     @overload
     async def control(self, message: images.PruneImages) -> images.ImagesPruned: ...
+    @overload
+    async def control(
+        self,
+        message: collections.OpenCollection
+        | collections.OpenEphemeral
+        | collections.FindCollection,
+    ) -> collections.CollectionRecord: ...
+    @overload
+    async def control(self, message: collections.ListCollections) -> collections.CollectionList: ...
+    @overload
+    async def control(
+        self, message: collections.KeepEphemeral | collections.DeleteCollection
+    ) -> apps.Done: ...
     async def control(self, message: Message) -> Any:
         """Ask the gateway. Its refusals and the bus's failures come as squall.exception errors."""
         verb = _VERBS[type(message)]
@@ -131,6 +197,23 @@ async def translated() -> AsyncIterator[None]:
         raise _errors.of_bus(error) from error
 
 
+class translating:  # noqa: N801 - used as a function is
+    """As `translated`, for a plain `with`: it costs a tenth."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is None:
+            return
+        from squall_bus.errors import BusError
+
+        if isinstance(error, BusError):
+            raise _errors.of_bus(error) from error
+
+
 def current() -> Client | None:
     """The open connection, if there is one; from any thread."""
     client = _Connection.client
@@ -154,15 +237,16 @@ async def _open() -> Client:
     assignment = _container.assignment()
     if assignment is not None:
         bus = await _connect(list(assignment.servers), assignment.client)
-        return _hold(Client(bus, assignment.environment))
+        return _hold(Client(bus, assignment.environment, assignment.client.seed))
     server = config.find_server()
     if server is None:
         raise ConnectionError(
             "no Squall server: start one with `squall up`, or set SQUALL_SERVER_URL and "
             "SQUALL_CREDENTIALS"
         )
-    bus = await _connect(server.url.split(","), config.read_credentials(server.credentials))
-    return _hold(Client(bus, config.settings().environment))
+    credentials = config.read_credentials(server.credentials)
+    bus = await _connect(server.url.split(","), credentials)
+    return _hold(Client(bus, config.settings().environment, credentials.seed))
 
 
 def _hold(client: Client) -> Client:

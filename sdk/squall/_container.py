@@ -11,6 +11,7 @@ from squall._context import Running
 from squall._context import running as _running
 
 if TYPE_CHECKING:
+    from squall_contracts.calls import Inputs
     from squall_contracts.functions import MethodSpec
 
     from squall.app import App
@@ -93,8 +94,8 @@ class running:  # noqa: N801 - a context manager
 
     __slots__ = ("_now", "_token")
 
-    def __init__(self, call_id: str, index: int) -> None:
-        self._now = Running(call_id, index)
+    def __init__(self, inputs: "Inputs", index: int) -> None:
+        self._now = Running(inputs.call_id, index, inputs.scheduled_unix_s)
 
     def __enter__(self) -> None:
         self._token = _running.set(self._now)

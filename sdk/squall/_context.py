@@ -2,6 +2,10 @@
 
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 from squall_contracts.message import input_id
 
@@ -12,6 +16,7 @@ class Running:
 
     call_id: str
     index: int
+    scheduled_unix_s: float | None
 
 
 running: ContextVar[Running | None] = ContextVar("squall_running", default=None)
@@ -27,6 +32,17 @@ def current_function_call_id() -> str | None:
     """The id of the call this code runs for; None outside a container."""
     now = running.get()
     return None if now is None else now.call_id
+
+
+def current_scheduled_time() -> "datetime | None":
+    """The due time (UTC) of the schedule this call is made for, which may be some time ago; None
+    for a call that somebody made, and outside a container."""
+    from datetime import UTC, datetime
+
+    now = running.get()
+    if now is None or now.scheduled_unix_s is None:
+        return None
+    return datetime.fromtimestamp(now.scheduled_unix_s, UTC)
 
 
 def is_local() -> bool:

@@ -8,6 +8,7 @@ from squall.function import Function
 
 if TYPE_CHECKING:
     from squall.app import App
+    from squall.web import WebFunction
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -21,6 +22,9 @@ class FunctionDecorator(Protocol):
 
     @overload
     def __call__(self, function: Batched[R], /) -> Function[..., R, Any]: ...
+
+    @overload
+    def __call__(self, function: "WebFunction", /) -> Function[..., Any, Any]: ...
 
     @overload
     def __call__(

@@ -4,6 +4,7 @@ import inspect
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -24,8 +25,10 @@ from squall._options import (
     current_spellings,
     options_of,
     unwrapped,
+    web_of,
 )
 from squall._parameters import parameter
+from squall._volume.mounts import checked
 from squall.cls import Cls
 from squall.exception import InvalidError
 from squall.function import Function
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
     from squall.image import Image
     from squall.retries import Retries
     from squall.schedule import Schedule
+    from squall.secret import Secret
+    from squall.volume import Volume
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -57,10 +62,10 @@ class Declaring:
         image: "Image | None" = None,
         schedule: "Schedule | None" = None,
         env: Mapping[str, str | None] | None = None,
-        secrets: Sequence[Any] = (),
+        secrets: "Sequence[Secret]" = (),
         gpu: str | Sequence[str] | None = None,
         serialized: bool = False,
-        volumes: Mapping[str, Any] | None = None,
+        volumes: "Mapping[str, Volume] | Mapping[PurePosixPath, Volume] | None" = None,
         cpu: float | tuple[float, float] | None = None,
         memory: int | tuple[int, int] | None = None,
         min_containers: int | None = None,
@@ -73,7 +78,9 @@ class Declaring:
         name: str | None = None,
         is_generator: bool | None = None,
         block_network: bool = False,
+        nonpreemptible: bool = False,
         single_use_containers: bool = False,
+        result_ttl: float | None = None,
         include_source: bool | None = None,
         max_inputs: int | None = None,
         **others: Any,
@@ -83,15 +90,16 @@ class Declaring:
         `cpu` in cores and `memory` in MiB, each alone or as `(request, limit)`; `gpu` is
         `"TYPE"` or `"TYPE:COUNT"`, or a list in order of preference. `timeout` and
         `startup_timeout` in seconds, the latter None: as `timeout`. `scaledown_window`: seconds an
-        idle container stays. `retries`: a number, each a second apart, or Retries.
+        idle container stays. `result_ttl`: results of spawned calls are kept so many seconds, None:
+        seven days. `volumes`: squall.Volume by the path they are mounted at, beside the app's.
+        `retries`: a number, each a second apart, or Retries. Environment variables come
+        from the app's secrets, then from `secrets`, then from `env`; the last wins.
         `serialized` ships the pickled function in place of its module. InvalidError names a
         field at fault.
         """
         if _misused:
             raise InvalidError("write @app.function() with parentheses")
-        _validate.nothing_yet("secrets", secrets)
-        _validate.mount_paths(volumes or {})
-        _validate.nothing_yet("volumes", volumes)
+        mounts = checked(volumes or {})
         renamed = current_spellings(others)
         chosen: dict[str, Any] = {
             "min_containers": min_containers,
@@ -104,13 +112,15 @@ class Declaring:
             _validate.object_name("name", name)
 
         def decorate(function: Callable[..., Any], /) -> Function[Any, Any, Any]:
-            raw, batch = unwrapped(function)
+            below, web = web_of(function)
+            raw, batch = unwrapped(below)
             check_callable(raw, serialized)
             options = options_of(
                 raw,
                 image=image,
                 schedule=schedule,
                 env=env,
+                secrets=secrets,
                 gpu=gpu,
                 serialized=serialized,
                 cpu=cpu,
@@ -124,10 +134,14 @@ class Declaring:
                 startup_timeout=startup_timeout,
                 is_generator=is_generator,
                 block_network=block_network,
+                nonpreemptible=nonpreemptible,
                 include_source=include_source,
                 single_use_containers=single_use_containers,
+                result_ttl=result_ttl,
                 concurrency=concurrency(raw, chosen["max_inputs"]),
                 batch=batch,
+                volumes=mounts,
+                web=web,
             )
             chosen_name = name or _validate.object_name("name", raw.__name__)
             made = Function._new(chosen_name, app=self._app(), raw=raw, options=options)
@@ -136,16 +150,40 @@ class Declaring:
 
         return decorate
 
+    def web_endpoint(
+        self,
+        *_misused: object,
+        path: str,
+        method: str = "GET",
+        requires_proxy_auth: bool = False,
+        **options: Any,
+    ) -> Callable[[Callable[..., Any]], Function[..., Any, Any]]:
+        """Make a function that answers `method` at `path` of the app's own address.
+
+        `{name}` in the path is a parameter of the function; others come from the query, `body` is
+        the body's JSON value and `request` a WebRequest. It returns a WebResponse, `(value,
+        status)`, or a value, sent as JSON unless it is bytes or str. What can't be read as its
+        annotation is answered 422. All else are arguments of `function`. InvalidError names a field
+        at fault.
+        """
+        if _misused:
+            raise InvalidError("write @app.web_endpoint(path=…) with its arguments by name")
+        from squall.web import route
+
+        mark = route(path, method, requires_proxy_auth)
+        decorate = self.function(**options)
+        return lambda raw: decorate(mark(raw))
+
     @dataclass_transform(field_specifiers=(parameter,), kw_only_default=True)
     def cls(
         self,
         *_misused: object,
         image: "Image | None" = None,
         env: Mapping[str, str | None] | None = None,
-        secrets: Sequence[Any] = (),
+        secrets: "Sequence[Secret]" = (),
         gpu: str | Sequence[str] | None = None,
         serialized: bool = False,
-        volumes: Mapping[str, Any] | None = None,
+        volumes: "Mapping[str, Volume] | Mapping[PurePosixPath, Volume] | None" = None,
         cpu: float | tuple[float, float] | None = None,
         memory: int | tuple[int, int] | None = None,
         min_containers: int | None = None,
@@ -156,7 +194,9 @@ class Declaring:
         timeout: float = DEFAULT_TIMEOUT,
         startup_timeout: float | None = None,
         block_network: bool = False,
+        nonpreemptible: bool = False,
         single_use_containers: bool = False,
+        result_ttl: float | None = None,
         include_source: bool | None = None,
         enable_memory_snapshot: bool = False,
         max_inputs: int | None = None,
@@ -169,9 +209,7 @@ class Declaring:
         """
         if _misused:
             raise InvalidError("write @app.cls() with parentheses")
-        _validate.nothing_yet("secrets", secrets)
-        _validate.mount_paths(volumes or {})
-        _validate.nothing_yet("volumes", volumes)
+        mounts = checked(volumes or {})
         chosen: dict[str, Any] = {
             "min_containers": min_containers,
             "max_containers": max_containers,
@@ -192,6 +230,7 @@ class Declaring:
                 image=image,
                 schedule=None,
                 env=env,
+                secrets=secrets,
                 gpu=gpu,
                 serialized=serialized,
                 cpu=cpu,
@@ -205,12 +244,15 @@ class Declaring:
                 startup_timeout=startup_timeout,
                 is_generator=None,
                 block_network=block_network,
+                nonpreemptible=nonpreemptible,
                 include_source=include_source,
                 single_use_containers=single_use_containers,
+                result_ttl=result_ttl,
                 concurrency=concurrency(kind, chosen["max_inputs"]),
                 batch=parts.batch,
                 methods=tuple(parts.specs.values()),
                 parameters=parts.parameters,
+                volumes=mounts,
             )
             name = _validate.object_name("name", kind.__name__)
             made = Function._new(name, app=self._app(), raw=kind, options=options)

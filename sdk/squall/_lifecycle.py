@@ -84,7 +84,7 @@ def _spec(name: str, method: Method[..., Any, Any]) -> MethodSpec:
     if method.said_generator is not None:
         generates = _validate.truth("is_generator", method.said_generator)
     is_async = inspect.iscoroutinefunction(raw) or inspect.isasyncgenfunction(raw)
-    return MethodSpec(name=name, is_generator=generates, is_async=is_async)
+    return MethodSpec(name=name, is_generator=generates, is_async=is_async, web=method.web)
 
 
 def instance(of: Parts, arguments: Mapping[str, Scalar], pool: object) -> Any:

@@ -73,6 +73,9 @@ class LiveOutput:
     def app_started(self, name: str, app_id: str) -> None:
         self._print(Text(f"{name} runs as {app_id}", style="dim"))
 
+    def web_url(self, name: str, url: str) -> None:
+        self._print(Text.assemble((f"{name} is at ", "dim"), (url, "underline")))
+
     def container(self, news: ContainerNews) -> None:
         with self._lock:
             if news.state in ENDED:

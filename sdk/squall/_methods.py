@@ -8,6 +8,7 @@ from typing import Any, Concatenate, Generic, Literal, NamedTuple, ParamSpec, Pr
 from typing import overload as _overload
 
 from squall_contracts.functions import BatchPolicy
+from squall_contracts.web import WebSpec
 
 from squall import _validate
 from squall.exception import InvalidError
@@ -52,6 +53,7 @@ class Method(Generic[P, R, O]):
         self.raw = raw
         self.said_generator = is_generator
         self.batch = batch
+        self.web: WebSpec | None = None
         self.__doc__ = raw.__doc__
         self.__name__ = raw.__name__
         self.__wrapped__ = raw
@@ -122,7 +124,7 @@ def method(*_misused: object, is_generator: bool | None = None) -> MethodDecorat
         _validate.truth("is_generator", is_generator)
 
     def decorate(raw: Callable[..., Any], /) -> Any:
-        _check_plain("method", raw)
+        check_plain("method", raw)
         return Method(raw, is_generator=is_generator)
 
     return decorate
@@ -143,7 +145,7 @@ def exit(*_misused: object) -> Callable[[C], C]:
 
 
 def _marked(name: str, raw: C, hook: Hook) -> C:
-    _check_plain(name, raw)
+    check_plain(name, raw)
     if inspect.isgeneratorfunction(raw) or inspect.isasyncgenfunction(raw):
         raise InvalidError(f"@squall.{name}(): {raw.__name__} can't be a generator")
     setattr(raw, HOOK, hook)
@@ -160,7 +162,7 @@ def batched(*_misused: object, max_batch_size: int, wait_ms: int) -> BatchDecora
     )
 
     def decorate(raw: Callable[..., Any], /) -> Any:
-        _check_plain("batched", raw)
+        check_plain("batched", raw)
         if hasattr(raw, CONCURRENCY):
             raise InvalidError(f"{raw.__name__} is batched: it can't be concurrent as well")
         if inspect.isgeneratorfunction(raw) or inspect.isasyncgenfunction(raw):
@@ -195,6 +197,9 @@ def concurrent(
     def decorate(thing: C, /) -> C:
         if isinstance(thing, Batched):
             raise InvalidError(f"{thing.__name__} is batched: it can't be concurrent as well")
+        if _is_web_function(thing):
+            setattr(thing.raw, CONCURRENCY, Concurrency(most, target))  # type: ignore[attr-defined]
+            return thing
         if isinstance(thing, Method):
             raise InvalidError(
                 f"@squall.concurrent(…) goes on the class, not on its method {thing.__name__}"
@@ -209,12 +214,22 @@ def concurrent(
     return decorate
 
 
+def _is_web_function(thing: object) -> bool:
+    return isinstance(thing, Method) and thing.web is not None and not in_class(thing.raw)
+
+
+def in_class(raw: Callable[..., Any]) -> bool:
+    """Whether it is defined in a class's body."""
+    holder = raw.__qualname__.rpartition(".")[0]
+    return bool(holder) and not holder.endswith("<locals>")
+
+
 def _no_arguments(name: str, given: tuple[object, ...]) -> None:
     if given:
         raise InvalidError(f"write @squall.{name}(…) with parentheses, and name its arguments")
 
 
-def _check_plain(name: str, raw: object) -> None:
+def check_plain(name: str, raw: object) -> None:
     """Only a function that no other decorator has claimed."""
     if isinstance(raw, Batched):
         raise InvalidError(f"@squall.{name}(): {raw.__name__} is batched already, which is enough")

@@ -2,20 +2,23 @@
 
 import inspect
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from squall_contracts.calls import RESULT_TTL_S
 from squall_contracts.functions import (
     DEFAULT_TIMEOUT_S,
     BatchPolicy,
+    Cron,
+    Every,
     MethodSpec,
     ParameterSpec,
     Resources,
     RetryPolicy,
     Scaling,
 )
-from squall_contracts.schedules import Cron, Every, spell
+from squall_contracts.web import WebSpec
 
 from squall import _validate, retries, schedule
 from squall._methods import Batched, Concurrency, Method
@@ -24,6 +27,8 @@ from squall.function import Function
 
 if TYPE_CHECKING:
     from squall.image import Image
+    from squall.secret import Secret
+    from squall.volume import Volume
 
 _OLD = {
     "concurrency_limit": "max_containers",
@@ -36,7 +41,6 @@ _IGNORED = frozenset(
         "cloud",
         "region",
         "routing_region",
-        "nonpreemptible",
         "enable_memory_snapshot",
         "restrict_modal_access",
         "i6pn",
@@ -54,8 +58,9 @@ class Options:
     """A function's declaration, in wire terms."""
 
     image: "Image | None"
-    schedule: str | None
+    schedule: Cron | Every | None
     env: dict[str, str]
+    secrets: "tuple[Secret, ...]"
     resources: Resources
     scaling: Scaling
     retry: RetryPolicy | None
@@ -63,6 +68,7 @@ class Options:
     startup_timeout_s: float | None
     max_inputs: int
     block_network: bool
+    nonpreemptible: bool
     serialized: bool
     include_source: bool | None
     is_generator: bool
@@ -70,8 +76,12 @@ class Options:
     target_inputs: int | None = None
     batch: BatchPolicy | None = None
     single_use: bool = False
+    result_ttl_s: float | None = None
     methods: tuple[MethodSpec, ...] = ()
     parameters: tuple[ParameterSpec, ...] = ()
+    volumes: "Mapping[str, Volume]" = field(default_factory=dict)
+    """By mount path; those of the app come beside them."""
+    web: WebSpec | None = None
 
     @property
     def goes_alone(self) -> bool:
@@ -120,6 +130,13 @@ def unwrapped(thing: Any) -> tuple[Callable[..., Any], BatchPolicy | None]:
     return (thing.raw, thing.batch) if isinstance(thing, Batched) else (thing, None)
 
 
+def web_of(thing: Any) -> tuple[Any, WebSpec | None]:
+    """What is below a web decorator, and what that one said; None without one."""
+    if isinstance(thing, Method) and thing.web is not None:
+        return thing.raw, thing.web
+    return thing, None
+
+
 def check_class(kind: object, serialized: bool) -> None:
     """Whether `kind` can be a class of an app."""
     if isinstance(kind, Function):
@@ -143,7 +160,7 @@ def runs_async(raw: Callable[..., Any]) -> bool:
     return inspect.iscoroutinefunction(raw) or inspect.isasyncgenfunction(raw)
 
 
-def schedule_of(value: object, raw: Callable[..., Any]) -> str | None:
+def schedule_of(value: object, raw: Callable[..., Any]) -> Cron | Every | None:
     """The wire form of a schedule; its function must not need arguments."""
     if value is None:
         return None
@@ -160,14 +177,14 @@ def schedule_of(value: object, raw: Callable[..., Any]) -> str | None:
                 f"but {parameter.name!r} has no default"
             )
     if isinstance(value, schedule.Cron):
-        return spell(Cron(expression=value.cron_string, timezone=value.timezone))
+        return Cron(expression=value.cron_string, timezone=value.timezone, overlap=value.overlap)
     assert isinstance(value, schedule.Period)
-    if value.years or value.months:
-        raise InvalidError(
-            "schedule: Period in years or months is not available yet: use days, or squall.Cron"
-        )
     hours = (value.weeks * 7 + value.days) * 24 + value.hours
-    return spell(Every(seconds=float((hours * 60 + value.minutes) * 60 + value.seconds)))
+    return Every(
+        months=value.years * 12 + value.months,
+        seconds=float((hours * 60 + value.minutes) * 60 + value.seconds),
+        overlap=value.overlap,
+    )
 
 
 def options_of(
@@ -176,6 +193,7 @@ def options_of(
     image: object,
     schedule: object,
     env: object,
+    secrets: object,
     gpu: object,
     serialized: object,
     cpu: object,
@@ -189,15 +207,20 @@ def options_of(
     startup_timeout: object,
     is_generator: bool | None,
     block_network: object,
+    nonpreemptible: object,
     include_source: object,
     concurrency: Concurrency,
     batch: BatchPolicy | None,
     single_use_containers: object,
+    result_ttl: object = None,
     methods: tuple[MethodSpec, ...] = (),
     parameters: tuple[ParameterSpec, ...] = (),
+    volumes: "Mapping[str, Volume]",
+    web: WebSpec | None = None,
 ) -> Options:
     """Check everything a decorator was told. InvalidError names the first field at fault."""
     from squall.image import Image
+    from squall.secret import check_list
 
     if image is not None and not isinstance(image, Image):
         raise InvalidError(f"image must be a squall.Image, not {type(image).__name__}")
@@ -205,6 +228,8 @@ def options_of(
     if single_use and concurrency.max_inputs > 1:
         raise InvalidError("single_use_containers take one input: leave @squall.concurrent(…) out")
     generator = generates(raw, is_generator)
+    if web is not None and schedule is not None:
+        raise InvalidError("schedule: a web endpoint is run by requests: leave schedule out")
     if batch is not None and concurrency.max_inputs > 1:
         raise InvalidError("a batched function runs one batch at a time: leave max_inputs out")
     policy = retries.policy(retry)
@@ -215,6 +240,7 @@ def options_of(
         image=image,
         schedule=schedule_of(schedule, raw),
         env=_validate.variables(env),
+        secrets=check_list("secrets", secrets),
         resources=_validate.resources(cpu, memory, gpu),
         scaling=_validate.scaling(
             min_containers, max_containers, buffer_containers, scaledown_window
@@ -228,9 +254,15 @@ def options_of(
         target_inputs=concurrency.target_inputs,
         batch=batch,
         single_use=single_use,
+        result_ttl_s=None
+        if result_ttl is None
+        else _validate.number("result_ttl", result_ttl, least=1, most=RESULT_TTL_S),
         methods=methods,
         parameters=parameters,
+        volumes=volumes,
+        web=web,
         block_network=_validate.truth("block_network", block_network),
+        nonpreemptible=_validate.truth("nonpreemptible", nonpreemptible),
         serialized=_validate.truth("serialized", serialized),
         include_source=None
         if include_source is None

@@ -35,6 +35,9 @@ class PlainOutput:
     def app_started(self, name: str, app_id: str) -> None:
         self._say(f"{name} runs as {app_id}")
 
+    def web_url(self, name: str, url: str) -> None:
+        self._say(f"{name} is at {url}")
+
     def container(self, news: ContainerNews) -> None:
         if news.state == "requested" and news.waits_for:
             if self._waits.get(news.function_name) != news.waits_for:

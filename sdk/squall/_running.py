@@ -5,6 +5,7 @@ Round trips after connecting: one for images and missing content, all at once, a
 
 import asyncio
 import logging
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -20,8 +21,10 @@ from squall_contracts.apps import (
 from squall import _client, _container, _context, _output, _sync
 from squall._client import Client
 from squall._placing import put_in_place, together
+from squall._sealing import check_place, with_secrets
 from squall._spec import Plan, plan
 from squall._unary import Target
+from squall._volume.mounts import look_up
 from squall.exception import Error, InvalidError, NotFoundError
 
 if TYPE_CHECKING:
@@ -38,6 +41,11 @@ def hydrate(app: "App", environment: str, started: AppStarted) -> None:
     app._app_id = started.app_id
     app._environment = environment
     for name, function in app.declared.items():
+        function._web_urls = {
+            place.removeprefix(name).lstrip("."): url
+            for place, url in started.web_urls.items()
+            if place == name or place.startswith(f"{name}.")
+        }
         function._hydrate(
             Target(
                 function_id=started.function_ids[name],
@@ -52,6 +60,7 @@ def hydrate(app: "App", environment: str, started: AppStarted) -> None:
 def dehydrate(app: "App") -> None:
     app._app_id = app._environment = None
     for function in app.declared.values():
+        function._web_urls = {}
         function._hydrate(None)
 
 
@@ -61,9 +70,12 @@ async def deploy(
     """Create or update the deployed app. On the SDK loop."""
     client = await _client.connected()
     place = environment or client.environment
-    await put_in_place(client, made)
+    await together(
+        check_place(client, made, place), put_in_place(client, made), look_up(made, place)
+    )
+    functions = await with_secrets(client, made)
     started = await client.control(
-        DeployApp(environment=place, name=name, functions=tuple(made.functions), tag=tag)
+        DeployApp(environment=place, name=name, functions=functions, tag=tag)
     )
     hydrate(app, place, started)
     return started
@@ -82,6 +94,8 @@ class RunContext:
         self._name = name or app.name or "app"
         self._detach = detach
         self._environment = environment
+        self.local_files: frozenset[Path] = frozenset()
+        """Absolute paths of the files here that the app was made of, once it runs."""
         self._entered = False
         self._keeper: asyncio.Task[None] | None = None
         self._show: _output.AppOutput | None = None
@@ -128,14 +142,23 @@ class RunContext:
         self._entered = True
 
     async def _start(self, made: Plan) -> None:
+        self.local_files = frozenset(
+            content.absolute() for content in made.uploads.values() if isinstance(content, Path)
+        )
         client = await _client.connected()
         place = self._environment or client.environment
-        await together(put_in_place(client, made), client.router.listen(place))
+        await together(
+            check_place(client, made, place),
+            put_in_place(client, made),
+            look_up(made, place),
+            client.router.listen(place),
+        )
+        functions = await with_secrets(client, made)
         started = await client.control(
             StartApp(
                 environment=place,
                 name=self._name,
-                functions=tuple(made.functions),
+                functions=functions,
                 client_id=client.client_id,
                 detach=self._detach,
             )
@@ -146,6 +169,8 @@ class RunContext:
         output = _output.current()
         if output is not None:
             output.app_started(self._name, started.app_id)
+            for place, url in sorted(started.web_urls.items()):
+                output.web_url(place, url)
             self._show = _output.AppOutput(client, output, place, started.app_id)
             _sync.background(self._show.run())
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from squall.app import App
     from squall.function import Function
     from squall.image import Image, ResolvedImage
+    from squall.secret import Secret
+    from squall.volume import Volume
 
 _WARN_BYTES = 256 * 1024
 _MAX_BYTES = 16 * 1024 * 1024
@@ -28,6 +30,10 @@ class Plan:
     """By image id."""
     uploads: dict[str, Content] = field(default_factory=dict)
     """Content by sha256, beside what the images' recipes name."""
+    secrets: "dict[str, tuple[Secret, ...]]" = field(default_factory=dict)
+    """Of each function that has any, the app's before its own; sealed once there is a server."""
+    volumes: "dict[str, dict[str, Volume]]" = field(default_factory=dict)
+    """By function and mount path; their ids are looked up before the app starts."""
 
 
 def plan(app: "App") -> Plan:
@@ -41,8 +47,13 @@ def plan(app: "App") -> Plan:
     for function in app.declared.values():
         source = sources.setdefault(function.raw.__module__, source_of(function.raw))
         image = function.options.image or default
+        shared = (function.app or app).volumes
+        made.volumes[function.name] = {**shared, **function.options.volumes}
         if id(image) not in resolved:
             resolved[id(image)] = _resolve(made, image)
+        home = function.app or app
+        if secrets := (*home.secrets, *function.options.secrets):
+            made.secrets[function.name] = secrets
         made.functions.append(
             _spec(made, app, function, source=source, image=resolved[id(image)], known=files)
         )
@@ -103,10 +114,13 @@ def _spec(
         target_inputs=options.target_inputs,
         batch=options.batch,
         single_use=options.single_use,
+        result_ttl_s=options.result_ttl_s,
         methods=options.methods,
         parameters=options.parameters,
         block_network=options.block_network,
+        nonpreemptible=options.nonpreemptible,
         schedule=options.schedule,
+        web=options.web,
     )
 
 

@@ -122,15 +122,20 @@ def background(coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
 def run(coroutine: Coroutine[Any, Any, R]) -> R:
     """Run `coroutine` on the SDK loop and block for its result; an interrupt cancels it."""
     worker = _started()
-    if threading.current_thread() is worker.thread:
-        coroutine.close()
-        raise ClientClosed("a blocking call can't be made on the SDK's own thread: await .aio()")
+    refuse_on_own_thread(coroutine)
     future = asyncio.run_coroutine_threadsafe(coroutine, worker.loop)
     try:
         return future.result()
     except BaseException:
         future.cancel()
         raise
+
+
+def refuse_on_own_thread(coroutine: Coroutine[Any, Any, Any]) -> None:
+    """ClientClosed where blocking for `coroutine` would wait for ever; it is closed then."""
+    if threading.current_thread() is _started().thread:
+        coroutine.close()
+        raise ClientClosed("a blocking call can't be made on the SDK's own thread: await .aio()")
 
 
 async def hop(coroutine: Coroutine[Any, Any, R]) -> R:

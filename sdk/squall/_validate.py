@@ -12,7 +12,7 @@ _NAME = re.compile(r"[A-Za-z0-9\-_.]{1,64}")
 _APP_ID = re.compile(r"ap-[A-Za-z0-9]{22}")
 _ENVIRONMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _GPU = re.compile(r"([A-Za-z][A-Za-z0-9\-]*!?)(?::(.*))?")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,255}")
 _MAX_GPUS = 64
 _FORBIDDEN_MOUNTS = frozenset({"/", "/root", "/tmp"})
 
@@ -178,14 +178,20 @@ def variables(value: object) -> dict[str, str]:
         raise InvalidError(f"env must be a dict of str to str, not {_shown(value)}")
     chosen: dict[str, str] = {}
     for name, content in value.items():
-        if not isinstance(name, str) or not _VARIABLE.fullmatch(name):
-            raise InvalidError(f"env: {name!r} can't name an environment variable")
+        variable_name("env", name)
         if content is None:
             continue
         if not isinstance(content, str):
             raise InvalidError(f"env[{name!r}] must be a str, not {_shown(content)}")
         chosen[name] = content
     return chosen
+
+
+def variable_name(field: str, value: object) -> str:
+    """`value` if it can name an environment variable."""
+    if not isinstance(value, str) or not _VARIABLE.fullmatch(value):
+        raise InvalidError(f"{field}: {value!r} can't name an environment variable")
+    return value
 
 
 def nothing_yet(field: str, value: object) -> None:

@@ -6,6 +6,7 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import contextmanager
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
 from squall_contracts.apps import StopApp
@@ -13,6 +14,7 @@ from squall_contracts.apps import StopApp
 from squall import _client, _sync, _validate
 from squall._declared import LocalEntrypoint
 from squall._declaring import Declaring
+from squall._volume.mounts import checked
 from squall.exception import InvalidError
 from squall.function import Function
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from squall._running import RunContext
     from squall.dead_letters import DeadLetters
     from squall.image import Image
+    from squall.secret import Secret
+    from squall.volume import Volume
 
 __all__ = ["App", "LocalEntrypoint"]
 
@@ -39,19 +43,19 @@ class App(Declaring):
         *,
         tags: Mapping[str, str] | None = None,
         image: "Image | None" = None,
-        secrets: Sequence[Any] = (),
-        volumes: Mapping[str, Any] | None = None,
+        secrets: "Sequence[Secret]" = (),
+        volumes: "Mapping[str, Volume] | Mapping[PurePosixPath, Volume] | None" = None,
         include_source: bool = True,
     ) -> None:
         """`name`: 1 to 64 letters, digits, `-`, `_`, `.`; needed to deploy. `image`: for functions
-        that name none; None: Debian with this Python. InvalidError names a field at fault."""
+        that name none; None: Debian with this Python. `secrets`: for all functions, before their
+        own. `volumes`: by mount path, in all its functions. InvalidError names a field at fault."""
         if name is not None:
             _validate.object_name("name", name)
-        if isinstance(secrets, str) or not hasattr(secrets, "__len__"):
-            raise InvalidError(f"secrets must be a list, not {type(secrets).__name__}")
-        _validate.nothing_yet("secrets", secrets)
-        _validate.mount_paths(volumes or {})
-        _validate.nothing_yet("volumes", volumes)
+        from squall.secret import check_list
+
+        self._secrets = check_list("secrets", secrets)
+        self._volumes = checked(volumes or {})
         if image is not None:
             from squall.image import Image
 
@@ -92,8 +96,18 @@ class App(Declaring):
         return self._image
 
     @property
+    def volumes(self) -> "dict[str, Volume]":
+        """By mount path, for all its functions."""
+        return dict(self._volumes)
+
+    @property
     def include_source(self) -> bool:
         return self._include_source
+
+    @property
+    def secrets(self) -> "tuple[Secret, ...]":
+        """Those of all its functions, before their own."""
+        return self._secrets
 
     @property
     def declared(self) -> dict[str, Function[Any, Any, Any]]:

@@ -161,6 +161,7 @@ class Cls:
             raise NotFoundError(f"{self.name} is a function: look it up with Function.from_name")
         target = Target(found.function_id, found.environment, self.name, False, found.retryable)
         methods = {method.name: method for method in found.methods}
+        self._function._web_urls = found.web_urls
         self._shape = Shape(target, methods, found.parameters)
         return self._shape
 
@@ -310,6 +311,17 @@ class BoundMethod(Function[P, R, O]):
 
     def _in_container(self) -> Target | None:
         return None
+
+    def _answers_web(self) -> bool:
+        cls = self._pool.cls
+        if cls._parts is not None:
+            return cls._parts.specs[self._name].web is not None
+        return self._name in cls._function._web_urls
+
+    async def _web_url(self) -> str | None:
+        if not self._pool.cls._function._web_urls:
+            await self._pool.cls._resolve(await self._connected())
+        return self._pool.cls._function._web_urls.get(self._name)
 
     def _can_resolve(self) -> bool:
         return self._pool.can_resolve()

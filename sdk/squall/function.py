@@ -67,6 +67,7 @@ class Function(Generic[P, R, O]):
         made._target = None
         made._found_by = None
         made._ready = None
+        made._web_urls = {}
         for field in ("__doc__", "__module__", "__qualname__", "__wrapped__"):
             if raw is not None and hasattr(raw, field):
                 setattr(made, field, getattr(raw, field))
@@ -87,6 +88,8 @@ class Function(Generic[P, R, O]):
     _target: Target | None
     _found_by: FindFunction | None
     _ready: "tuple[Client, Target] | None"
+    _web_urls: dict[str, str]
+    """By method; the empty name is the function itself."""
 
     @classmethod
     def from_name(
@@ -224,6 +227,7 @@ class Function(Generic[P, R, O]):
                 raise NotFoundError(
                     f"{self._name} is a class: look it up with squall.Cls.from_name"
                 )
+            self._web_urls = found.web_urls
             target = Target(
                 found.function_id,
                 found.environment,
@@ -239,6 +243,10 @@ class Function(Generic[P, R, O]):
     async def _prepare(self) -> "tuple[Client, Target]":
         client = await self._connected()
         target = await self._resolve(client)
+        if self._answers_web():
+            raise InvalidError(
+                f"{self.name} is a web endpoint: it takes requests at its get_web_url(), not calls"
+            )
         await client.router.listen(target.environment)
         self._ready = client, target
         return self._ready
@@ -247,6 +255,32 @@ class Function(Generic[P, R, O]):
         """Connection and target where both are known and good: no hop is needed then."""
         ready = self._ready
         return ready if ready is not None and ready[0] is _client.current() else None
+
+    def _answers_web(self) -> bool:
+        """Whether web requests run it. Known once it was looked up."""
+        if self._options is not None:
+            return self._options.web is not None
+        return "" in self._web_urls
+
+    @_sync.synced
+    async def get_web_url(self) -> str | None:
+        """The address of a web endpoint; None for any other function. ExecutionError before its app
+        runs, NotFoundError."""
+        return await self._web_url()
+
+    async def _web_url(self) -> str | None:
+        if self._options is not None and self._options.web is None:
+            return None
+        if not self._web_urls:
+            client = await self._connected()
+            target = await self._resolve(client)
+            app = _container.assignment()
+            if app is not None and self._app is not None:  # of this container's own app
+                wanted = FindFunction(
+                    environment=target.environment, app=app.app_name, name=self._name
+                )
+                self._web_urls = (await client.control(wanted)).web_urls
+        return self._web_urls.get("")
 
     @_sync.synced
     async def hydrate(self, client: object = None) -> Self:

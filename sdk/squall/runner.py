@@ -22,6 +22,8 @@ class DeployResult:
     function_ids: dict[str, str]
     changed: bool
     """False when the server had exactly this already."""
+    web_urls: dict[str, str]
+    """Addresses of its web endpoints, by function or `Class.method`."""
 
 
 class _DeployApp:
@@ -78,6 +80,7 @@ def _result(name: str, started: AppStarted) -> DeployResult:
         version=started.version,
         function_ids=dict(started.function_ids),
         changed=started.changed,
+        web_urls=dict(started.web_urls),
     )
 
 

@@ -36,7 +36,7 @@ def run(body: Body, run: Run, guard: Guard) -> list[Report]:
             guard.enter(run)
             if run.reason is not None:
                 raise ERRORS[run.reason]
-            with _container.running(run.held.inputs.call_id, _index(run.held)):
+            with _container.running(run.held.inputs, _index(run.held)):
                 gathered = _gather(body, run)
                 value = gathered.callee.function(**gathered.columns) if gathered.members else []
                 return _share(run, gathered, value)
@@ -52,7 +52,7 @@ def run(body: Body, run: Run, guard: Guard) -> list[Report]:
 async def run_async(body: Body, run: Run) -> list[Report]:
     """The same with an async function, in the current task."""
     try:
-        with _container.running(run.held.inputs.call_id, _index(run.held)):
+        with _container.running(run.held.inputs, _index(run.held)):
             gathered = _gather(body, run)
             value: object = []
             if gathered.members:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import cloudpickle  # noqa: F401 - imported here so that no input waits for it
 import msgspec
@@ -44,6 +44,9 @@ from squall_guest.loop import Loop
 from squall_guest.session import Session
 from squall_guest.shutdown import Signals, leave
 from squall_guest.watch import GRACE_S, NUDGE_S
+
+if TYPE_CHECKING:
+    from squall_guest.web.hosts import Hosts
 
 SWITCH_S: Final = 0.0005
 """How long the NATS thread waits at most for user code to let go of the interpreter."""
@@ -105,7 +108,10 @@ def _live() -> int:
         return EXIT_STARTUP
     session = start.session
     signals.drain_with(session.begin_drain)
-    exits = Exits(executor.body.service.exits, start.home, link, session)
+    hooks = [*executor.body.service.exits]
+    if start.hosts is not None:
+        hooks.insert(0, start.hosts.close)
+    exits = Exits(hooks, start.home, link, session)
     code = _serve(executor, link, session, signals, lambda: exits.run(guard))
     start.home.close()
     link.stop()
@@ -130,6 +136,7 @@ class _Start:
         self._limit_s = assignment.spec.startup_timeout_s or assignment.spec.timeout_s
         self.session = Session(assignment, link.tasks)
         self.home = Home()
+        self.hosts: Hosts | None = None
         self._opened = link.call(self.session.open())
 
     def ready(self) -> Executor | None:
@@ -166,6 +173,7 @@ class _Start:
     def _load(self) -> load.Service:
         spec = self._assignment.spec
         layout.set_environment(self._assignment)
+        self._assignment = msgspec.structs.replace(self._assignment, secrets={})
         layout.lay_files(self._assignment)
         layout.enter_root(self._assignment)
         self._phases.end("files")
@@ -181,11 +189,23 @@ class _Start:
             self.home.call(hook)
         if service.enters:
             self._phases.end("enter")
+        if any(callee.web is not None for callee in service.callees.values()):
+            self._open_web(service)
+            self._phases.end("web_startup")
         return service
+
+    def _open_web(self, service: load.Service) -> None:
+        from squall_guest.web.hosts import Hosts
+
+        self._opened.result()
+        self.hosts = Hosts(self.home, self._link, self.session, self._assignment)
+        for name, callee in service.callees.items():
+            if callee.web is not None:
+                self.hosts.open(name, callee)
 
     def _executor(self, service: load.Service) -> Executor:
         spec, desk = self._assignment.spec, self.session.desk
-        body = Body(spec, service, self.session.outbox)
+        body = Body(spec, service, self.session.outbox, self.hosts)
         flight = FlightRecord(self._assignment.flight_record)
         if service.is_async or spec.batch is not None:
             return Loop(body, desk, flight, self.home)

@@ -25,6 +25,7 @@ class Held:
         "blobs",
         "cancelled",
         "finished",
+        "goes_on",
         "has_blobs",
         "inputs",
         "job",
@@ -54,6 +55,8 @@ class Held:
         self.finished = False
         """Its last outcome has been handed over, or it was let go; acked when `unstored` is 0."""
         self._ending = threading.Lock()
+        self.goes_on = False
+        """Its next attempt is stored: what it brought along is still needed."""
         self.unstored = 0
         self.refused = False
         """The server refused one of its results: it is nak'd instead."""

@@ -57,10 +57,11 @@ class Executor(ABC):
         self._runs[slot] = run
         return run
 
-    def _send(self, held: Held, outcome: Report, position: int, since_s: float) -> None:
+    def _send(self, held: Held, outcome: Report | None, position: int, since_s: float) -> None:
         last = position == len(held.inputs.items) - 1
         spent_s = time.monotonic() - since_s if last else None
-        self._outbox.put(held, outcome, size_of(outcome), spent_s)
+        size_bytes = 0 if outcome is None else size_of(outcome)
+        self._outbox.put(held, outcome, size_bytes, spent_s)
 
     @staticmethod
     def now() -> float:

@@ -5,11 +5,14 @@ import inspect
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from squall import _container, _pickling
-from squall.exception import InvalidError
-from squall_contracts.calls import Exhausted, Raised, Report, Returned, Yielded
+from squall.exception import DeserializationError, InvalidError
+from squall_bus.bus import Bus
+from squall_bus.errors import DigestMismatch, ObjectMissing
+from squall_contracts import subjects
+from squall_contracts.calls import BlobRef, Exhausted, Raised, Report, Returned, Yielded
 from squall_contracts.failures import Failure, FailureKind
 from squall_contracts.functions import FunctionSpec
 
@@ -18,6 +21,9 @@ from squall_guest.desk import Held
 from squall_guest.interrupt import ERRORS, Guard, Reason
 from squall_guest.load import Callee, Service
 from squall_guest.outbox import Outbox
+
+if TYPE_CHECKING:
+    from squall_guest.web.hosts import Hosts
 
 
 class Run:
@@ -64,10 +70,18 @@ class Run:
 class Body:
     """The user's functions, and how they are run on one input."""
 
-    def __init__(self, spec: FunctionSpec, service: Service, outbox: Outbox) -> None:
+    def __init__(
+        self,
+        spec: FunctionSpec,
+        service: Service,
+        outbox: Outbox,
+        hosts: "Hosts | None" = None,
+    ) -> None:
+        """`hosts` has the apps of web endpoints; None where there are none."""
         self.spec = spec
         self.service = service
         self.outbox = outbox
+        self.hosts = hosts
 
     def callee(self, held: Held) -> Callee:
         """What a delivery calls. InvalidError if there is no such method."""
@@ -83,6 +97,11 @@ class Body:
         found = self.service.callees.get(held.inputs.method)
         return found is None or found.is_async
 
+    def host(self, held: Held) -> "Hosts | None":
+        """Who serves a delivery that is a web request; None for all others."""
+        found = self.service.callees.get(held.inputs.method)
+        return None if found is None or found.web is None else self.hosts
+
     def run(self, run: Run, guard: Guard) -> Report:
         """Run a sync function, or drain a sync generator, on this thread. Of all that user code can
         raise only KeyboardInterrupt comes out."""
@@ -94,7 +113,7 @@ class Body:
                 guard.enter(run)
                 if run.reason is not None:  # set before we entered: nobody raises it in here
                     raise ERRORS[run.reason]
-                with _container.running(inputs.call_id, index):
+                with _container.running(inputs, index):
                     callee = self.callee(run.held)
                     args, kwargs = _pickling.load_call(run.held.payload(run.position))
                     run.stage = "exception"
@@ -115,7 +134,7 @@ class Body:
         inputs = run.held.inputs
         index = inputs.items[run.position].index
         try:
-            with _container.running(inputs.call_id, index):
+            with _container.running(inputs, index):
                 callee = self.callee(run.held)
                 args, kwargs = _pickling.load_call(run.held.payload(run.position))
                 run.stage = "exception"
@@ -208,3 +227,13 @@ def size_of(outcome: Report) -> int:
     if isinstance(outcome, Raised):
         return len(outcome.failure.pickled or b"") + len(outcome.failure.traceback)
     return 0
+
+
+async def arguments_in(bus: Bus, blob: BlobRef) -> bytes | DeserializationError:
+    """An input's pickled arguments where they came as a blob, or why they can't be had. BusError."""
+    try:
+        return await bus.objects(subjects.BLOBS_BUCKET).get(blob.name, sha256=blob.sha256)
+    except ObjectMissing as error:
+        return DeserializationError(f"the arguments are not in the blob store: {error}")
+    except DigestMismatch:
+        return DeserializationError(f"the arguments in blob {blob.name!r} are not those sent")

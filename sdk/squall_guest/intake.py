@@ -1,7 +1,6 @@
 """The way in: two standing pulls, how much they may hold, what is split, dropped or given back."""
 
 import asyncio
-import hashlib
 import logging
 import re
 import time
@@ -11,9 +10,8 @@ from functools import partial
 from typing import Final, Literal
 
 import msgspec
-from squall.exception import DeserializationError
 from squall_bus.bus import Bus, Delivery
-from squall_bus.errors import BusError, DigestMismatch, ObjectMissing, Undecodable
+from squall_bus.errors import BusError, Undecodable
 from squall_bus.job import Job
 from squall_bus.pull import StandingPull
 from squall_contracts import subjects
@@ -23,6 +21,7 @@ from squall_contracts.guest import Assignment
 
 from squall_guest import prefetch, retry
 from squall_guest.desk import Desk, Held
+from squall_guest.inputs import arguments_in
 
 _REMEMBERED_CANCELS: Final = 10_000
 _LATER_S: Final = 1.0
@@ -62,7 +61,9 @@ class Intake:
         self._spent = False
         environment = re.escape(assignment.environment)
         self._answerable = re.compile(rf"(reply|result)\.{environment}(\.[\w=-]+){{2}}").fullmatch
-        self._pulls: list[StandingPull] = []
+        self._pulls: dict[Lane, StandingPull] = {}
+        self._single_s = float("-inf")
+        """When an input of the lane `now` came last."""
         self._held: dict[int, Held] = {}
         self._unfinished = 0
         self._pace = prefetch.Pace()
@@ -94,7 +95,7 @@ class Intake:
                 batch=prefetch.MOST_HELD,
                 max_held=self._slots,
             )
-            self._pulls.append(pull)
+            self._pulls[lane] = pull
             await pull.start()
         await self._bus.subscribe(subjects.cancel(environment, function_id), self._on_cancel)
 
@@ -113,6 +114,8 @@ class Intake:
             job.term()
             return
         held = Held(job, inputs, lane, time.monotonic())
+        if lane == "now":
+            self._single_s = held.arrived_s
         self._held[held.seq] = held
         self._unfinished += 1
         if not self.working.is_set():
@@ -162,22 +165,12 @@ class Intake:
         for position, item in enumerate(held.inputs.items):
             if isinstance(item.payload, BlobRef):
                 try:
-                    held.blobs[position] = await self._blob(item.payload)
+                    held.blobs[position] = await arguments_in(self._bus, item.payload)
                 except BusError as error:
                     _log.warning("a blob of %s was not read: %s", held.inputs.call_id, error)
                     self._let_go(held, "nak", _LATER_S)
                     return
         self._queue(held)
-
-    async def _blob(self, blob: BlobRef) -> bytes | DeserializationError:
-        try:
-            data = await self._bus.objects(subjects.BLOBS_BUCKET).get(blob.name)
-        except (ObjectMissing, DigestMismatch) as error:
-            return DeserializationError(f"the arguments are not in the blob store: {error}")
-        digest = await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest())
-        if digest != blob.sha256:
-            return DeserializationError(f"the arguments in blob {blob.name!r} are not those sent")
-        return data
 
     async def _split(self, held: Held) -> None:
         """A group that comes again goes back as single inputs: its container died under it."""
@@ -201,9 +194,9 @@ class Intake:
         self._pace = prefetch.observe(self._pace, spent_s, held.size_bytes)
         each_s = spent_s / count
         self.run_s = each_s if self.run_s is None else self.run_s + _WEIGHT * (each_s - self.run_s)
-        most = prefetch.most_held(self._pace, self._slots)
-        for pull in self._pulls:
-            pull.set_max_held(most)
+        single_s = time.monotonic() - self._single_s
+        self._pulls["now"].set_max_held(prefetch.most_held(self._pace, self._slots))
+        self._pulls["bulk"].set_max_held(prefetch.most_bulk(self._pace, self._slots, single_s))
         self._resume_if_free()
 
     def on_settled(self, held: Held) -> None:
@@ -236,7 +229,7 @@ class Intake:
             self._give_back()
 
     async def _pause(self) -> None:
-        for pull in self._pulls:
+        for pull in self._pulls.values():
             await pull.pause()
 
     async def _go_to_rest(self) -> None:
@@ -248,7 +241,7 @@ class Intake:
     def _resume_if_free(self) -> None:
         if self._rest == "yes" and self._unfinished < self._slots and not self._closed:
             self._rest = "no"
-            for pull in self._pulls:
+            for pull in self._pulls.values():
                 self._tasks.create_task(pull.resume(prefetch.MOST_HELD))
 
     def _give_back(self) -> None:
@@ -258,7 +251,7 @@ class Intake:
     async def close(self) -> None:
         """Take nothing more, and give back what isn't being run."""
         self._closed = True
-        for pull in self._pulls:
+        for pull in self._pulls.values():
             await pull.close()
         self._give_back()
 

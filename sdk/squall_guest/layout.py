@@ -15,10 +15,12 @@ _COPIED_BYTES = 1024 * 1024
 
 
 def set_environment(assignment: Assignment) -> None:
-    """The function's own variables, then SQUALL_* and their MODAL_* twins, which win."""
+    """The function's secrets, its own variables, then SQUALL_* and their MODAL_* twins; the later
+    wins. The process's environment as others can list it, /proc/<pid>/environ, stays as it was."""
     threads = str(max(1, math.ceil(assignment.spec.resources.cpu)))
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(name, threads)
+    os.environ.update(assignment.secrets)
     os.environ.update(assignment.spec.env)
     twins = {
         "TASK_ID": assignment.container_id,

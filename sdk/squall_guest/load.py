@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from squall import _container, _pickling
 from squall.exception import DeserializationError, InvalidError
 from squall_contracts.functions import FunctionSpec
+from squall_contracts.web import WebSpec
 
 Function = Callable[..., Any]
 
@@ -20,6 +21,9 @@ class Callee(NamedTuple):
     function: Function
     is_generator: bool
     is_async: bool
+    """Whether it is run on the loop, as all web endpoints are."""
+    web: WebSpec | None = None
+    """None: it is called with values."""
 
 
 class Service(NamedTuple):
@@ -68,14 +72,17 @@ def unpickled(spec: FunctionSpec, data: bytes) -> Service:
 def _service(found: object, spec: FunctionSpec) -> Service:
     if not spec.methods:
         function = _callable(found, spec)
-        return Service({"": Callee(spec.name, function, spec.is_generator, spec.is_async)}, [], [])
+        is_async = spec.is_async or spec.web is not None
+        callee = Callee(spec.name, function, spec.is_generator, is_async, spec.web)
+        return Service({"": callee}, [], [])
     serving = _container.serve_class(found, spec.name)
     callees = {
         name: Callee(
             f"{spec.name}.{name}",
             function,
             serving.specs[name].is_generator,
-            serving.specs[name].is_async,
+            serving.specs[name].is_async or serving.specs[name].web is not None,
+            serving.specs[name].web,
         )
         for name, function in serving.methods.items()
     }

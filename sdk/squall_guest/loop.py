@@ -4,17 +4,20 @@ methods of classes that are partly async, on threads beside the loop."""
 import asyncio
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
-from squall_contracts.calls import Report
+from squall_contracts.calls import Raised, Report
 
-from squall_guest import batch
+from squall_guest import batch, report
 from squall_guest.desk import Desk, Held
 from squall_guest.execute import Executor
 from squall_guest.flight import FlightRecord
 from squall_guest.hooks import Home
 from squall_guest.inputs import Body, Run
 from squall_guest.interrupt import ERRORS, ThreadGuard
+
+if TYPE_CHECKING:
+    from squall_guest.web.hosts import Hosts
 
 
 @final
@@ -99,8 +102,11 @@ class Loop(Executor):
         last = len(held.inputs.items) - 1
         for position in range(last + 1):
             run = self._begin(held, position, slot, since_s)
+            host = self.body.host(held)
             if held.cancelled:
-                outcome: Report = self._cancelled(held, position)
+                outcome: Report | None = self._cancelled(held, position)
+            elif host is not None:
+                outcome = await self._served(host, run)
             elif self.body.is_async(held):
                 outcome = await self.body.run_async(run)
             else:
@@ -109,6 +115,14 @@ class Loop(Executor):
             if position == last:
                 self._flight.clear(slot)
             self._send(held, outcome, position, since_s)
+
+    async def _served(self, host: "Hosts", run: Run) -> Report | None:
+        """None: the one who asked knows how it ended."""
+        try:
+            await host.run(run)
+        except Exception as error:  # noqa: BLE001 - told as any other failure of an input
+            return Raised(run.held.inputs.items[run.position].index, report.failure(error))
+        return None
 
     def _end(self, run: Run) -> None:
         self._runs.pop(run.slot, None)  # from here on `_cancel` leaves the task alone

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import os
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -15,9 +14,11 @@ import msgspec
 from squall_bus.burial import bury
 from squall_bus.bus import Bus
 from squall_bus.errors import BusError
+from squall_bus.object_records import ttl_header
 from squall_contracts import subjects
 from squall_contracts.calls import (
     INLINE_LIMIT_BYTES,
+    RESULT_TTL_S,
     BlobRef,
     Raised,
     Report,
@@ -30,10 +31,9 @@ from squall_contracts.functions import RetryPolicy
 
 from squall_guest import retry
 from squall_guest.burial import Undertaker
+from squall_guest.crowd import Crowd
 from squall_guest.desk import Held
 
-MOST_UNSTORED: Final = 1024
-MOST_UNSTORED_BYTES: Final = 64 * 1024 * 1024
 _MOST_GROUPED: Final = 512
 _FEW: Final = 2
 """While fewer results than this have no ack, single ones are sent at once: the ack of one may come
@@ -41,8 +41,13 @@ after the next. More means that inputs wait here, and the main thread has better
 _REFUSED_DELAY_S: Final = 1.0
 _log: Final = logging.getLogger("squall.guest")
 
+_TURN: Final = 128
+"""Reports of the bulk lane sent before the other lane is looked at again."""
+
 Entry = tuple[Held, Report, int]
 """A report on its way, and its size in bytes."""
+Finished = tuple[Held, Report | None, int, float | None]
+"""The same, as user code's thread puts it: see `Outbox.put`."""
 
 
 class Outbox:
@@ -59,23 +64,24 @@ class Outbox:
         policy: RetryPolicy | None,
         undertaker: Undertaker,
         *,
+        result_ttl_s: float | None = None,
         on_finished: Callable[[Held, float], None],
         on_settled: Callable[[Held], None],
     ) -> None:
-        """`on_finished(held, seconds on its slot)`: its user code is over. `on_settled(held)`: it
+        """`result_ttl_s`: how long results of spawned calls are kept; None: as long as any.
+        `on_finished(held, seconds on its slot)`: its user code is over. `on_settled(held)`: it
         was acked. Both on the NATS thread."""
         self._bus = bus
         self._container_id = container_id
         self._policy = policy
+        self._result_ttl_s = result_ttl_s or RESULT_TTL_S
+        self._brief = ttl_header(result_ttl_s)
         self._undertaker = undertaker
         self._on_finished = on_finished
         self._on_settled = on_settled
-        self._queue: deque[tuple[Held, Report, int, float | None]] = deque()
-        self._unstored = 0
-        self._unstored_bytes = 0
-        self._counting = threading.Lock()
-        """Held while those two and those of a delivery change."""
-        self._crowd: deque[Future[None]] = deque()
+        self._bulk: deque[Finished] = deque()
+        self._now: deque[Finished] = deque()
+        self._crowd = Crowd()
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
         self._waking = False
@@ -84,36 +90,46 @@ class Outbox:
 
     # --- called by the threads of user code ------------------------------------------------------
 
-    def put(self, held: Held, report: Report, size_bytes: int, spent_s: float | None) -> None:
-        """Send `report`. `spent_s`: seconds the delivery held its slot; with its last report."""
-        if self._put_at_once(held, report, size_bytes, spent_s):
+    def put(
+        self, held: Held, report: Report | None, size_bytes: int, spent_s: float | None
+    ) -> None:
+        """Send `report`; None: whoever asked knows, there is nothing to store. `spent_s`: seconds
+        the delivery held its slot; with its last report."""
+        if type(report) is Returned and self._put_at_once(held, report, size_bytes, spent_s):
             return
-        self._queue.append((held, report, size_bytes, spent_s))
+        lane = self._now if held.lane == "now" else self._bulk
+        lane.append((held, report, size_bytes, spent_s))
         if not self._waking:  # one wake-up for all that is put until the loop turns
             self._waking = True
             self._loop.call_soon_threadsafe(self._wake.set)
 
     def _put_at_once(
-        self, held: Held, report: Report, size_bytes: int, spent_s: float | None
+        self, held: Held, report: Returned, size_bytes: int, spent_s: float | None
     ) -> bool:
-        """Send a delivery's only result from this thread, where nothing is before it and few are
+        """Send a single input's result from this thread, where nothing is before it and few are
         under way; the NATS thread hears of it with the ack. False: nothing was done."""
         if (
             spent_s is None
-            or type(report) is not Returned
+            or held.lane != "now"
             or len(held.inputs.items) > 1
             or size_bytes > INLINE_LIMIT_BYTES
-            or self._queue
+            or self._now
             or self._bus.unacked_stores >= _FEW
         ):
             return False
-        self._count(held, size_bytes)  # first: what counts is waited for, what is finished is not
+        self._crowd.enter(
+            held, size_bytes
+        )  # first: what counts is waited for, what is finished is not
         if not held.finish():
-            self._uncount(held, size_bytes)
+            self._crowd.leave(held, size_bytes)
             return False
-        results = Results(held.inputs.call_id, self._container_id, (report,))
-        stored = partial(self._stored_at_once, (held, report, size_bytes), spent_s)
-        self._bus.store_at_once(held.inputs.reply_to, results, on_stored=stored)
+        reply_to = held.inputs.reply_to
+        self._bus.store_at_once(
+            reply_to,
+            Results(held.inputs.call_id, self._container_id, (report,)),
+            headers=self._headers(reply_to),
+            on_stored=partial(self._stored_at_once, (held, report, size_bytes), spent_s),
+        )
         return True
 
     def _stored_at_once(self, entry: Entry, spent_s: float, outcome: int | BusError) -> None:
@@ -122,17 +138,15 @@ class Outbox:
 
     def crowded(self) -> Future[None] | None:
         """None while there is room; else what is done once there is."""
-        if not self._is_crowded():
+        if not self._crowd.is_full(self._queued()):
             return None
-        room: Future[None] = Future()
-        self._crowd.append(room)
-        if not self._is_crowded():  # it emptied before it could see us wait
+        room = self._crowd.wait()
+        if not self._crowd.is_full(self._queued()):  # it emptied before it could see us wait
             return None
         return room
 
-    def _is_crowded(self) -> bool:
-        waiting = self._unstored + len(self._queue)
-        return waiting > MOST_UNSTORED or self._unstored_bytes > MOST_UNSTORED_BYTES
+    def _queued(self) -> int:
+        return len(self._bulk) + len(self._now)
 
     # --- the NATS thread -------------------------------------------------------------------------
 
@@ -142,24 +156,28 @@ class Outbox:
             await self._wake.wait()
             self._wake.clear()
             self._waking = False
-            while self._queue:
-                await self._send_all(tasks)
+            while self._now or self._bulk:
+                await self._send_all(self._now, tasks)
+                await self._send_all(self._bulk, tasks)
             self._relieve()
 
     async def flushed(self) -> None:
         """Wait until all that was put is stored and acked."""
-        while self._queue or self._unstored:
+        while self._queued() or self._crowd.unstored:
             self._wake.set()
             self._emptied.clear()
             await self._emptied.wait()
 
-    async def _send_all(self, tasks: asyncio.TaskGroup) -> None:
+    async def _send_all(self, lane: deque[Finished], tasks: asyncio.TaskGroup) -> None:
         groups: dict[str, list[Entry]] = {}
-        for _ in range(len(self._queue)):
-            held, report, size, spent_s = self._queue.popleft()
+        for _ in range(min(len(lane), _TURN)):
+            held, report, size, spent_s = lane.popleft()
             if held.finished:
                 continue  # its fate was sealed while user code would not yield
-            self._count(held, size)
+            if report is None:
+                self._told(held, spent_s)
+                continue
+            self._crowd.enter(held, size)
             if type(report) is Raised:
                 report = await self._retried(held, report) or report
             if spent_s is not None:
@@ -176,17 +194,12 @@ class Outbox:
         for entries in groups.values():
             await self._send(entries)
 
-    def _count(self, held: Held, size: int) -> None:
-        with self._counting:
-            held.unstored += 1
-            self._unstored += 1
-            self._unstored_bytes += size
-
-    def _uncount(self, held: Held, size: int) -> None:
-        with self._counting:
-            held.unstored -= 1
-            self._unstored -= 1
-            self._unstored_bytes -= size
+    def _told(self, held: Held, spent_s: float | None) -> None:
+        held.finish()
+        self._on_finished(held, spent_s or 0.0)
+        held.settle("ack")
+        self._on_settled(held)
+        self._relieve()
 
     async def _send(self, entries: list[Entry]) -> None:
         start = size = 0
@@ -201,8 +214,14 @@ class Outbox:
         inputs = entries[0][0].inputs
         results = Results(inputs.call_id, self._container_id, tuple([e[1] for e in entries]))
         await self._bus.store_soon(
-            inputs.reply_to, results, on_stored=partial(self._stored, entries)
+            inputs.reply_to,
+            results,
+            headers=self._headers(inputs.reply_to),
+            on_stored=partial(self._stored, entries),
         )
+
+    def _headers(self, reply_to: str) -> dict[str, str] | None:
+        return self._brief if self._brief and is_kept(reply_to) else None
 
     def _stored(self, entries: list[Entry], outcome: int | BusError) -> None:
         for held, _, size in entries:
@@ -211,21 +230,33 @@ class Outbox:
 
     def _relieve(self) -> None:
         """Wake those who wait for room, or for the end."""
-        if not self._unstored and not self._queue:
+        if not (self._crowd.unstored or self._queued()):
             self._emptied.set()
-        while self._crowd and not self._is_crowded():
-            room = self._crowd.popleft()
-            if room.set_running_or_notify_cancel():
-                room.set_result(None)
+        self._crowd.relieve(self._queued())
 
     def _settle_one(self, held: Held, size: int, outcome: int | BusError) -> None:
-        self._uncount(held, size)
+        self._crowd.leave(held, size)
         if isinstance(outcome, BusError):
             held.refused = True
             _log.error("a result was not stored, its input is run again: %s", outcome)
         if held.finished and held.unstored == 0:
             held.settle("nak" if held.refused else "ack", _REFUSED_DELAY_S)
             self._on_settled(held)
+            if not held.refused and not held.goes_on and is_kept(held.inputs.reply_to):
+                self._drop_arguments(held)
+
+    def _drop_arguments(self, held: Held) -> None:
+        """Remove what a spawned call brought along: nobody waits who would. Of other calls the
+        client does."""
+        for item in held.inputs.items:
+            if isinstance(item.payload, BlobRef):
+                self._bus.tasks.spawn(self._remove(item.payload.name), "removal of a blob")
+
+    async def _remove(self, name: str) -> None:
+        try:
+            await self._bus.objects(subjects.BLOBS_BUCKET).delete(name)
+        except BusError as error:
+            _log.warning("blob %s is left to expire: %s", name, error)
 
     async def _upload(self, held: Held, waiting: deque[Entry]) -> None:
         """Store what waits behind a large payload or a death, in order: large payloads as blobs,
@@ -253,7 +284,8 @@ class Outbox:
         if isinstance(report.payload, BlobRef):
             return report
         name = f"{held.inputs.call_id}/{report.index}.{held.inputs.attempt}.{os.urandom(8).hex()}"
-        info = await self._bus.objects(subjects.BLOBS_BUCKET).put(name, report.payload)
+        ttl_s = self._result_ttl_s if is_kept(held.inputs.reply_to) else RESULT_TTL_S
+        info = await self._bus.objects(subjects.BLOBS_BUCKET).put(name, report.payload, ttl_s=ttl_s)
         blob = BlobRef(name=name, size_bytes=len(report.payload), sha256=info.sha256)
         return msgspec.structs.replace(report, payload=blob)
 
@@ -266,7 +298,8 @@ class Outbox:
         subject, again, msg_id, headers = retry.next_attempt(
             held.job.subject, held.inputs, indexes.index(raised.index), time.time() + delay_s
         )
-        self._count(held, 0)
+        self._crowd.enter(held, 0)
+        held.goes_on = True
         await self._bus.store_soon(
             subject,
             again,
@@ -275,3 +308,8 @@ class Outbox:
             on_stored=lambda outcome: self._stored([(held, raised, 0)], outcome),
         )
         return Retrying(raised.index, held.inputs.attempt, delay_s, raised.failure.message)
+
+
+def is_kept(reply_to: str) -> bool:
+    """Whether results that go there are kept until somebody asks: those of spawned calls."""
+    return reply_to.startswith(subjects.KEPT_RESULTS)

@@ -6,6 +6,11 @@ AHEAD_S = 0.020
 """Seconds of work held beyond what runs."""
 MOST_HELD = 512
 MOST_HELD_BYTES = 64 * 1024 * 1024
+BESIDE_OTHERS = 3
+"""Deliveries of the bulk lane held beyond the slots while somebody waits for single inputs: each
+is read, answered and acked by the one thread that also carries those."""
+OTHERS_FOR_S = 1.0
+"""Somebody who sent a single input is expected to send more for so long."""
 _WEIGHT = 0.2
 """Of the newest observation in the moving averages."""
 
@@ -39,6 +44,7 @@ def most_held(pace: Pace, slots: int) -> int:
     return max(slots, min(MOST_HELD, slots + int(ahead)))
 
 
-def to_ask(pace: Pace, slots: int, held: int) -> int:
-    """How many more deliveries may be asked for while `held` are here unfinished."""
-    return max(0, most_held(pace, slots) - held)
+def most_bulk(pace: Pace, slots: int, since_single_s: float) -> int:
+    """The same for the bulk lane, `since_single_s` after an input of the other lane came."""
+    most = most_held(pace, slots)
+    return min(most, slots + BESIDE_OTHERS) if since_single_s < OTHERS_FOR_S else most

@@ -74,6 +74,7 @@ class Session:
             given.container_id,
             given.spec.retry,
             Undertaker(given),
+            result_ttl_s=given.spec.result_ttl_s,
             on_finished=self._intake.on_finished,
             on_settled=self._intake.on_settled,
         )
@@ -191,8 +192,8 @@ class Session:
             self._tasks.create_task(self._drain(min(GRACE_S, self._assignment.drain_s)))
 
     async def _drain(self, limit_s: float) -> None:
-        await self.report("draining")
         await self._intake.close()
+        await self.report("draining")  # said once no input can come any more
         self._executor.hurry()
         try:
             async with asyncio.timeout(limit_s):

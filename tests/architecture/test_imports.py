@@ -5,22 +5,36 @@ import pytest
 from .tree import PACKAGES, SERVICES, Module, imports, modules
 
 BASE = {"msgspec", "squall_contracts"}
-ON_THE_BUS = BASE | {"squall_bus", "anyio", "structlog"}
+ON_THE_BUS = BASE | {"squall_bus", "anyio", "structlog", "prometheus_client"}
 ALLOWED: dict[str, set[str]] = {
     "squall_contracts": {"msgspec"},
-    "squall_bus": BASE | {"nats", "nkeys", "anyio", "structlog", "uvloop", "aiohttp", "multidict"},
-    "squall": BASE | {"squall_bus", "cloudpickle", "rich", "uvloop"},
-    "squall.cli": BASE | {"squall", "squall_bus", "typer", "rich", "uvloop"},
-    "squall_guest": BASE | {"squall", "squall_bus", "cloudpickle", "uvloop"},
-    "squall_gateway": ON_THE_BUS | {"aiohttp"},
+    "squall_bus": BASE
+    | {
+        "nacl",
+        "nats",
+        "nkeys",
+        "anyio",
+        "structlog",
+        "uvloop",
+        "aiohttp",
+        "multidict",
+        "prometheus_client",
+    },
+    "squall_volumes": BASE | {"squall_bus"},
+    "squall": BASE | {"squall_bus", "squall_volumes", "cloudpickle", "dotenv", "rich", "uvloop"},
+    "squall.cli": BASE
+    | {"squall", "squall_bus", "squall_volumes", "typer", "rich", "uvloop", "watchfiles"},
+    "squall_guest": BASE
+    | {"squall", "squall_bus", "cloudpickle", "uvloop", "fastapi", "h11", "wsproto"},
+    "squall_gateway": ON_THE_BUS | {"aiohttp", "croniter", "squall_volumes"},
     "squall_builder": ON_THE_BUS | {"aiohttp", "aiodocker", "cloudpickle", "uv"},
     "squall_scheduler": ON_THE_BUS,
     "squall_autoscaler": ON_THE_BUS,
     "squall_cron": ON_THE_BUS | {"croniter"},
-    "squall_runner": ON_THE_BUS | {"aiohttp", "aiodocker", "pynvml", "uv"},
+    "squall_runner": ON_THE_BUS | {"aiohttp", "aiodocker", "pynvml", "squall_volumes", "uv"},
     "squall_server": ON_THE_BUS | {"nats_server", "uvloop", *SERVICES},
 }
-FOR_SERVICES_ONLY = {"squall_bus.service", "squall_bus.logs"}
+FOR_SERVICES_ONLY = {"squall_bus.service", "squall_bus.logs", "squall_bus.monitor"}
 
 
 def allowed_to(module: Module) -> set[str]:

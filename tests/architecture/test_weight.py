@@ -9,6 +9,8 @@ HEAVY_FOR_USERS = {
     "aiohttp",
     "aiodocker",
     "anyio",
+    "dotenv",
+    "nacl",
     "nats",
     "nkeys",
     "pydantic",

@@ -1,6 +1,6 @@
 """`just bench`: every figure beside its floor, measured in one run and interleaved.
 
-python -m tests.bench [--runtime docker|process] [--only calls,maps,cold,burst,rerun,bulk,idle]
+python -m tests.bench [--runtime docker|process] [--only PART,...], of those in PARTS
 """
 
 import argparse
@@ -20,10 +20,15 @@ from squall import _client
 from squall._sync import run
 from squall_contracts.apps import ListContainers
 
-from tests.bench import noop_app
+from tests.bench import noop_app, shared_state, web
+from tests.bench.copying import bare_copy
 from tests.bench.figures import Figure, emit, quantile, report
 from tests.bench.floor import Floor, floor
+from tests.bench.lanes import lanes
+from tests.bench.many import many
 from tests.bench.servers import IMAGE, Measured, server
+from tests.bench.volumes import cached_start
+from tests.bench.volumes import transfers as volume_figures
 
 HELLO = Path(__file__).parents[2] / "examples" / "01_hello.py"
 ROUNDS = 5
@@ -226,10 +231,10 @@ async def rerun(_: Floor, running: Measured) -> list[Figure]:
     ]
 
 
-async def bulk(_: Floor, __: Measured) -> list[Figure]:
-    """(e) 100 MB there and back, against a plain copy through the object store."""
+async def bulk(bare: Floor, _: Measured) -> list[Figure]:
+    """(e) 100 MB there and back, against plain copies through the object store and bare ones."""
     payload = b"\x5a" * 100_000_000
-    ours, theirs = [], []
+    ours, theirs, bare_ones = [], [], []
     own, noop = noop_app.app(1)
     async with own.run():
         await noop.remote.aio(None)
@@ -239,6 +244,9 @@ async def bulk(_: Floor, __: Measured) -> list[Figure]:
             ours.append(time.perf_counter() - began)
             assert returned == payload
             theirs.append(await squall_copy_twice(payload))
+            bare_ones.append(
+                await bare_copy(bare.client, payload) + await bare_copy(bare.client, payload)
+            )
     return [
         measured(
             Figure(
@@ -247,7 +255,16 @@ async def bulk(_: Floor, __: Measured) -> list[Figure]:
                 value=statistics.median(ours),
                 floor=statistics.median(theirs),
             )
-        )
+        ),
+        measured(
+            Figure(
+                name="argument and result of 100 MB over two bare pull-consumer copies",
+                unit="s",
+                goal="<= 1.67",
+                value=statistics.median(ours),
+                floor=statistics.median(bare_ones),
+            )
+        ),
     ]
 
 
@@ -266,6 +283,16 @@ async def squall_copy_twice(payload: bytes) -> float:
         return took
 
     return await asyncio.to_thread(run, copy())
+
+
+async def volumes(_: Floor, __: Measured) -> list[Figure]:
+    """(h) Files up and down."""
+    return await volume_figures()
+
+
+async def mounts(_: Floor, __: Measured) -> list[Figure]:
+    """(i) What a mounted volume costs a start."""
+    return await cached_start()
 
 
 async def idle(running: Measured) -> list[Figure]:
@@ -298,7 +325,30 @@ async def idle(running: Measured) -> list[Figure]:
     ]
 
 
-PARTS = {"calls": calls, "maps": maps, "cold": cold, "burst": burst, "rerun": rerun, "bulk": bulk}
+async def dicts(bare: Floor, _: Measured) -> list[Figure]:
+    """(g) Dicts and queues."""
+    return [measured(figure) for figure in await shared_state.measure(bare)]
+
+
+async def on_the_web(_: Floor, running: Measured) -> list[Figure]:
+    """(h) Requests, WebSockets, events and large bodies through the gateway."""
+    return [measured(figure) async for figure in web.figures(running)]
+
+
+PARTS = {
+    "calls": calls,
+    "maps": maps,
+    "lanes": lanes,
+    "cold": cold,
+    "burst": burst,
+    "rerun": rerun,
+    "bulk": bulk,
+    "many": many,
+    "dicts": dicts,
+    "volumes": volumes,
+    "web": on_the_web,
+    "mounts": mounts,
+}
 
 
 async def main(runtime: str, only: set[str]) -> None:

@@ -71,9 +71,20 @@ def crash_loop(chance: random.Random, functions: int, length_s: int) -> list[Loa
     ]
 
 
+def trickle(chance: random.Random, functions: int, length_s: int) -> list[Load]:
+    """One function in ten gets thirty inputs at once, and then one every ten seconds."""
+
+    def times() -> list[float]:
+        begin = chance.random() * 10
+        return [begin] * 30 + [begin + 10.0 * k for k in range(1, length_s // 10)]
+
+    return [_load(chance, n, times(), 1.0) for n in range(0, functions, 10)]
+
+
 TRACES: dict[str, Trace] = {
     "steady": steady,
     "burst": burst,
+    "trickle": trickle,
     "diurnal": diurnal,
     "heavy-tailed": heavy_tailed,
     "crash loop": crash_loop,

@@ -70,8 +70,8 @@ def test_embedded_server_ends_however_its_command_ends(
         assert len(processes_of(home)) > 2
         command.send_signal(number)
         command.stdout.read()
-    if number is signal.SIGINT:
-        assert command.returncode == 130
+    left = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -signal.SIGKILL}
+    assert command.returncode == left[number]
     assert all_end(home)
 
 

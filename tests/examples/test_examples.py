@@ -35,11 +35,26 @@ PRINTS: dict[str, list[str]] = {
         r"\['cat'\] by a container of its own",
         "left after [23] inputs",
     ],
+    "10_volume.py": [
+        "read by another container: an old silent pond",
+        r"the volume holds: \['code', 'code/10_volume.py', 'haiku.txt'\]",
+    ],
     "08_batching_concurrency.py": [
         r"6 waits of 0\.5 s took less than 2 s: True",
         r"lengths: \[1, 2, 3, 4, 5, 6, 7, 8\]",
         "largest batch: 4",
     ],
+    "12_dict_queue.py": ["visited 4 pages", "news: 2 links", "left in the queue: 0"],
+    "11_secrets.py": [
+        "'a letter' signed with 6 letters, shown: yes",
+        r"ada:\*{4} in the north sends 'hello'",
+        r"ada:\*{18} in the north sends 'hello again'",
+    ],
+    "13_fastapi.py": [r"http\S+ says \{'doubled': 42\}", r"http\S+ says \{'tea': 3\}"],
+    "14_starlette.py": ["Hello, Ada!", "Bonjour, Ada!"],
+    "15_flask.py": ["CAN YOU HEAR ME"],
+    "16_websocket_chat.py": ["Ada: anybody there\\?", "Grace: I hear you"],
+    "17_streaming_endpoint.py": ["3", "2", "1", "Liftoff!", "one by one: True"],
 }
 
 

@@ -175,10 +175,13 @@ class Function:
         lane: Lane = "bulk",
         call_id: str = "",
         method: str = "",
+        *,
+        spawned: bool = False,
     ) -> Call:
-        """One message with an input for each payload."""
+        """One message with an input for each payload; results of spawned calls are kept."""
         call_id = call_id or new_id("fc")
-        reply_to = subjects.reply(ENVIRONMENT, CLIENT, call_id)
+        back = subjects.result if spawned else subjects.reply
+        reply_to = back(ENVIRONMENT, CLIENT, call_id)
         items = tuple(Input(at, payload) for at, payload in enumerate(payloads))
         call = self.rig.calls[call_id] = Call()
         subject = subjects.call(ENVIRONMENT, self.function_id, lane, call_id)
@@ -220,8 +223,8 @@ class Rig:
         )
         await ensure_workspace(self.bus)
         await ensure_platform(self._platform)
-        reply, _ = subjects.replies_to(ENVIRONMENT, CLIENT)
-        await self.bus.subscribe(reply, self._on_results)
+        for reply in subjects.replies_to(ENVIRONMENT, CLIENT):
+            await self.bus.subscribe(reply, self._on_results)
         await self._platform.subscribe(subjects.GUEST_REPORT_ALL, self._on_report)
         await self._platform.subscribe(subjects.STATS_ALL, self._on_stats)
 

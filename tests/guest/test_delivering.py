@@ -165,6 +165,7 @@ async def test_a_result_waits_for_its_stream_and_its_input_for_the_result(rig: R
     function = await rig.function("double")
     await function.guest()
     assert await (await function.call(1)).value() == 2
+    await function.settled()
     await rig.bus.admin.delete_stream(subjects.REPLIES)
     call = await function.call(4)
     assert await call.value() == 8  # heard, but not stored

@@ -1,14 +1,18 @@
 """Payloads past the inline limit travel as blobs."""
 
+import asyncio
 import hashlib
+from collections.abc import Awaitable, Callable
 
 from squall import _pickling
 from squall.exception import DeserializationError
+from squall_bus.reading import read as read_stream
 from squall_contracts import subjects
 from squall_contracts.calls import INLINE_LIMIT_BYTES, BlobRef, Exhausted, Returned, Yielded
-from squall_contracts.message import new_id
+from squall_contracts.functions import RetryPolicy
+from squall_contracts.message import input_id, new_id
 
-from tests.guest.rig import Function, Rig
+from tests.guest.rig import CLIENT, ENVIRONMENT, Function, Rig
 
 
 async def put(rig: Rig, value: object, call_id: str) -> BlobRef:
@@ -92,6 +96,56 @@ async def test_arguments_whose_blob_is_gone_or_another_fail_their_input(rig: Rig
     other = BlobRef(name=blob.name, size_bytes=blob.size_bytes, sha256="0" * 64)
     assert "are not those sent" in str(await failing(function, other, call_id))
     assert await (await function.call(b"abc")).value() == 3
+
+
+async def test_what_a_spawned_call_brought_along_goes_with_it(rig: Rig) -> None:
+    function = await rig.function("length", retry=RetryPolicy(max_retries=1, initial_delay_s=0.1))
+    await function.guest()
+    call_id, failed_id, waited_id = new_id("fc"), new_id("fc"), new_id("fc")
+    blobs = [await put(rig, bytes(1_000_000), each) for each in (call_id, waited_id)]
+    without_length = await put(rig, 1, failed_id)
+    assert await (await function.group([blobs[0]], "now", call_id, spawned=True)).value() == 10**6
+    assert await (await function.group([blobs[1]], "now", waited_id)).value() == 10**6
+    failed = await function.group([without_length], "now", failed_id, spawned=True)
+    assert (await failed.failure()).exception_type == "TypeError"
+    await function.settled()
+    objects = rig.bus.objects(subjects.BLOBS_BUCKET)
+
+    async def left() -> list[str] | None:
+        names = [info.name for info in await objects.list()]
+        return names if len(names) == 2 else None
+
+    names = await until_found(left)
+    # Of a call somebody waits for the client removes it; a letter has a copy of its own.
+    assert names == [f"dead/{input_id(failed_id, 0)}", f"{waited_id}/0"]
+
+
+async def until_found(condition: Callable[[], Awaitable[list[str] | None]]) -> list[str]:
+    async with asyncio.timeout(20):
+        while (found := await condition()) is None:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.02)
+    return found
+
+
+async def test_results_of_spawned_calls_are_kept_as_long_as_their_function_says(rig: Rig) -> None:
+    brief = await rig.function("big", result_ttl_s=50.0)
+    usual = await rig.function("big")
+    for function, times in ((brief, {"50s"}), (usual, {"604800s"})):
+        await function.guest()
+        call_id = new_id("fc")
+        payload = _pickling.dumps(((1_000_000,), {}))
+        outcome = await (await function.group([payload], "now", call_id, spawned=True)).outcome()
+        assert isinstance(outcome.payload, BlobRef)
+        stored = [
+            message
+            async for message in read_stream(rig.bus, "OBJ_blobs", "$O.blobs.>")
+            if message.headers.get("Nats-TTL") in times
+        ]
+        assert len(stored) == 3  # two chunks and the record
+        subject = subjects.result(ENVIRONMENT, CLIENT, call_id)
+        result = await rig.bus.admin.last_message(subjects.RESULTS, subject)
+        assert result is not None
+        assert result.headers.get("Nats-TTL") == ("50s" if function is brief else None)
 
 
 async def test_large_yielded_items_keep_their_order(rig: Rig) -> None:

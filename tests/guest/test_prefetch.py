@@ -4,9 +4,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from squall_guest.prefetch import (
     AHEAD_S,
+    BESIDE_OTHERS,
     MOST_HELD,
     MOST_HELD_BYTES,
+    OTHERS_FOR_S,
     Pace,
+    most_bulk,
     most_held,
     observe,
 )
@@ -56,3 +59,11 @@ def test_a_quick_function_holds_the_most_and_a_slow_one_only_what_it_runs() -> N
     assert most_held(Pace(1e-5, 100.0), 1) == MOST_HELD
     assert most_held(Pace(0.005, 100.0), 1) == 5
     assert most_held(Pace(0.050, 100.0), 1) == 1
+
+
+@given(PACES, SLOTS)
+def test_a_map_holds_little_ahead_while_somebody_waits_for_single_inputs(
+    pace: Pace, slots: int
+) -> None:
+    assert slots <= most_bulk(pace, slots, 0.0) <= slots + BESIDE_OTHERS
+    assert most_bulk(pace, slots, OTHERS_FOR_S) == most_held(pace, slots)

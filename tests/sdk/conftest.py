@@ -25,6 +25,7 @@ def platform(shared_platform: Platform) -> Platform:
     """The platform, as if nothing had been asked of it yet."""
     shared_platform.asked.clear()
     shared_platform.batches.clear()
+    shared_platform.secrets.clear()
     shared_platform.build = None
     shared_platform.hold.set()
     return shared_platform

@@ -23,7 +23,8 @@ from squall_bus.errors import SquallRefusal
 from squall_bus.job import Job
 from squall_bus.layout import ensure_workspace
 from squall_bus.pull import StandingPull
-from squall_contracts import apps, images, subjects, verbs
+from squall_bus.sealing import new_pair
+from squall_contracts import apps, environments, images, secrets, subjects, verbs
 from squall_contracts.calls import (
     INLINE_LIMIT_BYTES,
     BlobRef,
@@ -41,6 +42,8 @@ from squall_contracts.functions import FunctionSpec
 from squall_contracts.message import Message, decode, encode, new_id
 
 from tests.bus.natsd import NatsServer
+
+from .registry import Registry
 
 T = TypeVar("T")
 GUEST = "guest"
@@ -61,6 +64,8 @@ class Platform:
         self.asked: list[Message] = []
         """Requests the gateway got, oldest first."""
         self.started: dict[str, tuple[str, dict[str, str]]] = {}
+        self.sealing = new_pair()
+        self.secrets: dict[str, secrets.SecretInfo] = {}
         self.batches: list[int] = []
         """How many inputs each message to the guest held."""
         self.build: Callable[[images.EnsureImage], images.ImageStatus] | None = None
@@ -89,6 +94,7 @@ class Platform:
             [self.url], keys.service("gateway"), name="gateway", inbox=subjects.inbox("gateway")
         )
         await ensure_workspace(self.workspace)
+        self.registry = Registry(self.workspace)
         for verb in verbs.VERBS.values():
             subject = subjects.API_ALL[: -len("*")] + verb.name
             await self.platform.respond(subject, verb.request, self._answer)
@@ -133,7 +139,7 @@ class Platform:
                 return images.ImageStatus(image_id=images.image_id(request.recipe), state="ready")
             case apps.CancelCall():
                 await self._cancel(request)
-        return apps.Done()
+        return await self.registry.answer(request) or self._stored(request) or apps.Done()
 
     def _start_app(self, request: apps.StartApp | apps.DeployApp) -> apps.AppStarted:
         ids = {}
@@ -159,6 +165,41 @@ class Platform:
             version=1,
             retryable=spec.retry is not None,
         )
+
+    def _stored(self, request: Message) -> Message | None:
+        """The answer to a request about environments and secrets; None: it is about others."""
+        match request:
+            case environments.FindEnvironment(name=name):
+                return environments.EnvironmentEntry(name=name, web_suffix="", created_unix_s=0.0)
+            case secrets.GetSealingKey():
+                return secrets.SealingKey(
+                    key_id=self.sealing.key_id,
+                    public_key=self.sealing.public,
+                    account=self.server.workspace.public,
+                )
+            case secrets.PutSecret() | secrets.FindSecret():
+                return self._secret(request)
+            case secrets.ListSecrets():
+                return secrets.SecretList(secrets=tuple(self.secrets.values()))
+        return None
+
+    def _secret(self, request: secrets.PutSecret | secrets.FindSecret) -> secrets.SecretInfo:
+        known = self.secrets.get(request.name)
+        if isinstance(request, secrets.FindSecret):
+            if known is None:
+                raise SquallRefusal("not_found", f"there is no secret {request.name!r}")
+            return known
+        if known is not None and request.mode == "create":
+            raise SquallRefusal("already_exists", f"secret {request.name!r} exists")
+        self.secrets[request.name] = info = secrets.SecretInfo(
+            secret_id=new_id("st"),
+            environment=request.environment,
+            name=request.name,
+            keys=tuple(sorted(request.variables)),
+            created_unix_s=1.0,
+            updated_unix_s=2.0,
+        )
+        return info
 
     async def _cancel(self, request: apps.CancelCall) -> None:
         self._cancelled.add(request.call_id)
@@ -194,7 +235,7 @@ class Platform:
         reports: list[Report] = []
         for item in inputs.items:
             data = await self._read(item.payload)
-            with _container.running(inputs.call_id, item.index):
+            with _container.running(inputs, item.index):
                 reports += await self._outcome(function, inputs, item.index, data)
         results = Results(call_id=inputs.call_id, container_id="ct-test", items=tuple(reports))
         await self.workspace.store_soon(

@@ -9,7 +9,7 @@ import squall
 from squall import exception
 from squall.app import App
 from squall.function import Function
-from squall_contracts.functions import Resources, RetryPolicy, Scaling
+from squall_contracts.functions import Cron, Every, Resources, RetryPolicy, Scaling
 
 
 def body(x: int = 1) -> int:
@@ -34,6 +34,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"timeout": 0}, "timeout must be between"),
     ({"timeout": 100_000}, "timeout must be between"),
     ({"startup_timeout": 0.5}, "startup_timeout must be between"),
+    ({"result_ttl": 0}, "result_ttl must be between"),
+    ({"result_ttl": 8 * 86_400}, "result_ttl must be between"),
     ({"gpu": "A100:none"}, "the count must be"),
     ({"gpu": "A100:0"}, "the count must be"),
     ({"gpu": ""}, "is not a GPU"),
@@ -59,11 +61,11 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"env": {"1A": "x"}}, "can't name an environment variable"),
     ({"image": "python"}, r"image must be a squall\.Image"),
     ({"schedule": "* * * * *"}, "schedule must be"),
-    ({"secrets": ["s"]}, "secrets is not available yet"),
-    ({"volumes": {"/data": object()}}, "volumes is not available yet"),
-    ({"volumes": {"/root": object()}}, "can't be a mount path"),
-    ({"volumes": {"data": object()}}, "can't be a mount path"),
-    ({"volumes": {"/a/../b": object()}}, "can't be a mount path"),
+    ({"secrets": ["s"]}, "secrets must hold squall.Secret, not str"),
+    ({"volumes": {"/data": "v"}}, r"volumes\['/data'\] must be a squall.Volume"),
+    ({"volumes": {"/root": "v"}}, "can't be a mount path"),
+    ({"volumes": {"data": "v"}}, "can't be a mount path"),
+    ({"volumes": {"/a/../b": "v"}}, "can't be a mount path"),
     ({"serialized": "yes"}, "serialized must be True or False"),
     ({"max_inputs": 0}, "max_inputs must be at least 1"),
 ]
@@ -199,8 +201,12 @@ def test_a_scheduled_function_needs_no_arguments() -> None:
     with pytest.raises(exception.InvalidError, match="'x' has no default"):
         app.function(schedule=squall.Period(days=1), serialized=True)(needy)
     hourly = app.function(schedule=squall.Cron("0 * * * *", timezone="Europe/Berlin"))(body)
-    assert hourly.options.schedule == "CRON_TZ=Europe/Berlin 0 * * * *"
-    assert declared(schedule=squall.Period(minutes=2)).options.schedule == "@every 120.0s"
+    assert hourly.options.schedule == Cron(expression="0 * * * *", timezone="Europe/Berlin")
+    assert declared(schedule=squall.Period(minutes=2)).options.schedule == Every(seconds=120.0)
+    yearly = squall.Period(years=1, months=2, hours=1, overlap="skip")
+    assert declared(schedule=yearly).options.schedule == Every(
+        months=14, seconds=3600.0, overlap="skip"
+    )
 
 
 @pytest.mark.parametrize(
@@ -208,7 +214,7 @@ def test_a_scheduled_function_needs_no_arguments() -> None:
     [
         (lambda: App(3), "name must be"),  # type: ignore[arg-type]
         (lambda: App("a b"), "is not allowed"),
-        (lambda: App(secrets="s"), "secrets must be a list"),
+        (lambda: App(secrets="s"), "secrets must be a list"),  # type: ignore[arg-type]
         (lambda: App(image="python"), "image must be"),  # type: ignore[arg-type]
         (lambda: squall.Retries(max_retries=-1), "max_retries must be at least 0"),
         (lambda: squall.Retries(max_retries=1, backoff_coefficient=11), "backoff_coefficient"),
@@ -217,6 +223,8 @@ def test_a_scheduled_function_needs_no_arguments() -> None:
         (lambda: squall.Cron("* * *"), "5 fields"),
         (lambda: squall.Cron("* * * * *", timezone="Mars/Base"), "timezone 'Mars/Base'"),
         (squall.Period, "longer than zero"),
+        (lambda: squall.Period(years=1001), "not be longer than 1000 years"),
+        (lambda: squall.Period(days=1, overlap="wait"), "overlap must be"),  # type: ignore[arg-type]
         (lambda: squall.Period(days=1.5), "days must be an int"),  # type: ignore[arg-type]
         (lambda: squall.Function.from_name("app", "Class.method"), "looks like a method"),
         (squall.Function, "comes from"),

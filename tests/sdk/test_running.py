@@ -18,6 +18,7 @@ from squall._output import AppOutput
 from squall._plain import PlainOutput
 from squall.app import App
 from squall_contracts import apps, images, subjects
+from squall_contracts.calls import Inputs
 from squall_contracts.functions import FunctionSpec
 from squall_contracts.guest import Assignment, Credentials
 from squall_contracts.logs import LogBatch, LogLine
@@ -344,9 +345,12 @@ def test_in_a_container_siblings_have_ids(inside: Assignment) -> None:
     assert not squall.is_local()
     assert _container.serve(f.square) is f.square.raw
     assert f.square.object_id == "fn-square"
-    with _container.running("fc-abc", 3):
+    inputs = Inputs("fc-abc", "reply.main.cl-1.fc-abc", (), scheduled_unix_s=3600.0)
+    with _container.running(inputs, 3):
         assert squall.current_input_id() == "in-abc-3"
         assert squall.current_function_call_id() == "fc-abc"
+        assert str(squall.current_scheduled_time()) == "1970-01-01 01:00:00+00:00"
+    assert squall.current_scheduled_time() is None
     assert squall.current_input_id() is None
 
 

@@ -96,6 +96,17 @@ def connected_to(url: str, credentials: str, runtime: str) -> Iterator[None]:
         use_server(None)
 
 
+def load(name: str) -> ModuleType:
+    """A script of programs/ as a user's module, known by its name from then on."""
+    spec = importlib.util.spec_from_file_location(name, PROGRAMS / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
 @pytest.fixture
 def program(server: Server) -> Iterator[Program]:
     """Load a script of programs/ as a user's module and run its app for the length of the test."""
@@ -103,16 +114,10 @@ def program(server: Server) -> Iterator[Program]:
         ready = server.ready
         running.enter_context(connected_to(ready["url"], ready["credentials"], server.runtime))
 
-        def load(name: str) -> ModuleType:
-            path = PROGRAMS / f"{name}.py"
-            spec = importlib.util.spec_from_file_location(name, path)
-            assert spec is not None
-            assert spec.loader is not None
-            module = importlib.util.module_from_spec(spec)
-            sys.modules[name] = module
+        def run(name: str) -> ModuleType:
             running.callback(sys.modules.pop, name, None)
-            spec.loader.exec_module(module)
+            module = load(name)
             running.enter_context(module.app.run())
             return module
 
-        yield load
+        yield run

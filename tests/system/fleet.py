@@ -107,18 +107,9 @@ class Fleet:
 
     def down(self) -> None:
         """Everybody in order, nats-server last."""
-        order = [
-            "autoscaler",
-            "scheduler",
-            "cron",
-            "builder",
-            "runner",
-            "runner2",
-            "gateway",
-            "nats",
-        ]
-        for name in order:
-            process = self.processes.get(name)
-            if process is not None and process.poll() is None:
-                process.send_signal(signal.SIGTERM)
-                process.wait(60)
+        order = ("autoscaler", "scheduler", "cron", "builder", "runner", "gateway", "nats")
+        for service in order:
+            for name, process in self.processes.items():
+                if name.rstrip("0123456789") == service and process.poll() is None:
+                    process.send_signal(signal.SIGTERM)
+                    process.wait(60)

@@ -59,8 +59,12 @@ def load(name: str) -> ModuleType:
 
 
 def kill_one_container(fleet: Fleet, container_id: str) -> None:
+    kill_container(fleet.runtime, container_id)
+
+
+def kill_container(runtime: str, container_id: str) -> None:
     """SIGKILL the guest of a container, as the kernel's out-of-memory killer would."""
-    if fleet.runtime == "docker":
+    if runtime == "docker":
         command = ["docker", "kill", "--signal", "KILL", f"squall-{container_id}"]
         subprocess.run(command, check=True, capture_output=True)
         return

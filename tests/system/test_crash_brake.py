@@ -10,21 +10,25 @@ from squall import _client, _sync
 from squall_contracts.apps import ListContainers
 from squall_contracts.placement import ContainerRecord
 
-from tests.system.conftest import Server, connected_to
-from tests.system.test_chaos import kill_process, load
+from tests.system.conftest import Server, connected_to, docker_engine
+from tests.system.test_chaos import kill_container, load
 
 REST_S = 8.0
 
 
-@pytest.fixture
-def brief(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+@pytest.fixture(params=["process", pytest.param("docker", marks=pytest.mark.docker)])
+def brief(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Server]:
     """A server of its own, whose machine rests for seconds instead of a minute."""
+    if request.param == "docker" and docker_engine() is None:
+        pytest.skip("no Docker engine answers on this machine")
     monkeypatch.setenv("SQUALL_SCHEDULER_BRAKE_REST_S", str(REST_S))
-    running = Server("process", tmp_path / "state")
+    running = Server(request.param, tmp_path / "state")
     running.start("--ephemeral")
     try:
-        with connected_to(running.ready["url"], running.ready["credentials"], "process"):
-            yield
+        with connected_to(running.ready["url"], running.ready["credentials"], request.param):
+            yield running
     finally:
         running.stop()
 
@@ -47,8 +51,9 @@ def ready_one(but: set[str]) -> str:
     raise AssertionError(f"no container got ready: {containers()}")
 
 
-@pytest.mark.usefixtures("brief")
-def test_a_machine_where_five_containers_were_killed_rests_and_exceptions_do_not_count() -> None:
+def test_a_machine_where_five_containers_were_killed_rests_and_exceptions_do_not_count(
+    brief: Server,
+) -> None:
     module = load("faults")
     with module.app.run():
         for _ in range(6):
@@ -58,7 +63,7 @@ def test_a_machine_where_five_containers_were_killed_rests_and_exceptions_do_not
         killed: set[str] = set()
         for _ in range(5):
             chosen = ready_one(killed)
-            kill_process(chosen)
+            kill_container(brief.runtime, chosen)
             killed.add(chosen)
         began = time.monotonic()
         remarks: set[str] = set()

@@ -1,25 +1,17 @@
-"""Scenario 8 (d) and (e): containers from zero to many and back, and two users of one slot."""
+"""Scenario 8 (e): containers from zero to many and back."""
 
-import json
-import os
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 import squall
 from squall import _client
 from squall._sync import run
 from squall.autoscaler import AutoscalerSettings, FunctionStats
-from squall_bus.accounts import write_credentials
-from squall_bus.keyring import Keyring
 from squall_contracts.apps import ListContainers
 from squall_contracts.placement import ENDED
 
-from tests.system.conftest import PROGRAMS, Program, Server
+from tests.system.conftest import Program
 
 BOUND_S = 60
 
@@ -91,59 +83,3 @@ def test_stats_tell_what_waits_and_runs(program: Program) -> None:
     assert max(now.num_running_inputs for now in seen) >= 1
     assert max(now.backlog for now in seen) >= 1
     assert max(now.num_total_runners for now in seen) <= 4
-
-
-# --- two workspaces ------------------------------------------------------------------------------
-
-CALLER = """
-import json, sys, importlib.util
-spec = importlib.util.spec_from_file_location("scaling", sys.argv[1])
-module = importlib.util.module_from_spec(spec)
-sys.modules["scaling"] = module
-spec.loader.exec_module(module)
-with module.app.run():
-    print("running", flush=True)
-    calls = [module.one_at_a_time.spawn(n) for n in range(int(sys.argv[2]))]
-    print(json.dumps([call.get() for call in calls]), flush=True)
-"""
-
-
-@pytest.fixture
-def shared(tmp_path: Path) -> Iterator[Server]:
-    """A server of one slot and two workspaces, `main` and `other`."""
-    keys = Keyring(tmp_path / "keys")
-    keys.workspace("main")
-    keys.workspace("other")
-    write_credentials(tmp_path / "other.creds", keys.client("other"))
-    running = Server("process", tmp_path)
-    os.environ["SQUALL_RUNNER_CPU"] = "1"
-    try:
-        running.start()
-        yield running
-    finally:
-        del os.environ["SQUALL_RUNNER_CPU"]
-        running.stop()
-
-
-def caller(server: Server, credentials: str, count: int) -> subprocess.Popen[str]:
-    environment = {
-        **os.environ,
-        "SQUALL_SERVER_URL": server.ready["url"],
-        "SQUALL_CREDENTIALS": credentials,
-    }
-    command = [sys.executable, "-c", CALLER, str(PROGRAMS / "scaling.py"), str(count)]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
-
-
-def test_a_long_queue_of_one_workspace_does_not_keep_another_waiting(shared: Server) -> None:
-    with caller(shared, shared.ready["credentials"], 25) as many:
-        assert many.stdout is not None
-        assert many.stdout.readline()
-        with caller(shared, str(shared.state / "other.creds"), 1) as one:
-            assert one.stdout is not None
-            assert one.stdout.readline()
-            (done_at,) = json.loads(one.stdout.readline())
-        others = json.loads(many.stdout.readline())
-    before = sum(at < done_at for at in others)
-    assert before <= 10, f"{before} of the other's calls went first"
-    assert len(others) == 25

@@ -6,17 +6,25 @@ from typing import Annotated
 import typer
 
 from squall.cli import (
+    admin,
     apps,
+    collections,
     config,
     containers,
     dead,
     deploy,
     doctor,
+    environments,
     functions,
     images,
     run,
+    schedules,
+    secrets,
+    serve,
     servers,
+    token,
     up,
+    volumes,
 )
 
 app = typer.Typer(
@@ -42,6 +50,7 @@ def run_command(context: typer.Context) -> None:
 
 
 app.command("deploy")(deploy.deploy)
+app.command("serve")(serve.serve)
 app.command("up")(up.up)
 app.command("down")(up.down)
 app.command("doctor")(doctor.doctor)
@@ -49,9 +58,17 @@ for name, group in (
     ("app", apps.app),
     ("container", containers.app),
     ("function", functions.app),
+    ("schedule", schedules.app),
     ("dead", dead.app),
+    ("dict", collections.dicts),
+    ("queue", collections.queues),
     ("image", images.app),
+    ("secret", secrets.app),
+    ("environment", environments.app),
+    ("volume", volumes.app),
+    ("token", token.app),
     ("config", config.app),
+    ("admin", admin.app),
 ):
     app.add_typer(group, name=name)
 

@@ -44,9 +44,13 @@ def deploy(
                 "name": done.app_name,
                 "version": done.version,
                 "changed": done.changed,
+                "web_urls": done.web_urls,
             }
         )
-    elif done.changed:
+        return
+    if done.changed:
         say(f"deployed {done.app_name} version {done.version} ({done.app_id})")
     else:
         say(f"{done.app_name} is unchanged: version {done.version} stays ({done.app_id})")
+    for place, url in sorted(done.web_urls.items()):
+        say(f"{place} is at {url}")

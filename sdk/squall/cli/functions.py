@@ -6,9 +6,9 @@ import typer
 from squall_contracts import breakers
 
 from squall.cli import autoscaler, control
+from squall.cli.refs import function_of
 from squall.cli.report import say
 from squall.cli.tables import Env, Json, moment, show, show_json
-from squall.exception import InvalidError
 
 app = typer.Typer(help="List functions; reset ones that were given up.", no_args_is_help=True)
 app.add_typer(autoscaler.autoscaler, name="autoscaler")
@@ -53,9 +53,7 @@ def reset(
     env: Env = None,
 ) -> None:
     """Forget a function's failed starts: its next input starts a container at once."""
-    place, separator, name = reference.partition("::")
-    if not place or not separator or not name:
-        raise InvalidError(f"{reference!r}: write APP::FUNCTION")
+    place, name = function_of(reference)
     found = control.find_app(place, env)
     control.ask(breakers.ResetFunction(app_id=found.app_id, name=name))
     say(f"reset {found.name}::{name}")

@@ -36,6 +36,14 @@ def parse(text: str, *, as_module: bool) -> Reference:
     return Reference(_file(place), None, name or None)
 
 
+def function_of(text: str) -> tuple[str, str]:
+    """App and function of `APP::FUNCTION`. InvalidError for anything else."""
+    place, separator, name = text.partition("::")
+    if not place or not separator or not name:
+        raise InvalidError(f"{text!r}: write APP::FUNCTION")
+    return place, name
+
+
 def _module(place: str) -> str:
     if not _MODULE.fullmatch(place):
         raise InvalidError(

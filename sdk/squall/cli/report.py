@@ -34,6 +34,7 @@ _BETWEEN: Final = tuple(  # frames between the user's own
     for path in (
         _PACKAGE,
         _PACKAGE.parent / "squall_bus",
+        _PACKAGE.parent / "squall_volumes",
         _PACKAGE.parents[1] / "contracts",
         *(_STDLIB / name for name in ("asyncio", "concurrent", "contextlib.py", "threading.py")),
         _STDLIB / "importlib",

@@ -4,9 +4,10 @@ import argparse
 import asyncio
 import inspect
 import os
+import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from squall.cli import entry_args, loading, refs
 from squall.cli.report import INTERRUPTED
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from squall._loader import Runnable
 
 SUMMARY = "Run a function or a local entrypoint of a file."
+TERMINATED: Final = 128 + signal.SIGTERM
 _NOTHING = object()
 
 
@@ -27,6 +29,7 @@ def main(argv: Sequence[str]) -> int:
         os.environ["SQUALL_ENVIRONMENT"] = options.env
     from squall.cli import servers
 
+    signal.signal(signal.SIGTERM, _terminated)
     asks_help = "--help" in options.rest or "-h" in options.rest
     with servers.for_this_run(detached=options.detach, asks_help=asks_help) as server:
         runnable = loading.runnable(reference)
@@ -44,6 +47,11 @@ def main(argv: Sequence[str]) -> int:
     if options.write_result:
         _write(options.write_result, result)
     return 0
+
+
+def _terminated(_number: int, _frame: object) -> NoReturn:
+    """Leave as after Ctrl-C: the app is stopped, and a server of this run's own, too."""
+    raise SystemExit(TERMINATED)
 
 
 def _parser() -> entry_args.Parser:

@@ -38,12 +38,16 @@ def up(
         str | None, typer.Option(help="docker or process; default: what is there.")
     ] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port of its bus.")] = None,
+    web_port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Port of web endpoints; default: 8000, if it is free."),
+    ] = None,
 ) -> None:
     """Keep a server on this machine, or run single services."""
     servers.require_server_parts()
     if services:
         raise typer.Exit(_run_services(services))
-    options = _options(runtime, port)
+    options = _options(runtime, port, web_port)
     state = settings().state_dir
     if (running := running_server(state)) is not None:
         say(f"already up: {running.url}, runtime {running.runtime} (squall down stops it)")
@@ -55,11 +59,12 @@ def up(
     _start(command, state / "server.log")
 
 
-def _options(runtime: str | None, port: int | None) -> list[str]:
+def _options(runtime: str | None, port: int | None, web_port: int | None) -> list[str]:
     if runtime not in (None, "docker", "process"):
         raise InvalidError(f"--runtime {runtime}: choose docker or process")
     options = ["--runtime", runtime] if runtime else []
-    return options + (["--port", str(port)] if port is not None else [])
+    options += ["--port", str(port)] if port is not None else []
+    return options + (["--web-port", str(web_port)] if web_port is not None else [])
 
 
 def _start(command: list[str], log: Path) -> None:
@@ -76,7 +81,11 @@ def _start(command: list[str], log: Path) -> None:
         except KeyboardInterrupt:
             servers.stop_process(process)
             raise
-    say(f"{servers.describe(told, 'up: ' + told['url'])} (squall down stops it)")
+    say(f"{servers.describe(told, _where(told))} (squall down stops it)")
+
+
+def _where(told: dict[str, Any]) -> str:
+    return f"up: {told['url']}, web endpoints at {told['web_url']}"
 
 
 def _stay(command: list[str]) -> int:
@@ -85,7 +94,7 @@ def _stay(command: list[str]) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     with suppress(KeyboardInterrupt):  # a terminal's Ctrl-C reached the server too
         told = servers.read_announcement(process, None)
-        say(f"{servers.describe(told, 'up: ' + told['url'])} (Ctrl-C stops it)")
+        say(f"{servers.describe(told, _where(told))} (Ctrl-C stops it)")
         return process.wait()
     servers.stop_process(process)
     return process.wait()

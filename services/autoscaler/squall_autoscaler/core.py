@@ -22,6 +22,13 @@ class Live(msgspec.Struct, frozen=True):
     """When it became ready; None while it boots."""
 
 
+class Need(msgspec.Struct, frozen=True):
+    """How many containers the work of a moment could use."""
+
+    at_unix_s: float
+    containers: int
+
+
 class Pool(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of one function now."""
 
@@ -37,10 +44,10 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds one input takes, averaged; None: none has finished yet."""
     busy_since_unix_s: float | None = None
     """Since when there has been work without a break; None: there is none."""
-    last_busy_unix_s: float | None = None
-    """When there was work last; None: never since the function is watched."""
     progress_unix_s: float | None = None
     """When the work last got less; None: not since it began."""
+    lately: tuple[Need, ...] = ()
+    """What was needed before, oldest first; what a later need was not below may be left out."""
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,9 +60,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     max_inputs: int = 1
     horizon_s: float = 1.0
     """Have enough containers to finish what waits within this time."""
-    patience_s: float = 0.2
+    patience_s: float = 0.1
     """A ready container's silence says nothing about the run time before."""
-    sure_s: float = 0.5
+    sure_s: float = 0.3
     """And from here on it is believed as it stands."""
     stall_s: float = 5.0
     """Work that has not got less for so long runs longer than its average says."""
@@ -65,22 +72,36 @@ def desired(pool: Pool, policy: Policy, now_s: float) -> Target | None:
     """The new target; None if the one there is still holds.
 
     At least `min_containers`, at most `max_containers`, whatever else is known (if they
-    contradict, the maximum wins). Up at once, down only after `scaledown_window_s` without work.
-    Applied and asked again with the same measurements it returns None.
+    contradict, the maximum wins). Up at once; down to what was needed within the last
+    `scaledown_window_s`, which only keeps containers there are: one that was taken away is not
+    asked for again before somebody needs it. Applied and asked again with the same measurements
+    it returns None.
     """
-    floor = min(policy.min_containers, policy.max_containers)
     count, reason = _wanted(pool, policy, now_s)
-    count = max(floor, min(count, policy.max_containers))
+    count = max(floor(policy), min(count, policy.max_containers))
     if count == pool.target:
         return None
     return Target(function_id=pool.function_id, containers=count, reason=reason, at_unix_s=now_s)
 
 
+def needed(pool: Pool, policy: Policy, now_s: float) -> int:
+    """Containers the work there is now could use, the buffer included; 0: there is none."""
+    if not pool.backlog:
+        return 0
+    return min(_need(pool, policy, pool.backlog, now_s) + policy.buffer_containers,
+               policy.max_containers)  # fmt: skip
+
+
+def floor(policy: Policy) -> int:
+    """Containers there should be whatever happens."""
+    return min(policy.min_containers, policy.max_containers)
+
+
 def is_active(pool: Pool, policy: Policy) -> bool:
     """Whether time may change the decision: it has work, or containers beyond its floor."""
-    floor = min(policy.min_containers, policy.max_containers)
     busy = bool(pool.backlog) or bool(pool.delayed)
-    return busy or len(pool.containers) > floor or pool.target != floor
+    least = floor(policy)
+    return busy or len(pool.containers) > least or pool.target != least
 
 
 def is_eager(pool: Pool, policy: Policy, now_s: float) -> bool:
@@ -94,21 +115,23 @@ def is_eager(pool: Pool, policy: Policy, now_s: float) -> bool:
 def _wanted(pool: Pool, policy: Policy, now_s: float) -> tuple[int, str]:
     if pool.backlog is None:
         return pool.target, "the backlog could not be measured"
-    if pool.backlog == 0:
-        return _at_rest(pool, policy, now_s)
-    need = _need(pool, policy, pool.backlog, now_s) + policy.buffer_containers
-    noun = "message waits or runs" if pool.backlog == 1 else "messages wait or run"
-    return max(need, pool.target), f"{pool.backlog} {noun}"
+    present = sum(container.state != "requested" for container in pool.containers)
+    if pool.delayed and not pool.backlog:
+        return present, "retries are due soon"
+    now = needed(pool, policy, now_s)
+    kept = min(_lately(pool, policy, now_s), present)
+    if now >= kept and pool.backlog:
+        noun = "message waits or runs" if pool.backlog == 1 else "messages wait or run"
+        return now, f"{pool.backlog} {noun}"
+    if kept:
+        return kept, f"so many were needed within {policy.scaledown_window_s:g} s"
+    least = floor(policy)
+    return 0, "idle" if least == 0 else f"min_containers is {least}"
 
 
-def _at_rest(pool: Pool, policy: Policy, now_s: float) -> tuple[int, str]:
-    floor = min(policy.min_containers, policy.max_containers)
-    if pool.delayed:
-        return max(pool.target, floor), "retries are due soon"
-    idle_since = pool.last_busy_unix_s
-    if idle_since is not None and now_s - idle_since < policy.scaledown_window_s:
-        return max(pool.target, floor), "idle, within its window"
-    return floor, "idle" if floor == 0 else f"min_containers is {floor}"
+def _lately(pool: Pool, policy: Policy, now_s: float) -> int:
+    since_s = now_s - policy.scaledown_window_s
+    return max((need.containers for need in pool.lately if need.at_unix_s > since_s), default=0)
 
 
 def _need(pool: Pool, policy: Policy, backlog: int, now_s: float) -> int:

@@ -9,10 +9,11 @@ from squall_bus.bus import Bus, Delivery
 from squall_bus.errors import Undecodable
 from squall_contracts import subjects
 from squall_contracts.functions import FunctionRecord
-from squall_contracts.placement import ContainerRecord, GuestStats
+from squall_contracts.placement import ENDED, ContainerRecord, GuestStats
 from squall_contracts.scaling import Target
 
 from squall_autoscaler.measuring import Measured
+from squall_autoscaler.metrics import Metrics
 from squall_autoscaler.sampling import Accounts, Sampler
 from squall_autoscaler.settings import Settings
 
@@ -31,11 +32,14 @@ class Autoscaler:
         accounts: Accounts,
         settings: Settings,
         tasks: asyncio.TaskGroup,
+        metrics: Metrics,
+        *,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._accounts = accounts
         self._settings = settings
         self._tasks = tasks
+        self._metrics = metrics
         self._clock = clock
         self._targets = bus.kv(subjects.TARGETS_BUCKET, Target)
         self._functions: dict[str, Measured] = {}
@@ -43,6 +47,8 @@ class Autoscaler:
         self._running: list[asyncio.Task[None]] = []
         self._early: dict[str, str] = {}
         self._known_targets: dict[str, Target] = {}
+        self._owners: dict[str, str] = {}
+        """The function of each container that hasn't ended."""
 
     def on_function(self, function_id: str, record: FunctionRecord | None) -> None:
         """The registry changed: watch the function, or forget it and its target."""
@@ -52,6 +58,7 @@ class Autoscaler:
         measured = self._functions.get(function_id)
         if measured is None:
             measured = self._functions[function_id] = Measured(record)
+            self._metrics.functions.set(len(self._functions))
             if (known := self._known_targets.pop(function_id, None)) is not None:
                 measured.targeted(known, self._clock())
         else:
@@ -61,7 +68,7 @@ class Autoscaler:
         if self._early.pop(function_id, None) == record.workspace:
             sampler.hinted(function_id)
         else:
-            sampler.look_at_all()
+            sampler.touched(function_id)
 
     async def restore(self) -> None:
         """Read the targets decided before this process began to lead."""
@@ -74,18 +81,22 @@ class Autoscaler:
 
     def on_container(self, container_id: str, record: ContainerRecord | None) -> None:
         """The scheduler wrote what became of a container."""
+        if record is None or record.state in ENDED:
+            function_id = self._owners.pop(container_id, "")
+        else:
+            function_id = self._owners[container_id] = record.function_id
+        if (owner := self._functions.get(function_id)) is None:
+            return
         if record is None:
-            for measured in self._functions.values():
-                measured.released(container_id)
-            return
-        if (owner := self._functions.get(record.function_id)) is None:
-            return
-        owner.contained(record)
-        if record.state == "ready":
-            self._sampler(owner.function.workspace).look_at_all()
+            owner.released(container_id)
+        else:
+            owner.contained(record)
+        now = record is not None and record.state == "ready"
+        self._sampler(owner.function.workspace).touched(function_id, now=now)
 
     def on_hint(self, delivery: Delivery) -> None:
         """A client stored an input: look at its function now."""
+        self._metrics.hints.inc()
         function_id = subjects.last(delivery.subject)
         account = subjects.speaker(delivery.subject)
         measured = self._functions.get(function_id)
@@ -108,7 +119,7 @@ class Autoscaler:
         if measured is None or measured.function.workspace != account:
             return
         if measured.heard(stats, self._clock()):
-            self._sampler(account).look_at_all()
+            self._sampler(account).touched(stats.function_id)
 
     def close(self) -> None:
         """Decide nothing more."""
@@ -119,13 +130,19 @@ class Autoscaler:
         measured = self._functions.pop(function_id, None)
         if measured is None:
             return
+        self._metrics.functions.set(len(self._functions))
         self._samplers[measured.function.workspace].retire(function_id)
 
     def _sampler(self, account: str) -> Sampler:
         sampler = self._samplers.get(account)
         if sampler is None:
             sampler = self._samplers[account] = Sampler(
-                account, self._accounts, self._targets, self._settings, self._clock
+                account,
+                self._accounts,
+                self._targets,
+                self._settings,
+                metrics=self._metrics,
+                clock=self._clock,
             )
             task = self._tasks.create_task(sampler.run(), name=f"sample {account}")
             self._running.append(task)

@@ -1,10 +1,12 @@
 """What the autoscaler remembers of one function between samples."""
 
+from collections import deque
+
 from squall_contracts.functions import FunctionRecord, can_run, inputs_at_once
 from squall_contracts.placement import ENDED, ContainerRecord, GuestStats
 from squall_contracts.scaling import Target
 
-from squall_autoscaler.core import Live, Policy, Pool
+from squall_autoscaler.core import Live, Need, Policy, Pool, needed
 from squall_autoscaler.settings import Settings
 
 
@@ -21,7 +23,8 @@ class Measured:
         self._run_s: dict[str, float] = {}
         self._last_run_s: float | None = None
         self._busy_since: float | None = None
-        self._last_busy: float | None = None
+        self._lately: deque[Need] = deque()
+        """Descending: what was needed before a greater need does not matter any more."""
         self._progress: float | None = None
         self._drained = 0
         self._sampled_at = 0.0
@@ -34,10 +37,9 @@ class Measured:
         self.function = function
 
     def targeted(self, target: Target, now_s: float) -> None:
-        """A target read back after a restart: whatever it stands for was busy until now."""
+        """A target read back after a restart: whatever it stands for was needed until now."""
         self.target = target.containers
-        if target.containers and self._last_busy is None:
-            self._last_busy = now_s
+        self._needs(target.containers, now_s)
 
     def sampled(self, backlog: int, delayed: int, now_s: float) -> None:
         """`backlog` messages wait or run, `delayed` retries fall due later."""
@@ -49,8 +51,6 @@ class Measured:
                 self._drained += self.backlog - backlog
         else:
             self._busy_since = self._progress = None
-        if backlog or delayed:
-            self._last_busy = now_s
         self.backlog, self._delayed, self._sampled_at = backlog, delayed, now_s
 
     def unmeasured(self) -> None:
@@ -88,6 +88,20 @@ class Measured:
         self._last_run_s = sum(self._run_s.values()) / len(self._run_s)
         return was_unknown
 
+    def decided(self, pool: Pool, policy: Policy, now_s: float) -> None:
+        """Remember what the work of this moment needs, for as long as it counts."""
+        if pool.delayed:
+            self._needs(sum(c.state != "requested" for c in pool.containers), now_s)
+        self._needs(needed(pool, policy, now_s), now_s)
+        while self._lately and self._lately[0].at_unix_s <= now_s - policy.scaledown_window_s:
+            self._lately.popleft()
+
+    def _needs(self, containers: int, now_s: float) -> None:
+        while self._lately and self._lately[-1].containers <= containers:
+            self._lately.pop()
+        if containers:
+            self._lately.append(Need(now_s, containers))
+
     def pool(self) -> Pool:
         return Pool(
             function_id=self.function.function_id,
@@ -100,8 +114,8 @@ class Measured:
             target=self.target,
             run_s=self._drain_s() if self._last_run_s is None else self._last_run_s,
             busy_since_unix_s=self._busy_since,
-            last_busy_unix_s=self._last_busy,
             progress_unix_s=self._progress,
+            lately=tuple(self._lately),
         )
 
     def _drain_s(self) -> float | None:

@@ -14,6 +14,7 @@ from squall_contracts.scaling import Target
 
 from squall_autoscaler.core import desired, is_active, is_eager
 from squall_autoscaler.measuring import Measured
+from squall_autoscaler.metrics import Metrics
 from squall_autoscaler.settings import Settings
 
 log = structlog.get_logger()
@@ -34,6 +35,8 @@ class Sampler:
         accounts: Accounts,
         targets: KeyValue[Target],
         settings: Settings,
+        *,
+        metrics: Metrics,
         clock: Callable[[], float],
     ) -> None:
         self.functions: dict[str, Measured] = {}
@@ -41,8 +44,13 @@ class Sampler:
         self._accounts = accounts
         self._targets = targets
         self._settings = settings
+        self._metrics = metrics
         self._clock = clock
         self._hinted: set[str] = set()
+        self._touched: set[str] = set()
+        """Functions of which something changed: what is known of them is looked at again."""
+        self._active: set[str] = set()
+        """Those whose decision the passing of time may change; the others cost nothing."""
         self._retired: set[str] = set()
         self._look_at_all = False
         self._wake = asyncio.Event()
@@ -52,14 +60,17 @@ class Sampler:
         self._hinted.add(function_id)
         self._wake.set()
 
-    def look_at_all(self) -> None:
-        """Something else changed that a decision depends on."""
-        self._look_at_all = True
-        self._wake.set()
+    def touched(self, function_id: str, *, now: bool = True) -> None:
+        """Something else changed that its decision depends on; `now`: look at once."""
+        self._touched.add(function_id)
+        if now:
+            self._look_at_all = True
+            self._wake.set()
 
     def retire(self, function_id: str) -> None:
         """The function is gone: its target goes too."""
         self.functions.pop(function_id, None)
+        self._active.discard(function_id)
         self._retired.add(function_id)
         self._wake.set()
 
@@ -93,17 +104,21 @@ class Sampler:
         if not self.functions:
             return None
         now_s = self._clock()
-        active = False
-        for measured in self.functions.values():
-            pool, policy = measured.pool(), measured.policy(self._settings)
-            if is_eager(pool, policy, now_s):
+        for function_id in self._active:
+            measured = self.functions[function_id]
+            if is_eager(measured.pool(), measured.policy(self._settings), now_s):
                 return self._settings.eager_tick_s
-            active = active or is_active(pool, policy)
-        return self._settings.tick_s if active else self._settings.idle_tick_s
+        return self._settings.tick_s if self._active else self._settings.idle_tick_s
 
     async def _sample_all(self) -> None:
+        """Look at whatever has work, may change with time, or changed; at rest the others stay."""
+        touched, self._touched = self._touched, set()
         backlog = await self._backlog(subjects.CALLS_ALL)
-        for function_id in list(self.functions):
+        if backlog is None:
+            looked_at = touched | self._active
+        else:
+            looked_at = touched | self._active | {function_id for function_id, _ in backlog}
+        for function_id in sorted(looked_at):
             if function_id in self.functions:  # it may have left during an await
                 self._note(function_id, backlog)
                 await self._decide(function_id)
@@ -137,22 +152,32 @@ class Sampler:
             measured.sampled(due, delayed, self._clock())
 
     async def _decide(self, function_id: str) -> None:
-        measured = self.functions[function_id]
-        target = desired(measured.pool(), measured.policy(self._settings), self._clock())
-        if target is None:
-            return
+        measured, now_s = self.functions[function_id], self._clock()
+        pool, policy = measured.pool(), measured.policy(self._settings)
+        measured.decided(pool, policy, now_s)
+        target = desired(pool, policy, now_s)
+        if target is not None and await self._written(function_id, target):
+            direction = "up" if target.containers > measured.target else "down"
+            self._metrics.targets.labels(direction).inc()
+            measured.target = target.containers
+        if is_active(measured.pool(), policy):
+            self._active.add(function_id)
+        else:
+            self._active.discard(function_id)
+
+    async def _written(self, function_id: str, target: Target) -> bool:
         try:
             await self._targets.put(function_id, target)
         except BusError as error:  # the next round decides the same again
             log.warning("target.unwritten", function_id=function_id, error=str(error))
-            return
-        measured.target = target.containers
+            return False
         log.info(
             "target.set",
             function_id=function_id,
             containers=target.containers,
             reason=target.reason,
         )
+        return True
 
     async def _remove_target(self, function_id: str) -> None:
         try:

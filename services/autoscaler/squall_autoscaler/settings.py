@@ -15,7 +15,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Have enough containers to finish what waits within this time."""
     stall_s: Seconds = 5.0
     """Work that has not got less for so long runs longer than its average says."""
-    eager_tick_s: Seconds = 0.25
+    eager_tick_s: Seconds = 0.1
     """Between samples while work of unknown run time waits."""
     tick_s: Seconds = 1.0
     """Between samples of a workspace with an active function."""

@@ -11,6 +11,7 @@ from squall_contracts.images import BuildImage, RemoveImage
 from squall_builder.built import Runtime
 from squall_builder.docker import DockerRuntime
 from squall_builder.handlers import Handlers
+from squall_builder.metrics import Metrics
 from squall_builder.settings import Settings
 from squall_builder.venv import VenvRuntime
 
@@ -24,7 +25,13 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
     runtime: Runtime = (
         DockerRuntime(settings) if settings.runtime == "docker" else VenvRuntime(settings)
     )
-    handlers = Handlers(context.bus, context.workspaces, runtime, settings.log_tail_lines)
+    handlers = Handlers(
+        context.bus,
+        context.workspaces,
+        runtime,
+        settings.log_tail_lines,
+        Metrics(context.registry),
+    )
     await context.bus.admin.ensure_consumer(
         subjects.BUILDS,
         subjects.BUILDER_DURABLE,

@@ -10,7 +10,7 @@ from squall_contracts.images import DebianSlim, Recipe
 
 from squall_builder.built import BuildError
 
-PURE: Final = ("squall", "squall_contracts", "squall_bus")
+PURE: Final = ("squall", "squall_contracts", "squall_bus", "squall_volumes")
 """Squall's own: any Python runs them."""
 COMPILED: Final = ("cloudpickle", "msgspec")
 """Installed here for this Python and this machine."""

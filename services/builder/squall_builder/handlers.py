@@ -14,6 +14,7 @@ from squall_bus.job import Job
 from squall_contracts import images, subjects
 
 from squall_builder.built import BuildError, Built, InUseError, Runtime
+from squall_builder.metrics import Metrics
 
 log = structlog.get_logger()
 
@@ -31,12 +32,18 @@ class Handlers:
     """The builder's conversations. One image is built once at a time, whoever asks."""
 
     def __init__(
-        self, bus: Bus, workspaces: Workspaces, runtime: Runtime, log_tail_lines: int
+        self,
+        bus: Bus,
+        workspaces: Workspaces,
+        runtime: Runtime,
+        log_tail_lines: int,
+        metrics: Metrics,
     ) -> None:
         self._bus = bus
         self._workspaces = workspaces
         self._runtime = runtime
         self._log_tail_lines = log_tail_lines
+        self._metrics = metrics
         self._records = bus.kv(subjects.IMAGES_BUCKET, images.ImageRecord)
         self._building: dict[str, _Turns] = {}
         self._stopping = False
@@ -98,7 +105,9 @@ class Handlers:
             if built is None:
                 await self._records.put(key, record)
                 log.info("image.build_started", image_id=order.image_id)
-                built = await self._runtime.build(order, self._fetch(order.workspace), feed.say)
+                with self._metrics.building.track_inprogress():
+                    fetch = self._fetch(order.workspace)
+                    built = await self._runtime.build(order, fetch, feed.say)
         except BuildError as error:
             changes = _failed(error, feed)
         else:
@@ -106,6 +115,8 @@ class Handlers:
         record = msgspec.structs.replace(record, **changes, build_s=time.monotonic() - began)
         await self._records.put(key, record)
         await feed.end(record)
+        self._metrics.orders.labels(record.state).inc()
+        self._metrics.seconds.observe(record.build_s)
         log.info(
             f"image.{record.state}",
             image_id=order.image_id,

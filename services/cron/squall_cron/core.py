@@ -5,18 +5,22 @@ daylight saving skips is skipped, one that it repeats is repeated. An Every is d
 period is over, counted from its declaration.
 """
 
+import calendar
 import math
 from collections.abc import Iterable, Iterator
-from datetime import datetime, timedelta
-from typing import assert_never
+from datetime import MAXYEAR, UTC, datetime, timedelta
+from typing import Final, assert_never
 from zoneinfo import ZoneInfo
 
 import msgspec
 from croniter import croniter
-from squall_contracts.schedules import Cron, Every, Schedule
+from squall_contracts.functions import Cron, Every
+from squall_contracts.schedules import Schedule
 
-SHIFT = timedelta(hours=3)
+SHIFT: Final = timedelta(hours=3)
 """More than any clock is put forward or back."""
+MONTH_S: Final = 30.436875 * 86_400
+"""Of the Gregorian calendar, on average."""
 
 
 class Due(msgspec.Struct, frozen=True):
@@ -27,10 +31,10 @@ class Due(msgspec.Struct, frozen=True):
 
 
 def due(schedules: Iterable[Schedule], now_s: float, late_s: float) -> tuple[Due, ...]:
-    """The latest due time of each schedule that passed since it fired last, oldest first.
+    """The latest due time of each schedule that passed and is not settled, oldest first.
 
     Of several that passed only the latest counts, and none that is `late_s` or more ago. A
-    schedule marked as fired for what is returned here is not due again at the same moment.
+    schedule settled as of what is returned here is not due again at the same moment.
     """
     found = []
     for schedule in schedules:
@@ -41,12 +45,13 @@ def due(schedules: Iterable[Schedule], now_s: float, late_s: float) -> tuple[Due
 
 
 def latest(schedule: Schedule, now_s: float) -> float | None:
-    """The last due time up to `now_s` that has not been fired; None if there is none."""
-    begin_s = _begin(schedule)
+    """The last due time up to `now_s` that is not settled; None if there is none."""
+    if schedule.paused:
+        return None
     when = schedule.when
     match when:
         case Every():
-            at_s = schedule.since_unix_s + _periods(schedule, when, now_s) * when.seconds
+            at_s = _every(when, schedule.since_unix_s, _periods(schedule, when, now_s))
         case Cron():
             found = _cron_latest(when, now_s)
             if found is None:
@@ -54,44 +59,66 @@ def latest(schedule: Schedule, now_s: float) -> float | None:
             at_s = found
         case _:
             assert_never(when)
+    begin_s = max(schedule.since_unix_s, schedule.settled_unix_s)
     return at_s if begin_s < at_s <= now_s else None
 
 
 def upcoming(schedule: Schedule, now_s: float) -> float | None:
-    """The next due time after `now_s`; None for an expression that never comes true."""
+    """The next due time after `now_s`; None while paused, or if there is none.
+
+    ValueError, KeyError: it can't be followed here, for its zone or its expression is unknown.
+    """
     when = schedule.when
     match when:
         case Every():
             times = max(1, _periods(schedule, when, now_s) + 1)
-            return schedule.since_unix_s + times * when.seconds
+            found: float | None = _every(when, schedule.since_unix_s, times)
         case Cron():
-            return _cron_next(when, now_s)
+            found = _cron_next(when, now_s)
         case _:
             assert_never(when)
+    return None if schedule.paused or found == math.inf else found
 
 
-def check(when: Cron | Every) -> None:
-    """ValueError says what is wrong with a schedule that can't be followed."""
-    if isinstance(when, Cron):
-        try:
-            ZoneInfo(when.timezone)
-        except (KeyError, ValueError) as error:
-            raise ValueError(f"timezone {when.timezone!r} is not known") from error
-        if not croniter.is_valid(when.expression):
-            raise ValueError(f"cron expression {when.expression!r} is not valid")
+def declared(known: Schedule | None, made: Schedule, now_s: float) -> Schedule:
+    """What becomes of a schedule when its function is deployed as `made`, or paused, or resumed.
+
+    A Cron goes on where it was; an Every is counted anew from each deploy; times that passed
+    during a pause are settled.
+    """
+    if known is None or known.when != made.when:
+        return made
+    if isinstance(made.when, Every) and known.version != made.version:
+        return made
+    settled_s = now_s if known.paused else known.settled_unix_s
+    return msgspec.structs.replace(
+        known, version=made.version, paused=made.paused, settled_unix_s=settled_s
+    )
 
 
-def _begin(schedule: Schedule) -> float:
-    """After this moment due times count."""
-    if schedule.fired_unix_s is None:
-        return schedule.since_unix_s
-    return max(schedule.since_unix_s, schedule.fired_unix_s)
+def _every(when: Every, since_s: float, times: int) -> float:
+    """The end of the `times`-th period; infinity beyond the calendar."""
+    seconds = times * when.seconds
+    if not when.months:
+        return since_s + seconds
+    begin = datetime.fromtimestamp(since_s, UTC)
+    years, month = divmod(begin.month - 1 + times * when.months, 12)
+    year = begin.year + years
+    if year > MAXYEAR:
+        return math.inf
+    day = min(begin.day, calendar.monthrange(year, month + 1)[1])
+    return begin.replace(year=year, month=month + 1, day=day).timestamp() + seconds
 
 
 def _periods(schedule: Schedule, when: Every, now_s: float) -> int:
-    """How many periods are over; the division alone may be off by one."""
-    times = math.floor((now_s - schedule.since_unix_s) / when.seconds)
-    return times + (schedule.since_unix_s + (times + 1) * when.seconds <= now_s)
+    """How many periods are over. A guess from their average length is off by a few at most."""
+    since_s = schedule.since_unix_s
+    times = max(0, math.floor((now_s - since_s) / (when.months * MONTH_S + when.seconds)))
+    while times > 0 and _every(when, since_s, times) > now_s:
+        times -= 1
+    while _every(when, since_s, times + 1) <= now_s:
+        times += 1
+    return times
 
 
 def _cron_next(when: Cron, now_s: float) -> float | None:

@@ -1,7 +1,7 @@
 """Wiring of the gateway: what it hears, and in which order it opens and closes."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -11,13 +11,22 @@ from squall_bus.keyring import Keyring
 from squall_bus.layout import ensure_platform
 from squall_bus.service import Context, Service
 from squall_contracts import subjects
+from squall_contracts.functions import FunctionRecord
 from squall_contracts.identity import MintGuest, MintService, Renew
+from squall_contracts.secrets import OpenSecrets
 
 from squall_gateway.apps import Apps
+from squall_gateway.collections import Collections
 from squall_gateway.handlers import Api
 from squall_gateway.identity import Identity
+from squall_gateway.metrics import Metrics
+from squall_gateway.opening import Opening
 from squall_gateway.reaper import Reaper
 from squall_gateway.settings import Settings
+from squall_gateway.sweeper import Sweeper
+from squall_gateway.volume_sweeper import VolumeSweeper
+from squall_gateway.web.app import Ingress
+from squall_gateway.web.tokens import Tokens
 
 QUEUE: Final = "gateway"
 """Of several gateways one answers each request."""
@@ -57,14 +66,23 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
     keyring = await asyncio.to_thread(Keyring, Path(settings.keys_dir))
     await ensure_platform(context.bus)
     identity = Identity(keyring, context, settings.credential_ttl_s)
-    own = Apps(settings, context)
-    api = Api(context, identity, own)
+    tokens = Tokens(context.bus)
+    ingress = Ingress(settings, context, tokens)
+
+    async def urls(account: str, records: Iterable[FunctionRecord]) -> dict[str, str]:
+        return ingress.urls(records, await identity.workspace_name(account))
+
+    own = Apps(settings, context, urls)
+    collections = Collections(context, own.environments)
+    api = Api(context, identity, own, collections, tokens)
+    opening = Opening(context, own.registry, own.secrets, own.sealing)
     flight = _InFlight()
     minting: tuple[tuple[str, type[Any], Callable[[str, Any], Awaitable[object]]], ...] = (
         (subjects.MINT_SERVICE, MintService, identity.mint_service),
         (subjects.MINT_GUEST, MintGuest, identity.mint_guest),
         (subjects.MINT_RENEW, Renew, identity.renew_service),
         (subjects.RENEW_ALL, Renew, identity.renew),
+        (subjects.OPEN_SECRETS, OpenSecrets, opening.open),
     )
     open_intakes = [
         await context.bus.respond(subject, kind, flight.counted(handler), queue=QUEUE)
@@ -72,9 +90,13 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
     ]
     # Opening a workspace takes credentials, which this very service mints from here on.
     await identity.provision(settings.workspaces)
-    async with asyncio.TaskGroup() as group:
-        reaper = group.create_task(Reaper(own, context, settings.app_ttl_s).run())
-        answer = flight.counted(api.answer)
+    async with ingress.running(), asyncio.TaskGroup() as group:
+        background = [
+            group.create_task(Reaper(own, context, settings.app_ttl_s).run()),
+            group.create_task(Sweeper(collections, context).run()),
+            group.create_task(VolumeSweeper(context, settings.volume_sweep_s).run()),
+        ]
+        answer = flight.counted(Metrics(context.registry).timed(api.answer))
         open_intakes.append(
             await context.bus.respond(subjects.API_ALL, msgspec.Raw, answer, queue=QUEUE)
         )
@@ -83,7 +105,8 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
         for intake in reversed(open_intakes):
             await intake.close()
         await flight.over()
-        reaper.cancel()
+        for task in background:
+            task.cancel()
 
 
 SERVICE: Final = Service(name="gateway", settings=Settings, run=run)

@@ -2,7 +2,8 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -16,10 +17,13 @@ from squall_contracts.placement import ENDED, ContainerRecord
 
 from squall_gateway import core
 from squall_gateway.calls import drop_function
+from squall_gateway.environments import Environments
 from squall_gateway.pools import Pools
 from squall_gateway.registry import CHANGED_MEANWHILE, Registry
+from squall_gateway.resealing import Resealing
+from squall_gateway.secrets import Secrets
 from squall_gateway.settings import Settings
-from squall_gateway.validation import InvalidFieldError, check_app, check_environment
+from squall_gateway.validation import InvalidFieldError, check_app
 
 log = structlog.get_logger()
 
@@ -31,10 +35,20 @@ REMOVED: Final = "a new version of the app has no such function"
 class Apps:
     """The part of the control API that writes the registry."""
 
-    def __init__(self, settings: Settings, context: Context) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        context: Context,
+        urls: Callable[[str, Iterable[FunctionRecord]], Awaitable[dict[str, str]]],
+    ) -> None:
+        """`urls(account, records)` puts functions on the web; their addresses by name."""
         self._settings = settings
+        self._urls = urls
         self._context = context
         self.registry = Registry(context.bus)
+        self.environments = Environments(context)
+        self.sealing = Resealing(context, Path(settings.keys_dir) / "sealing")
+        self.secrets = Secrets(context, self.registry, self.environments, self.sealing)
         self._pools = Pools(self.registry)
         self._images = context.bus.kv(subjects.IMAGES_BUCKET, ImageRecord)
         self._containers = context.bus.kv(subjects.CONTAINERS_BUCKET, ContainerRecord)
@@ -52,7 +66,7 @@ class Apps:
         )
         await self.registry.apply(plan, None)
         log.info("app.started", app_id=plan.app.app_id, app=request.name, workspace=account)
-        return _started(plan)
+        return _started(plan, await self._urls(account, plan.write))
 
     async def deploy(self, account: str, request: apps.DeployApp) -> apps.AppStarted:
         await self._check(account, request.environment, request.name, request.functions)
@@ -78,7 +92,8 @@ class Apps:
                 gone = await self._pools.renew(live.values(), plan.write)
                 await self._drop((*plan.remove, *gone), REMOVED)
                 log.info("app.deployed", app_id=plan.app.app_id, version=plan.app.version)
-            return _started(plan)
+            written = plan.write if plan.changed else tuple(live.values())
+            return _started(plan, await self._urls(account, written))
         raise SquallRefusal(
             "exhausted", f"app {request.name!r} is being deployed by others: try again"
         )
@@ -94,7 +109,7 @@ class Apps:
         if request.app_id:
             await self.stop_app(await self._known(account, request.app_id))
             return apps.Done()
-        _refuse(lambda: check_environment(request.environment))
+        await self.environments.require(account, request.environment)
         found = await self.registry.named(account, request.environment, request.name)
         if not found:
             raise SquallRefusal(
@@ -122,6 +137,8 @@ class Apps:
             log.info("app.stopped", app_id=app.app_id, app=app.name, workspace=app.workspace)
 
     async def list(self, account: str, request: apps.ListApps) -> apps.AppList:
+        if request.environment is not None:
+            await self.environments.require(account, request.environment)
         containers = Counter(
             record.app_id
             for record in (await self._containers.items()).values()
@@ -156,6 +173,7 @@ class Apps:
             state = "was stopped" if app.state == "stopped" else f"has no {request.name!r}"
             raise SquallRefusal("not_found", f"app {request.app!r} {state}: deploy it again")
         record = entry.value
+        named = await self._urls(account, [record])
         return apps.FoundFunction(
             function_id=record.function_id,
             app_id=app.app_id,
@@ -165,6 +183,9 @@ class Apps:
             retryable=goes_alone(record.spec),
             methods=record.spec.methods,
             parameters=record.spec.parameters,
+            web_urls={
+                name.removeprefix(request.name).lstrip("."): url for name, url in named.items()
+            },
         )
 
     async def bind_class(self, account: str, request: apps.BindClass) -> apps.BoundClass:
@@ -187,7 +208,7 @@ class Apps:
         return entry.value
 
     async def _deployed(self, account: str, environment: str, name: str) -> AppRecord:
-        _refuse(lambda: check_environment(environment))
+        await self.environments.require(account, environment)
         owner = core.Owner(workspace=account, environment=environment, name=name)
         entry = await self.registry.app(account, core.deployed_app_id(owner))
         if entry is None:
@@ -201,6 +222,8 @@ class Apps:
         self, account: str, environment: str, name: str, functions: tuple[FunctionSpec, ...]
     ) -> None:
         _refuse(lambda: check_app(environment, name, functions))
+        await self.environments.require(account, environment)
+        await self.secrets.check(account, environment, functions)
         for image_id in sorted({function.image_id for function in functions}):
             entry = await self._images.get(subjects.image_key(account, image_id))
             if entry is None or entry.value.state != "ready":
@@ -210,12 +233,13 @@ class Apps:
                 )
 
 
-def _started(plan: core.Plan) -> apps.AppStarted:
+def _started(plan: core.Plan, web_urls: dict[str, str]) -> apps.AppStarted:
     return apps.AppStarted(
         app_id=plan.app.app_id,
         version=plan.app.version,
         function_ids=plan.app.function_ids,
         changed=plan.changed,
+        web_urls=web_urls,
     )
 
 

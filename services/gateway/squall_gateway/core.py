@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -19,6 +20,8 @@ from squall_contracts.functions import (
 from squall_contracts.images import ImageRecord, ImageStatus
 from squall_contracts.message import encode
 from squall_contracts.placement import ENDED, ContainerRecord
+
+from squall_gateway.sealed import comparable
 
 ENDED_LISTED_S: Final = 3600.0
 """For how long containers that ended are listed when all are asked for."""
@@ -105,7 +108,7 @@ def plan_deploy(
         function_ids=ids,
     )
     gone = tuple(live[name] for name in sorted(live) if name not in specs)
-    return Plan(app=app, write=_records(app, specs), remove=gone)
+    return Plan(app=app, write=_records(app, specs, live), remove=gone)
 
 
 def _same(
@@ -116,12 +119,18 @@ def _same(
 ) -> bool:
     return (
         tag in {"", existing.tag}
-        and {name: record.spec for name, record in live.items()} == specs
+        and {name: comparable(record.spec) for name, record in live.items()}
+        == {name: comparable(spec) for name, spec in specs.items()}
         and {name: record.function_id for name, record in live.items()} == existing.function_ids
     )
 
 
-def _records(app: AppRecord, specs: Mapping[str, FunctionSpec]) -> tuple[FunctionRecord, ...]:
+def _records(
+    app: AppRecord,
+    specs: Mapping[str, FunctionSpec],
+    live: Mapping[str, FunctionRecord] = MappingProxyType({}),
+) -> tuple[FunctionRecord, ...]:
+    """The functions of `specs`; what was set by hand on those that live already stays."""
     return tuple(
         FunctionRecord(
             function_id=app.function_ids[name],
@@ -132,6 +141,7 @@ def _records(app: AppRecord, specs: Mapping[str, FunctionSpec]) -> tuple[Functio
             spec=spec,
             version=app.version,
             ephemeral=app.state == "ephemeral",
+            schedule_paused=name in live and live[name].schedule_paused,
         )
         for name, spec in specs.items()
     )

@@ -16,8 +16,12 @@ from squall_gateway import core
 from squall_gateway.apps import Apps
 from squall_gateway.bounds import FunctionsNow
 from squall_gateway.calls import cancel_call
+from squall_gateway.clearing import Clearing
+from squall_gateway.collections import Collections
 from squall_gateway.functions import Functions
 from squall_gateway.identity import Identity
+from squall_gateway.schedules import Schedules
+from squall_gateway.web.tokens import Tokens
 
 STOP_GRACE_S: Final = 30.0
 EXEC_MARGIN_S: Final = 10.0
@@ -30,7 +34,14 @@ Handler = Callable[[str, Any], Awaitable[object]]
 class Api:
     """One method a verb; each takes the asking workspace's account and the request."""
 
-    def __init__(self, context: Context, identity: Identity, own: Apps) -> None:
+    def __init__(
+        self,
+        context: Context,
+        identity: Identity,
+        own: Apps,
+        collections: Collections,
+        tokens: Tokens,
+    ) -> None:
         self._context = context
         self._identity = identity
         self._apps = own
@@ -40,6 +51,9 @@ class Api:
         self._runners = bus.kv(subjects.RUNNERS_BUCKET, placement.RunnerRecord)
         self._functions_now = FunctionsNow(context, own.registry)
         functions = Functions(context, own.registry, self._ask)
+        places = own.environments
+        clearing = Clearing(context, own, own.secrets, places, collections)
+        timetable = Schedules(context, own.registry)
         self._table: dict[str, Handler] = {
             verbs.START_APP.name: own.start,
             verbs.DEPLOY_APP.name: own.deploy,
@@ -53,6 +67,8 @@ class Api:
             verbs.FUNCTION_STATS.name: self._functions_now.stats,
             verbs.LIST_FUNCTIONS.name: functions.list,
             verbs.RESET_FUNCTION.name: functions.reset,
+            verbs.LIST_SCHEDULES.name: timetable.list,
+            verbs.PAUSE_SCHEDULE.name: timetable.pause,
             verbs.BIND_CLASS.name: own.bind_class,
             verbs.CANCEL_CALL.name: self.cancel,
             verbs.LIST_CONTAINERS.name: self.list_containers,
@@ -62,6 +78,26 @@ class Api:
             verbs.ENSURE_IMAGE.name: self.ensure_image,
             verbs.LIST_IMAGES.name: self.list_images,
             verbs.PRUNE_IMAGES.name: self.prune_images,
+            verbs.OPEN_COLLECTION.name: collections.open,
+            verbs.OPEN_EPHEMERAL.name: collections.open_ephemeral,
+            verbs.FIND_COLLECTION.name: collections.find,
+            verbs.KEEP_EPHEMERAL.name: collections.keep,
+            verbs.LIST_COLLECTIONS.name: collections.list,
+            verbs.DELETE_COLLECTION.name: collections.delete,
+            verbs.GET_SEALING_KEY.name: own.sealing.key,
+            verbs.ROTATE_SEALING_KEY.name: own.sealing.rotate,
+            verbs.PUT_SECRET.name: own.secrets.put,
+            verbs.DELETE_SECRET.name: own.secrets.delete,
+            verbs.FIND_SECRET.name: own.secrets.find,
+            verbs.LIST_SECRETS.name: own.secrets.list,
+            verbs.CREATE_ENVIRONMENT.name: places.create,
+            verbs.UPDATE_ENVIRONMENT.name: places.update,
+            verbs.DELETE_ENVIRONMENT.name: clearing.delete,
+            verbs.LIST_ENVIRONMENTS.name: places.list,
+            verbs.FIND_ENVIRONMENT.name: places.find,
+            verbs.CREATE_TOKEN.name: tokens.create,
+            verbs.LIST_TOKENS.name: tokens.list,
+            verbs.DELETE_TOKEN.name: tokens.delete,
         }
 
     async def answer(self, subject: str, body: msgspec.Raw) -> object:

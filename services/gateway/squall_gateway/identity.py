@@ -115,7 +115,7 @@ class Identity:
             guest = rights.guest_may(request.environment, request.function_id, request.container_id)
         except ValueError as error:
             raise SquallRefusal("invalid", str(error)) from error
-        client = rights.client_may(request.client_public_key)
+        client = rights.client_may(request.client_public_key, request.container_id)
         expires_unix_s = time.time() + self._ttl_s
 
         def signed(role: str, public_key: str, may: tuple[list[str], list[str]]) -> str:

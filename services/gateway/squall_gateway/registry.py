@@ -84,6 +84,13 @@ class Registry:
             for record in functions:
                 group.create_task(self.functions.delete(record.function_id))
 
+    async def erase(self, app: AppRecord) -> None:
+        """Take out a stopped app with its history."""
+        key = subjects.app_key(app.workspace, app.app_id)
+        for version_key in await self.apps.keys(f"{key}."):
+            await self.apps.delete(version_key)
+        await self.apps.delete(key)
+
     async def finish(self, app: AppRecord, ttl_s: float | None) -> None:
         """Write an app's last entry; with `ttl_s` it is forgotten after so many seconds."""
         await self.apps.put(subjects.app_key(app.workspace, app.app_id), app, ttl_s=ttl_s)

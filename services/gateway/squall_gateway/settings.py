@@ -6,6 +6,8 @@ import msgspec
 from msgspec import Meta
 
 Positive = Annotated[float, Meta(gt=0)]
+Count = Annotated[int, Meta(gt=0)]
+Port = Annotated[int, Meta(ge=0, le=65535)]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,4 +21,36 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """An ephemeral app whose client is silent for so long is stopped."""
     stopped_ttl_s: Positive = 3600.0
     """For how long a stopped ephemeral app stays listed."""
+    volume_sweep_s: Positive = 3600.0
+    """How often blocks that no volume refers to any more are looked for."""
     drain_s: Positive = 10.0
+    web_host: str = "127.0.0.1"
+    """The address web requests are taken at; `0.0.0.0`: all of the machine's."""
+    web_ports: tuple[Port, ...] = (8000,)
+    """The first of these that is free is listened on; 0: any."""
+    web_domain: str = ""
+    """`squall.example.org`: endpoints are at its subdomains, `<name>.squall.example.org`. Empty:
+    they are at `<web_url>/web/<name>`. In either case both forms are answered."""
+    web_url: str = ""
+    """How clients reach the listener, such as `https://squall.example.org`; empty: by its host and
+    port."""
+    web_address_file: str = ""
+    """A file the listener's own URL is written to; empty: none."""
+    web_trusted_proxies: tuple[str, ...] = ()
+    """Addresses or ranges, such as `10.0.0.0/8`, whose forwarded headers are believed."""
+    web_access_log: bool = True
+    web_max_connections: Count = 10_000
+    web_max_header_bytes: Count = 16 * 1024
+    """Of the request line, and of one header."""
+    web_max_headers: Count = 128
+    web_max_body_bytes: Count = 4 * 1024**3
+    web_max_message_bytes: Count = 2 * 1024**2
+    """Of one WebSocket message from a client."""
+    web_head_patience_s: Positive = 20.0
+    """How long a connection may be without a whole request head, at first and between requests."""
+    web_client_patience_s: Positive = 60.0
+    """How long a client may neither send of its body nor read of its response."""
+    web_request_wait_s: Positive = 150.0
+    """After this long without a response, a request is answered 303: come back for it."""
+    web_parked_s: Positive = 60.0
+    """How long a client may take to come back before its request is cancelled."""

@@ -3,9 +3,17 @@
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
-from squall_contracts import schedules, subjects
-from squall_contracts.functions import FunctionSpec, ParameterSpec, Scalar
+from croniter import croniter
+from squall_contracts import subjects
+from squall_contracts.functions import Cron, Every, FunctionSpec, ParameterSpec, Scalar
+from squall_contracts.secrets import (
+    MAX_SECRET_BYTES,
+    MAX_VALUE_BYTES,
+    MAX_VARIABLES,
+    Sealed,
+)
 
 _APP: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _IMAGE: Final = re.compile(r"im-[A-Za-z0-9]{1,64}")
@@ -13,6 +21,13 @@ _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _GPU: Final = re.compile(r"[A-Za-z0-9_.-]+:[1-9][0-9]*")
 _USER: Final = re.compile(r"U[A-Z2-7]{55}")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_OBJECT: Final = re.compile(r"[A-Za-z0-9\-_.]{1,64}")
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,255}")
+_SUFFIX: Final = re.compile(r"|[a-z0-9]|[a-z0-9][a-z0-9-]{0,38}[a-z0-9]")
+_BOX_BYTES: Final = 64
+"""More than encryption adds to a value."""
+_VOLUME: Final = re.compile(r"vo-[A-Za-z0-9]{1,64}")
+_FORBIDDEN_MOUNTS: Final = frozenset({"/", "/root", "/tmp", "/squall"})
 MAX_FUNCTIONS: Final = 1000
 
 
@@ -52,6 +67,39 @@ def check_user_key(field: str, public_key: str) -> None:
         raise InvalidFieldError(f"{field}: {public_key!r} is not a user's public key")
 
 
+def check_web_suffix(suffix: str) -> None:
+    if not _SUFFIX.fullmatch(suffix):
+        raise InvalidFieldError(
+            f"web_suffix: {suffix!r} can't be part of an address: use up to 40 lowercase letters, "
+            "digits and '-', none of those at an end"
+        )
+
+
+def check_secret(name: str, variables: Mapping[str, Sealed]) -> None:
+    """InvalidFieldError unless a secret of that name can hold these; it never shows a value."""
+    if not _OBJECT.fullmatch(name):
+        raise InvalidFieldError(
+            f"name: {name!r} can't name a secret: use 1 to 64 letters, digits, '-', '_' or '.'"
+        )
+    check_sealed(f"secret {name!r}", variables)
+
+
+def check_sealed(where: str, variables: Mapping[str, Sealed]) -> None:
+    if len(variables) > MAX_VARIABLES:
+        raise InvalidFieldError(f"{where}: at most {MAX_VARIABLES} variables, not {len(variables)}")
+    size_bytes = 0
+    for variable, sealed in variables.items():
+        if not _VARIABLE.fullmatch(variable):
+            raise InvalidFieldError(f"{where}: {variable!r} can't name an environment variable")
+        if len(sealed.box) > MAX_VALUE_BYTES + _BOX_BYTES:
+            raise InvalidFieldError(
+                f"{where}: the value of {variable} is over {MAX_VALUE_BYTES} bytes"
+            )
+        size_bytes += len(sealed.box)
+    if size_bytes > MAX_SECRET_BYTES:
+        raise InvalidFieldError(f"{where}: over {MAX_SECRET_BYTES} bytes in all")
+
+
 def check_function(spec: FunctionSpec) -> None:
     """InvalidFieldError unless a container could be made of `spec`."""
     where = f"function {spec.name!r}"
@@ -61,13 +109,53 @@ def check_function(spec: FunctionSpec) -> None:
         raise InvalidFieldError(f"{where}: image_id {spec.image_id!r} is not an image's id")
     if spec.serialized is not None and not _SHA256.fullmatch(spec.serialized):
         raise InvalidFieldError(f"{where}: serialized {spec.serialized!r} is not a sha256")
-    for problem in (*_files(spec), *_environment_variables(spec), *_bounds(spec), *_class(spec)):
+    _check_uses(where, spec)
+    for problem in (
+        *_files(spec),
+        *_environment_variables(spec),
+        *_bounds(spec),
+        *_class(spec),
+        *_volumes(spec),
+    ):
         raise InvalidFieldError(f"{where}: {problem}")
     if spec.schedule is not None:
-        try:
-            schedules.parse(spec.schedule)
-        except ValueError as error:
-            raise InvalidFieldError(f"{where}: {error}") from error
+        check_schedule(where, spec.schedule)
+
+
+def check_schedule(where: str, when: Cron | Every) -> None:
+    """InvalidFieldError unless it can be followed."""
+    if isinstance(when, Every):
+        if not when.months and not when.seconds:
+            raise InvalidFieldError(f"{where}: schedule: a period must be longer than zero")
+        return
+    try:
+        ZoneInfo(when.timezone)
+    except (KeyError, ValueError) as error:
+        raise InvalidFieldError(
+            f"{where}: schedule: timezone {when.timezone!r} is not known here: use an IANA name "
+            "such as Europe/Berlin"
+        ) from error
+    if len(when.expression.split()) != 5:
+        raise InvalidFieldError(
+            f"{where}: schedule: {when.expression!r} must have 5 fields "
+            "(minute hour day month weekday)"
+        )
+    try:
+        croniter(when.expression)
+    except ValueError as error:
+        raise InvalidFieldError(f"{where}: schedule: {error}") from error
+
+
+def _check_uses(where: str, spec: FunctionSpec) -> None:
+    for use in spec.secrets:
+        if use.name:
+            check_secret(use.name, {})
+            if use.environment:
+                check_environment(use.environment)
+            if use.variables:
+                raise InvalidFieldError(f"{where}: secret {use.name!r} brings values of its own")
+        else:
+            check_sealed(f"{where}: secrets", use.variables)
 
 
 def check_arguments(spec: FunctionSpec, given: Mapping[str, Any]) -> dict[str, Scalar]:
@@ -112,6 +200,29 @@ def _files(spec: FunctionSpec) -> Iterable[str]:
             yield f"files: {file.path!r} must be an absolute path without '..'"
         if not _SHA256.fullmatch(file.sha256):
             yield f"files: {file.path!r} has no sha256"
+
+
+def _volumes(spec: FunctionSpec) -> Iterable[str]:
+    seen: set[str] = set()
+    for mount in spec.volumes:
+        parts = mount.path.split("/")[1:]
+        if (
+            not mount.path.startswith("/")
+            or {"", ".", ".."} & set(parts)
+            or mount.path in _FORBIDDEN_MOUNTS
+            or _CONTROL.search(mount.path)
+        ):
+            yield (
+                f"volumes: {mount.path!r} can't be a mount path: use an absolute path without '..' "
+                "that is not /, /root or /tmp"
+            )
+        if not _VOLUME.fullmatch(mount.volume_id):
+            yield f"volumes: {mount.volume_id!r} is not the id of a volume"
+        if mount.sub_path and {"", ".", ".."} & set(mount.sub_path.split("/")):
+            yield f"volumes: sub_path {mount.sub_path!r} must not hold '.' or '..'"
+        if mount.volume_id in seen or mount.path in seen:
+            yield f"volumes: {mount.path} or its volume is mounted twice"
+        seen |= {mount.volume_id, mount.path}
 
 
 def _environment_variables(spec: FunctionSpec) -> Iterable[str]:

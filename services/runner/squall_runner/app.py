@@ -24,11 +24,12 @@ from squall_runner.settings import Settings
 from squall_runner.site import Sites
 from squall_runner.slots import Slots
 from squall_runner.starter import Starter
+from squall_runner.volumes.desk import Desk
 from squall_runner.warm import WarmPool
 
 log = structlog.get_logger()
 
-COMMAND_WAIT_S = 30.0
+COMMAND_WAIT_S = 8.0
 STOP_SHARE = 0.6
 """Of `drain_s`, what an ephemeral runner's containers get to end by themselves."""
 
@@ -56,13 +57,14 @@ async def _serve(
     slots = Slots(state / "containers")
     runtime = _runtime(settings, identity, slots, tasks)
     await runtime.open()
-    pool = WarmPool(settings, slots, runtime, tasks)
     files = Files(
         state / "files",
         linked=settings.runtime == "docker",
         limit_bytes=settings.file_cache_mib * 1024 * 1024,
     )
+    desk = await Desk.open(context, settings, runtime)
     sites = Sites(state / "site", ca_bundle=settings.ca_bundle)
+    pool = WarmPool(settings, slots, runtime, desk, tasks)
     starter = Starter(
         settings=settings,
         context=context,
@@ -70,8 +72,10 @@ async def _serve(
         slots=slots,
         sites=sites,
         files=files,
+        desk=desk,
         pool=pool,
         cores=record.cpu,
+        runner_id=identity,
     )
     runner = Runner(
         settings=settings,
@@ -80,12 +84,14 @@ async def _serve(
         runtime=runtime,
         slots=slots,
         starter=starter,
+        desk=desk,
         tasks=tasks,
     )
     try:
         await files.prune()
         await runner.adopt()
         await sites.prune(runner.sites)
+        await anyio.to_thread.run_sync(desk.trees.prune)
         await _intakes(
             settings=settings,
             context=context,

@@ -24,6 +24,7 @@ def main() -> None:
     guest = os.fork()
     if guest == 0:
         if exit_file:
+            _mount_volumes(exit_file)
             _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() != boot:
                 os._exit(1)
@@ -42,6 +43,23 @@ def run_guest() -> None:
     sys.path.append(f"{site}/packages")
     sys.argv = ["squall_guest"]
     runpy.run_module("squall_guest", run_name="__main__", alter_sys=True)
+
+
+def _mount_volumes(exit_file: str) -> None:
+    """As its engine does for a Docker container. Ends the process where the kernel refuses."""
+    if "SQUALL_MOUNTS" not in os.environ:
+        return
+    import runpy
+
+    mounting = runpy.run_path(f"{__file__.rpartition('/')[0]}/mounting.py")
+    staging = f"{exit_file}.mounts"
+    os.mkdir(staging)  # noqa: PTH102
+    try:
+        mounting["enter"](mounting["given"](), staging)
+    except mounting["MountRefusedError"] as error:
+        sys.stderr.write(f"{error}\n")
+        sys.stderr.flush()
+        os._exit(1)
 
 
 def attend(guest: int, exit_file: str) -> None:

@@ -16,11 +16,15 @@ from squall_runner.flight import held_inputs
 from squall_runner.logship import Shipper, system_line
 from squall_runner.runtime import Exit, RunnerError, Runtime, StartRefused
 from squall_runner.slots import Slot
+from squall_runner.volumes.desk import ContainerVolumes
 
 log = structlog.get_logger()
 
 OUTPUT_AFTER_END_S: Final = 30.0
 """How long an ended container's output may take to be stored before it is given up."""
+
+COMMIT_FIRST_S: Final = 20.0
+"""How long the report of an end waits for the last commit of volumes."""
 
 LAST_WORDS_S: Final = 1.0
 """How long a report waits for the line of output that may say why a container failed."""
@@ -54,6 +58,8 @@ class Container:
         self._stop_changed = anyio.Event()
         self.stop_reason: str | None = None
         self._to_tell: ContainerReport | None = None
+        self.volumes: ContainerVolumes | None = None
+        """Of a container that has some mounted."""
 
     def adopt(self) -> None:
         """Go on with what the slot remembers, after a restart of the runner."""
@@ -105,18 +111,59 @@ class Container:
                     await self._report(self._to_tell)
                 async with anyio.create_task_group() as stopping:
                     stopping.start_soon(self._obey)
+                    if self.volumes:
+                        stopping.start_soon(self.volumes.attend, self.start.container_id)
                     ended = await self._runtime.wait(self._handle, self.slot.directory)
                     stopping.cancel_scope.cancel()
                 output.deadline = anyio.current_time() + OUTPUT_AFTER_END_S
                 if core.says_why(ended.code) and self.stop_reason is None:
                     with anyio.move_on_after(LAST_WORDS_S):
                         await shipper.read.wait()
-                await self._tell_end(ended, shipper.last_words)
+                await self._end(ended, shipper.last_words)
             await self._runtime.remove(self._handle)
             self.slot.forget()
 
+    async def _end(self, ended: Exit, last_words: str) -> None:
+        """Commit what it left in volumes, and tell its end: that waits for the commit a while, so
+        that whoever hears of the end finds the files, unless inputs wait to be run again."""
+        if not self.volumes:
+            await self._tell_end(ended, last_words)
+            return
+        async with anyio.create_task_group() as group:
+            committed = anyio.Event()
+            group.start_soon(self._leave_volumes, committed)
+            if not held_inputs(self.slot.flight, self.start.function_id):
+                with anyio.move_on_after(COMMIT_FIRST_S):
+                    await committed.wait()
+            await self._tell_end(ended, last_words)
+
+    async def _leave_volumes(self, committed: anyio.Event) -> None:
+        assert self.volumes is not None
+        failures: list[str] = []
+        await self.volumes.finish(failures.append)
+        committed.set()
+        for line in failures:
+            await self._note(line)
+
+    async def _note(self, line: str) -> None:
+        """Put a line of ours into its log."""
+        batch = LogBatch(
+            container_id=self.start.container_id,
+            function_id=self.start.function_id,
+            function_name=self.start.spec.name,
+            app_id=self.start.app_id,
+            lines=(system_line(time.time(), line),),
+        )
+
+        async def store() -> None:
+            await self._store_logs(self.start, batch)
+
+        await surely("a note in a log", store)
+
     async def lost(self) -> None:
         """It ended while no runner watched, and nothing is left of it but its slot."""
+        if self.volumes:
+            await self._leave_volumes(anyio.Event())
         await self._tell_end(Exit(code=None))
         self.slot.forget()
 

@@ -14,7 +14,7 @@ from anyio.abc import TaskGroup
 from squall_contracts.apps import ExecFinished
 from squall_contracts.guest import ASSIGNMENT_VARIABLE
 
-from squall_runner import docker_output, engine, gpus, owner, sweep
+from squall_runner import docker_output, engine, gpus, owner, sandbox_image, sweep
 from squall_runner.core import Found, Limits, RuntimeName
 from squall_runner.networks import Networks
 from squall_runner.runtime import (
@@ -96,6 +96,29 @@ class DockerRuntime:
 
     def layout(self, directory: Path) -> Layout:
         return LAYOUT
+
+    async def sees(self, path: Path) -> bool:
+        """The engine checks what it is to bind when it makes a container, started or not."""
+        if not await sandbox_image.ensure(self._docker):
+            return False
+        config: dict[str, Any] = {
+            "Image": sandbox_image.REFERENCE,
+            "Cmd": ["/pause"],
+            "Labels": {
+                sweep.LABEL_RUNNER: self._runner_id,
+                sweep.LABEL_SANDBOX: "probe",
+                sweep.LABEL_OWNER: self._owner,
+            },
+            "HostConfig": {"Mounts": [{"Type": "bind", "Source": str(path), "Target": "/seen"}]},
+        }
+        with anyio.CancelScope(shield=True):
+            try:
+                container = await self._docker.containers.create(config)
+            except DockerError as error:
+                log.info("docker.does_not_see", path=str(path), error=error.message)
+                return False
+            await sweep.remove(self._docker, container.id)
+        return True
 
     async def compile(self, reference: str, directory: Path) -> None:
         argv = " ".join((*COMPILE, "/squall/site"))
@@ -263,6 +286,15 @@ class DockerRuntime:
             f"{launch.directory}/out:/squall/out",
             f"{launch.site}:/squall/site:ro",
         ]
+        mounts = [
+            {
+                "Type": "bind",
+                "Source": str(bind.source),
+                "Target": bind.target,
+                "ReadOnly": bind.read_only,
+            }
+            for bind in launch.binds
+        ]
         env = {
             **launch.env,
             **gpus.visible(launch.gpus),
@@ -274,6 +306,7 @@ class DockerRuntime:
             env = {**dict.fromkeys(CA_VARIABLES, CA_BUNDLE), **env}
         host: dict[str, Any] = {
             "Binds": binds,
+            "Mounts": mounts,
             "NetworkMode": network,
             "CapDrop": ["ALL"],
             "CapAdd": list(CAPABILITIES),
@@ -283,7 +316,7 @@ class DockerRuntime:
         }
         if self._settings.oci_runtime:
             host["Runtime"] = self._settings.oci_runtime
-        if launch.gpus:
+        if launch.gpus and self._settings.gpu_driver == "nvidia":
             host["DeviceRequests"] = [
                 {"DeviceIDs": [str(number) for number in launch.gpus], "Capabilities": [["gpu"]]}
             ]

@@ -24,10 +24,12 @@ from squall_contracts.placement import (
 
 from squall_runner import core
 from squall_runner.container import Container, surely
+from squall_runner.metrics import Metrics
 from squall_runner.runtime import Runtime, RuntimeUnavailable, StartRefused
 from squall_runner.settings import Settings
 from squall_runner.slots import Slots
 from squall_runner.starter import Starter
+from squall_runner.volumes.desk import Desk
 
 log = structlog.get_logger()
 
@@ -48,6 +50,7 @@ class Runner:
         runtime: Runtime,
         slots: Slots,
         starter: Starter,
+        desk: Desk,
         tasks: TaskGroup,
     ) -> None:
         self._settings = settings
@@ -56,10 +59,13 @@ class Runner:
         self._runtime = runtime
         self._slots = slots
         self._starter = starter
+        self._desk = desk
         self._tasks = tasks
         self._containers: dict[str, Container] = {}
         self._ended: OrderedDict[str, None] = OrderedDict()
         self._none_left = anyio.Event()
+        self._metrics = Metrics(context.registry)
+        self._metrics.containers.set_function(lambda: len(self._containers))
 
     # --- messages in ------------------------------------------------------------------------------
 
@@ -102,7 +108,8 @@ class Runner:
                 wanted = ", ".join(requests)
                 raise StartRefused(f"none of the GPUs asked for ({wanted}) is free on this runner")
             container.gpus = gpus
-            await self._starter.start(container)
+            with self._metrics.starts.time():
+                await self._starter.start(container)
         except StartRefused as error:
             await self._refuse(container, str(error))
         except (RuntimeUnavailable, BusError, OSError) as error:
@@ -174,6 +181,7 @@ class Runner:
             assert slot.record.start is not None
             container = self._container(slot.record.start)
             container.slot = slot
+            container.volumes = self._desk.adopt(slot.record.start.workspace, slot.directory)
             container.adopt()
             self._containers[slot.record.start.container_id] = container
             log.info("container.adopted", slot=name, lost=name in plan.lost)
@@ -245,6 +253,7 @@ class Runner:
     def _forget(self, container: Container) -> None:
         self._containers.pop(container.start.container_id, None)
         self._remember(container.start.container_id)
+        self._metrics.ended.inc()
         if not self._containers:
             self._none_left.set()
 

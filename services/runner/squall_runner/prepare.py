@@ -19,6 +19,14 @@ from squall_runner.settings import Settings
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0", "::"})
 
 
+class Own:
+    """What a container has for itself alone."""
+
+    users: tuple[Credentials, Credentials]
+    """Its guest's and its client's."""
+    secrets: dict[str, str]
+
+
 class Images:
     """Ready images, remembered: an image id never means something else."""
 
@@ -75,10 +83,10 @@ def assignment(
     start: StartContainer,
     layout: Layout,
     servers: Sequence[str],
-    users: tuple[Credentials, Credentials],
+    own: Own,
     settings: Settings,
 ) -> Assignment:
-    guest, client = users
+    guest, client = own.users
     return Assignment(
         container_id=start.container_id,
         function_id=start.function_id,
@@ -97,6 +105,7 @@ def assignment(
         flight_record=layout.flight_record,
         ack_wait_s=settings.ack_wait_s,
         drain_s=settings.guest_drain_s,
+        secrets=own.secrets,
     )
 
 

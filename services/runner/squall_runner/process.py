@@ -5,6 +5,7 @@ refused. The tree outlives the runner and is adopted by its first process's id a
 """
 
 import asyncio
+import json
 import os
 import shutil
 import signal
@@ -69,6 +70,9 @@ class ProcessRuntime:
 
     def gateway(self, *, block_network: bool) -> str:
         return "127.0.0.1"
+
+    async def sees(self, path: Path) -> bool:
+        return True
 
     def layout(self, directory: Path) -> Layout:
         return Layout(
@@ -146,7 +150,7 @@ class ProcessRuntime:
         await self._wait_gone(handle)
         self._ended_event(handle).set()
         self._follower.wake()
-        child = self._children.pop(_pid(handle), None)
+        child = self._children.get(_pid(handle))
         status = child.wait() if child is not None else None
         try:
             return Exit(code=int((directory / "out" / "exit").read_text()))
@@ -214,6 +218,9 @@ class ProcessRuntime:
         if handle and _alive(handle):
             await self.kill(handle)
         self._ended.pop(handle, None)
+        child = self._children.pop(_pid(handle), None) if handle else None
+        if child is not None:
+            child.poll()
 
     async def found(self) -> list[Found]:
         """Also ended ones: their directories still hold the exit code and the output."""
@@ -237,6 +244,10 @@ class ProcessRuntime:
             ASSIGNMENT_VARIABLE: self.layout(directory).assignment,
             "SQUALL_EXIT_FILE": str(directory / "out" / "exit"),
         }
+        if launch.binds:
+            env["SQUALL_MOUNTS"] = json.dumps(
+                [[str(bind.source), bind.target, bind.read_only] for bind in launch.binds]
+            )
         if self._settings.ca_bundle:
             env = {**dict.fromkeys(CA_VARIABLES, self._settings.ca_bundle), **env}
         return env

@@ -38,6 +38,14 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
     flight_record: str
 
 
+class Bind(msgspec.Struct, frozen=True, kw_only=True):
+    """A directory of the machine that a container sees at a path of its own."""
+
+    source: Path
+    target: str
+    read_only: bool = False
+
+
 class Launch(msgspec.Struct, frozen=True, kw_only=True):
     """All a runtime needs to start one container."""
 
@@ -55,6 +63,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits
     block_network: bool = False
     gpus: tuple[int, ...] = ()
+    binds: tuple[Bind, ...] = ()
 
 
 class Exit(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,6 +103,9 @@ class Runtime(Protocol):
 
     def layout(self, directory: Path) -> Layout: ...
 
+    async def sees(self, path: Path) -> bool:
+        """Whether a path that is there for this process is there for containers to be bound to."""
+
     async def compile(self, reference: str, directory: Path) -> None:
         """Compile the sources in `directory` with an image's Python. A failure is logged: guests
         then start slower."""
@@ -117,7 +129,7 @@ class Runtime(Protocol):
         """End it with all its processes. Harmless once it has ended. RunnerError: try again."""
 
     async def wait(self, handle: str, directory: Path) -> Exit:
-        """Return once it has ended."""
+        """Return once it has ended; may be called again."""
 
     async def output(self, handle: str, directory: Path, position: str, sink: Sink) -> None:
         """Give `sink` its output after `position` (empty: from its start), until it has ended and

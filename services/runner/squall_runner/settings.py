@@ -44,9 +44,18 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Memory to offer; None: all of it."""
     gpus: tuple[str, ...] = ()
     """One GPU type per device, in device order, such as `H100,H100`; empty: those NVML finds."""
+    gpu_driver: Literal["nvidia", "none"] = "nvidia"
+    """How containers get their GPUs; `none`: they are counted and told which are theirs, and the
+    engine is asked for no device, for inventories that stand for something else, as in tests."""
     labels: dict[str, str] = {}
     starts_at_once: Annotated[int, msgspec.Meta(ge=1, le=256)] = 16
     file_cache_mib: Annotated[int, msgspec.Meta(ge=1)] = 4096
+    volume_cache_mib: Annotated[int, msgspec.Meta(ge=1)] = 64 * 1024
+    """What cached states of volumes that no container has mounted may take."""
+    volume_views: Literal["auto", "overlay", "copy"] = "auto"
+    """How containers get at volumes. `overlay` needs root, and a Docker engine that sees this
+    process's mounts: in a container of its own it needs its state directory mounted `rshared`. `auto`
+    is `overlay` where both hold for certain, else `copy`, whose starts take as long as copying."""
     ack_wait_s: Annotated[float, msgspec.Meta(ge=1)] = 8.0
     """What guests are told: they extend deliveries at a third of it. The scheduler's consumers must
     use the same figure: SQUALL_SCHEDULER_ACK_WAIT_S."""

@@ -24,16 +24,18 @@ import anyio
 import anyio.to_thread
 import structlog
 
-from squall_runner import boot
+from squall_runner import boot, mounting
 from squall_runner.core import minor
 from squall_runner.runtime import StartRefused
 
 log = structlog.get_logger()
 
-PACKAGES: Final = ("squall_contracts", "squall_bus", "squall", "squall_guest")
+PACKAGES: Final = ("squall_contracts", "squall_bus", "squall_volumes", "squall", "squall_guest")
+ALONE: Final = (boot, mounting)
+"""Run by their paths before any package is found."""
 OWN_DIRECTORY: Final = "own"
 PACKAGES_DIRECTORY: Final = "packages"
-ROOTS: Final = ("msgspec", "nats-py", "nkeys", "cloudpickle", "uvloop")
+ROOTS: Final = ("msgspec", "nats-py", "nkeys", "cloudpickle", "uvloop", "h11", "wsproto")
 OWN_VERSION: Final = f"{sys.version_info.major}.{sys.version_info.minor}"
 _UNWANTED: Final = frozenset({"..", "__pycache__", "tests"})
 _REQUIREMENT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -186,7 +188,8 @@ def _digest() -> str:
         for path in _sources(package):
             digest.update(f"{name}/{path.relative_to(package)}\n".encode())
             digest.update(path.read_bytes())
-    digest.update(Path(boot.__file__).read_bytes())
+    for module in ALONE:
+        digest.update(Path(str(module.__file__)).read_bytes())
     return digest.hexdigest()[:16]
 
 
@@ -209,7 +212,9 @@ def _copy_packages(target: Path, version: str) -> None:
             destination = target / OWN_DIRECTORY / name / path.relative_to(package)
             destination.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, destination)
-    shutil.copyfile(boot.__file__, target / "boot.py")
+    for module in ALONE:
+        source = Path(str(module.__file__))
+        shutil.copyfile(source, target / source.name)
     if version == OWN_VERSION:
         # Unchecked: the directory never changes, so nothing is compared when a guest imports.
         compileall.compile_dir(

@@ -2,9 +2,10 @@
 
 <slot>/record          what runs here and its handle
 <slot>/position        up to where its output is stored in LOGS
-<slot>/in/assignment   what the guest reads (a pipe in a warm container)
+<slot>/in/assignment   what the guest reads (a pipe in a warm container, and where it has secrets)
 <slot>/in/files/...    spec.files
 <slot>/out/flight      what the guest is running
+<slot>/volumes/<n>     a view of each volume it has mounted
 """
 
 import os
@@ -16,6 +17,8 @@ import msgspec
 from squall_contracts.guest import FLIGHT_RECORD_BYTES
 from squall_contracts.message import Message, decode, encode
 from squall_contracts.placement import StartContainer
+
+from squall_runner.volumes.view import take_down
 
 
 class SlotRecord(Message, frozen=True, kw_only=True):
@@ -91,6 +94,8 @@ class Slot:
         return True
 
     def forget(self) -> None:
+        """Remove it; what is still mounted in it is taken down first. OSError."""
+        take_down(self.directory)
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def _write(self, name: str, data: bytes) -> None:

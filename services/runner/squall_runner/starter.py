@@ -4,19 +4,21 @@ Everything that can happen at the same time does: a person waits for this.
 """
 
 import time
+from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import anyio
+import msgspec
 import structlog
 from squall_bus.service import Context
 from squall_contracts import subjects
-from squall_contracts.guest import Credentials
 from squall_contracts.images import ImageRecord
 from squall_contracts.message import encode
 from squall_contracts.placement import StartContainer
 
-from squall_runner import core, prepare
+from squall_runner import core, prepare, secrets
 from squall_runner.container import Container
 from squall_runner.files import Files
 from squall_runner.runtime import Launch, RunnerError, Runtime, StartRefused
@@ -24,6 +26,7 @@ from squall_runner.settings import Settings
 from squall_runner.site import Sites
 from squall_runner.slots import Slot, Slots
 from squall_runner.together import together
+from squall_runner.volumes.desk import ContainerVolumes, Desk
 from squall_runner.warm import Key, Warm, WarmPool
 
 log = structlog.get_logger()
@@ -45,15 +48,19 @@ class Starter:
         slots: Slots,
         sites: Sites,
         files: Files,
+        desk: Desk,
         pool: WarmPool,
         cores: float,
+        runner_id: str,
     ) -> None:
+        self._runner_id = runner_id
         self._settings = settings
         self._context = context
         self._runtime = runtime
         self._slots = slots
         self._sites = sites
         self._files = files
+        self._desk = desk
         self._pool = pool
         self._cores = cores
         self._images = prepare.Images(context.bus, runtime.name)
@@ -78,6 +85,7 @@ class Starter:
             site=str(site),
             workdir=image.workdir,
             block_network=start.spec.block_network,
+            volumes=start.spec.volumes,
         )
         warm = self._take(key, container)
         was_warm = warm is not None and await self._start_warm(container, warm)
@@ -99,10 +107,7 @@ class Starter:
     async def _start_warm(self, container: Container, warm: Warm) -> bool:
         """False when the guest was gone: nothing is left of it."""
         start, slot = container.start, warm.slot
-        users: list[tuple[Credentials, Credentials]] = []
-
-        async def mint() -> None:
-            users.append(await prepare.mint(self._context.bus, start))
+        own = prepare.Own()
 
         async def limit() -> None:
             wanted = self._limits(start)
@@ -120,50 +125,63 @@ class Starter:
                 log.warning("warm.not_renamed", slot=slot.name, error=str(error))
 
         try:
-            await together(mint, limit, lambda: self._lay(start, slot))
+            await together(
+                *self._getting(start, own),
+                limit,
+                lambda: self._lay(start, slot),
+                warm.volumes.refresh,
+            )
             slot.note(start=start, handle=warm.handle)
-            assigned = self._assignment(start, slot, users[0])
+            assigned = self._assignment(start, slot, own)
             await together(lambda: warm.give(assigned), rename)
         except (_UnfitError, BrokenPipeError) as error:
             log.warning("warm.lost", slot=slot.name, error=str(error))
             warm.close()
-            await self._drop(slot, warm.handle)
+            await self._drop(slot, warm.handle, warm.volumes)
             return False
         except BaseException:
             warm.close()
-            await self._drop(slot, warm.handle)
+            await self._drop(slot, warm.handle, warm.volumes)
             raise
+        container.volumes = warm.volumes
         container.started(slot, warm.handle)
         return True
 
     async def _start_new(self, container: Container, image: ImageRecord, site: Path) -> None:
         start, slot = container.start, self._slots.slot(container.start.container_id)
-        users: list[tuple[Credentials, Credentials]] = []
-        handle = ""
+        handle, own, piped = "", prepare.Own(), bool(start.spec.secrets)
         launch = self._launch(container, image, site, slot)
-
-        async def mint() -> None:
-            users.append(await prepare.mint(self._context.bus, start))
+        volumes: ContainerVolumes | None = None
 
         async def create() -> None:
-            nonlocal handle
+            nonlocal handle, launch, volumes
+            volumes = await self._desk.prepare(start.workspace, start.spec.volumes, slot.directory)
+            launch = msgspec.structs.replace(launch, binds=volumes.binds)
             handle = await self._runtime.create(launch)
 
-        slot.make()
+        slot.make(pipe=piped)
         slot.note(start=start, site=str(site), gpus=container.gpus)
         try:
-            await together(mint, create, lambda: self._lay(start, slot))
-            slot.assignment.write_bytes(self._assignment(start, slot, users[0]))
+            await together(*self._getting(start, own), create, lambda: self._lay(start, slot))
+            assigned = self._assignment(start, slot, own)
+            if not piped:
+                slot.assignment.write_bytes(assigned)
             handle = await self._runtime.start(handle, launch)
+            if piped:
+                ended = partial(self._runtime.wait, handle, slot.directory)
+                await secrets.hand_over(slot.assignment, assigned, ended)
         except BaseException:
-            await self._drop(slot, handle)
+            await self._drop(slot, handle, volumes)
             raise
+        container.volumes = volumes
         container.started(slot, handle)
 
-    async def _drop(self, slot: Slot, handle: str) -> None:
+    async def _drop(self, slot: Slot, handle: str, volumes: ContainerVolumes | None) -> None:
         with anyio.CancelScope(shield=True):
             if handle:
                 await self._runtime.remove(handle)
+            if volumes is not None:
+                await volumes.discard()
             slot.forget()
 
     async def _lay(self, start: StartContainer, slot: Slot) -> None:
@@ -176,15 +194,26 @@ class Starter:
     def _limits(self, start: StartContainer) -> core.Limits:
         return core.limits(start.spec.resources, pids=self._settings.pids_limit, cores=self._cores)
 
-    def _assignment(
-        self, start: StartContainer, slot: Slot, users: tuple[Credentials, Credentials]
-    ) -> bytes:
+    def _getting(
+        self, start: StartContainer, own: prepare.Own
+    ) -> tuple[Callable[[], Coroutine[Any, Any, None]], ...]:
+        """What fills `own`, to be done at the same time."""
+
+        async def mint() -> None:
+            own.users = await prepare.mint(self._context.bus, start)
+
+        async def unseal() -> None:
+            own.secrets = await secrets.opened(self._context.bus, start, self._runner_id)
+
+        return mint, unseal
+
+    def _assignment(self, start: StartContainer, slot: Slot, own: prepare.Own) -> bytes:
         servers = self._settings.servers_for_containers
         if not servers:
             gateway = self._runtime.gateway(block_network=start.spec.block_network)
             servers = prepare.servers_for_containers(self._context.servers, gateway)
         layout = self._runtime.layout(slot.directory)
-        return encode(prepare.assignment(start, layout, servers, users, self._settings))
+        return encode(prepare.assignment(start, layout, servers, own, self._settings))
 
     def _launch(self, container: Container, image: ImageRecord, site: Path, slot: Slot) -> Launch:
         start = container.start

@@ -5,23 +5,25 @@ and it is used once: no container ever passes from one workspace to another.
 """
 
 import os
-import threading
 import time
 from functools import partial
 from pathlib import Path
 
 import anyio
-import anyio.to_thread
 import msgspec
 import structlog
 from anyio.abc import TaskGroup
+from squall_bus.errors import BusError
 from squall_contracts.message import new_id
+from squall_contracts.volumes import VolumeMount
 
 from squall_runner import core
 from squall_runner.makers import Makers
+from squall_runner.pipes import open_for_writing, write_and_close
 from squall_runner.runtime import QUIET_S, Launch, Runtime, RuntimeUnavailable, StartRefused
 from squall_runner.settings import Settings
 from squall_runner.slots import Slot, Slots
+from squall_runner.volumes.desk import ContainerVolumes, Desk
 
 log = structlog.get_logger()
 
@@ -37,6 +39,7 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     site: str
     workdir: str
     block_network: bool
+    volumes: tuple[VolumeMount, ...] = ()
 
 
 class _Last(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,20 +53,24 @@ class _Last(msgspec.Struct, frozen=True, kw_only=True):
 class Warm:
     """A started container whose guest waits for an assignment."""
 
-    def __init__(self, slot: Slot, handle: str, pipe: int, limits: core.Limits) -> None:
+    def __init__(
+        self,
+        slot: Slot,
+        handle: str,
+        pipe: int,
+        limits: core.Limits,
+        volumes: ContainerVolumes,
+    ) -> None:
         self.slot = slot
         self.handle = handle
+        self.volumes = volumes
         self.limits = limits
         self._pipe = pipe
 
     async def give(self, assignment: bytes) -> None:
         """Hand the guest its assignment. OSError when the guest is gone."""
-        await anyio.to_thread.run_sync(self._write, assignment)
-
-    def _write(self, assignment: bytes) -> None:
         pipe, self._pipe = self._pipe, -1
-        with os.fdopen(pipe, "wb") as file:
-            file.write(assignment)
+        await write_and_close(pipe, assignment)
 
     def close(self) -> None:
         """Leave it without an assignment, unless it has one: its guest reads nothing and ends."""
@@ -76,11 +83,17 @@ class WarmPool:
     """Keeps `settings.warm_pool` containers for each key used within `settings.warm_window_s`."""
 
     def __init__(
-        self, settings: Settings, slots: Slots, runtime: Runtime, tasks: TaskGroup
+        self,
+        settings: Settings,
+        slots: Slots,
+        runtime: Runtime,
+        desk: Desk,
+        tasks: TaskGroup,
     ) -> None:
         self._settings = settings
         self._slots = slots
         self._runtime = runtime
+        self._desk = desk
         self._makers = Makers(tasks)
         self._ready: dict[Key, list[Warm]] = {}
         self._last: dict[Key, _Last] = {}
@@ -132,66 +145,52 @@ class WarmPool:
     async def _discard_all(self, key: Key) -> None:
         for warm in self._ready.pop(key, []):
             warm.close()
-            await self._discard(warm.slot, warm.handle)
+            await self._discard(warm.slot, warm.handle, warm.volumes)
 
-    async def _discard(self, slot: Slot, handle: str) -> None:
+    async def _discard(
+        self, slot: Slot, handle: str, volumes: ContainerVolumes | None = None
+    ) -> None:
         with anyio.CancelScope(shield=True):
             if handle:
                 await self._runtime.remove(handle)
+            if volumes is not None:
+                await volumes.discard()
             slot.forget()
 
     async def _make(self, key: Key) -> None:
         slot = self._slots.slot(new_id("warm"))
-        handle = ""
+        handle, volumes = "", None
         try:
             await anyio.sleep(QUIET_S)
             if key not in self._last:
                 return
             slot.make(pipe=True)
             slot.note(site=key.site)
-            launch = self._launch(key, slot, self._last[key])
+            volumes = await self._desk.prepare(key.workspace, key.volumes, slot.directory)
+            launch = self._launch(key, slot, self._last[key], volumes)
             handle = await self._runtime.create(launch)
             handle = await self._runtime.start(handle, launch)
             slot.note(handle=handle)
             with anyio.fail_after(OPENING_S):
-                pipe = await self._open(slot.assignment)
-        except (StartRefused, RuntimeUnavailable, TimeoutError, OSError) as error:
+                pipe = await open_for_writing(slot.assignment, self._threads)
+        except (StartRefused, RuntimeUnavailable, BusError, TimeoutError, OSError) as error:
             log.warning("warm.failed", reference=key.reference, error=str(error))
-            await self._discard(slot, handle)
+            await self._discard(slot, handle, volumes)
         except BaseException:
-            await self._discard(slot, handle)
+            await self._discard(slot, handle, volumes)
             raise
         else:
-            warm = Warm(slot, handle, pipe, launch.limits)
+            warm = Warm(slot, handle, pipe, launch.limits, volumes)
             if key not in self._last:
                 warm.close()
-                await self._discard(slot, handle)
+                await self._discard(slot, handle, volumes)
             else:
                 self._ready.setdefault(key, []).append(warm)
                 log.info("warm.ready", slot=slot.name, workspace=key.workspace)
         finally:
             self._making[key] -= 1
 
-    async def _open(self, path: Path) -> int:
-        """The pipe's writing end, once the guest has opened its reading end."""
-        given_up = threading.Event()
-
-        def wait_for_reader() -> int:
-            pipe = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-            if given_up.is_set():
-                os.close(pipe)
-            return pipe
-
-        try:
-            return await anyio.to_thread.run_sync(
-                wait_for_reader, limiter=self._threads, abandon_on_cancel=True
-            )
-        except BaseException:
-            given_up.set()
-            os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))  # lets the thread's open return
-            raise
-
-    def _launch(self, key: Key, slot: Slot, last: _Last) -> Launch:
+    def _launch(self, key: Key, slot: Slot, last: _Last, volumes: ContainerVolumes) -> Launch:
         return Launch(
             slot=slot.name,
             labels={"squall.workspace": key.workspace, "squall.warm": "1"},
@@ -202,4 +201,5 @@ class WarmPool:
             workdir=key.workdir,
             limits=last.limits,
             block_network=key.block_network,
+            binds=volumes.binds,
         )

@@ -7,7 +7,9 @@ from typing import TypeVar
 
 from anyio.abc import TaskStatus
 from squall_bus.consume import consume
+from squall_bus.job import Job
 from squall_bus.kv import Watch
+from squall_bus.lease import Term
 from squall_bus.service import Context, Service, lead
 from squall_contracts import subjects
 from squall_contracts.functions import FunctionRecord
@@ -20,6 +22,7 @@ from squall_scheduler.breakers import Breakers
 from squall_scheduler.handlers import Scheduler
 from squall_scheduler.inputs import WaitingInputs
 from squall_scheduler.ledger import Ledger
+from squall_scheduler.metrics import Metrics
 from squall_scheduler.reports import Reports
 from squall_scheduler.settings import Settings
 from squall_scheduler.tending import Tending
@@ -31,9 +34,12 @@ V = TypeVar("V")
 async def run(settings: Settings, context: Context, *, task_status: TaskStatus[None]) -> None:
     """Compete for the lease and schedule while holding it, until told to stop."""
 
-    async def work() -> None:
-        await schedule(settings, context)
+    term = Term()
 
+    async def work() -> None:
+        await schedule(settings, context, metrics, term)
+
+    metrics = Metrics(context.registry)
     await context.bus.admin.ensure_consumer(
         subjects.EVENTS,
         subjects.SCHEDULER_DURABLE,
@@ -47,14 +53,26 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
         work,
         stopping=context.stopping,
         ttl_s=settings.lease_ttl_s,
+        term=term,
     )
 
 
-async def schedule(settings: Settings, context: Context) -> None:
-    """Read everything, then act on it and on what follows, until told to stop."""
-    bus = context.bus
-    world = World(Ledger(bus, settings.ended_kept_s), time.time)
+async def schedule(
+    settings: Settings, context: Context, metrics: Metrics, term: Term | None = None
+) -> None:
+    """Read everything, then act on it and on what follows, until told to stop. `term` says whether
+    this replica still leads; None: there is no other."""
+    term = term or Term()
+    world = World(Ledger(context.bus, settings.ended_kept_s, term), time.time)
     await world.ledger.restore()
+    with metrics.of(world):
+        await _schedule(settings, context, metrics, world, term)
+
+
+async def _schedule(
+    settings: Settings, context: Context, metrics: Metrics, world: World, term: Term
+) -> None:
+    bus = context.bus
     async with (
         bus.kv(subjects.FUNCTIONS_BUCKET, FunctionRecord).watch() as functions,
         bus.kv(subjects.TARGETS_BUCKET, Target).watch() as targets,
@@ -64,7 +82,9 @@ async def schedule(settings: Settings, context: Context) -> None:
     ):
         inputs = WaitingInputs(context.workspaces, settings)
         tending = Tending(context.workspaces, world, inputs, settings, tasks)
-        scheduler = Scheduler(world, settings, answer=tending.answer, prepare=tending.prepare)
+        scheduler = Scheduler(
+            world, settings, metrics, answer=tending.answer, prepare=tending.prepare
+        )
         reports = Reports(bus, context.workspaces, world, scheduler, settings)
         greeted: set[str] = set()
 
@@ -88,8 +108,13 @@ async def schedule(settings: Settings, context: Context) -> None:
             await bus.subscribe(subjects.STATS_ALL, world.on_stats),
             *await Breakers(world).serve(bus),
         ]
+
+        async def on_event(job: Job) -> None:
+            await term.held()
+            await reports.on_event(job)
+
         consuming = consume(
-            bus, subjects.EVENTS, subjects.SCHEDULER_DURABLE, reports.on_event, concurrency=1
+            bus, subjects.EVENTS, subjects.SCHEDULER_DURABLE, on_event, concurrency=1
         )
         work = [
             tasks.create_task(consuming, name="container events"),

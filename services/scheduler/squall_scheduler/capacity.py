@@ -1,7 +1,7 @@
 """What containers ask for, what machines have free, and whether it fits. Pure."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -40,12 +40,13 @@ class Free(msgspec.Struct):
     machine: Machine
     cpu_m: int
     memory_mib: int
-    gpus: Counter[str]
+    gpus: dict[str, int]
+    """Free devices by type; a type the machine has stays in it."""
 
     def take(self, demand: Demand, gpu: str) -> None:
         self.cpu_m -= demand.cpu_m
         self.memory_mib -= demand.memory_mib
-        for kind, count in devices(self.gpus, gpu):
+        for kind, count in devices(self.gpus, gpu) if gpu else ():
             self.gpus[kind] -= count
 
 
@@ -65,7 +66,7 @@ def untouched(machine: Machine) -> Free:
         machine=machine,
         cpu_m=machine.cpu_m,
         memory_mib=machine.memory_mib,
-        gpus=Counter(kind.upper() for kind in machine.gpus),
+        gpus=dict(Counter(kind.upper() for kind in machine.gpus)) if machine.gpus else {},
     )
 
 
@@ -118,10 +119,10 @@ def request(gpu: str) -> tuple[str, int]:
     return kind.upper(), int(count) if count.isdigit() else 1
 
 
-def devices(gpus: Counter[str], gpu: str) -> list[tuple[str, int]]:
+def devices(gpus: Mapping[str, int], gpu: str) -> list[tuple[str, int]]:
     """Which devices honour a request: one type, also for `ANY` (mixed sets can't work together)."""
     if not gpu:
         return []
     kind, count = request(gpu)
     kinds = sorted(gpus) if kind == ANY else [kind]
-    return next(([(name, count)] for name in kinds if gpus[name] >= count), [])
+    return next(([(name, count)] for name in kinds if gpus.get(name, 0) >= count), [])

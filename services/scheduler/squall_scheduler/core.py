@@ -1,20 +1,18 @@
-"""Which containers there should be, and where each one runs: pure decisions on a snapshot.
+"""Which containers there should be: the first decision, and what all of them are made from. Pure.
 
-`reconcile` compares what the autoscaler wants with what there is; `place` finds machines for the
-containers that have none. Both are total: whatever they leave undone they name with its reason.
+`reconcile` compares what the autoscaler wants with what there is. It is total: whatever it leaves
+undone it names with its reason.
 """
 
-from collections import defaultdict, deque
-from collections.abc import Iterable
-from heapq import heapify, heappop, heapreplace
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import msgspec
 from squall_contracts.placement import ENDED, ContainerState
 
-from squall_scheduler.capacity import ANY, Demand, Machine, describe, inventory, request
-from squall_scheduler.sharing import Shares, Workspace
+from squall_scheduler.capacity import Demand, Machine
+from squall_scheduler.sharing import Workspace
 from squall_scheduler.states import BOOTING
-from squall_scheduler.stock import Stock
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +34,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     turn_s: float = 3.0
     """A workspace that holds nothing waits at least so long, times the other's weight, for a turn
     on what another workspace's container holds."""
+    idle_after_s: float = 5.0
+    """A ready container whose guest was silent for so long has no work: guests with some tell so
+    every two seconds."""
     boot_slack_s: float = 30.0
     """Added to a function's start-up timeout: the guest enforces it first, and can say why."""
 
@@ -49,6 +50,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     start_within_s: float
     finish_within_s: float = 0.0
     """The longest one input may run: what a container that must make room is granted."""
+    least: int = 0
+    """Containers it keeps for the functions of its own workspace: `min_containers`."""
     ephemeral: bool = False
     gone: bool = False
     """It left the registry: its containers must stop."""
@@ -74,6 +77,10 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     """When its guest was last heard of."""
     ready_unix_s: float | None = None
     """When it took its first input; None before."""
+    near: tuple[str, ...] = ()
+    """What a machine had better have already: its image, its volumes."""
+    keeps_its_place: bool = False
+    """It makes room for nobody while it works: `nonpreemptible`."""
     runner_id: str = ""
     gpu: str = ""
     told_grace_s: float | None = None
@@ -100,6 +107,8 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     gone: tuple[Gone, ...] = ()
     watched_since_unix_s: float = 0.0
     """Since when the machines have been watched."""
+    had: Mapping[str, Collection[str]] = {}
+    """Which runners worked with an image or a volume lately. Nothing changes it meanwhile."""
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -178,136 +187,6 @@ def reconcile(cluster: Cluster, now_s: float, limits: Limits) -> tuple[Change, .
     return tuple(changes)
 
 
-def place(cluster: Cluster, now_s: float, limits: Limits) -> tuple[Placement, ...]:
-    """Where each container that has no machine yet goes, or why it has to wait.
-
-    The workspace whose share of the machines is smallest for its weight goes first, and within it
-    the oldest container; one that fits nowhere, or beyond its workspace's quota, holds nobody up.
-    Never gives out more than a machine has, or a quota allows.
-    """
-    shares = Shares(cluster.machines, cluster.workspaces)
-    waiting: defaultdict[str, deque[Held]] = defaultdict(deque)
-    taken = []
-    for held in cluster.containers:
-        if held.state != "requested" and held.state not in ENDED:
-            shares.hold(held.workspace, held.demand, held.gpu)
-            taken.append((held.runner_id, held.demand, held.gpu))
-    for held in sorted((h for h in cluster.containers if h.state == "requested"), key=age):
-        waiting[held.workspace].append(held)
-    placing = _Placing(cluster, Stock(awake(cluster, now_s), taken), shares, now_s, limits)
-    turns = [(shares.share(name), age(queue[0]), name) for name, queue in waiting.items()]
-    heapify(turns)
-    placements: list[Placement] = []
-    while turns:
-        workspace = turns[0][2]
-        queue = waiting[workspace]
-        placements.append(placing.place(queue.popleft()))
-        if queue:
-            heapreplace(turns, (shares.share(workspace), age(queue[0]), workspace))
-        else:
-            heappop(turns)
-    return tuple(placements)
-
-
-def look_again(cluster: Cluster, now_s: float, limits: Limits) -> float | None:
-    """When the passing of time alone may change a decision, in unix seconds; None: never."""
-    moments = [function.held_until_unix_s for function in cluster.functions if not function.gone]
-    moments += [machine.rests_until_unix_s for machine in cluster.machines]
-    since = {gone.runner_id: gone.since_unix_s for gone in cluster.gone}
-    within = {function.function_id: function.start_within_s for function in cluster.functions}
-    whole: Stock | None = None
-    for held in cluster.containers:
-        if held.state in ENDED:
-            continue
-        if held.runner_id in since:
-            moments.append(max(since[held.runner_id], held.heard_unix_s) + limits.lost_after_s)
-        elif (ended_at := _end_due(held, limits)) is not None:
-            moments.append(ended_at)
-        if held.state == "requested" and (at := _refusable_at(held, cluster, limits)) > now_s:
-            whole = whole or Stock(cluster.machines, draining=True)
-            if whole.find(held.demand) is None:
-                moments.append(at)
-        if held.state in BOOTING and held.starting_unix_s is not None:
-            boot_s = within.get(held.function_id, 0.0) + limits.boot_slack_s
-            moments.append(held.starting_unix_s + boot_s)
-    return min((moment for moment in moments if moment > now_s), default=None)
-
-
-class _Placing:
-    """One round's placing: what it takes for one container is gone for the next."""
-
-    def __init__(
-        self, cluster: Cluster, stock: Stock, shares: Shares, now_s: float, limits: Limits
-    ) -> None:
-        self._cluster = cluster
-        self._stock = stock
-        self._shares = shares
-        self._now_s = now_s
-        self._limits = limits
-        self._whole: Stock | None = None
-        self._reasons: dict[Demand, str] = {}
-        self._there_is = ""
-
-    def place(self, held: Held) -> Placement:
-        account, demand = held.workspace, held.demand
-        if (quota := self._shares.never(account, demand)) is not None:
-            reason = f"it asks for {describe(demand)}, and the quota of its workspace is {quota}"
-            return Refuse(held.container_id, reason)
-        if (quota := self._shares.not_now(account, demand)) is not None:
-            return Wait(held.container_id, f"the quota of its workspace is {quota}")
-        found = self._stock.find(
-            demand, lambda kind, count: self._shares.may_have_gpu(account, kind, count)
-        )
-        if found is None:
-            return self._nowhere(held)
-        free, gpu = found
-        self._stock.take(free, demand, gpu)
-        self._shares.hold(account, demand, gpu)
-        return Start(held.container_id, free.machine.runner_id, gpu)
-
-    def _nowhere(self, held: Held) -> Wait | Refuse:
-        if not self._cluster.machines:
-            return Wait(held.container_id, "no machine is connected")
-        demand = held.demand
-        resting = [m for m in self._cluster.machines if m.rests_until_unix_s > self._now_s]
-        if resting and Stock(resting, draining=True).find(demand) is not None:
-            names = ", ".join(sorted(machine.hostname or machine.runner_id for machine in resting))
-            told = f"{names}: no work for now, containers kept failing there"
-            return Wait(held.container_id, told)
-        if self._whole is None:
-            self._whole = Stock(self._cluster.machines, draining=True)
-        if self._whole.find(demand) is not None:
-            reason = self._reasons.get(demand)
-            if reason is None:
-                reason = self._reasons[demand] = _scarce(demand, self._stock)
-            return Wait(held.container_id, reason)
-        asked = describe(demand)
-        there_is = self._there_is = self._there_is or inventory(self._cluster.machines)
-        if self._now_s < _refusable_at(held, self._cluster, self._limits):
-            return Wait(held.container_id, f"no machine has {asked}: {there_is}")
-        reason = f"it asks for {asked}, and no machine has that: {there_is}"
-        return Refuse(held.container_id, reason)
-
-
-def _scarce(demand: Demand, stock: Stock) -> str:
-    """What a container waits for that would fit were the machines empty."""
-    if not demand.gpus:
-        return f"no machine has {describe(demand)} free"
-    total, left = stock.gpus()
-    wanted, usage = [], []
-    for gpu in demand.gpus:
-        kind, count = request(gpu)
-        there_are = total.total() if kind == ANY else total[kind]
-        used = there_are - (left.total() if kind == ANY else left[kind])
-        if there_are:
-            wanted.append(f"{count} {'GPU' if kind == ANY else kind}")
-            usage.append(f"{used} of {there_are} in use")
-    text = f"waiting for {' or '.join(wanted)}: {', '.join(usage)}"
-    if all(left[request(gpu)[0]] < request(gpu)[1] for gpu in demand.gpus):
-        return text
-    return f"{text}; none with {describe(Demand(demand.cpu_m, demand.memory_mib))} free"
-
-
 def awake(cluster: Cluster, now_s: float) -> list[Machine]:
     """The machines that may be given work: those on which containers kept failing rest."""
     return [machine for machine in cluster.machines if machine.rests_until_unix_s <= now_s]
@@ -318,7 +197,7 @@ def age(held: Held) -> tuple[float, str]:
     return held.requested_unix_s, held.container_id
 
 
-def _refusable_at(held: Held, cluster: Cluster, limits: Limits) -> float:
+def refusable_at(held: Held, cluster: Cluster, limits: Limits) -> float:
     return max(
         held.requested_unix_s + limits.settle_s, cluster.watched_since_unix_s + limits.watch_s
     )
@@ -349,12 +228,12 @@ def _unended(cluster: Cluster, now_s: float, limits: Limits) -> Iterable[Fail]:
     """Told to stop before they began, or under a runner that forgot them: no report will come."""
     gone = {runner.runner_id for runner in cluster.gone}
     for held in cluster.containers:
-        ended_at = _end_due(held, limits) if held.state == "draining" else None
+        ended_at = end_due(held, limits) if held.state == "draining" else None
         if ended_at is not None and held.runner_id not in gone and now_s >= ended_at:
             yield Fail(held.container_id, "no word of its end", kill=False, blame_function=False)
 
 
-def _end_due(held: Held, limits: Limits) -> float | None:
+def end_due(held: Held, limits: Limits) -> float | None:
     if held.state != "draining" or held.told_grace_s is None or held.draining_unix_s is None:
         return None
     return held.draining_unix_s + held.told_grace_s + limits.end_slack_s
@@ -384,7 +263,7 @@ def _level(
     for held in sorted(old, key=age):
         yield Stop(held.container_id, limits.grace_s, f"version {function.version} was deployed")
     live = [held for held in pool if held.version == function.version and held.state != "draining"]
-    for held in sorted(live, key=_victim)[: max(0, len(live) - function.target)]:
+    for held in sorted(live, key=_victim(now_s, limits))[: max(0, len(live) - function.target)]:
         yield Stop(held.container_id, limits.grace_s, "no longer needed")
     missing = function.target - len(live)
     if function.probing:
@@ -393,7 +272,19 @@ def _level(
         yield Request(function.function_id, missing)
 
 
-def _victim(held: Held) -> tuple[int, float, str]:
-    """Who goes first: what isn't placed, what still boots, then the youngest."""
-    stage = 0 if held.state == "requested" else 1 if held.state in BOOTING else 2
-    return stage, -held.requested_unix_s, held.container_id
+def is_idle(held: Held, now_s: float, limits: Limits) -> bool:
+    """Whether it takes inputs and has none."""
+    return held.state == "ready" and now_s - held.heard_unix_s >= limits.idle_after_s
+
+
+def _victim(now_s: float, limits: Limits) -> Callable[[Held], tuple[int, float, str]]:
+    """Who goes first: what isn't placed, what still boots, what has no work, then the youngest."""
+
+    def order(held: Held) -> tuple[int, float, str]:
+        if held.state in BOOTING:
+            stage = 0 if held.state == "requested" else 1
+        else:
+            stage = 2 if is_idle(held, now_s, limits) else 3
+        return stage, -held.requested_unix_s, held.container_id
+
+    return order

@@ -20,13 +20,15 @@ from squall_scheduler.core import (
     Start,
     Stop,
     Wait,
-    look_again,
-    place,
     reconcile,
 )
 from squall_scheduler.faults import StartFaults, after_failure
+from squall_scheduler.metrics import Metrics
+from squall_scheduler.placing import place
 from squall_scheduler.reclaim import next_turn, reclaim
 from squall_scheduler.settings import Settings
+from squall_scheduler.snapshot import near
+from squall_scheduler.timing import look_again
 from squall_scheduler.world import World
 
 log = structlog.get_logger()
@@ -44,10 +46,17 @@ class Scheduler:
     """Applies the core's decisions to the world."""
 
     def __init__(
-        self, world: World, settings: Settings, *, answer: Answer, prepare: Prepare
+        self,
+        world: World,
+        settings: Settings,
+        metrics: Metrics,
+        *,
+        answer: Answer,
+        prepare: Prepare,
     ) -> None:
         self._world = world
         self._settings = settings
+        self._metrics = metrics
         self._limits = settings.limits()
         self._answer = answer
         self._prepare = prepare
@@ -55,7 +64,8 @@ class Scheduler:
     async def run(self) -> None:
         """Decide whenever something changed or time alone may matter; until cancelled."""
         while True:
-            pause_s = await self.round()
+            with self._metrics.rounds.time():
+                pause_s = await self.round()
             try:
                 async with asyncio.timeout(pause_s):
                     await self._world.changed.wait()
@@ -77,7 +87,8 @@ class Scheduler:
             world.stop(stop.container_id, stop.grace_s, stop.reason)
         if not await world.ledger.flush():
             return UNWRITTEN_PAUSE_S
-        cluster, now_s = world.cluster(), world.clock()
+        # As of when it was decided: what fell due while the records were written is due at once.
+        cluster = world.cluster()
         moments = (
             look_again(cluster, now_s, self._limits),
             next_turn(cluster, now_s, self._limits),
@@ -206,6 +217,7 @@ class Scheduler:
         )
         placed = world.ledger.move(placement.container_id, "placed", now_s)
         world.ledger.command(placement.container_id, world.start_command(placed, function))
+        world.whereabouts.used(placement.runner_id, near(function.spec))
         self._prepare(function)
         log.info(
             "container.placed",

@@ -12,6 +12,7 @@ import msgspec
 import structlog
 from squall_bus.bus import Bus
 from squall_bus.errors import BusError
+from squall_bus.lease import Term
 from squall_contracts import subjects
 from squall_contracts.placement import (
     ENDED,
@@ -30,7 +31,9 @@ PARALLEL_WRITES = 64
 class Ledger:
     """All containers that haven't ended, and those that did so lately."""
 
-    def __init__(self, bus: Bus, ended_kept_s: float) -> None:
+    def __init__(self, bus: Bus, ended_kept_s: float, term: Term | None = None) -> None:
+        """`term`: nothing is written once it is over, for another replica writes then."""
+        self._term = term or Term()
         self.containers: dict[str, ContainerRecord] = {}
         self._bus = bus
         self._bucket = bus.kv(subjects.CONTAINERS_BUCKET, ContainerRecord)
@@ -109,11 +112,13 @@ class Ledger:
         async with self._locks[container_id], self._slots:
             if container_id not in self._marked:
                 return
+            await self._term.held()
             record = self.containers[container_id]
             kept_s = self._ended_kept_s if record.state in ENDED else None
             await self._bucket.put(container_id, record, ttl_s=kept_s)
             commands = self._commands[container_id]
             while commands:
+                await self._term.held()
                 await self._send(record.runner_id, commands[0])
                 del commands[0]
             if self.containers[container_id] is record:

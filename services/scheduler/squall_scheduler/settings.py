@@ -23,6 +23,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """And the machines watched for so long: some may be about to join."""
     turn_s: Seconds = 3.0
     """Until a container makes room for a workspace that holds nothing; times its own's weight."""
+    idle_after_s: Seconds = 5.0
+    """A ready container that told of no work for so long has none, and makes room for anybody."""
     ack_wait_s: Seconds = 8.0
     """A delivery neither acked nor extended for so long goes to another container."""
     max_deliver: Count = 1_000_000
@@ -62,6 +64,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             settle_s=self.settle_s,
             watch_s=self.watch_s,
             turn_s=self.turn_s,
+            idle_after_s=self.idle_after_s,
         )
 
     def brake(self) -> BrakeLimits:

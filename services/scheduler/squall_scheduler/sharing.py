@@ -1,7 +1,7 @@
 """Who holds what of all there is, and who may have more: fair shares and quotas. Pure."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import msgspec
@@ -30,7 +30,7 @@ class _Holding:
         self.entitled = entitled
         self.limited = entitled.quota != NO_QUOTA
         self.containers = self.cpu_m = self.memory_mib = 0
-        self.gpus: Counter[str] = Counter()
+        self.gpus: dict[str, int] = {}
 
 
 class Shares:
@@ -42,9 +42,16 @@ class Shares:
         for machine in machines:
             self._cpu_m += machine.cpu_m
             self._memory_mib += machine.memory_mib
-            self._gpus.update(kind.upper() for kind in machine.gpus)
+            if machine.gpus:
+                self._gpus.update(kind.upper() for kind in machine.gpus)
         self._entitled = {workspace.account: workspace for workspace in workspaces}
         self._holdings: dict[str, _Holding] = {}
+
+    def anew(self) -> "Shares":
+        """Of the same machines, with nothing held and nobody described."""
+        other = Shares((), ())
+        other._cpu_m, other._memory_mib, other._gpus = self._cpu_m, self._memory_mib, self._gpus
+        return other
 
     def hold(self, account: str, demand: Demand, gpu: str, count: int = 1) -> None:
         """`count` more (or, negative, fewer) containers of it."""
@@ -54,7 +61,7 @@ class Shares:
         holding.memory_mib += count * demand.memory_mib
         if gpu:
             kind, devices = request(gpu)
-            holding.gpus[kind] += count * devices
+            holding.gpus[kind] = holding.gpus.get(kind, 0) + count * devices
 
     def share(self, account: str) -> float:
         """The dominant share, of whichever resource it holds most of, divided by its weight."""
@@ -77,7 +84,7 @@ class Shares:
     def may_have_gpu(self, account: str, kind: str, count: int) -> bool:
         holding = self._holding(account)
         most = holding.entitled.quota.gpus.get(kind)
-        return most is None or holding.gpus[kind] + count <= most
+        return most is None or holding.gpus.get(kind, 0) + count <= most
 
     def never(self, account: str, demand: Demand) -> str | None:
         """Why the quota rules this demand out whatever else runs; None: it doesn't."""
@@ -108,10 +115,10 @@ def _beyond(quota: Quota, demand: Demand, held: _Holding | None) -> str | None:
         return f"{in_cores(round(quota.cpu * 1000))}, {in_cores(cpu_m)} in use"
     if quota.memory_mib is not None and memory_mib + demand.memory_mib > quota.memory_mib:
         return f"{quota.memory_mib} MiB, {memory_mib} MiB in use"
-    return _beyond_gpus(quota, demand, held.gpus if held else Counter())
+    return _beyond_gpus(quota, demand, held.gpus if held else {})
 
 
-def _beyond_gpus(quota: Quota, demand: Demand, held: Counter[str]) -> str | None:
+def _beyond_gpus(quota: Quota, demand: Demand, held: Mapping[str, int]) -> str | None:
     """A reason only if every GPU request is beyond the quota; `ANY` may be met by another type."""
     if not demand.gpus or not quota.gpus:
         return None
@@ -119,7 +126,7 @@ def _beyond_gpus(quota: Quota, demand: Demand, held: Counter[str]) -> str | None
     for gpu in demand.gpus:
         kind, count = request(gpu)
         most = quota.gpus.get(kind)
-        if kind == ANY or most is None or held[kind] + count <= most:
+        if kind == ANY or most is None or held.get(kind, 0) + count <= most:
             return None
-        reasons.append(f"{most} {kind}, {held[kind]} in use")
+        reasons.append(f"{most} {kind}, {held.get(kind, 0)} in use")
     return "; ".join(reasons)

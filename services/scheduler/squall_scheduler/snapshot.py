@@ -1,8 +1,8 @@
 """What the scheduler knows, as the frozen snapshot its core decides on. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
-from squall_contracts.functions import FunctionRecord
+from squall_contracts.functions import FunctionRecord, FunctionSpec
 from squall_contracts.identity import WorkspaceRecord
 from squall_contracts.placement import ENDED, ContainerRecord, RunnerRecord
 
@@ -31,6 +31,7 @@ def wanted(
         target=target,
         start_within_s=start_within_s(function),
         finish_within_s=function.spec.timeout_s,
+        least=function.spec.scaling.min_containers,
         ephemeral=function.ephemeral,
         gone=gone,
         held_until_unix_s=held_until,
@@ -38,9 +39,19 @@ def wanted(
     )
 
 
+def near(spec: FunctionSpec) -> tuple[str, ...]:
+    """What a machine had better have already to run it: names of an image and of volumes."""
+    return (spec.image_id, *sorted({mount.volume_id for mount in spec.volumes}))
+
+
 def held(
-    record: ContainerRecord, gpus: tuple[str, ...], heard_unix_s: float, told_grace_s: float | None
+    record: ContainerRecord,
+    spec: FunctionSpec | None,
+    heard_unix_s: float,
+    told_grace_s: float | None,
 ) -> Held:
+    """`spec` is None where the function is not known any more."""
+    gpus = spec.resources.gpus if spec is not None else ()
     since = record.since_unix_s
     return Held(
         container_id=record.container_id,
@@ -53,6 +64,8 @@ def held(
         starting_unix_s=since.get("starting"),
         heard_unix_s=heard_unix_s,
         ready_unix_s=since.get("ready"),
+        near=near(spec) if spec is not None else (),
+        keeps_its_place=spec is not None and spec.nonpreemptible,
         runner_id=record.runner_id,
         gpu=record.gpu,
         told_grace_s=told_grace_s,
@@ -81,7 +94,9 @@ class Snapshots:
 
     def __init__(self) -> None:
         self._wanted: dict[str, tuple[FunctionRecord, tuple[object, ...], Wanted]] = {}
-        self._held: dict[str, tuple[ContainerRecord, tuple[object, ...], Held]] = {}
+        self._held: dict[
+            str, tuple[ContainerRecord, FunctionSpec | None, tuple[object, ...], Held]
+        ] = {}
 
     def take(
         self,
@@ -97,6 +112,7 @@ class Snapshots:
         gone: Mapping[str, float],
         brakes: Mapping[str, Brake],
         workspaces: Mapping[str, WorkspaceRecord],
+        had: Mapping[str, Collection[str]],
         watched_since_unix_s: float,
     ) -> Cluster:
         """All of it in one order, so that the same knowledge gives the same decisions."""
@@ -109,7 +125,10 @@ class Snapshots:
         ]
         held_now = [
             self._held_of(
-                record, known.get(record.function_id), heard.get(name, 0.0), told.get(name)
+                record,
+                known.get(record.function_id),
+                heard.get(name, watched_since_unix_s),
+                told.get(name),
             )
             for name, record in sorted(containers.items())
             if record.state not in ENDED
@@ -128,6 +147,7 @@ class Snapshots:
             workspaces=tuple(workspace(record) for _, record in sorted(workspaces.items())),
             gone=tuple(Gone(runner_id=name, since_unix_s=at) for name, at in sorted(gone.items())),
             watched_since_unix_s=watched_since_unix_s,
+            had=had,
         )
 
     def _wanted_of(
@@ -148,11 +168,11 @@ class Snapshots:
         heard_unix_s: float,
         told_grace_s: float | None,
     ) -> Held:
-        gpus = function.spec.resources.gpus if function is not None else ()
-        rest = (gpus, heard_unix_s, told_grace_s)
+        spec = function.spec if function is not None else None
+        rest = (heard_unix_s, told_grace_s)
         before = self._held.get(record.container_id)
-        if before is not None and before[0] is record and before[1] == rest:
-            return before[2]
-        made = held(record, gpus, heard_unix_s, told_grace_s)
-        self._held[record.container_id] = record, rest, made
+        if before is not None and before[0] is record and before[1] is spec and before[2] == rest:
+            return before[3]
+        made = held(record, spec, heard_unix_s, told_grace_s)
+        self._held[record.container_id] = record, spec, rest, made
         return made

@@ -4,13 +4,15 @@ A round only ever takes: what did not fit once does not fit later in it. That ma
 rememberable, and a tree of maxima finds the first machine with room in log n.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-from squall_scheduler.capacity import ANY, Demand, Free, Machine, request, room, untouched
+from squall_scheduler.capacity import ANY, Demand, Free, Machine, fit, request, room, untouched
 
 Taken = tuple[str, Demand, str]
 """Runner id, what is taken of it, and the GPU request it honours."""
+Allowed = Callable[[str, int], bool]
+"""Whether GPUs of this type, and so many, may be given at all."""
 
 
 class Stock:
@@ -18,9 +20,14 @@ class Stock:
     machine that was fullest when the round began is filled first; ties go to the lower id."""
 
     def __init__(
-        self, machines: Iterable[Machine], taken: Iterable[Taken] = (), *, draining: bool = False
+        self,
+        machines: Iterable[Machine],
+        taken: Iterable[Taken] = (),
+        *,
+        draining: bool = False,
+        had: Mapping[str, Collection[str]] | None = None,
     ) -> None:
-        """`draining`: offer machines that drain, too."""
+        """`draining`: offer machines that drain, too. `had`: who had which image or volume lately."""
         self.free = {machine.runner_id: untouched(machine) for machine in machines}
         for runner_id, demand, gpu in taken:
             if runner_id in self.free:
@@ -35,35 +42,88 @@ class Stock:
         self._shelves = {
             kind: _Shelf([f for f in self._order if kind in f.gpus], kind) for kind in kinds
         }
+        self._had = had or {}
+        self._near: dict[tuple[str, tuple[str, ...]], _Shelf] = {}
+        self._near_with: defaultdict[str, list[_Shelf]] = defaultdict(list)
 
     def find(
-        self, demand: Demand, allowed: Callable[[str, int], bool] | None = None
+        self, demand: Demand, allowed: Allowed | None = None, near: Sequence[str] = ()
     ) -> tuple[Free, str] | None:
-        """A machine and the GPU request it honours, a better GPU before a fuller machine; None: it
-        fits nowhere. `allowed` says which GPUs, by type and count, may be given at all."""
+        """A machine and the GPU request it honours: a better GPU first, then one that had all of
+        `near` lately, or one thing of it, then a fuller machine. None: it fits nowhere."""
+        wishes = self._wishes(near)
         if not demand.gpus:
-            found = self._plain.first(demand.cpu_m, demand.memory_mib, 0)
-            return None if found is None else (found, "")
+            for wish in wishes:
+                found = self._shelf("", wish).first(demand.cpu_m, demand.memory_mib, 0)
+                if found is not None:
+                    return found, ""
+            return None
         for gpu in demand.gpus:
             kind, count = request(gpu)
-            options = [
-                (self._rank[free.machine.runner_id], name, free)
+            names = [
+                name
                 for name in (sorted(self._shelves) if kind == ANY else (kind,))
-                if name in self._shelves
-                and (allowed is None or allowed(name, count))
-                and (free := self._shelves[name].first(demand.cpu_m, demand.memory_mib, count))
-                is not None
+                if name in self._shelves and (allowed is None or allowed(name, count))
             ]
-            if options:
-                _, name, free = min(options, key=lambda option: option[:2])
-                return free, f"{name}:{count}"
+            for wish in wishes:
+                options = [
+                    (self._rank[free.machine.runner_id], name, free)
+                    for name in names
+                    if (
+                        free := self._shelf(name, wish).first(
+                            demand.cpu_m, demand.memory_mib, count
+                        )
+                    )
+                    is not None
+                ]
+                if options:
+                    _, name, free = min(options, key=lambda option: option[:2])
+                    return free, f"{name}:{count}"
         return None
 
     def take(self, free: Free, demand: Demand, gpu: str) -> None:
         free.take(demand, gpu)
+        self.changed(free)
+
+    def changed(self, free: Free) -> None:
+        """Less of this machine is free than was."""
         self._plain.changed(free)
         for kind in free.gpus:
             self._shelves[kind].changed(free)
+        for shelf in self._near_with.get(free.machine.runner_id, ()):
+            shelf.changed(free)
+
+    def _wishes(self, near: Sequence[str]) -> list[tuple[str, ...]]:
+        """What a machine had better have, best first; at last nothing."""
+        present = tuple(key for key in near if self._had.get(key))
+        alone = [(key,) for key in present] if len(present) > 1 else []
+        return [present, *alone, ()] if present else [()]
+
+    def _shelf(self, kind: str, wish: tuple[str, ...]) -> "_Shelf":
+        """The machines with GPUs of this kind that had all of `wish`. Where no GPU is asked for,
+        those that have some are spared: only without a wish may they come, last."""
+        if not wish:
+            return self._shelves[kind] if kind else self._plain
+        shelf = self._near.get((kind, wish))
+        if shelf is None:
+            first, *others = (self._had[key] for key in wish)
+            ids = [
+                runner_id
+                for runner_id in first
+                if runner_id in self._rank and all(runner_id in other for other in others)
+            ]
+            machines = [
+                self.free[runner_id] for runner_id in sorted(ids, key=self._rank.__getitem__)
+            ]
+            fitting = [f for f in machines if (kind in f.gpus if kind else not f.machine.gpus)]
+            shelf = self._near[kind, wish] = _Shelf(fitting, kind)
+            for free in fitting:
+                self._near_with[free.machine.runner_id].append(shelf)
+        return shelf
+
+    def offers(self, runner_id: str) -> bool:
+        """Whether containers may be placed there."""
+        return runner_id in self._rank
 
     def gpus(self) -> tuple[Counter[str], Counter[str]]:
         """Devices by type: all of them, and those nobody holds."""
@@ -72,6 +132,51 @@ class Stock:
             total.update(kind.upper() for kind in free.machine.gpus)
             left.update(free.gpus)
         return total, left
+
+
+class Soon:
+    """What machines will have free once all that ends there has ended, and whom it is kept for."""
+
+    def __init__(self, stock: Stock, ending: Collection[str], stays: Iterable[Taken]) -> None:
+        """`ending`: runners with containers that end; `stays`: what the other containers hold."""
+        self._stock = stock
+        self._free = {
+            runner_id: untouched(stock.free[runner_id].machine)
+            for runner_id in sorted(ending)
+            if stock.offers(runner_id)
+        }
+        for runner_id, demand, gpu in stays if self._free else ():
+            if runner_id in self._free:
+                self._free[runner_id].take(demand, gpu)
+        self._too_large: set[Demand] = set()
+
+    def take(self, free: Free, demand: Demand, gpu: str) -> None:
+        """A container was placed on this machine."""
+        soon = self._free.get(free.machine.runner_id)
+        if soon is not None:
+            soon.take(demand, gpu)
+
+    def keep(self, demand: Demand, allowed: Allowed) -> None:
+        """Keep the first machine that will have room for this one, as far as it is needed: who
+        comes later is not placed where it would be in the way."""
+        if not self._free or demand in self._too_large:
+            return
+        too_large = True
+        for runner_id, soon in self._free.items():
+            gpu = fit(demand, soon)
+            too_large = too_large and gpu is None
+            if gpu is None or (gpu and not allowed(*request(gpu))):
+                continue
+            soon.take(demand, gpu)
+            free = self._stock.free[runner_id]
+            free.cpu_m = min(free.cpu_m, soon.cpu_m)
+            free.memory_mib = min(free.memory_mib, soon.memory_mib)
+            for kind in free.gpus:
+                free.gpus[kind] = min(free.gpus[kind], soon.gpus[kind])
+            self._stock.changed(free)
+            return
+        if too_large:
+            self._too_large.add(demand)
 
 
 class _Shelf:
@@ -134,10 +239,10 @@ class _Shelf:
         return (
             free.cpu_m >= asked[0]
             and free.memory_mib >= asked[1]
-            and (not self._kind or free.gpus[self._kind] >= asked[2])
+            and (not self._kind or free.gpus.get(self._kind, 0) >= asked[2])
         )
 
     def _write(self, node: int, free: Free) -> None:
         self._cpu_m[node] = free.cpu_m
         self._memory[node] = free.memory_mib
-        self._gpus[node] = free.gpus[self._kind] if self._kind else 0
+        self._gpus[node] = free.gpus.get(self._kind, 0) if self._kind else 0

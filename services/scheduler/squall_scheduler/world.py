@@ -22,7 +22,8 @@ from squall_scheduler.brakes import Brake, BrakeLimits, after_crash
 from squall_scheduler.core import Cluster
 from squall_scheduler.faults import StartFaults, after_request, refuses, remembered
 from squall_scheduler.ledger import Ledger
-from squall_scheduler.snapshot import Snapshots
+from squall_scheduler.snapshot import Snapshots, near
+from squall_scheduler.whereabouts import Whereabouts
 
 
 class World:
@@ -49,6 +50,7 @@ class World:
         """The grace of the stop command each container was sent."""
         self.entitled: dict[str, WorkspaceRecord] = {}
         """Weights and quotas by account."""
+        self.whereabouts = Whereabouts()
         self._apps: defaultdict[str, dict[str, str]] = defaultdict(dict)
         """Function names and ids of each app."""
         self._snapshots = Snapshots()
@@ -106,6 +108,7 @@ class World:
         if record is None:
             self.runners.pop(runner_id, None)
             self.gone[runner_id] = self.clock()
+            self.whereabouts.lost(runner_id)
         else:
             if runner_id not in self.gone and self.runners.get(runner_id) == record:
                 return
@@ -162,6 +165,8 @@ class World:
             if record.state == "draining":
                 self.stop(container_id, grace_s, record.reason)
             function = self.functions.get(record.function_id)
+            if function is not None and record.runner_id in self.runners:
+                self.whereabouts.used(record.runner_id, near(function.spec))
             if record.state == "placed" and function is not None:
                 self.ledger.command(container_id, self.start_command(record, function))
         for function_id, records in by_function.items():
@@ -251,5 +256,6 @@ class World:
             gone=self.gone,
             workspaces=self.entitled,
             brakes=self.brakes,
+            had=self.whereabouts.known,
             watched_since_unix_s=self._watched_since,
         )

@@ -84,13 +84,25 @@ def _options(argv: Sequence[str] | None) -> tuple[Path, Options, bool]:
     parser.add_argument("--state", type=Path, default=None, help="state directory")
     parser.add_argument("--runtime", choices=["auto", "docker", "process"], default="auto")
     parser.add_argument("--port", type=int, default=0, help="NATS's port; 0: any free one")
+    parser.add_argument("--web-port", type=int, default=None, help="of web endpoints; 0: any")
+    parser.add_argument(
+        "--monitor",
+        default=os.environ.get("SQUALL_MONITOR", ""),
+        help="HOST:PORT for /metrics, /live and /ready; also SQUALL_MONITOR",
+    )
     parser.add_argument("--ephemeral", action="store_true", help="leave nothing but caches behind")
     parser.add_argument("--until-parent-exits", action="store_true", help="end with the parent")
     found = parser.parse_args(argv)
     if not 0 <= found.port <= 65535:
         parser.error(f"--port: {found.port} is not between 0 and 65535")
+    if found.web_port is not None and not 0 <= found.web_port <= 65535:
+        parser.error(f"--web-port: {found.web_port} is not between 0 and 65535")
     options = Options(
-        runtime=cast(Choice, found.runtime), port=found.port, ephemeral=found.ephemeral
+        runtime=cast(Choice, found.runtime),
+        port=found.port,
+        web_port=found.web_port,
+        ephemeral=found.ephemeral,
+        monitor=found.monitor,
     )
     return (found.state or default_state_dir()).absolute(), options, found.until_parent_exits
 

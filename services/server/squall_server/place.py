@@ -65,6 +65,15 @@ async def choose(choice: Choice, network: str) -> Place:
     return Place(runtime="docker", reason=reason, container_host=DOCKER_HOST_NAME)
 
 
+def resolves(name: str) -> bool:
+    """Whether this machine's resolver knows `name`: not all know the subdomains of localhost."""
+    try:
+        socket.getaddrinfo(name, None)
+    except OSError:
+        return False
+    return True
+
+
 def _is_local(address: str) -> bool:
     with socket.socket() as probe:
         try:

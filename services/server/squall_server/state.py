@@ -48,6 +48,8 @@ class Announcement(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     pid: int
     state: str
+    web_url: str = ""
+    """Where web endpoints are."""
 
 
 def default_state_dir() -> Path:
@@ -130,6 +132,11 @@ class State:
     @property
     def announcement(self) -> Path:
         return self.folder / "server.json"
+
+    @property
+    def web_address(self) -> Path:
+        """The file that says where web endpoints are."""
+        return self.folder / "web_url"
 
     @property
     def keys(self) -> Path:

@@ -8,6 +8,7 @@ from typing import Any, cast
 import anyio
 import pytest
 from squall_autoscaler.app import scale
+from squall_autoscaler.metrics import Metrics
 from squall_autoscaler.settings import Settings
 from squall_bus.bus import Bus
 from squall_bus.layout import ensure_platform, ensure_workspace
@@ -52,7 +53,7 @@ class Stage:
         self._stopping = anyio.Event()
         workspaces = cast(Workspaces, OneWorkspace(self.workspace))
         context = Context(self.platform, workspaces, (), self._stopping)
-        self._task = asyncio.create_task(scale(settings, context))
+        self._task = asyncio.create_task(scale(settings, context, Metrics(context.registry)))
 
     async def stop(self) -> None:
         if self._task is not None:
@@ -241,10 +242,23 @@ async def test_an_idle_function_falls_to_zero_after_its_window(begin: Begin) -> 
     await stage.call()
     await stage.hint()
     await stage.until_target(1)
+    await stage.contain("ct-1", "ready")
     await stage.workspace.admin.purge(subjects.CALLS, subjects.CALL_ALL)
     began = time.monotonic()
     await stage.until_target(0)
     assert 0.8 < time.monotonic() - began < 3
+
+
+async def test_a_container_that_had_to_go_while_idle_is_not_asked_for_again(begin: Begin) -> None:
+    stage = await begin(tick_s=0.05)
+    await stage.declare(scaledown_window_s=300.0)
+    await stage.call()
+    await stage.until_target(1)
+    await stage.contain("ct-1", "ready")
+    await stage.workspace.admin.purge(subjects.CALLS, subjects.CALL_ALL)
+    await stage.contain("ct-1", "draining")
+    await stage.contain("ct-2", "requested")  # what the scheduler makes in its place
+    await stage.until_target(0)
 
 
 async def test_min_containers_are_wanted_before_any_call(begin: Begin) -> None:
@@ -271,6 +285,7 @@ async def test_after_a_restart_targets_hold_until_their_window_is_over(begin: Be
     await stage.declare(scaledown_window_s=1.0)
     await stage.call()
     await stage.until_target(1)
+    await stage.contain("ct-1", "ready")
     await stage.stop()
     await stage.workspace.admin.purge(subjects.CALLS, subjects.CALL_ALL)
     await stage.targets.put("fn-gone", Target(function_id="fn-gone", containers=3, at_unix_s=1.0))
@@ -286,6 +301,7 @@ async def test_a_retry_that_falls_due_later_keeps_the_container(begin: Begin) ->
     await stage.declare(scaledown_window_s=1.0)
     await stage.call()
     await stage.until_target(1)
+    await stage.contain("ct-1", "ready")
     retry = subjects.retry(subjects.call("main", "fn-1", "now", "fc-1"), "in-1-0")
     await stage.workspace.store(retry, b"")
     await stage.workspace.admin.purge(subjects.CALLS, subjects.CALL_ALL)

@@ -7,9 +7,11 @@ from typing import Any
 
 import anyio
 import pytest
+from prometheus_client import CollectorRegistry
 from squall_builder import app
 from squall_builder.built import BuildError, Built, Fetch, InUseError, Say
 from squall_builder.handlers import Handlers
+from squall_builder.metrics import Metrics
 from squall_bus.bus import Bus
 from squall_bus.consume import consume
 from squall_bus.errors import SquallRefusal
@@ -88,7 +90,9 @@ class Bench:
             self.ended.set()
 
     def handlers(self) -> Handlers:
-        return Handlers(self.bus, self, self.runtime, log_tail_lines=3)
+        return Handlers(
+            self.bus, self, self.runtime, log_tail_lines=3, metrics=Metrics(CollectorRegistry())
+        )
 
     @asynccontextmanager
     async def builder(self) -> AsyncIterator[Handlers]:

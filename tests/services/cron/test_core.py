@@ -1,18 +1,22 @@
 """When schedules are due, against a clock that is read minute by minute."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
+from dateutil.relativedelta import relativedelta
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from squall_contracts.schedules import Cron, Every, Schedule, parse, spell
-from squall_cron.core import check, due, latest, upcoming
+from squall_contracts.functions import Cron, Every
+from squall_contracts.schedules import Schedule
+from squall_cron.core import declared, due, latest, upcoming
 
 MINUTE_S = 60
 DAY_S = 86_400
 LATE_S = 3600.0
+CALENDAR = datetime(2020, 1, 1)  # noqa: DTZ001 - Hypothesis takes naive bounds
+CALENDAR_END = datetime(2030, 12, 31)  # noqa: DTZ001
 BOUNDS = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 6))
 
 
@@ -82,16 +86,15 @@ def brute(cron: Cron, begin_s: float, end_s: float) -> list[float]:
     return [s for s in minutes if matches(cron.expression, datetime.fromtimestamp(s, zone))]
 
 
-def schedule(when: Cron | Every, since_s: float, fired_s: float | None = None) -> Schedule:
+def schedule(when: Cron | Every, since_s: float, settled_s: float | None = None) -> Schedule:
     return Schedule(
         function_id="fn-1",
-        app_id="ap-1",
         workspace="A",
         environment="main",
         version=1,
         when=when,
         since_unix_s=since_s,
-        fired_unix_s=fired_s,
+        settled_unix_s=since_s if settled_s is None else settled_s,
     )
 
 
@@ -129,7 +132,7 @@ def test_what_was_fired_is_not_due_again(
         fresh = schedule(when, now_s - DAY_S)
         for item in due([fresh], now_s, LATE_S):
             assert now_s - LATE_S < item.at_unix_s <= now_s
-            fired = msgspec.structs.replace(fresh, fired_unix_s=item.at_unix_s)
+            fired = msgspec.structs.replace(fresh, settled_unix_s=item.at_unix_s)
             assert due([fired], now_s, LATE_S) == ()
 
 
@@ -177,25 +180,68 @@ def test_an_expression_that_never_comes_true_is_never_due() -> None:
     assert latest(never, at("2026-01-01")) is None
 
 
-@pytest.mark.parametrize(
-    ("when", "words"),
-    [
-        (Cron(expression="61 * * * *"), "cron expression '61 . . . .' is not valid"),
-        (Cron(expression="* * * * *", timezone="Mars/Base"), "timezone 'Mars/Base' is not known"),
-    ],
+@given(
+    st.integers(0, 30), st.floats(0, 1e6), st.integers(1, 40), st.datetimes(CALENDAR, CALENDAR_END)
 )
-def test_what_can_not_be_followed_is_named(when: Cron, words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        check(when)
+def test_a_period_of_months_follows_the_calendar(
+    months: int, seconds: float, times: int, begin: datetime
+) -> None:
+    assume(months or seconds >= 1)
+    begin = begin.replace(tzinfo=UTC)
+    every = schedule(Every(months=months, seconds=seconds), begin.timestamp())
+    ends = [
+        (begin + relativedelta(months=months * k)).timestamp() + k * seconds
+        for k in (times, times + 1)
+    ]
+    assume(ends[0] < ends[1])
+    between = (ends[0] + ends[1]) / 2
+    assert latest(every, between) == pytest.approx(ends[0], abs=1e-3)
+    assert upcoming(every, between) == pytest.approx(ends[1], abs=1e-3)
 
 
-@given(expressions, zones, st.floats(0.001, 1e9))
-def test_schedules_survive_being_spelled(expression: str, timezone: str, seconds: float) -> None:
+def test_a_period_beyond_the_calendar_is_never_due() -> None:
+    ages = schedule(Every(months=12_000), at("9000-01-01"))
+    assert upcoming(ages, at("9000-01-02")) is None
+    assert latest(ages, at("9000-01-02")) is None
+
+
+def test_an_unknown_expression_or_zone_is_an_error() -> None:
+    for when in (Cron(expression="61 * * * *"), Cron(expression="* * * * *", timezone="Mars/Base")):
+        with pytest.raises((ValueError, KeyError)):
+            upcoming(schedule(when, 0.0), 1.0)
+
+
+# --- deployed again, paused, resumed ---------------------------------------------------------------
+
+
+def test_a_cron_goes_on_through_deploys_and_a_period_begins_anew() -> None:
+    daily = Cron(expression="0 0 * * *")
+    known = schedule(daily, 0.0, settled_s=500.0)
+    made = msgspec.structs.replace(schedule(daily, 900.0), version=2)
+    kept = declared(known, made, 900.0)
+    assert (kept.version, kept.settled_unix_s, kept.since_unix_s) == (2, 500.0, 0.0)
+    every = Every(seconds=60)
+    again = msgspec.structs.replace(schedule(every, 900.0), version=2)
+    assert declared(schedule(every, 0.0, settled_s=500.0), again, 900.0) == again
+
+
+def test_another_schedule_has_no_past() -> None:
+    made = schedule(Cron(expression="0 1 * * *"), 900.0)
+    assert declared(schedule(Cron(expression="0 0 * * *"), 0.0), made, 900.0) == made
+
+
+@settings(max_examples=40, deadline=None)
+@given(expressions, zones, moments, st.floats(1, 20_000), st.floats(0, DAY_S))
+def test_what_was_due_during_a_pause_is_not_made_up_for(
+    expression: str, timezone: str, paused_s: int, seconds: float, length_s: float
+) -> None:
     for when in (Cron(expression=expression, timezone=timezone), Every(seconds=seconds)):
-        assert parse(spell(when)) == when
-
-
-def test_a_bare_expression_means_utc() -> None:
-    assert parse("0 9 * * 1") == Cron(expression="0 9 * * 1", timezone="UTC")
-    with pytest.raises(ValueError, match="5 fields"):
-        parse("0 9 * *")
+        followed = schedule(when, paused_s - DAY_S, settled_s=float(paused_s))
+        made = schedule(when, float(paused_s))
+        paused = declared(followed, msgspec.structs.replace(made, paused=True), float(paused_s))
+        resumed_s = paused_s + length_s
+        assert latest(paused, resumed_s) is None
+        assert upcoming(paused, resumed_s) is None
+        resumed = declared(paused, made, resumed_s)
+        assert due([resumed], resumed_s, LATE_S) == ()
+        assert upcoming(resumed, resumed_s) == upcoming(followed, resumed_s)

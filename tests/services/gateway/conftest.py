@@ -35,10 +35,11 @@ def spec(name: str = "f", **fields: Any) -> FunctionSpec:
 class Platform:
     """A nats-server with a gateway, and ways in for all roles."""
 
-    def __init__(self, server: NatsServer, bus: Bus, context: Context) -> None:
+    def __init__(self, server: NatsServer, bus: Bus, context: Context, web_url: str) -> None:
         self.server = server
         self.bus = bus
         self.context = context
+        self.web_url = web_url
         self.account = server.workspace.public
 
     async def connect(self, credentials: Credentials, owner: str = "") -> Bus:
@@ -88,7 +89,11 @@ async def running_platform(folder: Path, **settings: Any) -> AsyncIterator[Platf
     )
     workspaces = Workspaces(bus, "gateway", urls)
     context = Context(bus, workspaces, urls, stopping)
-    chosen = Settings(keys_dir=str(folder / "keys"), workspaces=("test", "other"), **settings)
+    chosen = Settings(
+        keys_dir=str(folder / "keys"),
+        workspaces=("test", "other"),
+        **{"web_ports": (0,), "web_address_file": str(folder / "web_url"), **settings},
+    )
     try:
         # A task rather than a task group: pytest enters and leaves a fixture in different tasks.
         ready = _Ready()
@@ -103,7 +108,8 @@ async def running_platform(folder: Path, **settings: Any) -> AsyncIterator[Platf
             async with await connect(
                 urls, anybody, name="others", inbox=subjects.inbox("others")
             ) as others:
-                yield Platform(server, others, context)
+                web_url = await anyio.Path(folder / "web_url").read_text()
+                yield Platform(server, others, context, web_url)
             stopping.set()
         await hosting
     finally:

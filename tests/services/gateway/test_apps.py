@@ -9,7 +9,14 @@ import pytest
 from squall_contracts import apps, subjects, verbs
 from squall_contracts.calls import Input, Inputs, Results
 from squall_contracts.failures import Refused
-from squall_contracts.functions import AppRecord, FunctionRecord, Resources, RetryPolicy, Scaling
+from squall_contracts.functions import (
+    AppRecord,
+    Cron,
+    FunctionRecord,
+    Resources,
+    RetryPolicy,
+    Scaling,
+)
 from squall_contracts.message import decode, new_id
 
 from tests.services.gateway.conftest import Client, Platform, running_platform, spec
@@ -149,7 +156,7 @@ async def test_unknown_function_is_refused_by_name(
         (start(functions=(spec(scaling=Scaling(min_containers=3, max_containers=2)),)), "min_co"),
         (start(functions=(spec(resources=Resources(cpu=2, cpu_limit=1)),)), "cpu_limit"),
         (start(functions=(spec(resources=Resources(gpus=("H100",))),)), "gpus"),
-        (start(functions=(spec(schedule="* *"),)), "schedule"),
+        (start(functions=(spec(schedule=Cron(expression="61 * * * *")),)), "schedule"),
         (start(functions=(spec(env={"A=B": "c"}),)), "env"),
     ],
 )

@@ -220,6 +220,7 @@ class Machine:
             environment=command.environment,
             version=1,
             state=state,
+            runner_id=self.runner_id,
         )
         records = self.platform.bus.kv(subjects.CONTAINERS_BUCKET, ContainerRecord)
         await records.put(command.container_id, record)
@@ -271,23 +272,32 @@ async def reachable(port: int, runtime: str, network: str) -> AsyncIterator[tupl
     finally:
         await engine.close(docker)
     gateway = networks.gateway(blocked=False)
-    pumps: set[asyncio.Task[None]] = set()
+    relays: set[asyncio.Task[None]] = set()
 
     async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", port)
-        for pair in ((reader, inner_writer), (inner_reader, writer)):
-            pump = asyncio.create_task(_forward(*pair))
-            pumps.add(pump)
-            pump.add_done_callback(pumps.discard)
+        try:
+            async with asyncio.TaskGroup() as pumps:
+                pumps.create_task(_forward(reader, inner_writer))
+                pumps.create_task(_forward(inner_reader, writer))
+        finally:
+            inner_writer.close()
 
-    server = await asyncio.start_server(relay, gateway, 0)
+    def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(relay(reader, writer))
+        relays.add(task)
+        task.add_done_callback(lambda _: writer.close())
+        task.add_done_callback(relays.discard)
+
+    server = await asyncio.start_server(begin, gateway, 0)
     try:
         yield (f"nats://{gateway}:{server.sockets[0].getsockname()[1]}",)
     finally:
         server.close()
-        for pump in list(pumps):
-            pump.cancel()
-        await asyncio.gather(*pumps, return_exceptions=True)
+        for task in list(relays):
+            task.cancel()
+        await asyncio.gather(*relays, return_exceptions=True)
+        await asyncio.sleep(0)
 
 
 @asynccontextmanager

@@ -67,7 +67,8 @@ def leave(*_):
     print("bye", flush=True)
     sys.exit(7)
 signal.signal(signal.SIGTERM, leave)
-print("up", flush=True)
+sys.stdout.write("up\\n")  # in one piece, unlike print
+sys.stdout.flush()
 while True: time.sleep(3600)
 """
     handle, slot = await bench.start(source)

@@ -31,6 +31,7 @@ from squall_contracts.placement import (
 )
 from squall_contracts.scaling import Target
 from squall_scheduler.app import schedule
+from squall_scheduler.metrics import Metrics
 from squall_scheduler.settings import Settings
 
 ACCOUNT = "ACCT"
@@ -95,7 +96,9 @@ class Stage:
         self._stopping = anyio.Event()
         workspaces = cast(Workspaces, OneWorkspace(self.workspace))
         context = Context(self.platform, workspaces, (), self._stopping)
-        self._task = asyncio.create_task(schedule(self.settings, context))
+        self._task = asyncio.create_task(
+            schedule(self.settings, context, Metrics(context.registry))
+        )
 
     async def stop(self) -> None:
         assert self._task is not None

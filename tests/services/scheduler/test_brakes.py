@@ -6,7 +6,9 @@ from squall_contracts.guest import EXIT_NO_BUS, EXIT_STARTUP, EXIT_STUCK
 from squall_contracts.placement import ContainerReport, HeldInput
 from squall_scheduler.brakes import Brake, BrakeLimits, after_crash, culprit
 from squall_scheduler.capacity import Demand, Machine
-from squall_scheduler.core import Cluster, Held, Limits, Start, Wait, look_again, place
+from squall_scheduler.core import Cluster, Held, Limits, Start, Wait
+from squall_scheduler.placing import place
+from squall_scheduler.timing import look_again
 
 LIMITS = BrakeLimits()
 

@@ -4,7 +4,6 @@ from collections import Counter
 
 import msgspec
 from hypothesis import given
-from hypothesis import strategies as st
 from squall_contracts.placement import ContainerState
 from squall_scheduler.capacity import Demand, Machine, fit, untouched
 from squall_scheduler.core import (
@@ -12,146 +11,18 @@ from squall_scheduler.core import (
     Fail,
     Gone,
     Held,
-    Limits,
     Refuse,
     Request,
     Start,
     Stop,
     Wait,
     Wanted,
-    look_again,
-    place,
     reconcile,
 )
+from squall_scheduler.placing import place
+from squall_scheduler.timing import look_again
 
-NOW = 1_000.0
-LIMITS = Limits()
-
-demands = st.builds(
-    Demand,
-    cpu_m=st.integers(1, 3_000),
-    memory_mib=st.integers(1, 3_000),
-    gpus=st.sampled_from(((), (), ("H100:1",), ("H100:2", "A100:1"), ("any:1",), ("L4",))),
-)
-live_states: st.SearchStrategy[ContainerState] = st.sampled_from(
-    ("requested", "requested", "placed", "starting", "importing", "ready", "draining")
-)
-gpu_sets = st.sampled_from(((), (), ("H100",), ("H100", "H100"), ("A100", "L4")))
-
-
-@st.composite
-def clusters(draw: st.DrawFn) -> Cluster:
-    machines = tuple(
-        Machine(
-            runner_id=f"rn-{i}",
-            cpu_m=draw(st.integers(1, 8_000)),
-            memory_mib=draw(st.integers(1, 8_000)),
-            gpus=draw(gpu_sets),
-            draining=draw(st.booleans()) if i else False,
-        )
-        for i in range(draw(st.integers(0, 4)))
-    )
-    functions = tuple(
-        Wanted(
-            function_id=f"fn-{i}",
-            version=draw(st.integers(1, 2)),
-            target=draw(st.integers(0, 5)),
-            start_within_s=300,
-            ephemeral=draw(st.booleans()),
-            gone=draw(st.integers(0, 4)) == 0,
-            probing=draw(st.integers(0, 4)) == 0,
-            held_until_unix_s=draw(st.sampled_from((0.0, NOW + 5, float("inf")))),
-        )
-        for i in range(draw(st.integers(0, 3)))
-    )
-    cluster = Cluster(functions=functions, machines=machines)
-    containers: list[Held] = []
-    for i in range(draw(st.integers(0, 12))):
-        held = draw(containers_of(i, cluster, tuple(containers)))
-        containers.append(held)
-    return msgspec.structs.replace(cluster, containers=tuple(containers))
-
-
-@st.composite
-def containers_of(draw: st.DrawFn, number: int, cluster: Cluster, before: tuple[Held, ...]) -> Held:
-    """A container that fits beside those before it where it is placed."""
-    demand = draw(demands)
-    state = draw(live_states)
-    runner_id, gpu = "", ""
-    if state != "requested":
-        free = {machine.runner_id: untouched(machine) for machine in cluster.machines}
-        for other in before:
-            if other.runner_id:
-                free[other.runner_id].take(other.demand, other.gpu)
-        fitting = [
-            (name, found) for name, f in free.items() if (found := fit(demand, f)) is not None
-        ]
-        if fitting:
-            runner_id, gpu = draw(st.sampled_from(fitting))
-        else:
-            state = "requested"
-    number_of_function = draw(st.integers(0, 3))
-    return Held(
-        container_id=f"ct-{number:02}",
-        function_id=f"fn-{number_of_function}",
-        workspace=draw(st.sampled_from(("A", "B"))),
-        version=draw(st.integers(1, 2)),
-        state=state,
-        demand=demand,
-        requested_unix_s=draw(st.sampled_from((100.0, 200.0, NOW))),
-        runner_id=runner_id,
-        gpu=gpu,
-        told_grace_s=30.0 if state == "draining" and draw(st.booleans()) else None,
-    )
-
-
-def after_placing(cluster: Cluster) -> Cluster:
-    starts = {p.container_id: p for p in place(cluster, NOW, LIMITS) if isinstance(p, Start)}
-    return msgspec.structs.replace(
-        cluster,
-        containers=tuple(
-            msgspec.structs.replace(
-                held,
-                state="placed",
-                runner_id=starts[held.container_id].runner_id,
-                gpu=starts[held.container_id].gpu,
-            )
-            if held.container_id in starts
-            else held
-            for held in cluster.containers
-        ),
-    )
-
-
-def after_levelling(cluster: Cluster) -> Cluster:
-    """What reconcile asked for, done: new containers requested, stopped ones draining or ended."""
-    wanted = {function.function_id: function for function in cluster.functions}
-    held = {container.container_id: container for container in cluster.containers}
-    for number, change in enumerate(reconcile(cluster, NOW, LIMITS)):
-        match change:
-            case Request():
-                for i in range(change.count):
-                    held[f"new-{number}-{i}"] = Held(
-                        container_id=f"new-{number}-{i}",
-                        function_id=change.function_id,
-                        workspace="A",
-                        version=wanted[change.function_id].version,
-                        state="requested",
-                        demand=Demand(100, 100),
-                        requested_unix_s=NOW,
-                    )
-            case Stop():
-                stopped = held[change.container_id]
-                held[change.container_id] = msgspec.structs.replace(
-                    stopped,
-                    state="stopped" if stopped.state == "requested" else "draining",
-                    told_grace_s=change.grace_s,
-                )
-            case Fail():
-                held[change.container_id] = msgspec.structs.replace(
-                    held[change.container_id], state="failed"
-                )
-    return msgspec.structs.replace(cluster, containers=tuple(held.values()))
+from tests.services.scheduler.clusters import LIMITS, NOW, after_placing, clusters
 
 
 @given(clusters())
@@ -244,37 +115,6 @@ def test_within_a_workspace_the_older_of_two_alike_goes_first(cluster: Cluster) 
         started = [at for was_started, at in turns if was_started]
         left = [at for was_started, at in turns if not was_started]
         assert not started or not left or max(started) <= min(left)
-
-
-@given(clusters())
-def test_reconciling_again_after_reconciling_changes_nothing(cluster: Cluster) -> None:
-    assert reconcile(after_levelling(cluster), NOW, LIMITS) == ()
-
-
-@given(clusters())
-def test_no_function_gets_more_than_its_target_or_less_than_it_may(cluster: Cluster) -> None:
-    after = after_levelling(cluster)
-    for function in cluster.functions:
-        live = [
-            held
-            for held in after.containers
-            if held.function_id == function.function_id
-            and held.state not in {"draining", "stopped", "failed"}
-            and held.version == function.version
-        ]
-        assert len(live) <= (0 if function.gone else function.target)
-        if not function.gone and not function.probing and function.held_until_unix_s <= NOW:
-            assert len(live) == function.target
-
-
-@given(clusters())
-def test_a_container_is_changed_once_a_round(cluster: Cluster) -> None:
-    changed = [
-        change.container_id
-        for change in reconcile(cluster, NOW, LIMITS)
-        if isinstance(change, Stop | Fail)
-    ]
-    assert len(changed) == len(set(changed))
 
 
 @given(clusters())

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from prometheus_client import CollectorRegistry
 from squall_bus.pull import StandingPull
 from squall_bus.testing import FakeServer
 from squall_contracts import subjects
@@ -15,8 +16,13 @@ from squall_contracts.dead import DeadLetter
 from squall_contracts.failures import Failure
 from squall_contracts.functions import Resources
 from squall_contracts.message import decode
-from squall_contracts.placement import ContainerRecord
+from squall_contracts.placement import ContainerRecord, RunnerRecord
+from squall_contracts.scaling import Target
+from squall_scheduler.handlers import Scheduler
+from squall_scheduler.ledger import Ledger
+from squall_scheduler.metrics import Metrics
 from squall_scheduler.settings import Settings
+from squall_scheduler.world import World
 
 from .stage import ACCOUNT, Stage, held
 
@@ -285,6 +291,36 @@ async def test_what_fits_no_machine_fails_with_what_there_is(stage: Stage) -> No
     assert "64 cores" in failure.message
     assert "host has 4 cores" in failure.message
     assert not stage.starts
+
+
+async def test_what_falls_due_while_a_round_is_written_is_looked_at_at_once(stage: Stage) -> None:
+    clock = Clock()
+    world = World(Ledger(stage.platform, ended_kept_s=1.0), clock)
+    metrics = Metrics(CollectorRegistry())
+    scheduler = Scheduler(
+        world, Settings(), metrics, answer=lambda *_: None, prepare=lambda *_: None
+    )
+    record = await stage.declare(resources=Resources(cpu=64.0))
+    world.on_function("fn-1", record)
+    world.on_target("fn-1", Target(function_id="fn-1", containers=1, at_unix_s=0.0))
+    runner = RunnerRecord(
+        runner_id="rn-1", hostname="host", runtime="docker", cpu=4.0, memory_mib=4000
+    )
+    world.on_runner("rn-1", runner)
+    clock.step_s = 3600.0
+    assert await scheduler.round() == 0.0
+
+
+class Clock:
+    """Moves on by `step_s` each time it is read."""
+
+    def __init__(self) -> None:
+        self.now_s = time.time()
+        self.step_s = 0.0
+
+    def __call__(self) -> float:
+        self.now_s += self.step_s
+        return self.now_s
 
 
 async def take(stage: Stage, count: int = 1) -> list[str]:

@@ -4,7 +4,7 @@ A checker takes a way of deciding and a cluster and says what is wrong with it; 
 real decisions pass on every cluster Hypothesis makes; a faulty variant fails on a small one.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from squall_contracts.identity import Quota
 from squall_scheduler.capacity import Demand, Machine, fit, request, untouched
-from squall_scheduler.core import Cluster, Held, Limits, Placement, Start, Stop, Wait, place
-from squall_scheduler.reclaim import next_turn, reclaim
+from squall_scheduler.core import Cluster, Held, Limits, Placement, Start, Stop, Wait
+from squall_scheduler.placing import place
 from squall_scheduler.sharing import Workspace
 
 NOW = 1_000.0
@@ -56,14 +56,15 @@ def clusters(draw: st.DrawFn) -> Cluster:
     waiting = tuple(
         Held(
             container_id=f"ct-{number:02}",
-            function_id=f"fn-{number % 3}",
-            workspace=draw(st.sampled_from(names)),
+            function_id=f"fn-{workspace}{number % 3}",
+            workspace=workspace,
             version=1,
             state="requested",
             demand=draw(demands),
             requested_unix_s=draw(st.sampled_from((100.0, 200.0, 300.0))),
         )
         for number in range(draw(st.integers(0, 14)))
+        for workspace in (draw(st.sampled_from(names)),)
     )
     workspaces = tuple(
         Workspace(name, draw(st.sampled_from((0.5, 1.0, 3.0))), draw(quotas)) for name in names
@@ -74,7 +75,7 @@ def clusters(draw: st.DrawFn) -> Cluster:
         late = draw(st.lists(st.tuples(st.sampled_from(names), demands), max_size=5))
         more = tuple(
             msgspec.structs.replace(
-                _waiter(f"ct-late-{n}", workspace), demand=demand, requested_unix_s=NOW
+                waiter(f"ct-late-{n}", workspace), demand=demand, requested_unix_s=NOW
             )
             for n, (workspace, demand) in enumerate(late)
         )
@@ -82,10 +83,10 @@ def clusters(draw: st.DrawFn) -> Cluster:
     return cluster
 
 
-def _waiter(name: str, workspace: str, cpu_m: int = 1000) -> Held:
+def waiter(name: str, workspace: str, cpu_m: int = 1000) -> Held:
     return Held(
         container_id=name,
-        function_id="fn-1",
+        function_id=f"fn-{workspace}",
         workspace=workspace,
         version=1,
         state="requested",
@@ -104,7 +105,12 @@ def applied(
             return held
         start = starts[held.container_id]
         return msgspec.structs.replace(
-            held, state="ready", runner_id=start.runner_id, gpu=start.gpu, ready_unix_s=ready_unix_s
+            held,
+            state="ready",
+            runner_id=start.runner_id,
+            gpu=start.gpu,
+            ready_unix_s=ready_unix_s,
+            heard_unix_s=NOW,
         )
 
     return msgspec.structs.replace(cluster, containers=tuple(map(moved, cluster.containers)))
@@ -197,7 +203,7 @@ def test_placing_has_the_property(
 # --- faults the checkers must see ----------------------------------------------------------------
 
 FULL = Cluster(
-    containers=tuple(_waiter(f"ct-{n}", "AB"[n % 2]) for n in range(6)),
+    containers=tuple(waiter(f"ct-{n}", "AB"[n % 2]) for n in range(6)),
     machines=(Machine("rn-a", 2000, 1000), Machine("rn-b", 2000, 1000)),
     workspaces=(Workspace("A", 1.0, Quota(containers=1)),),
 )
@@ -265,116 +271,8 @@ def test_checker_rejects_a_seeded_fault(
     assert check(faulty, FULL) is not None
 
 
-# --- shares over time ----------------------------------------------------------------------------
-
-
-def shares_after(
-    rounds: int, slots: int, weights: dict[str, float], decide: Place, take_back: Reclaim
-) -> dict[str, float]:
-    """Each workspace's part of all slot time, when the first holds everything and all want more.
-
-    A container that is told to make room ends before the next round; every workspace always wants
-    as many containers as there are slots.
-    """
-    machines = (Machine("rn-a", 1000 * slots, 1000 * slots),)
-    workspaces = tuple(Workspace(name, weight) for name, weight in weights.items())
-    live: dict[str, Held] = {}
-    spent: defaultdict[str, float] = defaultdict(float)
-    made = 0
-    for number in range(rounds):
-        now_s = NOW + number
-        for name in weights if number else list(weights)[:1]:
-            for _ in range(slots - sum(h.workspace == name for h in live.values())):
-                made += 1
-                held = _waiter(f"ct-{made:05}", name)
-                live[held.container_id] = msgspec.structs.replace(held, requested_unix_s=now_s)
-        cluster = Cluster(containers=tuple(live.values()), machines=machines, workspaces=workspaces)
-        placements = decide(cluster, now_s, LIMITS)
-        cluster = applied(cluster, placements, ready_unix_s=now_s)
-        live = {h.container_id: h for h in cluster.containers}
-        for stop in take_back(cluster, placements, now_s, LIMITS):
-            del live[stop.container_id]
-        for held in live.values():
-            spent[held.workspace] += bool(held.runner_id)
-    total = sum(spent.values())
-    return {name: spent[name] / total for name in weights}
-
-
-def _takes_nothing_back(
-    cluster: Cluster, placements: Sequence[Placement], now_s: float, limits: Limits
-) -> tuple[Stop, ...]:
-    return ()
-
-
-@pytest.mark.parametrize("weights", [{"A": 1, "B": 1}, {"A": 1, "B": 3}, {"A": 2, "B": 1, "C": 1}])
-def test_shares_converge_to_the_weights(weights: dict[str, float]) -> None:
-    slots, total = 12, sum(weights.values())
-    found = shares_after(300, slots, weights, place, reclaim)
-    for name, weight in weights.items():
-        assert found[name] == pytest.approx(weight / total, abs=1 / slots)
-    unfair = shares_after(300, slots, weights, place, _takes_nothing_back)
-    assert unfair["A"] == 1.0
-
-
-@pytest.mark.parametrize("weights", [{"A": 1, "B": 1}, {"A": 3, "B": 1}])
-def test_nobody_starves_where_there_is_one_slot(weights: dict[str, float]) -> None:
-    found = shares_after(200, 1, weights, place, reclaim)
-    total = sum(weights.values())
-    for name, weight in weights.items():
-        assert found[name] == pytest.approx(weight / total, abs=0.15)
-    assert shares_after(200, 1, weights, place, _takes_nothing_back)["B"] == 0.0
-
-
-@given(cluster=clusters())
-@settings(max_examples=80)
-def test_making_room_again_stops_nobody_more(cluster: Cluster) -> None:
-    placements = place(cluster, NOW, LIMITS)
-    cluster = applied(cluster, placements)
-    stops = {s.container_id: s for s in reclaim(cluster, placements, NOW, LIMITS)}
-    after = msgspec.structs.replace(
-        cluster,
-        containers=tuple(
-            msgspec.structs.replace(
-                held, state="draining", told_grace_s=stops[held.container_id].grace_s
-            )
-            if held.container_id in stops
-            else held
-            for held in cluster.containers
-        ),
-    )
-    again = place(after, NOW, LIMITS)
-    assert not [p for p in again if isinstance(p, Start)]
-    assert reclaim(after, again, NOW, LIMITS) == ()
-
-
-@given(cluster=clusters())
-@settings(max_examples=60)
-def test_nobody_makes_room_for_who_has_more(cluster: Cluster) -> None:
-    placements = place(cluster, NOW, LIMITS)
-    cluster = applied(cluster, placements)
-    by_id = {held.container_id: held for held in cluster.containers}
-    waiting = {by_id[p.container_id].workspace for p in placements if isinstance(p, Wait)}
-    for stop in reclaim(cluster, placements, NOW, LIMITS):
-        assert waiting - {by_id[stop.container_id].workspace}
-
-
-def test_a_turn_comes_when_the_one_who_holds_all_had_its_own() -> None:
-    holds = msgspec.structs.replace(
-        _waiter("ct-1", "A"), state="ready", runner_id="rn-a", ready_unix_s=NOW - 1
-    )
-    cluster = Cluster(
-        containers=(holds, _waiter("ct-2", "B")), machines=(Machine("rn-a", 1000, 1000),)
-    )
-    waits = place(cluster, NOW, LIMITS)
-    assert reclaim(cluster, waits, NOW, LIMITS) == ()
-    turn = NOW - 1 + LIMITS.turn_s
-    assert next_turn(cluster, NOW, LIMITS) == turn
-    (stop,) = reclaim(cluster, waits, turn, LIMITS)
-    assert stop.container_id == "ct-1"
-
-
 def test_what_a_quota_forbids_says_so() -> None:
-    two = tuple(_waiter(f"ct-{n}", "A") for n in range(2))
+    two = tuple(waiter(f"ct-{n}", "A") for n in range(2))
     machines = (Machine("rn-a", 9000, 9000),)
     quota = Workspace("A", 1.0, Quota(containers=1))
     first, second = place(
@@ -386,7 +284,48 @@ def test_what_a_quota_forbids_says_so() -> None:
 
 def test_a_gpu_that_is_taken_is_waited_for_by_count() -> None:
     asks = Demand(100, 100, ("H100:1",))
-    held = tuple(msgspec.structs.replace(_waiter(f"ct-{n}", "A"), demand=asks) for n in range(3))
+    held = tuple(msgspec.structs.replace(waiter(f"ct-{n}", "A"), demand=asks) for n in range(3))
     cluster = Cluster(containers=held, machines=(Machine("rn-a", 9000, 9000, ("H100", "H100")),))
     *_, last = place(cluster, NOW, LIMITS)
     assert last == Wait("ct-2", "waiting for 1 H100: 2 of 2 in use")
+
+
+# --- where the image is --------------------------------------------------------------------------
+
+THREE = tuple(Machine(f"rn-{letter}", 2000, 2000) for letter in "abc")
+
+
+def went(asks: Held, machines: tuple[Machine, ...], **had: set[str]) -> str:
+    cluster = Cluster(containers=(asks,), machines=machines, had=had)
+    (start,) = place(cluster, NOW, LIMITS)
+    assert isinstance(start, Start)
+    return start.runner_id
+
+
+def test_a_machine_that_had_the_image_and_the_volume_comes_before_one_that_had_either() -> None:
+    asks = msgspec.structs.replace(waiter("ct-1", "A"), near=("image", "volume"))
+    assert went(asks, THREE) == "rn-a"
+    assert went(asks, THREE, image={"rn-b"}) == "rn-b"
+    assert went(asks, THREE, image={"rn-b"}, volume={"rn-c"}) == "rn-b"
+    assert went(asks, THREE, image={"rn-b", "rn-c"}, volume={"rn-c"}) == "rn-c"
+
+
+def test_an_image_at_hand_is_no_reason_to_wait_nor_to_take_a_gpu_machine() -> None:
+    large = msgspec.structs.replace(waiter("ct-1", "A", 2000), near=("image",))
+    smaller = (Machine("rn-a", 2000, 2000), Machine("rn-b", 1000, 2000))
+    assert went(large, smaller, image={"rn-b", "rn-gone"}) == "rn-a"
+    equipped = (Machine("rn-a", 2000, 2000), Machine("rn-b", 2000, 2000, ("H100",)))
+    assert went(large, equipped, image={"rn-b"}) == "rn-a"
+
+
+def test_a_better_gpu_comes_before_an_image_at_hand() -> None:
+    asks = msgspec.structs.replace(
+        waiter("ct-1", "A"), demand=Demand(100, 100, ("H100:1", "A100:1")), near=("image",)
+    )
+    machines = (
+        Machine("rn-a", 2000, 2000, ("H100",)),
+        Machine("rn-b", 2000, 2000, ("H100",)),
+        Machine("rn-c", 2000, 2000, ("A100",)),
+    )
+    assert went(asks, machines, image={"rn-b", "rn-c"}) == "rn-b"
+    assert went(asks, machines, image={"rn-c"}) == "rn-a"

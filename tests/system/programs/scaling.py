@@ -19,7 +19,13 @@ def wide(seconds: float) -> float:
     return seconds
 
 
+@app.function(max_containers=10, scaledown_window=60)
+def wide_naps(number: float) -> float:
+    time.sleep(1.0)
+    return time.time()
+
+
 @app.function(cpu=1.0, max_containers=1, scaledown_window=60)
-def one_at_a_time(number: int) -> float:
+def one_at_a_time(number: float) -> float:
     time.sleep(1.0)
     return time.time()

@@ -1,0 +1,91 @@
+"""A volume's file tree: what is where, and which blocks hold it."""
+
+import zlib
+from collections.abc import Mapping
+from typing import Final, Literal
+
+import msgspec
+
+BLOCK_BYTES: Final = 4 * 1024 * 1024
+"""Files are cut into blocks of this size. Measured: smaller ones cost round trips, larger ones
+are sent again for a changed byte."""
+SMALL_BYTES: Final = 256 * 1024
+"""Files up to this size share blocks: 20,000 files of 4 KiB are 20 blocks, not 20,000."""
+DIRECTORY_MODE: Final = 0o755
+FILE_MODE: Final = 0o644
+
+Kind = Literal["f", "d", "l"]
+"""File, directory, symbolic link."""
+
+
+class Entry(msgspec.Struct, frozen=True, array_like=True):
+    """One path of a tree."""
+
+    kind: Kind
+    mode: int
+    """Permission bits."""
+    mtime_ns: int = 0
+    size: int = 0
+    digest: bytes = b""
+    """Names a file's content: the sha256 of a small file, of all block digests for a larger one."""
+    blocks: tuple[bytes, ...] = ()
+    """Digests of the blocks a file is cut into; of a small one the block it shares."""
+    offset: int = 0
+    """Where a small file begins in its block."""
+    target: str = ""
+    """Where a link points."""
+
+    @property
+    def is_directory(self) -> bool:
+        return self.kind == "d"
+
+
+Tree = Mapping[str, Entry]
+"""By path, relative and without a final slash; every directory has an entry, the root has none."""
+Changes = Mapping[str, Entry | None]
+"""New entries by path; None: it is gone. A directory goes with what is below it, each named."""
+
+_encoder: Final = msgspec.msgpack.Encoder()
+_decoder: Final = msgspec.msgpack.Decoder(dict[str, Entry])
+
+
+def directory(mode: int = DIRECTORY_MODE) -> Entry:
+    return Entry("d", mode)
+
+
+def same(one: Entry, other: Entry) -> bool:
+    """Whether both look the same to a reader. Times of directories don't count: each new file in
+    one changes them."""
+    return (
+        one.kind == other.kind
+        and one.mode == other.mode
+        and one.digest == other.digest
+        and one.size == other.size
+        and one.target == other.target
+        and (one.kind != "f" or one.mtime_ns == other.mtime_ns)
+    )
+
+
+def dump(tree: Tree) -> bytes:
+    """The manifest of a tree. Equal trees give equal bytes."""
+    return _encoder.encode(dict(sorted(tree.items())))
+
+
+def load(manifest: bytes) -> dict[str, Entry]:
+    """The tree of a manifest. msgspec.MsgspecError if it is none."""
+    return _decoder.decode(manifest)
+
+
+def pack(manifest: bytes) -> bytes:
+    """A manifest as it is stored: paths repeat themselves, so this halves it at little cost."""
+    return zlib.compress(manifest, 1)
+
+
+def unpack(stored: bytes) -> bytes:
+    return zlib.decompress(stored)
+
+
+def totals(tree: Tree) -> tuple[int, int]:
+    """(files, bytes)."""
+    sizes = [entry.size for entry in tree.values() if entry.kind == "f"]
+    return len(sizes), sum(sizes)

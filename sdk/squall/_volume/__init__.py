@@ -1,0 +1,1 @@
+"""What `squall.Volume` is made of."""

@@ -1,0 +1,72 @@
+"""Secrets for a container that is being started: sealed anew to the runner that starts it.
+
+A runner holds no key of the platform's, and gets the values of one function for one start.
+"""
+
+import structlog
+from squall_bus.errors import SquallRefusal
+from squall_bus.service import Context
+from squall_contracts import secrets, subjects
+from squall_contracts.placement import ContainerRecord
+
+from squall_gateway.registry import Registry
+from squall_gateway.resealing import Resealing, rewrapped
+from squall_gateway.secrets import Secrets
+
+log = structlog.get_logger()
+
+
+class Opening:
+    """Answers runners."""
+
+    def __init__(self, context: Context, registry: Registry, own: Secrets, keys: Resealing) -> None:
+        self._containers = context.bus.kv(subjects.CONTAINERS_BUCKET, ContainerRecord)
+        self._registry = registry
+        self._own = own
+        self._keys = keys
+
+    async def open(self, _subject: str, request: secrets.OpenSecrets) -> secrets.ResealedSecrets:
+        """Which function it is, and what it may have, is read from the registry alone."""
+        container = await self._starting(request)
+        function = await self._registry.functions.get(container.function_id)
+        if function is None or function.value.workspace != container.workspace:
+            raise SquallRefusal(
+                "not_found", f"function {container.function_name!r} was stopped meanwhile"
+            )
+        if function.value.version != container.version:
+            raise SquallRefusal(
+                "not_found", f"version {function.value.version} was deployed meanwhile"
+            )
+        account = container.workspace
+        spec = function.value.spec
+        merged = await self._own.variables(account, container.environment, spec)
+        keys = await self._keys.load(account)
+        resealed = {
+            name: secrets.Resealed(
+                wrapped=rewrapped(
+                    keys,
+                    account,
+                    f"function {spec.name!r}: variable {name}",
+                    each,
+                    request.public_key,
+                ),
+                box=each.box,
+            )
+            for name, each in merged.items()
+        }
+        log.info("secrets.resealed", container_id=request.container_id, runner_id=request.runner_id)
+        return secrets.ResealedSecrets(variables=resealed)
+
+    async def _starting(self, request: secrets.OpenSecrets) -> ContainerRecord:
+        try:
+            entry = await self._containers.get(request.container_id)
+        except ValueError as error:
+            raise SquallRefusal("invalid", f"container_id: {error}") from error
+        record = None if entry is None else entry.value
+        if record is None or record.runner_id != request.runner_id or record.state != "placed":
+            raise SquallRefusal(
+                "denied",
+                f"container {request.container_id} is not about to be started by "
+                f"{request.runner_id}",
+            )
+        return record

@@ -1,0 +1,69 @@
+"""Wiring of the ingress: the directory, the exchange and the listener."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from squall_bus.service import Context
+from squall_contracts.functions import FunctionRecord
+
+from squall_gateway.settings import Settings
+from squall_gateway.web.core import PATH_PREFIX, Directory, Endpoint
+from squall_gateway.web.directory import Follower
+from squall_gateway.web.exchange import Exchange
+from squall_gateway.web.front import Front
+from squall_gateway.web.listening import listening
+from squall_gateway.web.tokens import Tokens
+
+
+class Ingress:
+    """What the control API must know of the web: addresses."""
+
+    def __init__(self, settings: Settings, context: Context, tokens: Tokens) -> None:
+        self._settings = settings
+        self._directory = Directory(settings.web_domain)
+        self._follower = Follower(context, self._directory)
+        self._exchange = Exchange(context)
+        self._front = Front(settings, self._directory, self._exchange, tokens)
+        self._base = settings.web_url
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Take requests within the block. SettingsError."""
+        ready = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            following = group.create_task(self._follower.follow(ready))
+            await ready.wait()
+            async with listening(self._front, self._settings) as port:
+                if not self._base:
+                    self._base = f"http://{_shown(self._settings.web_host)}:{port}"
+                if self._settings.web_address_file:
+                    path = Path(self._settings.web_address_file)
+                    await asyncio.to_thread(path.write_text, self._base)
+                yield
+            await self._front.close()
+            await self._exchange.close()
+            following.cancel()
+
+    def urls(self, records: Iterable[FunctionRecord], workspace: str) -> dict[str, str]:
+        """The addresses of what was just written, by function or `Class.method`. They answer at
+        once."""
+        made = self._follower.learn(records, workspace)
+        return {endpoint.name: self._url(endpoint) for endpoint in made}
+
+    def _url(self, endpoint: Endpoint) -> str:
+        tail = endpoint.web.path if endpoint.web.kind == "route" else ""
+        if endpoint.web.custom_domains:
+            scheme = self._base.partition("://")[0]
+            return f"{scheme}://{endpoint.web.custom_domains[0]}{tail}"
+        if not self._settings.web_domain:
+            return f"{self._base}{PATH_PREFIX}{endpoint.subdomain}{tail}"
+        scheme, _, rest = self._base.partition("://")
+        port = rest.partition(":")[2]
+        host = f"{endpoint.subdomain}.{self._settings.web_domain}"
+        return f"{scheme}://{host}{f':{port}' if port else ''}{tail}"
+
+
+def _shown(host: str) -> str:
+    return "localhost" if host in {"127.0.0.1", "0.0.0.0", "::", "::1"} else host

@@ -1,0 +1,77 @@
+"""Keeps the directory of endpoints as the registry has it."""
+
+import asyncio
+from collections.abc import Iterable
+
+from squall_bus.service import Context
+from squall_contracts import subjects
+from squall_contracts.functions import FunctionRecord
+from squall_contracts.identity import WorkspaceRecord
+
+from squall_gateway.web.core import Directory, Endpoint, endpoints_of
+
+
+class Follower:
+    """Reads the registry into a Directory, and follows it."""
+
+    def __init__(self, context: Context, directory: Directory) -> None:
+        self._context = context
+        self._directory = directory
+        self._functions: dict[str, tuple[FunctionRecord, int]] = {}
+        self._names: dict[str, str] = {}
+
+    async def follow(self, ready: asyncio.Event) -> None:
+        """Read all, set `ready`, and follow changes for ever."""
+        bus = self._context.bus
+        async with (
+            bus.kv(subjects.WORKSPACES_BUCKET, WorkspaceRecord).watch() as workspaces,
+            bus.kv(subjects.FUNCTIONS_BUCKET, FunctionRecord).watch() as functions,
+        ):
+            for account, workspace in (await workspaces.initial()).items():
+                self._name(account, workspace)
+            for function_id, record in (await functions.initial()).items():
+                self._put(function_id, record, 0)
+            ready.set()
+            async with asyncio.TaskGroup() as both:
+
+                async def hear_names() -> None:
+                    async for change in workspaces:
+                        self._name(change.key, change.value)
+
+                async def hear_functions() -> None:
+                    async for change in functions:
+                        self._put(change.key, change.value, change.revision)
+
+                both.create_task(hear_names())
+                both.create_task(hear_functions())
+
+    def learn(self, records: Iterable[FunctionRecord], workspace: str) -> list[Endpoint]:
+        """Take in what this gateway has just written, ahead of the registry's word; its endpoints."""
+        made = []
+        for record in records:
+            self._names.setdefault(record.workspace, workspace)
+            _, revision = self._functions.get(record.function_id, (record, 0))
+            newest = max((each for _, each in self._functions.values()), default=0)
+            self._put(record.function_id, record, max(revision, newest))
+            made += endpoints_of(record, workspace, revision)
+        return made
+
+    def _put(self, function_id: str, record: FunctionRecord | None, revision: int) -> None:
+        if record is None:
+            self._functions.pop(function_id, None)
+            self._directory.remove(function_id)
+            return
+        self._functions[function_id] = record, revision
+        name = self._names.get(record.workspace)
+        if name is not None:
+            self._directory.put(function_id, endpoints_of(record, name, revision))
+
+    def _name(self, account: str, workspace: WorkspaceRecord | None) -> None:
+        """A workspace has come, or gone, or got another name."""
+        if workspace is None:
+            self._names.pop(account, None)
+            return
+        self._names[account] = workspace.name
+        for function_id, (record, revision) in list(self._functions.items()):
+            if record.workspace == account:
+                self._put(function_id, record, revision)

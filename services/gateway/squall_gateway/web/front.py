@@ -1,0 +1,105 @@
+"""The first and the last of every web request: where it goes, who may, what is logged."""
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import structlog
+from aiohttp import hdrs, web
+from aiohttp.web_request import BaseRequest
+from squall_bus.errors import BusError
+from squall_contracts.message import new_id
+
+from squall_gateway.settings import Settings
+from squall_gateway.web import core
+from squall_gateway.web.bodies import BodyTooLarge, refusal
+from squall_gateway.web.core import Directory, Missing
+from squall_gateway.web.exchange import Exchange
+from squall_gateway.web.requests import Asked, Requests
+from squall_gateway.web.sockets import Sockets
+from squall_gateway.web.tokens import Tokens
+
+log = structlog.get_logger()
+
+REQUEST_ID: Final = "squall-request-id"
+Handler = Callable[[Asked], Awaitable[web.StreamResponse]]
+
+
+class Front:
+    """Answers whatever comes in; made once for each listener."""
+
+    def __init__(
+        self, settings: Settings, directory: Directory, exchange: Exchange, tokens: Tokens
+    ) -> None:
+        self._directory = directory
+        self._tokens = tokens
+        self._trusted = core.networks(settings.web_trusted_proxies)
+        self._max_body = settings.web_max_body_bytes
+        self._log = settings.web_access_log
+        self._requests = Requests(settings, exchange)
+        self._sockets = Sockets(settings, exchange)
+
+    async def handle(self, request: BaseRequest) -> web.StreamResponse:
+        """Answer one request. CancelledError when its client is gone."""
+        since_s = time.monotonic()
+        asked = Asked(request, new_id("rq"))
+        status = 499
+        try:
+            answer = await self._answer(asked)
+            status = answer.status
+            return answer
+        finally:
+            if self._log:
+                log.info(
+                    "web.request",
+                    request_id=asked.request_id,
+                    method=request.method,
+                    host=asked.host,
+                    path=core.printable(asked.raw_path),
+                    status=status,
+                    ms=round((time.monotonic() - since_s) * 1000, 1),
+                    function_id=asked.function_id,
+                    client=asked.client,
+                )
+
+    async def _answer(self, asked: Asked) -> web.StreamResponse:
+        headers = asked.headers
+        peer = asked.request.remote or ""
+        asked.believe(core.origin(peer, asked.host, headers, self._trusted))
+        found = self._directory.find(asked.host, asked.raw_path, asked.request.method)
+        if isinstance(found, Missing):
+            allow = {"Allow": ", ".join(found.allow)} if found.allow else {}
+            return refusal(asked.request_id, found.status, found.reason, allow)
+        asked.found = found
+        if found.endpoint.web.requires_proxy_auth and not await self._tokens.open(
+            found.endpoint.account, headers
+        ):
+            said = {"WWW-Authenticate": 'Bearer realm="squall"'}
+            return refusal(asked.request_id, 401, "this needs a token of `squall token`", said)
+        is_socket = _is_socket(asked.request)
+        asked.passed = core.request_headers(
+            headers,
+            from_proxy=core.is_trusted(peer, self._trusted),
+            is_socket=is_socket,
+            authenticated=found.endpoint.web.requires_proxy_auth,
+        )
+        handler: Handler = self._sockets.serve if is_socket else self._requests.serve
+        try:
+            return await handler(asked)
+        except BodyTooLarge as error:
+            return refusal(asked.request_id, 413, str(error))
+        except BusError as error:
+            log.warning("web.bus_failed", request_id=asked.request_id, error=str(error))
+            return refusal(asked.request_id, 503, "the server can't take requests just now")
+
+    async def close(self) -> None:
+        """Let go of what is parked."""
+        await self._requests.close()
+
+
+def _is_socket(request: BaseRequest) -> bool:
+    return (
+        request.method == "GET"
+        and request.headers.get(hdrs.UPGRADE, "").lower() == "websocket"
+        and "upgrade" in request.headers.get(hdrs.CONNECTION, "").lower()
+    )

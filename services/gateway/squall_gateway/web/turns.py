@@ -1,0 +1,269 @@
+"""One workspace's requests: inputs of their functions, then sessions with the guests that take them up."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+import structlog
+from squall_bus.bus import Bus, Delivery
+from squall_bus.errors import BusError, NoResponder, RequestTimeout
+from squall_bus.tasks import Tasks
+from squall_bus.webtalk import Shipper, Talk
+from squall_contracts import subjects, web_subjects
+from squall_contracts.calls import CancelInputs, Input, Inputs, Raised, Results
+from squall_contracts.failures import FailureKind
+from squall_contracts.message import encode, new_id
+from squall_contracts.web import (
+    CHECK_S,
+    Alive,
+    Closed,
+    Frame,
+    Frames,
+    Taken,
+    WebAnswer,
+    WebAsk,
+    WebHead,
+)
+
+from squall_gateway.web.core import Endpoint
+from squall_gateway.web.hints import Hints
+
+log = structlog.get_logger()
+
+SILENCE_S: Final = 10.0
+"""A container that says nothing for so long, though asked, is given up."""
+_read_frames: Final = msgspec.msgpack.Decoder(Frames).decode
+_read_results: Final = msgspec.msgpack.Decoder(Results).decode
+_STATUS: Final[dict[FailureKind, int]] = {
+    "timeout": 504,
+    "cancelled": 503,
+    "startup": 502,
+    "container_lost": 502,
+}
+
+
+class Turn:
+    """One request or WebSocket: from its head to the end of its session."""
+
+    def __init__(self, endpoint: Endpoint, session: str, line: "WorkspaceLine") -> None:
+        self.endpoint = endpoint
+        self.session = session
+        self.container_id: str | None = None
+        """Who took it up; None while nobody has."""
+        self.talk = Talk(session, self._send)
+        self._line = line
+        self._early: list[Frame] = []
+
+    def _send(self, frame: Frame) -> None:
+        if self.container_id is None:
+            self._early.append(frame)  # at most a window of data
+        else:
+            self._line.send(self.endpoint, self.container_id, frame)
+
+    def hear(self, frame: Frame, sender: str) -> None:
+        if self.container_id is None:
+            self.container_id = sender
+            for early in self._early:
+                self._line.send(self.endpoint, sender, early)
+            self._early.clear()
+        if type(frame) is not Taken and sender == self.container_id:
+            self.talk.hear(frame)
+
+    async def end(self) -> None:
+        """Nobody waits for it any more: if it is not over, it is cancelled."""
+        await self._line.end(self)
+
+    def finish(self) -> None:
+        """Its guest has said the last word: forget it."""
+        self._line.finish(self)
+
+
+class WorkspaceLine:
+    """The turns of one workspace."""
+
+    def __init__(self, own: str, bus: Bus) -> None:
+        self._own = own
+        self._bus = bus
+        self._shipper = Shipper(bus, own)
+        self._turns: dict[str, Turn] = {}
+        self._heard_s: dict[str, float] = {}
+        """When each container with turns was last heard, on the loop's clock."""
+        self._hints = Hints(bus)
+        self._active = asyncio.Event()
+        """Set while there may be turns."""
+        self._loop = asyncio.get_running_loop()
+        self._tasks = Tasks()
+
+    @property
+    def bus(self) -> Bus:
+        return self._bus
+
+    async def open(self) -> None:
+        """Hear guests, and what becomes of inputs nobody takes up."""
+        frames, asks = web_subjects.web_of(self._own)
+        await self._bus.subscribe(frames, self._hear)
+        await self._bus.respond(asks, WebAsk, self._answer)
+        await self._bus.subscribe(subjects.replies_to_anywhere(self._own), self._hear_results)
+        self._bus.on_lost(self._on_lost)
+        self._tasks.spawn(self._shipper.ship(), "web frames")
+        self._tasks.spawn(self._check(), "web check")
+
+    async def close(self) -> None:
+        """Break off what is still open."""
+        for turn in list(self._turns.values()):
+            turn.talk.hear(Closed(turn.session, 1012, "the server ends"))
+        await self._tasks.close()
+
+    # --- turns ------------------------------------------------------------------------------------
+
+    async def begin(self, endpoint: Endpoint, make_head: Callable[[str, str], WebHead]) -> Turn:
+        """Send a request on its way. `make_head(ingress, session)`. BusError when it can't be."""
+        call_id = new_id("fc")
+        turn = Turn(endpoint, call_id, self)
+        self._turns[call_id] = turn
+        self._active.set()
+        payload = encode(make_head(self._own, call_id))
+        inputs = Inputs(
+            call_id,
+            subjects.reply(endpoint.environment, self._own, call_id),
+            (Input(0, payload),),
+            method=endpoint.method,
+        )
+        subject = subjects.call(endpoint.environment, endpoint.function_id, "now", call_id)
+
+        def on_stored(outcome: int | BusError) -> None:
+            if isinstance(outcome, BusError):
+                log.warning("web.not_stored", session=call_id, error=str(outcome))
+                turn.talk.hear(Closed(call_id, 503, "the request could not be stored"))
+
+        try:
+            await self._bus.store_soon(subject, inputs, on_stored=on_stored)
+            self._hints.tell(endpoint.function_id)
+        except BaseException:
+            self._turns.pop(call_id, None)
+            raise
+        return turn
+
+    async def end(self, turn: Turn) -> None:
+        if self._turns.pop(turn.session, None) is None or turn.talk.closed is not None:
+            return
+        if turn.container_id is not None:
+            self.send(turn.endpoint, turn.container_id, Closed(turn.session, 1006))
+            return
+        where = turn.endpoint
+        await self._bus.admin.purge(subjects.CALLS, subjects.calls_of(turn.session)[0])
+        news = CancelInputs(call_id=turn.session)
+        await self._bus.publish(subjects.cancel(where.environment, where.function_id), news)
+
+    def finish(self, turn: Turn) -> None:
+        """Forget a turn whose guest has said its last word."""
+        self._turns.pop(turn.session, None)
+
+    def send(self, endpoint: Endpoint, container_id: str, frame: Frame) -> None:
+        self._shipper.put(_down(endpoint, container_id), frame)
+
+    # --- what comes -------------------------------------------------------------------------------
+
+    def _hear(self, delivery: Delivery) -> None:
+        try:
+            frames = _read_frames(delivery.data)
+        except msgspec.DecodeError as error:
+            log.warning("web.undecodable", subject=delivery.subject, error=str(error))
+            return
+        function_id = web_subjects.web_speaker(delivery.subject)
+        self._heard_s[frames.sender] = self._loop.time()
+        for frame in frames.items:
+            turn = self._turns.get(frame.session)
+            if turn is not None and turn.endpoint.function_id == function_id:
+                turn.hear(frame, frames.sender)
+            elif type(frame) is Taken:  # too late: nobody waits any more
+                subject = delivery.subject.split(".")
+                down = web_subjects.web_down(subject[2], function_id, frames.sender)
+                self._shipper.put(down, Closed(frame.session, 1006))
+
+    async def _answer(self, subject: str, ask: WebAsk) -> WebAnswer:
+        if not ask.session:
+            return WebAnswer(wanted=True)
+        turn = self._turns.get(ask.session)
+        wanted = (
+            turn is not None
+            and turn.container_id is None
+            and turn.endpoint.function_id == web_subjects.web_speaker(subject)
+        )
+        if turn is not None and not wanted and turn.talk.closed is None:
+            # It is delivered again: whoever took it up is gone.
+            turn.talk.hear(Closed(turn.session, 502, "the container was lost"))
+        return WebAnswer(wanted=wanted)
+
+    def _hear_results(self, delivery: Delivery) -> None:
+        try:
+            results = _read_results(delivery.data)
+        except msgspec.DecodeError as error:
+            log.warning("web.undecodable", subject=delivery.subject, error=str(error))
+            return
+        turn = self._turns.get(results.call_id)
+        for report in results.items if turn is not None else ():
+            if isinstance(report, Raised):
+                failure = report.failure
+                log.warning("web.failed", session=results.call_id, why=failure.message)
+                status = _STATUS.get(failure.kind, 500)
+                assert turn is not None
+                turn.talk.hear(Closed(turn.session, status, _PUBLIC.get(failure.kind, "")))
+
+    # --- who lives --------------------------------------------------------------------------------
+
+    async def _check(self) -> None:
+        """Ask, for ever, whether the containers of open turns still live."""
+        while True:
+            await self._active.wait()
+            await asyncio.sleep(CHECK_S)
+            if not self._turns:
+                self._active.clear()
+            holders = {
+                turn.container_id: turn.endpoint
+                for turn in list(self._turns.values())
+                if turn.container_id is not None
+            }
+            self._heard_s = {each: at for each, at in self._heard_s.items() if each in holders}
+            async with asyncio.TaskGroup() as group:
+                for container_id, endpoint in holders.items():
+                    group.create_task(self._ask(endpoint, container_id))
+
+    async def _ask(self, endpoint: Endpoint, container_id: str) -> None:
+        question = encode(Frames(self._own, (Alive(),)))
+        try:
+            # A container answers with a frame; this waits for the server's word that nobody hears.
+            await self._bus.call(_down(endpoint, container_id), question, timeout_s=CHECK_S / 2)
+        except NoResponder:
+            self._lose(container_id)
+        except RequestTimeout:
+            if self._loop.time() - self._heard_s.get(container_id, 0.0) > SILENCE_S:
+                self._lose(container_id)
+        except BusError as error:
+            log.info("web.check_failed", container_id=container_id, error=str(error))
+
+    def _lose(self, container_id: str) -> None:
+        lost = [each for each in self._turns.values() if each.container_id == container_id]
+        log.warning("web.container_lost", container_id=container_id, turns=len(lost))
+        for turn in lost:
+            turn.talk.hear(Closed(turn.session, 502, "the container was lost"))
+
+    def _on_lost(self) -> None:
+        # What was on its way then never comes: no session may go on with a gap in it.
+        for turn in list(self._turns.values()):
+            if turn.container_id is not None:
+                turn.talk.tell(Closed(turn.session, 1006, "the connection was lost"))
+                turn.talk.hear(Closed(turn.session, 502, "the connection was lost"))
+
+
+_PUBLIC: Final[dict[FailureKind, str]] = {
+    "timeout": "the function ran out of time",
+    "cancelled": "the app was stopped",
+    "startup": "no container of the function could be made ready",
+    "container_lost": "the container was lost",
+}
+
+
+def _down(endpoint: Endpoint, container_id: str) -> str:
+    return web_subjects.web_down(endpoint.environment, endpoint.function_id, container_id)

@@ -1,0 +1,77 @@
+"""The secrets of one container: asked for, opened, and handed to its guest alone.
+
+They are in this process while the container starts, and in no file, environment or label of it.
+"""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final
+
+import anyio
+import structlog
+from squall_bus.bus import Bus
+from squall_bus.sealing import KeyPair, Unsealable, new_pair
+from squall_contracts import subjects
+from squall_contracts.failures import Refused
+from squall_contracts.placement import StartContainer
+from squall_contracts.secrets import OpenReply, OpenSecrets, ResealedSecrets
+
+from squall_runner.pipes import open_for_writing, write_and_close
+from squall_runner.runtime import RuntimeUnavailable, StartRefused
+
+log = structlog.get_logger()
+
+COMES_WITHIN_S: Final = 60.0
+"""A guest that hasn't come for its assignment by then is given up."""
+_threads = anyio.CapacityLimiter(256)
+
+
+async def opened(bus: Bus, start: StartContainer, runner_id: str) -> dict[str, str]:
+    """The function's variables, in the clear. StartRefused names what can't be had; BusError."""
+    if not start.spec.secrets:
+        return {}
+    pair = new_pair()
+    reply: ResealedSecrets | Refused = await bus.request(
+        subjects.OPEN_SECRETS,
+        OpenSecrets(container_id=start.container_id, runner_id=runner_id, public_key=pair.public),
+        OpenReply,
+    )
+    if isinstance(reply, Refused):
+        raise StartRefused(f"secrets: {reply.message}")
+    return _open(pair, start, reply)
+
+
+def _open(pair: KeyPair, start: StartContainer, reply: ResealedSecrets) -> dict[str, str]:
+    try:
+        return {
+            name: pair.open(each.wrapped, each.box, account=start.workspace, name=name)
+            for name, each in reply.variables.items()
+        }
+    except Unsealable as error:
+        raise StartRefused(f"secrets of {start.spec.name}: {error}; create them again") from error
+
+
+async def hand_over(path: Path, assignment: bytes, ended: Callable[[], Awaitable[object]]) -> None:
+    """Give a started guest its assignment through the pipe at `path`.
+
+    A container that ends before it came for it is left as it is: whoever watches it tells why.
+    RuntimeUnavailable when it neither comes nor ends.
+    """
+    async with anyio.create_task_group() as group:
+
+        async def give_up_when_it_ends() -> None:
+            await ended()
+            group.cancel_scope.cancel()
+
+        group.start_soon(give_up_when_it_ends)
+        try:
+            with anyio.fail_after(COMES_WITHIN_S):
+                pipe = await open_for_writing(path, _threads)
+            await write_and_close(pipe, assignment)
+        except TimeoutError as error:
+            raise RuntimeUnavailable(
+                f"the container did not come for its assignment within {COMES_WITHIN_S:g} s"
+            ) from error
+        except BrokenPipeError:
+            log.info("assignment.not_read")
+        group.cancel_scope.cancel()

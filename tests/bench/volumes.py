@@ -1,0 +1,134 @@
+"""Volumes beside a copy through a TCP connection on this machine, and what a mounted one costs."""
+
+import asyncio
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import squall
+from squall.cli.transfers import get, put
+
+from tests.bench.figures import Figure, emit
+
+LARGE_BYTES = 2 * 1024**3
+SMALL_FILES = 20_000
+SMALL_BYTES = 4096
+PIECE_BYTES = 64 * 1024 * 1024
+ROUNDS = 5
+QUIET_S = 3.0
+"""After a start the runner makes the next warm container: it should not compete."""
+
+
+def timed(action: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    action()
+    return time.perf_counter() - began
+
+
+def large_file(folder: Path) -> None:
+    with (folder / "large").open("wb") as file:
+        for _ in range(LARGE_BYTES // PIECE_BYTES):
+            file.write(os.urandom(PIECE_BYTES))
+
+
+def small_files(folder: Path) -> None:
+    for number in range(SMALL_FILES):
+        at = folder / f"{number % 100:02d}"
+        at.mkdir(exist_ok=True)
+        (at / f"{number:05d}").write_bytes(os.urandom(SMALL_BYTES))
+
+
+def through_tcp(source: Path, target: Path) -> None:
+    """Copy a directory by tar, from one process to another over a connection of this machine."""
+    target.mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        sending = socket.create_connection(listener.getsockname())
+        receiving, _ = listener.accept()
+    with sending, receiving:
+        unpack = subprocess.Popen(["tar", "-C", str(target), "-xf", "-"], stdin=receiving.fileno())
+        subprocess.run(
+            ["tar", "-C", str(source), "-cf", "-", "."], stdout=sending.fileno(), check=True
+        )
+        sending.shutdown(socket.SHUT_WR)
+        if unpack.wait():
+            raise SystemExit("the copy through TCP failed")
+
+
+def up(volume: squall.Volume, folder: Path) -> int:
+    """Upload a directory; the bytes that had to be sent."""
+    return put(volume, folder, "/d", force=True, quiet=True).sent_bytes
+
+
+def transfer(what: str, fill: Callable[[Path], None]) -> list[Figure]:
+    """Up, up again, and down."""
+    with tempfile.TemporaryDirectory(prefix="squall-bench-volume-") as home:
+        source, copy, got = (Path(home) / name for name in ("source", "copy", "got"))
+        source.mkdir()
+        fill(source)
+        size = sum(path.stat().st_size for path in source.rglob("*") if path.is_file())
+        floor = size / timed(lambda: through_tcp(source, copy)) / 1e6
+        shutil.rmtree(copy)
+        with squall.Volume.ephemeral() as volume:
+            upload = size / timed(lambda: up(volume, source)) / 1e6
+            again = up(volume, source)
+            down = size / timed(lambda: get(volume, "/d", got, force=False, quiet=True)) / 1e6
+    figures = [
+        Figure(name=f"{what} up", value=upload, floor=floor, unit="MB/s", goal=">= 0.5"),
+        Figure(name=f"{what} down", value=down, floor=floor, unit="MB/s", goal=">= 0.5"),
+        Figure(name=f"{what} up again, sent", value=again / 1e6, floor=size / 1e6, unit="MB",
+               goal="<= 0.01"),
+    ]  # fmt: skip
+    for figure in figures:
+        emit(figure)
+    return figures
+
+
+def nothing() -> None:
+    """What the containers run."""
+
+
+async def cached_start() -> list[Figure]:
+    """Starts of containers with a volume of 2 GB that the machine has had mounted before."""
+    name = "bench-cached"
+    volume = squall.Volume.from_name(name, create_if_missing=True)
+    with tempfile.TemporaryDirectory(prefix="squall-bench-volume-") as home:
+        await asyncio.to_thread(large_file, Path(home))
+        await asyncio.to_thread(up, volume, Path(home))
+    app = squall.App("bench-volumes")
+    plain = app.function(name="plain", serialized=True, single_use_containers=True)(nothing)
+    mounted = app.function(
+        name="mounted", serialized=True, single_use_containers=True, volumes={"/data": volume}
+    )(nothing)
+    took: dict[str, list[float]] = {"plain": [], "mounted": []}
+    async with app.run():
+        for number in range(ROUNDS + 1):
+            for function in (plain, mounted):
+                await asyncio.sleep(QUIET_S)
+                began = time.perf_counter()
+                await function.remote.aio()
+                if number:
+                    took[function.name].append(time.perf_counter() - began)
+    await squall.Volume.delete.aio(name)
+    without, with_it = (statistics.median(took[name]) * 1e3 for name in ("plain", "mounted"))
+    figure = Figure(
+        name=f"a cached 2 GB volume adds to a start of {without:.0f} ms",
+        value=with_it - without,
+        floor=50.0,
+        unit="ms",
+        goal="<= 1.0",
+    )
+    emit(figure)
+    return [figure]
+
+
+async def transfers() -> list[Figure]:
+    return [
+        *await asyncio.to_thread(transfer, "a file of 2 GB", large_file),
+        *await asyncio.to_thread(transfer, "20,000 files of 4 KiB", small_files),
+    ]
