@@ -8,11 +8,11 @@ import squall
 app = squall.App("class")
 
 
-@app.cls(max_containers=1)
+@app.cls(max_containers=1, enable_memory_snapshot=True)
 class Words:
     ending: str = squall.parameter(default="s")  # each ending has containers of its own
 
-    @squall.enter()
+    @squall.enter(snap=True)  # once ready, the next container is kept waiting behind this point
     def load(self) -> None:
         print(f"loading words that end in {self.ending}")
         self.words = [word for word in ("cat", "cats", "dogs") if word.endswith(self.ending)]

@@ -21,7 +21,7 @@ def read(name: str) -> str:
 
 
 @app.local_entrypoint()
-def main():
+def main() -> None:
     write.remote("haiku.txt", "an old silent pond")
     print("read by another container:", read.remote("haiku.txt"))
 

@@ -6,7 +6,6 @@ squall run examples/17_streaming_endpoint.py
 import asyncio
 import time
 import urllib.request
-from collections.abc import AsyncIterator
 from typing import Any
 
 import squall
@@ -22,7 +21,7 @@ with image.imports():
 @squall.concurrent(max_inputs=100)
 @squall.fastapi_endpoint()
 async def countdown(start: int = 3) -> Any:
-    async def events() -> AsyncIterator[str]:
+    async def events() -> Any:
         for number in range(start, 0, -1):
             yield f"data: {number}\n\n"
             await asyncio.sleep(0.2)
@@ -35,8 +34,7 @@ async def countdown(start: int = 3) -> Any:
 def main(start: int = 3) -> None:
     came = []
     with urllib.request.urlopen(f"{countdown.get_web_url()}?start={start}") as answer:
-        for line in answer:
-            if line.startswith(b"data: "):
-                came.append(time.monotonic())
-                print(line.decode().strip().removeprefix("data: "))
+        for line in filter(bytes.strip, answer):
+            came.append(time.monotonic())
+            print(line.decode().strip().removeprefix("data: "))
     print(f"one by one: {came[-1] - came[0] > 0.15 * start}")

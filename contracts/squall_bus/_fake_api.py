@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from squall_bus._fake_clock import Clock
 from squall_bus._fake_consumers import FakeConsumer
@@ -144,10 +145,12 @@ class FakeApi:
 def _direct(stream: FakeStream, kept: Kept | None) -> Direct:
     if kept is None:
         return MISSING
+    stored_unix_s = stream.clock.unix() - (stream.clock.now() - kept.stored_at)
     place = {
         "Nats-Stream": stream.name,
         "Nats-Subject": kept.subject,
         "Nats-Sequence": str(kept.seq),
+        "Nats-Time-Stamp": datetime.fromtimestamp(stored_unix_s, UTC).isoformat(),
     }
     lines = "".join(f"{k}: {v}\r\n" for k, v in {**decode_headers(kept.headers), **place}.items())
     return kept.data, f"NATS/1.0\r\n{lines}\r\n".encode()

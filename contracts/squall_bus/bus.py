@@ -98,6 +98,11 @@ class Bus:
         self.wire.send(subject, to_bytes(message), "", encode_headers(headers) if headers else None)
         await self.wire.writable()
 
+    async def flush(self) -> None:
+        """Wait until the server has seen all that was published: whoever listens gets it before
+        anything that is sent from now on. BusUnreachable."""
+        await self.wire.roundtrip()
+
     async def subscribe(self, subject: str, handler: Handler, *, queue: str = "") -> Subscription:
         """Call `handler` for each message, until `close()`; with `queue`, one member hears each.
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from squall_contracts import state_subjects, subjects, web_subjects
+from squall_contracts import state_subjects, subjects, version_subjects, web_subjects
 from squall_contracts.calls import RESULT_TTL_S
 from squall_contracts.collections import MAX_ITEMS, CollectionKind
 
@@ -107,6 +107,9 @@ PLATFORM_BUCKETS: Final = (
     subjects.LEASES_BUCKET,
     subjects.SCHEDULES_BUCKET,
     subjects.DEATHS_BUCKET,
+    version_subjects.RELEASES_BUCKET,
+    version_subjects.POOLS_BUCKET,
+    version_subjects.FAULTS_BUCKET,
     state_subjects.COLLECTIONS_BUCKET,
     state_subjects.SECRETS_BUCKET,
     state_subjects.ENVIRONMENTS_BUCKET,

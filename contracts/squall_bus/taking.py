@@ -34,6 +34,8 @@ CONFIRM_S: Final = 45.0
 """How long an item may stay unconfirmed: less than until another may be given it."""
 YOUNG_S: Final = 60.0
 ACKED_WITHIN_S: Final = 2.0
+AT_ONCE: Final = 128
+"""Items confirmed at a time: more would wait for each other longer than for a lost answer."""
 SETTLE_S: Final = 0.1
 """How long a message that has just been stored may stay unseen by the consumer."""
 RETRY_S: Final = 0.05
@@ -245,12 +247,15 @@ class Taker:
 
     async def _confirm(self, arrived: list[_Arrival]) -> list[_Arrival]:
         """Those that are ours, once the server has taken them out of the queue."""
-        if len(arrived) == 1:
-            outcomes = [await self._is_ours(arrived[0])]
-        else:
+        outcomes: list[bool | BusError] = []
+        for start in range(0, len(arrived), AT_ONCE):
+            some = arrived[start : start + AT_ONCE]
+            if len(some) == 1:
+                outcomes.append(await self._is_ours(some[0]))
+                continue
             async with asyncio.TaskGroup() as group:
-                confirming = [group.create_task(self._is_ours(arrival)) for arrival in arrived]
-            outcomes = [task.result() for task in confirming]
+                confirming = [group.create_task(self._is_ours(arrival)) for arrival in some]
+            outcomes += [task.result() for task in confirming]
         ours = [each for each, outcome in zip(arrived, outcomes, strict=True) if outcome is True]
         failed = next((outcome for outcome in outcomes if isinstance(outcome, BusError)), None)
         if failed is not None and not ours:

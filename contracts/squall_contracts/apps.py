@@ -1,6 +1,6 @@
 """Client <-> gateway: the control API. Every reply may be `Refused` instead."""
 
-from typing import Any
+from typing import Any, Literal
 
 from squall_contracts.failures import Refused
 from squall_contracts.functions import (
@@ -9,6 +9,7 @@ from squall_contracts.functions import (
     FunctionSpec,
     MethodSpec,
     ParameterSpec,
+    Variant,
 )
 from squall_contracts.message import Message
 
@@ -23,13 +24,33 @@ class StartApp(Message, frozen=True, kw_only=True):
     detach: bool = False
 
 
+Strategy = Literal["rolling", "recreate"]
+"""What a deploy does with the containers there are. `rolling`: they take no more inputs and finish
+those they have, while new ones start. `recreate`: new ones start when the old ones have ended."""
+
+
 class DeployApp(Message, frozen=True, kw_only=True):
-    """Create or update the deployed app of that name; functions it no longer has go. Reply: AppStarted."""
+    """Create or update the deployed app of that name; functions it no longer has go. Reply:
+    AppStarted, after which no old container takes an input."""
 
     environment: str
     name: str
     functions: tuple[FunctionSpec, ...]
     tag: str = ""
+    strategy: Strategy = "rolling"
+    deployed_by: str = ""
+    """Who asks, for the app's history: at most 100 printable characters."""
+
+
+class RollbackApp(Message, frozen=True, kw_only=True):
+    """Deploy anew what an earlier version was made of. Reply: AppStarted."""
+
+    environment: str
+    name: str
+    version: int | None = None
+    """None: the version before the present one."""
+    strategy: Strategy = "rolling"
+    deployed_by: str = ""
 
 
 class AppStarted(Message, frozen=True, kw_only=True, tag="app_started"):
@@ -87,6 +108,27 @@ class AppHistory(Message, frozen=True, kw_only=True):
 
 class AppVersions(Message, frozen=True, kw_only=True, tag="app_versions"):
     versions: tuple[AppRecord, ...]
+    """Newest first."""
+    restorable: tuple[int, ...] = ()
+    """Those a rollback can reach."""
+
+
+class FindApp(Message, frozen=True, kw_only=True):
+    """Look up an app by its id, or a deployed one by environment and name. Reply: FoundApp."""
+
+    app_id: str = ""
+    environment: str = ""
+    name: str = ""
+    create: bool = False
+    """Deploy one without functions if no app of that name is deployed."""
+    deployed_by: str = ""
+
+
+class FoundApp(Message, frozen=True, kw_only=True, tag="found_app"):
+    app_id: str
+    environment: str
+    name: str
+    version: int
 
 
 class FindFunction(Message, frozen=True, kw_only=True):
@@ -112,18 +154,23 @@ class FoundFunction(Message, frozen=True, kw_only=True, tag="found_function"):
     parameters: tuple[ParameterSpec, ...] = ()
 
 
-class BindClass(Message, frozen=True, kw_only=True):
-    """Find or make the pool of a class with these parameters. Asking again gives the same.
-    Reply: BoundClass."""
+class BindPool(Message, frozen=True, kw_only=True):
+    """Find or make the pool of a class with these parameters, or of a function or class with these
+    options. Asking again gives the same. Reply: BoundPool."""
 
     function_id: str
-    arguments: dict[str, Any]
+    arguments: dict[str, Any] = {}
     """What isn't given has its default."""
+    variant: Variant | None = None
 
 
-class BoundClass(Message, frozen=True, kw_only=True, tag="bound_class"):
+class BoundPool(Message, frozen=True, kw_only=True, tag="bound_pool"):
     function_id: str
     """Where the inputs of this pool go."""
+    good_for_s: float | None = None
+    """Ask again before using it after so long: an idle pool is removed. None: it stays."""
+    retryable: bool = False
+    """As in FoundFunction."""
 
 
 class CancelCall(Message, frozen=True, kw_only=True):
@@ -142,6 +189,8 @@ class ListContainers(Message, frozen=True, kw_only=True):
     """Reply: ContainerList (see placement)."""
 
     app_id: str | None = None
+    container_id: str | None = None
+    """Only this one, which then must be there."""
     all: bool = False
     """Also those that ended within the last hour."""
 
@@ -189,7 +238,8 @@ StartReply = AppStarted | Refused
 DoneReply = Done | Refused
 AppListReply = AppList | Refused
 AppVersionsReply = AppVersions | Refused
-BindReply = BoundClass | Refused
+BindReply = BoundPool | Refused
 FindReply = FoundFunction | Refused
+FindAppReply = FoundApp | Refused
 ExecReply = ExecFinished | Refused
 ServerReply = ServerDescription | Refused

@@ -114,3 +114,9 @@ class CancelInputs(Message, frozen=True, kw_only=True):
 
     call_id: str
     terminate_container: bool = False
+
+
+class Superseded(Message, frozen=True, kw_only=True):
+    """Gateway -> every guest of a function, unstored: those of an older version take no more."""
+
+    version: int

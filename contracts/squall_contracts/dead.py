@@ -9,7 +9,7 @@ import msgspec
 
 from squall_contracts.calls import Inputs, Lane, Payload
 from squall_contracts.failures import Failure
-from squall_contracts.functions import MethodSpec, RetryPolicy
+from squall_contracts.functions import MethodSpec, RetryPolicy, Variant
 from squall_contracts.message import Message, input_id
 
 LONGEST_TRACEBACK = 64 * 1024
@@ -44,6 +44,10 @@ class DeadLetter(Message, frozen=True, kw_only=True):
     """The method it called, where the function is a class."""
     arguments: dict[str, Any] = {}
     """The parameters of the class's pool; empty for the class itself, or a function."""
+    variant: Variant | None = None
+    """The options of its pool; None: as declared."""
+    declared_id: str = ""
+    """The function or class itself, where `function_id` is a pool of it; empty: it is none."""
 
 
 def is_kept(failure: Failure, policy: RetryPolicy | None, lane: Lane, reply_to: str) -> bool:
@@ -72,6 +76,8 @@ class Mourned(msgspec.Struct, frozen=True):
     is_generator: bool
     methods: tuple[MethodSpec, ...] = ()
     arguments: dict[str, Any] = {}
+    variant: Variant | None = None
+    declared_id: str = ""
 
 
 def letter(
@@ -106,4 +112,6 @@ def letter(
         or any(m.is_generator for m in function.methods if m.name == inputs.method),
         method=inputs.method,
         arguments=function.arguments,
+        variant=function.variant,
+        declared_id=function.declared_id,
     )

@@ -95,6 +95,29 @@ class BatchPolicy(Message, frozen=True, kw_only=True):
     """How long the first input of a batch waits for others at most."""
 
 
+class Variant(Message, frozen=True, kw_only=True):
+    """What callers of one pool want otherwise than it was declared; None: as declared."""
+
+    cpu: Annotated[float, Meta(gt=0, le=1024)] | None = None
+    cpu_limit: Positive | None = None
+    """Goes with `cpu`: None where that is given means no cap."""
+    memory_mib: Annotated[int, Meta(gt=0)] | None = None
+    memory_limit_mib: Annotated[int, Meta(gt=0)] | None = None
+    """Goes with `memory_mib`, likewise."""
+    gpus: tuple[str, ...] | None = None
+    env: dict[str, str] | None = None
+    """Laid over the declared variables."""
+    retry: RetryPolicy | None = None
+    max_containers: Annotated[int, Meta(ge=1)] | None = None
+    buffer_containers: Count | None = None
+    scaledown_window_s: Annotated[float, Meta(ge=1, le=3600)] | None = None
+    timeout_s: Annotated[float, Meta(ge=1, le=DAY_S)] | None = None
+    max_inputs: Annotated[int, Meta(ge=1)] | None = None
+    target_inputs: Annotated[int, Meta(ge=1)] | None = None
+    """Goes with `max_inputs`: None where that is given means as many."""
+    batch: BatchPolicy | None = None
+
+
 Overlap = Literal["allow", "skip"]
 """What becomes of a due time at which the call before is not done: called all the same, or not."""
 
@@ -158,7 +181,11 @@ class FunctionSpec(Message, frozen=True, kw_only=True):
     parameters: tuple[ParameterSpec, ...] = ()
     arguments: dict[str, Any] = {}
     """Values of all parameters in a pool of a class's; empty in the class itself."""
+    variant: Variant | None = None
+    """In a pool: what its callers want otherwise, which the other fields say already."""
     block_network: bool = False
+    memory_snapshot: bool = False
+    """Containers may start from a process that has imported the module and run the `snap` hooks."""
     nonpreemptible: bool = False
     """Its containers make room for nobody while they work."""
     volumes: tuple[VolumeMount, ...] = ()
@@ -185,8 +212,19 @@ class AppRecord(Message, frozen=True, kw_only=True):
     deployed_unix_s: float | None = None
     stopped_unix_s: float | None = None
     tag: str = ""
+    deployed_by: str = ""
+    """Who deployed this version, as their client says; empty: it didn't say."""
+    rollback_of: int | None = None
+    """The version whose functions this one has again; None: it was deployed from source."""
     function_ids: dict[str, str] = {}
     """Function name -> function id. A deployed function keeps its id across versions."""
+
+
+class Release(Message, frozen=True, kw_only=True):
+    """Registry entry: what one version of a deployed app was made of, for a rollback to it.
+    Key: app_version_key(workspace, app_id, version)."""
+
+    functions: tuple[FunctionSpec, ...]
 
 
 class FunctionRecord(Message, frozen=True, kw_only=True):
@@ -199,11 +237,22 @@ class FunctionRecord(Message, frozen=True, kw_only=True):
     environment: str
     spec: FunctionSpec
     version: int = 1
+    """That of its app in which it last changed."""
     ephemeral: bool = False
+    recreate: bool = False
+    """No container of this version before the last one of an older version has ended."""
     schedule_paused: bool = False
     """Its schedule is not followed for now; redeploys don't change that."""
     bound_to: str = ""
-    """The id of the class this is a pool of, with parameters of its own; empty: declared as it is."""
+    """The id of the function or class this is a pool of, with parameters or options of its own;
+    empty: declared as it is."""
+
+
+class PoolLease(Message, frozen=True, kw_only=True):
+    """Registry entry (expires): callers may still use this pool. Key: its function id."""
+
+    collecting: bool = False
+    """A gateway is about to remove it: whoever wants it waits until it is gone."""
 
 
 def inputs_at_once(spec: FunctionSpec) -> int:

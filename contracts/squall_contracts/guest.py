@@ -6,6 +6,10 @@ from squall_contracts.message import Message
 ASSIGNMENT_VARIABLE = "SQUALL_ASSIGNMENT"
 """Environment variable with the path of the encoded Assignment (a file, or a pipe read to its end)."""
 
+TEMPLATE_VARIABLE = "SQUALL_TEMPLATE"
+"""Environment variable with the path of the encoded Template, in a container started ahead to be
+held after its snap hooks."""
+
 FLIGHT_RECORD_BYTES = 64 * 1024
 FLIGHT_SLOT_BYTES = 512
 
@@ -39,6 +43,7 @@ class Assignment(Message, frozen=True, kw_only=True):
     app_name: str
     workspace: str
     environment: str
+    version: int = 1
     image_id: str
     spec: FunctionSpec
     function_ids: dict[str, str]
@@ -63,3 +68,16 @@ class Assignment(Message, frozen=True, kw_only=True):
     drain_s: float = 30.0
     secrets: dict[str, str] = {}
     """Variables of the function's secrets, opened. With any, the assignment comes through a pipe."""
+    ahead: bool = False
+    """The container was started before this was known: nobody waited for what it did until then."""
+
+
+class Template(Message, frozen=True, kw_only=True):
+    """What a container prepares itself for, before its assignment says whose it is."""
+
+    assignment: Assignment
+    """Without credentials and servers; its container id is the slot's name."""
+    code: bytes | None = None
+    """The pickled function of a serialized one; None: it is imported."""
+    failure_path: str
+    """Where the guest writes one line when it can't be prepared."""

@@ -1,6 +1,6 @@
 """What all messages share: the base Struct, the wire encoding and the ids."""
 
-import secrets
+import os
 from typing import Final, TypeVar
 
 import msgspec
@@ -9,6 +9,8 @@ ID_ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuv
 ID_LENGTH: Final = 22
 """22 characters of 62 hold 131 bits: ids can't be guessed, so holding one is proof of being told."""
 
+_ID_BYTES: Final = 20
+"""29 bits more than an id holds: no character is noticeably likelier than another."""
 _encoder: Final = msgspec.msgpack.Encoder()
 
 
@@ -34,7 +36,13 @@ def decode(payload: bytes, kind: type[M]) -> M:
 
 def new_id(prefix: str) -> str:
     """A fresh unguessable id, such as `fc-4kT…`; the prefix says what it names (see DESIGN's words)."""
-    return f"{prefix}-{''.join(secrets.choice(ID_ALPHABET) for _ in range(ID_LENGTH))}"
+    # Asking the system once, not for each character, takes 7 µs in place of 65: calls feel that.
+    number = int.from_bytes(os.urandom(_ID_BYTES), "big")
+    characters = []
+    for _ in range(ID_LENGTH):
+        number, at = divmod(number, len(ID_ALPHABET))
+        characters.append(ID_ALPHABET[at])
+    return f"{prefix}-{''.join(characters)}"
 
 
 def input_id(call_id: str, index: int) -> str:

@@ -22,6 +22,11 @@ ContainerState = Literal[
 ENDED: frozenset[ContainerState] = frozenset({"stopped", "failed"})
 
 
+StartPath = Literal["", "plain", "warm", "snapshot"]
+"""How a container came to be: made from nothing, from a container waiting with Squall's imports
+behind it, or from one that has the user's imports and snap hooks behind it. Empty: not told yet."""
+
+
 class StartContainer(Message, frozen=True, kw_only=True, tag="start"):
     """Scheduler -> runner (stream COMMANDS)."""
 
@@ -39,6 +44,13 @@ class StartContainer(Message, frozen=True, kw_only=True, tag="start"):
     """The GPU request this machine honours, `TYPE:COUNT` of `spec.resources.gpus`; empty: none."""
 
 
+class PrepareStart(Message, frozen=True, kw_only=True, tag="prepare"):
+    """Scheduler -> runner (stream COMMANDS): containers of this function may be wanted soon."""
+
+    start: StartContainer
+    """As the start itself will be, without a container id."""
+
+
 class StopContainer(Message, frozen=True, kw_only=True, tag="stop"):
     """Scheduler -> runner (stream COMMANDS): drain within `grace_s`, then kill; 0 kills at once."""
 
@@ -47,7 +59,7 @@ class StopContainer(Message, frozen=True, kw_only=True, tag="stop"):
     reason: str
 
 
-Command = StartContainer | StopContainer
+Command = StartContainer | StopContainer | PrepareStart
 
 
 class HeldInput(Message, frozen=True, kw_only=True):
@@ -73,6 +85,10 @@ class ContainerReport(Message, frozen=True, kw_only=True):
     reason: str = ""
     held: tuple[HeldInput, ...] = ()
     """What it was running when it died; empty when it ended in order."""
+    path: StartPath = ""
+    path_reason: str = ""
+    phases_ms: dict[str, float] = {}
+    """In the `starting` report: milliseconds the runner spent in each step, in order."""
 
 
 class GuestReport(Message, frozen=True, kw_only=True):
@@ -112,6 +128,8 @@ class ContainerRecord(Message, frozen=True, kw_only=True):
     version: int
     state: ContainerState
     runner_id: str = ""
+    finish_within_s: float = 0.0
+    """The longest one of its inputs may run: what it is granted to end."""
     cpu: float = 0.0
     memory_mib: int = 0
     gpu: str = ""
@@ -122,6 +140,11 @@ class ContainerRecord(Message, frozen=True, kw_only=True):
     """When it entered each state: a cold start as a table."""
     exit_code: int | None = None
     reason: str = ""
+    path: StartPath = ""
+    path_reason: str = ""
+    """Why no faster path was taken; empty: none was there to take."""
+    phases_ms: dict[str, float] = {}
+    """Milliseconds its runner and its guest spent in each step of its start: see coldstart."""
 
 
 class Deaths(Message, frozen=True, kw_only=True):
@@ -157,6 +180,8 @@ class RunnerRecord(Message, frozen=True, kw_only=True):
     """One GPU type per device, such as ("H100", "H100")."""
     labels: dict[str, str] = {}
     draining: bool = False
+    snapshots: tuple[str, ...] = ()
+    """Ids of functions it holds a snapshot of, so that it starts them soonest."""
     python_versions: tuple[str, ...] = ()
 
 

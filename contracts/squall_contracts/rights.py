@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from squall_contracts import state_subjects, subjects, web_subjects
+from squall_contracts import state_subjects, subjects, version_subjects, web_subjects
 
 _WRITERS: Final = {
     subjects.WORKSPACES_BUCKET: ("gateway",),
@@ -12,6 +12,9 @@ _WRITERS: Final = {
     subjects.IMAGES_BUCKET: ("builder",),
     subjects.CONTAINERS_BUCKET: ("scheduler",),
     subjects.DEATHS_BUCKET: ("scheduler",),
+    version_subjects.RELEASES_BUCKET: ("gateway",),
+    version_subjects.POOLS_BUCKET: ("gateway",),
+    version_subjects.FAULTS_BUCKET: ("scheduler",),
     subjects.TARGETS_BUCKET: ("autoscaler",),
     subjects.SCHEDULES_BUCKET: ("cron",),
     subjects.RUNNERS_BUCKET: ("runner", "scheduler"),
@@ -69,6 +72,7 @@ def guest_may(environment: str, function_id: str, container_id: str) -> tuple[li
     return publish, [
         f"{subjects.inbox(container_id)}.>",
         subjects.cancel(environment, function_id),
+        version_subjects.superseded(environment, function_id),
         web_subjects.web_down(environment, function_id, container_id),
     ]
 

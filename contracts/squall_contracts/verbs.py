@@ -34,6 +34,8 @@ KEEP_APP: Final = Verb("keep_app", apps.KeepApp, apps.DoneReply)
 STOP_APP: Final = Verb("stop_app", apps.StopApp, apps.DoneReply)
 LIST_APPS: Final = Verb("list_apps", apps.ListApps, apps.AppListReply)
 APP_HISTORY: Final = Verb("app_history", apps.AppHistory, apps.AppVersionsReply)
+ROLLBACK_APP: Final = Verb("rollback_app", apps.RollbackApp, apps.StartReply)
+FIND_APP: Final = Verb("find_app", apps.FindApp, apps.FindAppReply)
 FIND_FUNCTION: Final = Verb("find_function", apps.FindFunction, apps.FindReply)
 GET_SCALING: Final = Verb("get_scaling", autoscaling.GetScaling, autoscaling.ScalingReply)
 UPDATE_SCALING: Final = Verb("update_scaling", autoscaling.UpdateScaling, autoscaling.ScalingReply)
@@ -42,9 +44,9 @@ FUNCTION_STATS: Final = Verb(
 )
 LIST_FUNCTIONS: Final = Verb("list_functions", breakers.ListFunctions, breakers.FunctionListReply)
 RESET_FUNCTION: Final = Verb("reset_function", breakers.ResetFunction, breakers.ResetReply)
+BIND_POOL: Final = Verb("bind_pool", apps.BindPool, apps.BindReply)
 LIST_SCHEDULES: Final = Verb("list_schedules", schedules.ListSchedules, schedules.ScheduleListReply)
 PAUSE_SCHEDULE: Final = Verb("pause_schedule", schedules.PauseSchedule, schedules.PauseReply)
-BIND_CLASS: Final = Verb("bind_class", apps.BindClass, apps.BindReply)
 CANCEL_CALL: Final = Verb("cancel_call", apps.CancelCall, apps.DoneReply)
 LIST_CONTAINERS: Final = Verb("list_containers", apps.ListContainers, placement.ContainerListReply)
 STOP_CONTAINER: Final = Verb("stop_container", apps.StopContainerRequest, apps.DoneReply)
@@ -103,15 +105,17 @@ VERBS: Final[dict[str, Verb]] = {
         STOP_APP,
         LIST_APPS,
         APP_HISTORY,
+        ROLLBACK_APP,
+        FIND_APP,
         FIND_FUNCTION,
         GET_SCALING,
         UPDATE_SCALING,
         FUNCTION_STATS,
         LIST_FUNCTIONS,
         RESET_FUNCTION,
+        BIND_POOL,
         LIST_SCHEDULES,
         PAUSE_SCHEDULE,
-        BIND_CLASS,
         CANCEL_CALL,
         LIST_CONTAINERS,
         STOP_CONTAINER,

@@ -171,16 +171,16 @@ def slug(text: str) -> str:
 
 
 def subdomain(
-    workspace: str, environment: str, app: str, function: str, spec: WebSpec, *, dev: bool
+    workspace: str, suffix: str, app: str, function: str, spec: WebSpec, *, dev: bool
 ) -> str:
     """`<workspace>--<app>-<function>`, the first label of an endpoint's host and its name in paths.
 
-    `function` may be `Class.method`. Routes share one address for each app. An environment other than
-    `main` follows the workspace, an app that only runs gets `-dev`; what is too long is cut and ends
-    in a digest.
+    `function` may be `Class.method`. Routes share one address for each app. The environment's web
+    suffix follows the workspace, if it has one; an app that only runs gets `-dev`; what is too long
+    is cut and ends in a digest.
     """
     named = spec.label or (app if spec.kind == "route" else f"{app}-{function}")
-    owner = slug(workspace) if environment == "main" else slug(f"{workspace}-{environment}")
+    owner = slug(f"{workspace}-{suffix}") if suffix else slug(workspace)
     full = f"{owner}--{slug(named)}{'-dev' if dev else ''}"
     if len(full) <= SUBDOMAIN_CHARACTERS:
         return full

@@ -31,7 +31,7 @@ from squall import _container, _errors, _sync, config
 from squall._blobs import Blobs
 from squall._outbox import Outbox
 from squall._results import Router
-from squall.exception import ClientClosed, ConnectionError
+from squall.exception import ClientClosed, ConnectionError, SnapshotCreationError
 
 if TYPE_CHECKING:
     from squall_bus.bus import Bus
@@ -86,7 +86,11 @@ class Client:
         self.router.fail_all(_errors.of_bus(error))
 
     @overload
-    async def control(self, message: apps.StartApp | apps.DeployApp) -> apps.AppStarted: ...
+    async def control(
+        self, message: apps.StartApp | apps.DeployApp | apps.RollbackApp
+    ) -> apps.AppStarted: ...
+    @overload
+    async def control(self, message: apps.FindApp) -> apps.FoundApp: ...
     @overload
     async def control(
         self,
@@ -135,7 +139,7 @@ class Client:
     @overload
     async def control(self, message: breakers.ResetFunction) -> apps.Done: ...
     @overload
-    async def control(self, message: apps.BindClass) -> apps.BoundClass: ...
+    async def control(self, message: apps.BindPool) -> apps.BoundPool: ...
     @overload
     async def control(self, message: apps.ListContainers) -> placement.ContainerList: ...
     @overload
@@ -236,6 +240,11 @@ async def connected() -> Client:
 async def _open() -> Client:
     assignment = _container.assignment()
     if assignment is not None:
+        if not assignment.servers:
+            raise SnapshotCreationError(
+                "a snapshot is made without a connection: move what needs one from the module or "
+                "an enter(snap=True) hook into an enter() hook"
+            )
         bus = await _connect(list(assignment.servers), assignment.client)
         return _hold(Client(bus, assignment.environment, assignment.client.seed))
     server = config.find_server()

@@ -215,8 +215,8 @@ class Ephemeral(Generic[C]):
     async def _keep(self, record: CollectionRecord) -> None:
         while True:
             await asyncio.sleep(KEEP_INTERVAL_S)
-            client = await _client.connected()
             try:
+                client = await _client.connected()
                 await client.control(
                     KeepEphemeral(
                         kind=record.kind,

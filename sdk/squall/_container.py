@@ -51,7 +51,8 @@ def serve_class(thing: Any, name: str) -> "Serving":
             method: MethodType(parts.methods[method].raw, instance) for method in parts.methods
         },
         specs=parts.specs,
-        enters=_lifecycle.hooks(parts, instance, parts.enters),
+        snaps=_lifecycle.hooks(parts, instance, parts.snaps),
+        enters=_lifecycle.hooks(parts, instance, parts.enters[len(parts.snaps) :]),
         exits=_lifecycle.hooks(parts, instance, parts.exits),
     )
 
@@ -61,7 +62,10 @@ class Serving(NamedTuple):
 
     methods: dict[str, Callable[..., Any]]
     specs: "dict[str, MethodSpec]"
+    snaps: list[Callable[[], Any]]
+    """Hooks to run before a snapshot."""
     enters: list[Callable[[], Any]]
+    """Those to run after it."""
     exits: list[Callable[[], Any]]
 
 

@@ -82,6 +82,7 @@ class Declaring:
         single_use_containers: bool = False,
         result_ttl: float | None = None,
         include_source: bool | None = None,
+        enable_memory_snapshot: bool = False,
         max_inputs: int | None = None,
         **others: Any,
     ) -> FunctionDecorator:
@@ -94,8 +95,8 @@ class Declaring:
         seven days. `volumes`: squall.Volume by the path they are mounted at, beside the app's.
         `retries`: a number, each a second apart, or Retries. Environment variables come
         from the app's secrets, then from `secrets`, then from `env`; the last wins.
-        `serialized` ships the pickled function in place of its module. InvalidError names a
-        field at fault.
+        `serialized` ships the pickled function in place of its module. `enable_memory_snapshot`:
+        containers are kept waiting with the module imported. InvalidError names a field at fault.
         """
         if _misused:
             raise InvalidError("write @app.function() with parentheses")
@@ -137,6 +138,7 @@ class Declaring:
                 nonpreemptible=nonpreemptible,
                 include_source=include_source,
                 single_use_containers=single_use_containers,
+                enable_memory_snapshot=enable_memory_snapshot,
                 result_ttl=result_ttl,
                 concurrency=concurrency(raw, chosen["max_inputs"]),
                 batch=batch,
@@ -205,7 +207,8 @@ class Declaring:
         """Make a class of this app: `C(**parameters)` then has methods to be called remotely.
 
         Each container makes one instance and runs its `@squall.enter()` hooks before its first
-        input. The arguments are those of `function`. InvalidError names a field at fault.
+        input; with `enable_memory_snapshot` those with `snap=True` ahead of it, in a process kept
+        waiting. The arguments are those of `function`. InvalidError names a field at fault.
         """
         if _misused:
             raise InvalidError("write @app.cls() with parentheses")
@@ -247,6 +250,7 @@ class Declaring:
                 nonpreemptible=nonpreemptible,
                 include_source=include_source,
                 single_use_containers=single_use_containers,
+                enable_memory_snapshot=enable_memory_snapshot,
                 result_ttl=result_ttl,
                 concurrency=concurrency(kind, chosen["max_inputs"]),
                 batch=parts.batch,

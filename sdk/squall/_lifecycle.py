@@ -22,9 +22,9 @@ class Parts:
     specs: dict[str, MethodSpec]
     enters: tuple[str, ...]
     """Names of the hooks, in the order they run."""
+    snaps: tuple[str, ...]
+    """Those of them that run before a snapshot, which come first."""
     exits: tuple[str, ...]
-    snaps: bool
-    """Whether a hook is to run before a snapshot."""
     parameters: tuple[ParameterSpec, ...]
     fixed: dict[str, object]
     """Parameters that are no arguments, and their values."""
@@ -57,8 +57,8 @@ def parts(kind: type) -> Parts:
         methods=methods,
         specs={name: _spec(name, method) for name, method in methods.items()},
         enters=tuple(sorted(enters, key=lambda name: not hooks[name].snap)),
+        snaps=tuple(name for name in enters if hooks[name].snap),
         exits=tuple(name for name, hook in hooks.items() if hook.kind == "exit"),
-        snaps=any(hook.snap for hook in hooks.values()),
         parameters=_parameters.declared(kind, members),
         fixed={
             name: value.default

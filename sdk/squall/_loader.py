@@ -3,15 +3,40 @@
 import importlib
 import importlib.util
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
+from squall._lifecycle import parts
 from squall.app import App, LocalEntrypoint
+from squall.cls import Cls
 from squall.exception import InvalidError
 from squall.function import Function
 
-Runnable = LocalEntrypoint[..., Any] | Function[..., Any, Any]
+
+class ClassMethod(NamedTuple):
+    """A method of a class, before it is known which instance."""
+
+    cls: Cls
+    method: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.cls.name}.{self.method}"
+
+    @property
+    def app(self) -> App | None:
+        return self.cls.app
+
+    @property
+    def raw(self) -> Callable[..., Any]:
+        """The user's own function, `self` first."""
+        raw: Callable[..., Any] = self.cls.parts.methods[self.method].raw
+        return raw
+
+
+Runnable = LocalEntrypoint[..., Any] | Function[..., Any, Any] | ClassMethod
 
 
 def load_module(ref: str, *, as_module: bool = False) -> ModuleType:
@@ -65,7 +90,7 @@ def find_runnables(module: ModuleType) -> dict[str, Runnable]:
     """Everything that can be run, by name; also as `app.name`, which tells several apps apart."""
     found: dict[str, Runnable] = {}
     for variable, app in find_apps(module).items():
-        things: dict[str, Runnable] = {**app.functions, **app.entrypoints}
+        things: dict[str, Runnable] = {**app.functions, **_methods(app), **app.entrypoints}
         for name, thing in things.items():
             found.setdefault(name, thing)
             found[f"{variable}.{name}"] = thing
@@ -75,20 +100,32 @@ def find_runnables(module: ModuleType) -> dict[str, Runnable]:
     return found
 
 
+def _methods(app: App) -> dict[str, ClassMethod]:
+    """The methods of the app's classes, by `Class.method`."""
+    found = {}
+    for declared in app.declared.values():
+        if declared.options.methods:
+            cls = Cls._new(declared, parts=parts(declared.raw))  # type: ignore[arg-type]
+            for method in declared.options.methods:
+                made = ClassMethod(cls, method.name)
+                found[made.name] = made
+    return found
+
+
 def pick(module: ModuleType, name: str | None) -> Runnable:
-    """The runnable of that name; without one, the only entrypoint, else the only function.
+    """The runnable of that name; without one, the only entrypoint, else the only function or method.
 
     InvalidError lists what there is when nothing, or more than one thing, fits.
     """
     found = find_runnables(module)
-    choices = sorted(each for each in found if "." not in each)
+    choices = sorted({thing.name for thing in found.values()})
     listed = ", ".join(choices) or "none: decorate one with @app.function()"
     if name is not None:
         if name not in found:
             raise InvalidError(f"{module.__name__} has nothing named {name!r}; it has: {listed}")
         return found[name]
-    for kind in (LocalEntrypoint, Function):
-        fitting = {id(thing): thing for thing in found.values() if isinstance(thing, kind)}
+    for kinds in ((LocalEntrypoint,), (Function, ClassMethod)):
+        fitting = {id(thing): thing for thing in found.values() if isinstance(thing, kinds)}
         if len(fitting) == 1:
             return next(iter(fitting.values()))
         if len(fitting) > 1:

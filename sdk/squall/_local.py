@@ -11,7 +11,7 @@ from squall._lifecycle import Parts, hooks, instance
 from squall.exception import ExecutionError
 
 if TYPE_CHECKING:
-    from squall.cls import Pool
+    from squall._pools import Pool
 
 
 class Local:

@@ -132,7 +132,7 @@ def method(*_misused: object, is_generator: bool | None = None) -> MethodDecorat
 
 def enter(*_misused: object, snap: bool = False) -> Callable[[C], C]:
     """Run this method when a container starts, before its first input. With `snap` before those
-    without."""
+    without, and ahead of the start where a snapshot is held: see `enable_memory_snapshot`."""
     _no_arguments("enter", _misused)
     hook = Hook("enter", _validate.truth("snap", snap))
     return lambda raw: _marked("enter", raw, hook)
@@ -156,10 +156,7 @@ def batched(*_misused: object, max_batch_size: int, wait_ms: int) -> BatchDecora
     """Collect inputs of many callers for up to `wait_ms`, at most `max_batch_size` (1 to 1000), and
     run them together: every parameter is a list, and a list as long must be returned."""
     _no_arguments("batched", _misused)
-    batch = BatchPolicy(
-        max_size=_validate.whole("max_batch_size", max_batch_size, least=1, most=1000),
-        wait_s=_validate.whole("wait_ms", wait_ms, least=0, most=600_000) / 1000,
-    )
+    batch = batch_of(max_batch_size, wait_ms)
 
     def decorate(raw: Callable[..., Any], /) -> Any:
         check_plain("batched", raw)
@@ -187,18 +184,13 @@ def concurrent(
     """Let a container run several inputs at a time, at most `max_inputs`: sync code in threads,
     async code as tasks. Containers are started so that each has about `target_inputs`."""
     _no_arguments("concurrent", _misused)
-    most = _validate.whole("max_inputs", max_inputs, least=1)
-    target = None
-    if target_inputs is not None:
-        target = _validate.whole("target_inputs", target_inputs, least=1)
-        if target > most:
-            raise InvalidError(f"target_inputs ({target}) is more than max_inputs ({most})")
+    chosen = concurrent_of(max_inputs, target_inputs)
 
     def decorate(thing: C, /) -> C:
         if isinstance(thing, Batched):
             raise InvalidError(f"{thing.__name__} is batched: it can't be concurrent as well")
         if _is_web_function(thing):
-            setattr(thing.raw, CONCURRENCY, Concurrency(most, target))  # type: ignore[attr-defined]
+            setattr(thing.raw, CONCURRENCY, chosen)  # type: ignore[attr-defined]
             return thing
         if isinstance(thing, Method):
             raise InvalidError(
@@ -208,10 +200,29 @@ def concurrent(
             raise InvalidError(
                 f"@squall.concurrent(…) goes below @app.function() or @app.cls(), not on {thing!r}"
             )
-        setattr(thing, CONCURRENCY, Concurrency(most, target))
+        setattr(thing, CONCURRENCY, chosen)
         return thing
 
     return decorate
+
+
+def batch_of(max_batch_size: object, wait_ms: object) -> BatchPolicy:
+    """What a batch is. InvalidError for a figure out of bounds."""
+    return BatchPolicy(
+        max_size=_validate.whole("max_batch_size", max_batch_size, least=1, most=1000),
+        wait_s=_validate.whole("wait_ms", wait_ms, least=0, most=600_000) / 1000,
+    )
+
+
+def concurrent_of(max_inputs: object, target_inputs: object) -> Concurrency:
+    """How many inputs run at a time. InvalidError for a figure out of bounds."""
+    most = _validate.whole("max_inputs", max_inputs, least=1)
+    if target_inputs is None:
+        return Concurrency(most, None)
+    target = _validate.whole("target_inputs", target_inputs, least=1)
+    if target > most:
+        raise InvalidError(f"target_inputs ({target}) is more than max_inputs ({most})")
+    return Concurrency(most, target)
 
 
 def _is_web_function(thing: object) -> bool:

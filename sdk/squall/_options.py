@@ -41,7 +41,6 @@ _IGNORED = frozenset(
         "cloud",
         "region",
         "routing_region",
-        "enable_memory_snapshot",
         "restrict_modal_access",
         "i6pn",
         "experimental_options",
@@ -76,6 +75,7 @@ class Options:
     target_inputs: int | None = None
     batch: BatchPolicy | None = None
     single_use: bool = False
+    memory_snapshot: bool = False
     result_ttl_s: float | None = None
     methods: tuple[MethodSpec, ...] = ()
     parameters: tuple[ParameterSpec, ...] = ()
@@ -212,6 +212,7 @@ def options_of(
     concurrency: Concurrency,
     batch: BatchPolicy | None,
     single_use_containers: object,
+    enable_memory_snapshot: object,
     result_ttl: object = None,
     methods: tuple[MethodSpec, ...] = (),
     parameters: tuple[ParameterSpec, ...] = (),
@@ -254,6 +255,7 @@ def options_of(
         target_inputs=concurrency.target_inputs,
         batch=batch,
         single_use=single_use,
+        memory_snapshot=_validate.truth("enable_memory_snapshot", enable_memory_snapshot),
         result_ttl_s=None
         if result_ttl is None
         else _validate.number("result_ttl", result_ttl, least=1, most=RESULT_TTL_S),

@@ -16,9 +16,10 @@ from squall_contracts.apps import (
     KeepApp,
     StartApp,
     StopApp,
+    Strategy,
 )
 
-from squall import _client, _container, _context, _output, _sync
+from squall import _client, _container, _context, _output, _replacing, _sync
 from squall._client import Client
 from squall._placing import put_in_place, together
 from squall._sealing import check_place, with_secrets
@@ -65,9 +66,10 @@ def dehydrate(app: "App") -> None:
 
 
 async def deploy(
-    app: "App", made: Plan, name: str, environment: str | None, tag: str
+    app: "App", made: Plan, name: str, *, environment: str | None, tag: str, strategy: Strategy
 ) -> AppStarted:
-    """Create or update the deployed app. On the SDK loop."""
+    """Create or update the deployed app; with `recreate`, wait for the end of what it replaces.
+    On the SDK loop."""
     client = await _client.connected()
     place = environment or client.environment
     await together(
@@ -75,9 +77,18 @@ async def deploy(
     )
     functions = await with_secrets(client, made)
     started = await client.control(
-        DeployApp(environment=place, name=name, functions=functions, tag=tag)
+        DeployApp(
+            environment=place,
+            name=name,
+            functions=functions,
+            tag=tag,
+            strategy=strategy,
+            deployed_by=_replacing.author(),
+        )
     )
     hydrate(app, place, started)
+    if strategy == "recreate" and started.changed:
+        await _replacing.replaced(client, started.app_id, started.version)
     return started
 
 

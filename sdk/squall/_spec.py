@@ -118,6 +118,7 @@ def _spec(
         methods=options.methods,
         parameters=options.parameters,
         block_network=options.block_network,
+        memory_snapshot=options.memory_snapshot,
         nonpreemptible=options.nonpreemptible,
         schedule=options.schedule,
         web=options.web,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
 from squall_contracts.apps import StopApp
 
-from squall import _client, _sync, _validate
+from squall import _client, _looking_up, _sync, _validate
 from squall._declared import LocalEntrypoint
 from squall._declaring import Declaring
 from squall._volume.mounts import checked
@@ -71,6 +71,10 @@ class App(Declaring):
         self._app_id: str | None = None
         self._environment: str | None = None
         self._serializing = False
+
+    lookup = _sync.synced_function(_looking_up.lookup)
+    """`App.lookup(name, *, environment_name=None, create_if_missing=False)`: a deployed app by its
+    name, or any that runs by its id."""
 
     def _app(self) -> "App":
         return self
@@ -203,8 +207,9 @@ class App(Declaring):
 
     @property
     def deploy(self) -> "Deploy":
-        """`deploy(*, name=None, environment_name=None, tag="")`: keep the app's functions available
-        until `stop`; updates what an earlier deploy of that name left. Returns the app."""
+        """`deploy(*, name=None, environment_name=None, tag="", strategy="rolling")`: keep the app's
+        functions available until `stop`; updates what an earlier deploy of that name left. Returns
+        the app."""
         return Deploy(self)
 
     @property

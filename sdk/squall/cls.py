@@ -2,21 +2,21 @@
 
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, ParamSpec, TypeVar, cast
 
-from squall_contracts.apps import BindClass, FindFunction
-from squall_contracts.functions import MethodSpec, ParameterSpec, Scalar
+from squall_contracts.apps import FindFunction
+from squall_contracts.functions import MethodSpec, ParameterSpec, Variant
 
-from squall import _client, _container, _parameters, _sync, _validate
-from squall._local import Local
+from squall import _client, _container, _parameters, _sync, _validate, _variants
+from squall._pools import Instance, Pool
 from squall._unary import Target
+from squall._varying import Varying
 from squall.exception import ExecutionError, InvalidError, NotFoundError
 from squall.function import Function
 
 if TYPE_CHECKING:
     from squall._client import Client
     from squall._lifecycle import Parts
-    from squall._methods import Method
     from squall.app import App
 
 P = ParamSpec("P")
@@ -32,7 +32,7 @@ class Shape(NamedTuple):
     parameters: tuple[ParameterSpec, ...]
 
 
-class Cls:
+class Cls(Varying["Cls"]):
     """Stands in for a class: `C(**parameters)` is an instance whose methods are Functions."""
 
     def __init__(self) -> None:
@@ -42,6 +42,7 @@ class Cls:
     _parts: "Parts | None"
     _found_by: FindFunction | None
     _shape: Shape | None
+    _variant: Variant | None
 
     @classmethod
     def _new(
@@ -51,12 +52,14 @@ class Cls:
         parts: "Parts | None" = None,
         found_by: FindFunction | None = None,
         shape: Shape | None = None,
+        variant: Variant | None = None,
     ) -> "Cls":
         made = cls.__new__(cls)
         made._function = function
         made._parts = parts
         made._found_by = found_by
         made._shape = shape
+        made._variant = variant
         if parts is not None:
             made.__doc__ = parts.kind.__doc__
             made.__module__ = parts.kind.__module__
@@ -91,11 +94,28 @@ class Cls:
         return self._function.object_id
 
     @property
-    def user_class(self) -> type:
-        """The class itself. ExecutionError for one that was looked up."""
+    def parts(self) -> "Parts":
+        """What there is in the class. ExecutionError for one that was looked up."""
         if self._parts is None:
             raise ExecutionError(f"{self.name} was looked up by name: it can't run locally")
-        return self._parts.kind
+        return self._parts
+
+    @property
+    def user_class(self) -> type:
+        """The class itself. ExecutionError for one that was looked up."""
+        return self.parts.kind
+
+    def _varied(self, more: Variant) -> "Cls":
+        variant = _variants.merged(self._variant, more)
+        if self._parts is not None:
+            _variants.check(self._function.options, variant)
+        return Cls._new(
+            self._function,
+            parts=self._parts,
+            found_by=self._found_by,
+            shape=self._shape,
+            variant=variant,
+        )
 
     def __call__(self, *args: object, **parameters: Any) -> Any:
         """An instance with these parameters. TypeError, InvalidError for one that doesn't fit."""
@@ -120,6 +140,8 @@ class Cls:
         return f"Cls({self.name!r})"
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        if self._variant is not None:
+            return _with_variant, (self._plain(), self._variant)
         if self._found_by is not None:
             found = self._found_by
             return _by_name, (found.app, found.name, found.environment or None)
@@ -130,6 +152,12 @@ class Cls:
         if app is not None and parts is not None and app.is_serializing:
             return _by_app, (app.name, self.name, parts.specs, parts.parameters)
         raise InvalidError(f"{self.name} can't be pickled before its app runs")
+
+    def _plain(self) -> "Cls":
+        """As it was declared or looked up."""
+        return Cls._new(
+            self._function, parts=self._parts, found_by=self._found_by, shape=self._shape
+        )
 
     # --- finding its id ------------------------------------------------------------------------
 
@@ -184,107 +212,6 @@ class Cls:
         return self
 
 
-class Pool:
-    """A class with its parameters: where the methods of one instance run."""
-
-    def __init__(self, cls: Cls, arguments: dict[str, Any], *, own: Target | None = None) -> None:
-        """`own`: this process is a container of the pool."""
-        self.cls = cls
-        self.arguments = arguments
-        self._own = own
-        self._functions: dict[str, BoundMethod[..., Any, Any]] = {}
-        self._bound: tuple[str, str] = "", ""
-        self.local = None if cls._parts is None else Local(cls._parts, self)
-
-    def has(self, name: str) -> bool:
-        """Whether that is a method; of a class that was looked up everything is, until it is called."""
-        return self.cls._parts is None or name in self.cls._parts.methods
-
-    def method(self, name: str) -> "BoundMethod[..., Any, Any]":
-        made = self._functions.get(name)
-        if made is None:
-            made = self._functions[name] = BoundMethod._of(self, name)
-        return made
-
-    def function_of(self, method: "Method[..., Any, Any]") -> "BoundMethod[..., Any, Any] | None":
-        """For `self.m` inside the class; None for a method that is overridden (`super().m`)."""
-        parts = self.cls._parts
-        if parts is None or parts.methods.get(method.__name__) is not method:
-            return None
-        return self.method(method.__name__)
-
-    def is_current(self, target: Target) -> bool:
-        """Whether inputs still go where they went: an app that runs again has new ids."""
-        if self._own is not None or self.cls._parts is None:
-            return True
-        known = self.cls._known()
-        return known is not None and known.target.function_id == self._bound[0] != ""
-
-    def can_resolve(self) -> bool:
-        """Whether it runs somewhere, or was given by the name it can be looked up with."""
-        return self._own is not None or self.cls._can_resolve()
-
-    async def target(self, client: "Client", name: str) -> Target:
-        """Where inputs of a method go. NotFoundError, InvalidError, ExecutionError."""
-        if self._own is not None and self.cls._parts is not None:
-            method = self.cls._parts.specs[name]
-            return self._own._replace(is_generator=method.is_generator, method=name)
-        shape = await self.cls._resolve(client)
-        found = shape.methods.get(name)
-        if found is None:
-            raise NotFoundError(
-                f"{self.cls.name} has no method {name!r}; it has: {', '.join(shape.methods)}"
-            )
-        arguments = self._checked(shape)
-        base = shape.target.function_id
-        if self._bound[0] != base:
-            bound = base
-            if any(arguments[spec.name] != spec.default for spec in shape.parameters):
-                asked = BindClass(function_id=base, arguments=arguments)
-                bound = (await client.control(asked)).function_id
-            self._bound = base, bound
-        return shape.target._replace(
-            function_id=self._bound[1],
-            name=f"{self.cls.name}.{name}",
-            is_generator=found.is_generator,
-            method=name,
-        )
-
-    def _checked(self, shape: Shape) -> dict[str, Scalar]:
-        return _parameters.chosen(self.cls.name, shape.parameters, self.arguments)
-
-
-class Instance:
-    """An instance of a class: its methods are Functions, all else is that of an instance here."""
-
-    _squall_pool: Pool
-
-    def __init__(self, pool: Pool) -> None:
-        object.__setattr__(self, "_squall_pool", pool)
-
-    def __getattr__(self, name: str) -> Any:
-        pool = self._squall_pool
-        if not name.startswith("__") and pool.has(name):
-            return pool.method(name)
-        if pool.local is None:
-            raise AttributeError(f"{pool.cls.name} has no method {name!r}")
-        return getattr(pool.local.instance(), name)
-
-    def __setattr__(self, name: str, value: object) -> None:
-        local = self._squall_pool.local
-        if local is None:
-            raise AttributeError(f"{self!r} was looked up by name: it has no attributes here")
-        setattr(local.instance(), name, value)
-
-    def __repr__(self) -> str:
-        pool = self._squall_pool
-        given = ", ".join(f"{name}={value!r}" for name, value in pool.arguments.items())
-        return f"{pool.cls.name}({given})"
-
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        return _instance, (self._squall_pool.cls, self._squall_pool.arguments)
-
-
 class BoundMethod(Function[P, R, O]):
     """A method of an instance: the Function that runs it in containers of its pool."""
 
@@ -333,9 +260,12 @@ class BoundMethod(Function[P, R, O]):
         self._target = await self._pool.target(client, self._name)
         return self._target
 
+    def _varied(self, more: Variant) -> NoReturn:
+        raise InvalidError(f"{self.name}: give the options to its class, as {self._pool.cls.name}")
+
     def _prepared(self) -> "tuple[Client, Target] | None":
         ready = super()._prepared()
-        return ready if ready is not None and self._pool.is_current(ready[1]) else None
+        return ready if ready is not None and self._pool.is_current() else None
 
     def local(self, *args: P.args, **kwargs: P.kwargs) -> O:
         """Run it on an instance here, whose enter hooks run once before."""
@@ -374,8 +304,8 @@ def in_container(thing: object, name: str) -> tuple[Cls, Any]:
     return made, pool.local.instance()
 
 
-def _instance(cls: Cls, arguments: dict[str, Scalar]) -> Any:
-    return cls(**arguments)
+def _with_variant(cls: Cls, variant: Variant) -> Cls:
+    return cls._varied(variant)
 
 
 def _by_name(app: str, name: str, environment: str | None) -> Cls:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from squall_contracts import dead as words
 from squall_contracts import subjects
-from squall_contracts.apps import BindClass, FindFunction, ListApps
+from squall_contracts.apps import BindPool, FindFunction, ListApps
 from squall_contracts.calls import BlobRef, Input, Inputs
 from squall_contracts.message import decode, input_id
 
@@ -198,19 +198,21 @@ async def _target(client: "Client", entry: words.DeadLetter) -> Target:
     name."""
     listed = await client.control(ListApps(environment=entry.environment))
     lives = {app.app_id for app in listed.apps if app.state in {"ephemeral", "detached"}}
-    if entry.app_id in lives:
-        return Target(
-            entry.function_id, entry.environment, entry.function_name, entry.is_generator, True
+    function_id, retryable = entry.declared_id or entry.function_id, True
+    if entry.app_id not in lives:
+        found = await client.control(
+            FindFunction(
+                environment=entry.environment, app=entry.app_name, name=entry.function_name
+            )
         )
-    found = await client.control(
-        FindFunction(environment=entry.environment, app=entry.app_name, name=entry.function_name)
-    )
-    function_id = found.function_id
-    if entry.arguments:
-        asked = BindClass(function_id=function_id, arguments=entry.arguments)
-        function_id = (await client.control(asked)).function_id
+        function_id, retryable = found.function_id, found.retryable
+    if entry.declared_id:
+        pool = await client.control(
+            BindPool(function_id=function_id, arguments=entry.arguments, variant=entry.variant)
+        )
+        function_id, retryable = pool.function_id, pool.retryable
     return Target(
-        function_id, entry.environment, entry.function_name, entry.is_generator, found.retryable
+        function_id, entry.environment, entry.function_name, entry.is_generator, retryable
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypeVar, cast
 
 from squall_contracts.apps import FindFunction
+from squall_contracts.functions import Variant
 
 from squall import _client, _container, _sync, _validate
 from squall._forms import (
@@ -18,6 +19,7 @@ from squall._forms import (
     Starmap,
 )
 from squall._unary import Target
+from squall._varying import Varying
 from squall.autoscaler import Autoscaler, AutoscalerSettings, FunctionStats, change, stats
 from squall.exception import DeprecationError, ExecutionError, InvalidError, NotFoundError
 
@@ -31,7 +33,7 @@ R = TypeVar("R")
 O = TypeVar("O")  # noqa: E741 - what the user's own function returns: R, a coroutine, a generator
 
 
-class Function(Generic[P, R, O]):
+class Function(Varying["Function[P, R, O]"], Generic[P, R, O]):
     """A function that can run in containers. `f(x)` and `f.local(x)` run it right here.
 
     `f.remote(x)` waits for a container's result, `f.spawn(x)` doesn't wait, `f.map(xs)` runs many
@@ -287,6 +289,11 @@ class Function(Generic[P, R, O]):
         """Look it up now. NotFoundError, ExecutionError."""
         await self._resolve(await self._connected())
         return self
+
+    def _varied(self, more: Variant) -> "Function[P, R, O]":
+        from squall._varied_function import VariedFunction
+
+        return VariedFunction._of(self, more)
 
     # --- its containers ------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from squall_contracts.apps import AppStarted
 
-from squall import _running, _spec, _sync, _validate
+from squall import _replacing, _running, _spec, _sync, _validate
 from squall.exception import InvalidError
 
 if TYPE_CHECKING:
@@ -37,13 +37,18 @@ class _DeployApp:
         tag: str = "",
         strategy: str = "rolling",
     ) -> DeployResult:
-        """`name` None: the app's own; InvalidError if it has none. ImageBuildError,
+        """`name` None: the app's own; InvalidError if it has none. `strategy`: `"rolling"` lets old
+        containers finish what they have while new ones start; `"recreate"` starts new ones once
+        the old ones have ended, and waits for that, at most 40 seconds. ImageBuildError,
         ConnectionError, AuthError; InvalidError for a declaration at fault."""
         _sync.warn_if_blocking("deploy")
-        chosen = _checked(app, name, environment_name, tag, strategy)
+        chosen = _checked(app, name, environment_name, tag)
+        how = _replacing.strategy(strategy)
         made = _spec.plan(app)
-        started = _sync.run(_running.deploy(app, made, chosen, environment_name, tag))
-        return _result(chosen, started)
+        work = _running.deploy(
+            app, made, chosen, environment=environment_name, tag=tag, strategy=how
+        )
+        return _result(chosen, _sync.run(work))
 
     async def aio(
         self,
@@ -53,23 +58,22 @@ class _DeployApp:
         tag: str = "",
         strategy: str = "rolling",
     ) -> DeployResult:
-        chosen = _checked(app, name, environment_name, tag, strategy)
+        chosen = _checked(app, name, environment_name, tag)
+        how = _replacing.strategy(strategy)
         made = _spec.plan(app)
-        started = await _sync.hop(_running.deploy(app, made, chosen, environment_name, tag))
-        return _result(chosen, started)
+        work = _running.deploy(
+            app, made, chosen, environment=environment_name, tag=tag, strategy=how
+        )
+        return _result(chosen, await _sync.hop(work))
 
 
-def _checked(
-    app: "App", name: str | None, environment_name: str | None, tag: str, strategy: str
-) -> str:
+def _checked(app: "App", name: str | None, environment_name: str | None, tag: str) -> str:
     chosen = name or app.name
     if chosen is None:
         raise InvalidError("name: an app needs a name to be deployed, as in App('my-app')")
     if environment_name is not None:
         _validate.environment_name(environment_name)
     _validate.tag(tag)
-    if strategy not in {"rolling", "recreate"}:
-        raise InvalidError(f"strategy must be 'rolling' or 'recreate', not {strategy!r}")
     return _validate.object_name("name", chosen)
 
 

@@ -1,14 +1,13 @@
 """The story of a container: imports, assignment, user code, inputs, the end.
 
 The slow imports come first and the assignment after them, so that a container of a warm pool has
-them behind it when it is told what to be.
+them behind it when it is told what to be; one that is held as a snapshot has user code behind it too.
 """
 
 import asyncio
 import logging
 import os
 import sys
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from io import TextIOWrapper
@@ -29,11 +28,12 @@ from squall_contracts.guest import (
     EXIT_INTERRUPTED,
     EXIT_NO_BUS,
     EXIT_STARTUP,
+    TEMPLATE_VARIABLE,
     Assignment,
 )
 from squall_contracts.message import decode
 
-from squall_guest import layout, load, report
+from squall_guest import layout, load, report, snapshot
 from squall_guest.execute import Executor, Serial, Threads
 from squall_guest.flight import FlightRecord
 from squall_guest.hooks import Exits, Home
@@ -41,6 +41,7 @@ from squall_guest.inputs import Body
 from squall_guest.interrupt import InputTimeout, MainGuard
 from squall_guest.link import Link
 from squall_guest.loop import Loop
+from squall_guest.phases import Phases
 from squall_guest.session import Session
 from squall_guest.shutdown import Signals, leave
 from squall_guest.watch import GRACE_S, NUDGE_S
@@ -51,27 +52,6 @@ if TYPE_CHECKING:
 SWITCH_S: Final = 0.0005
 """How long the NATS thread waits at most for user code to let go of the interpreter."""
 _log: Final = logging.getLogger("squall.guest")
-
-
-class Phases:
-    """What the start took, in milliseconds."""
-
-    def __init__(self) -> None:
-        self.ms: dict[str, float] = {}
-        self._since_s = time.monotonic()
-        stat = Path("/proc/self/stat").read_text("ascii").rpartition(")")[2].split()
-        began_s = int(stat[19]) / os.sysconf("SC_CLK_TCK")
-        self.ms["python_and_imports"] = _ms(time.clock_gettime(time.CLOCK_BOOTTIME) - began_s)
-
-    def end(self, name: str) -> None:
-        """What was done since the last call is called `name`."""
-        now_s = time.monotonic()
-        self.ms[name] = _ms(now_s - self._since_s)
-        self._since_s = now_s
-
-
-def _ms(seconds: float) -> float:
-    return round(seconds * 1000, 2)
 
 
 def main() -> NoReturn:
@@ -92,13 +72,19 @@ def _live() -> int:
     phases, guard, link = Phases(), MainGuard(), Link()
     link.start()
     signals = Signals(link.loop)
+    prepared: snapshot.Snapshot | None = None
+    template = os.environ.pop(TEMPLATE_VARIABLE, "")
     try:
-        assignment = _read_assignment()
+        if template:
+            prepared = snapshot.take(template)
+        assignment = _read_assignment(phases)
+    except snapshot.SnapshotFailed as failed:
+        _log.error("no snapshot could be made:\n%s", failed)
+        return EXIT_STARTUP
     except (OSError, KeyError, msgspec.DecodeError) as error:
         _log.error("can't read the assignment that %s names: %r", ASSIGNMENT_VARIABLE, error)
         return EXIT_NO_BUS
-    phases.end("assignment")
-    start = _Start(assignment, link, guard, phases)
+    start = _Start(assignment, link, guard, phases, prepared)
     try:
         executor = start.ready()
     except BusError as error:
@@ -118,24 +104,36 @@ def _live() -> int:
     return code
 
 
-def _read_assignment() -> Assignment:
-    path = os.environ.pop(ASSIGNMENT_VARIABLE)
-    return decode(Path(path).read_bytes(), Assignment)
+def _read_assignment(phases: Phases) -> Assignment:
+    path = Path(os.environ.pop(ASSIGNMENT_VARIABLE))
+    assignment = decode(path.read_bytes(), Assignment)
+    if assignment.ahead:
+        phases.begin_anew()
+    else:
+        phases.end("boot")
+    return assignment
 
 
 class _Start:
     """From the assignment to the first input. The bus connects while user code is imported."""
 
     def __init__(
-        self, assignment: Assignment, link: Link, guard: MainGuard, phases: Phases
+        self,
+        assignment: Assignment,
+        link: Link,
+        guard: MainGuard,
+        phases: Phases,
+        prepared: snapshot.Snapshot | None,
     ) -> None:
+        """`prepared`: user code, where the container was held as a snapshot."""
         self._assignment = assignment
         self._link = link
         self._guard = guard
         self._phases = phases
         self._limit_s = assignment.spec.startup_timeout_s or assignment.spec.timeout_s
+        self._prepared = prepared
         self.session = Session(assignment, link.tasks)
-        self.home = Home()
+        self.home = Home() if prepared is None else prepared.home
         self.hosts: Hosts | None = None
         self._opened = link.call(self.session.open())
 
@@ -171,9 +169,26 @@ class _Start:
             raise
 
     def _load(self) -> load.Service:
-        spec = self._assignment.spec
         layout.set_environment(self._assignment)
         self._assignment = msgspec.structs.replace(self._assignment, secrets={})
+        if self._prepared is not None:
+            self._prepared.first_to_go.withdraw()
+            _container.enter(self._assignment)
+            service, hooks = self._prepared.service, self._prepared.service.enters
+        else:
+            service = self._imported()
+            hooks = [*service.snaps, *service.enters]
+        for hook in hooks:
+            self.home.call(hook)
+        if hooks:
+            self._phases.end("enter")
+        if any(callee.web is not None for callee in service.callees.values()):
+            self._open_web(service)
+            self._phases.end("web_startup")
+        return service
+
+    def _imported(self) -> load.Service:
+        spec = self._assignment.spec
         layout.lay_files(self._assignment)
         layout.enter_root(self._assignment)
         self._phases.end("files")
@@ -184,14 +199,7 @@ class _Start:
             self._opened.result()
             pickled = self._link.call(self.session.code(spec.serialized)).result()
             service = load.unpickled(spec, pickled)
-        self._phases.end("user_imports")
-        for hook in service.enters:
-            self.home.call(hook)
-        if service.enters:
-            self._phases.end("enter")
-        if any(callee.web is not None for callee in service.callees.values()):
-            self._open_web(service)
-            self._phases.end("web_startup")
+        self._phases.end("import")
         return service
 
     def _open_web(self, service: load.Service) -> None:

@@ -14,6 +14,7 @@ class Undertaker:
 
     def __init__(self, assignment: Assignment) -> None:
         self._policy = assignment.spec.retry
+        declared_id = assignment.function_ids.get(assignment.spec.name, "")
         self._function = dead.Mourned(
             assignment.function_id,
             assignment.spec.name,
@@ -23,6 +24,8 @@ class Undertaker:
             assignment.spec.is_generator,
             assignment.spec.methods,
             assignment.spec.arguments,
+            assignment.spec.variant,
+            "" if declared_id == assignment.function_id else declared_id,
         )
 
     def keeps(self, held: Held, raised: Raised) -> bool:

@@ -14,8 +14,8 @@ from squall_bus.bus import Bus, Delivery
 from squall_bus.errors import BusError, Undecodable
 from squall_bus.job import Job
 from squall_bus.pull import StandingPull
-from squall_contracts import subjects
-from squall_contracts.calls import BlobRef, CancelInputs, Inputs, Lane
+from squall_contracts import subjects, version_subjects
+from squall_contracts.calls import BlobRef, CancelInputs, Inputs, Lane, Superseded
 from squall_contracts.functions import capacity
 from squall_contracts.guest import Assignment
 
@@ -44,10 +44,12 @@ class Intake:
         on_cancelled: Callable[[Held], bool],
         on_terminate: Callable[[], None],
         on_spent: Callable[[], None],
+        on_superseded: Callable[[], None],
     ) -> None:
         """`on_queued()` after each delivery put on the desk; `on_cancelled(held)` interrupts it and
         says whether it ran; `on_terminate()` when the container is to end with what it ran;
-        `on_spent()` when the one input of a single-use container is over."""
+        `on_spent()` when the one input of a single-use container is over; `on_superseded()` when a
+        newer version takes over, after which nothing that is delivered is begun."""
         self._bus = bus
         self._assignment = assignment
         self._desk = desk
@@ -56,6 +58,7 @@ class Intake:
         self._on_cancelled = on_cancelled
         self._on_terminate = on_terminate
         self._on_spent = on_spent
+        self._on_superseded = on_superseded
         self._slots = capacity(assignment.spec)
         self._alone = assignment.spec.batch is not None or assignment.spec.single_use
         self._spent = False
@@ -82,8 +85,16 @@ class Intake:
         """Deliveries here whose user code has not ended."""
         return self._unfinished
 
+    async def listen(self) -> None:
+        """Hear of newer versions, long before the first input could be taken."""
+        function_id, environment = self._assignment.function_id, self._assignment.environment
+        subject = version_subjects.superseded(environment, function_id)
+        await self._bus.subscribe(subject, self._on_superseded_by)
+
     async def start(self) -> None:
-        """Listen for cancellations and begin to pull."""
+        """Listen for cancellations and begin to pull; not to pull if a newer version is there."""
+        if self._closed:
+            return
         function_id, environment = self._assignment.function_id, self._assignment.environment
         for lane in subjects.LANES:
             durable = subjects.consumer(function_id, lane)
@@ -261,7 +272,17 @@ class Intake:
             if not held.finished and held not in spare:
                 self._let_go(held, "nak")
 
-    # --- cancellation, and staying alive ---------------------------------------------------------
+    # --- succession, cancellation, staying alive -------------------------------------------------
+
+    def _on_superseded_by(self, delivery: Delivery) -> None:
+        try:
+            version = delivery.decode(Superseded).version
+        except Undecodable as error:
+            _log.error("ignored word of a new version: %s", error)
+            return
+        if version > self._assignment.version:
+            self._closed = True  # what was delivered since goes back, whatever is done first
+            self._on_superseded()
 
     def _on_cancel(self, delivery: Delivery) -> None:
         try:

@@ -31,15 +31,17 @@ class Service(NamedTuple):
 
     callees: dict[str, Callee]
     """By the method inputs name; a plain function has the empty name."""
+    snaps: list[Callable[[], Any]]
+    """Hooks to run before a snapshot is taken, or first of all where none is."""
     enters: list[Callable[[], Any]]
-    """Hooks to run before the first input, in order."""
+    """Hooks to run after those and before the first input, in order."""
     exits: list[Callable[[], Any]]
 
     @property
     def is_async(self) -> bool:
         """Whether anything in it needs a loop."""
         awaited = [callee.is_async for callee in self.callees.values()]
-        return any(awaited) or any(map(is_async, (*self.enters, *self.exits)))
+        return any(awaited) or any(map(is_async, (*self.snaps, *self.enters, *self.exits)))
 
 
 def is_async(hook: Callable[[], Any]) -> bool:
@@ -74,7 +76,7 @@ def _service(found: object, spec: FunctionSpec) -> Service:
         function = _callable(found, spec)
         is_async = spec.is_async or spec.web is not None
         callee = Callee(spec.name, function, spec.is_generator, is_async, spec.web)
-        return Service({"": callee}, [], [])
+        return Service({"": callee}, snaps=[], enters=[], exits=[])
     serving = _container.serve_class(found, spec.name)
     callees = {
         name: Callee(
@@ -86,7 +88,7 @@ def _service(found: object, spec: FunctionSpec) -> Service:
         )
         for name, function in serving.methods.items()
     }
-    return Service(callees, serving.enters, serving.exits)
+    return Service(callees, serving.snaps, serving.enters, serving.exits)
 
 
 def _callable(found: object, spec: FunctionSpec) -> Function:

@@ -40,6 +40,8 @@ class Session:
         self._assignment = assignment
         self._tasks = tasks
         self._draining = False
+        self._started = False
+        self._superseded = False
         self.bus: Bus
         self.desk = Desk()
         self.outbox: Outbox
@@ -68,7 +70,9 @@ class Session:
             on_cancelled=self._on_cancelled,
             on_terminate=self._on_terminate,
             on_spent=self.begin_drain,
+            on_superseded=self._on_superseded,
         )
+        await self._intake.listen()
         self.outbox = Outbox(
             self.bus,
             given.container_id,
@@ -105,6 +109,9 @@ class Session:
         for work in (self.outbox.ship(self._tasks), self._intake.keep_alive(), self._tell_stats()):
             self._tasks.create_task(work)
         await self.report("ready", phases_ms=phases_ms)
+        self._started = True
+        if self._superseded:
+            self.begin_drain()
 
     # --- reports ---------------------------------------------------------------------------------
 
@@ -185,6 +192,12 @@ class Session:
         if not self._draining:
             self._draining = True
             self._tasks.create_task(self._drain(self._assignment.drain_s))
+
+    def _on_superseded(self) -> None:
+        """What is delivered from now on is for the newer version; while it starts, all is."""
+        self._superseded = True
+        if self._started:
+            self.begin_drain()
 
     def _on_terminate(self) -> None:
         if not self._draining:

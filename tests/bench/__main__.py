@@ -10,7 +10,6 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -18,25 +17,20 @@ import squall
 import uvloop
 from squall import _client
 from squall._sync import run
-from squall_contracts.apps import ListContainers
 
 from tests.bench import noop_app, shared_state, web
+from tests.bench.coldstarts import cold, deployed, plain_start, snapshot
 from tests.bench.copying import bare_copy
-from tests.bench.figures import Figure, emit, quantile, report
+from tests.bench.figures import Figure, measured, quantile, report
 from tests.bench.floor import Floor, floor
 from tests.bench.lanes import lanes
 from tests.bench.many import many
-from tests.bench.servers import IMAGE, Measured, server
+from tests.bench.servers import Measured, server
 from tests.bench.volumes import cached_start
 from tests.bench.volumes import transfers as volume_figures
 
 HELLO = Path(__file__).parents[2] / "examples" / "01_hello.py"
 ROUNDS = 5
-
-
-def measured(figure: Figure) -> Figure:
-    emit(figure)
-    return figure
 
 
 async def calls(bare: Floor, _: Measured) -> list[Figure]:
@@ -123,21 +117,6 @@ async def maps(bare: Floor, _: Measured) -> list[Figure]:
     return figures
 
 
-def timed(action: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    action()
-    return time.perf_counter() - began
-
-
-def plain_docker_run() -> float:
-    command = ["docker", "run", "--rm", IMAGE, "python3", "-c", "pass"]
-    return timed(lambda: subprocess.run(command, check=True, capture_output=True))
-
-
-def plain_python() -> float:
-    return timed(lambda: subprocess.run([sys.executable, "-c", "pass"], check=True))
-
-
 async def burst(_: Floor, __: Measured) -> list[Figure]:
     """(g) Fifty calls of two seconds at once, on at most ten containers, from zero."""
     own, nap = noop_app.napping(10)
@@ -159,41 +138,6 @@ async def burst(_: Floor, __: Measured) -> list[Figure]:
     ]
 
 
-async def live_containers() -> int:
-    async def count() -> int:
-        listed = await (await _client.connected()).control(ListContainers())
-        return len(listed.containers)
-
-    return await asyncio.to_thread(run, count())
-
-
-async def cold(_: Floor, running: Measured) -> list[Figure]:
-    """(c) From zero containers to the first result."""
-    plain = plain_docker_run if running.ready["runtime"] == "docker" else plain_python
-    ours, theirs = [], []
-    own, noop = noop_app.app(0)
-    async with own.run():
-        await noop.remote.aio(None)
-        for _round in range(ROUNDS):
-            while await live_containers():  # noqa: ASYNC110 - no client hears of another's containers
-                await asyncio.sleep(0.5)  # the window ends on the server's clock
-            began = time.perf_counter()
-            await noop.remote.aio(None)
-            ours.append(time.perf_counter() - began)
-            theirs.append(await asyncio.to_thread(plain))
-    return [
-        measured(
-            Figure(
-                name=f"cold start from zero over {plain.__name__.replace('_', ' ')}",
-                unit="ms",
-                value=statistics.median(ours) * 1e3,
-                floor=statistics.median(theirs) * 1e3,
-                goal="<= 1.5" if plain is plain_docker_run else "",
-            )
-        )
-    ]
-
-
 def first_output(command: list[str]) -> float:
     """Seconds until `command` prints its first line; it then runs to its end."""
     began = time.perf_counter()
@@ -209,7 +153,7 @@ def first_output(command: list[str]) -> float:
 
 async def rerun(_: Floor, running: Measured) -> list[Figure]:
     """(d) `squall run` of an unchanged script, server already up."""
-    plain = plain_docker_run if running.ready["runtime"] == "docker" else plain_python
+    plain = plain_start(running.ready["runtime"])
     command = [sys.executable, "-m", "squall.cli", "run", str(HELLO)]
     os.environ["SQUALL_SERVER_URL"] = running.ready["url"]
     os.environ["SQUALL_CREDENTIALS"] = running.ready["credentials"]
@@ -225,7 +169,7 @@ async def rerun(_: Floor, running: Measured) -> list[Figure]:
                 unit="ms",
                 value=statistics.median(ours) * 1e3,
                 floor=statistics.median(theirs) * 1e3,
-                goal="<= 2.5" if plain is plain_docker_run else "",
+                goal="<= 2.5" if running.ready["runtime"] == "docker" else "",
             )
         )
     ]
@@ -340,6 +284,8 @@ PARTS = {
     "maps": maps,
     "lanes": lanes,
     "cold": cold,
+    "snapshot": snapshot,
+    "deployed": deployed,
     "burst": burst,
     "rerun": rerun,
     "bulk": bulk,

@@ -63,6 +63,12 @@ def emit(figure: Figure) -> None:
     print(json.dumps(line), flush=True)
 
 
+def measured(figure: Figure) -> Figure:
+    """`figure`, printed."""
+    emit(figure)
+    return figure
+
+
 def table(figures: Sequence[Figure]) -> str:
     """A Markdown table."""
     verdict = {True: "yes", False: "**no**", None: ""}

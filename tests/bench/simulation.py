@@ -116,7 +116,7 @@ class Simulation:
     def _booted(self, held: Held, now_s: float) -> None:
         function = self._of(held)
         if function.load.boots:
-            self._set(held, "ready", ready_unix_s=now_s)
+            self._set(held, "ready", ready_unix_s=now_s, heard_unix_s=now_s)
             function.faults = StartFaults()
         else:
             self._drop(held)
@@ -134,6 +134,8 @@ class Simulation:
             if held.state != "ready":
                 continue
             free_s = max(now_s - TICK_S, held.ready_unix_s or 0.0)
+            if name in function.running or function.waiting:
+                self._set(held, "ready", heard_unix_s=now_s)
             while function.waiting and name not in function.running and free_s < now_s + TICK_S:
                 came_s = function.waiting.popleft()
                 begins_s = max(free_s, came_s)

@@ -82,8 +82,8 @@ async def test_a_job_is_handed_over_before_more_is_asked_for(
     monkeypatch.setattr(bus.wire, "send", noting)
 
     def take(job: Job) -> None:
-        did.append("take")
         job.ack()
+        did.append("take")
 
     taker = Taker(take)
     pull = StandingPull(bus, "Q", "d", taker, batch=1)

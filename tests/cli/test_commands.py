@@ -64,6 +64,7 @@ def test_run_help_says_what_it_takes(squall: Squall) -> None:
         (["deploy", "missing.py"], ["InvalidError", "missing.py does not exist"]),
         (["app", "list"], ["ConnectionError", "squall up"]),
         (["app", "stop", "x"], ["ConnectionError", "squall up"]),
+        (["container", "show", "ct-x"], ["ConnectionError", "squall up"]),
         (["container", "list"], ["ConnectionError", "squall up"]),
         (["container", "exec", "ct-x", "ls", "-l"], ["ConnectionError", "squall up"]),
         (["image", "prune"], ["ConnectionError", "squall up"]),

@@ -123,6 +123,17 @@ def test_deployed_app_is_listed_read_and_stopped(squall: Squall, up: None) -> No
     history = json.loads(squall("app", "history", "hello", "--json").stdout)
     assert [(v["version"], v["tag"]) for v in history] == [(1, "first")]
     assert "hello" in squall("app", "list").stdout
+    assert "first" in squall("app", "history", "hello").stdout
+
+    none = squall("app", "rollback", "hello")
+    assert (none.returncode, len(none.stderr.splitlines())) == (1, 1)
+    assert "there is no version before the first" in none.stderr
+    assert squall("app", "rollback", "hello", "latest").returncode == 2
+    assert squall("deploy", "hello.py", "--strategy", "slow").returncode == 2
+    assert squall("deploy", "hello.py", "--tag", "second", "--strategy", "recreate").returncode == 0
+    back = squall("app", "rollback", "hello", "v1", "--strategy", "recreate", "--json")
+    assert back.returncode == 0, back.stderr
+    assert json.loads(back.stdout)["changed"] is False
 
     assert squall("app", "stop", "hello").returncode == 0
     assert json.loads(squall("app", "list", "--json").stdout) == []

@@ -26,6 +26,21 @@ def count(up_to: int):
 def fail(x: int = 0):
     return 1 / x
 
+@app.cls()
+class Scaler:
+    factor: int = squall.parameter(default=2)
+    label: str = squall.parameter()
+    raw: bytes = squall.parameter(default=b"")
+
+    @squall.method()
+    def times(self, x: int, loud: bool = False) -> str:
+        said = f"{self.label}: {x * self.factor}"
+        return said.upper() if loud else said
+
+    @squall.method()
+    def clash(self, factor: int) -> int:
+        return factor
+
 @other.function()
 def hidden() -> bytes:
     return b"\\x00found"
@@ -73,6 +88,32 @@ def test_function_runs_remotely_and_its_result_is_printed(
 def test_generator_prints_each_item(squall: Squall, stack: dict[str, str], job: Path) -> None:
     done = squall("run", "-q", "job.py::count", "--up-to", "3", **stack)
     assert (done.returncode, done.stdout) == (0, "0\n1\n2\n"), done.stderr
+
+
+def test_method_runs_with_the_parameters_of_its_class(
+    squall: Squall, stack: dict[str, str], job: Path
+) -> None:
+    given = ("--label", "six", "--x", "2", "--factor", "3", "--loud")
+    done = squall("run", "-q", "job.py::app.Scaler.times", *given, **stack)
+    assert (done.returncode, done.stdout) == (0, "SIX: 6\n"), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (("job.py::Scaler.times", "--x", "2"), "--label"),
+        (("job.py::Scaler.clash", "--label", "a"), "both have a parameter 'factor'"),
+        (("job.py::Scaler.nothing",), "it has: Scaler.clash, Scaler.times, count"),
+        (("job.py::Scaler",), "has nothing named 'Scaler'"),
+    ],
+)
+def test_method_that_can_not_be_called_is_one_line(
+    squall: Squall, job: Path, argv: tuple[str, ...], says: str
+) -> None:
+    done = squall("run", *argv)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_app_is_named_where_there_are_several(
@@ -125,6 +166,10 @@ def test_help_of_a_function_needs_no_server(squall: Squall, job: Path) -> None:
     assert done.returncode == 0
     assert "--x X" in done.stdout
     assert "default: 0" in done.stdout
+    done = squall("run", "job.py::Scaler.times", "--help")
+    assert done.returncode == 0
+    assert "--label LABEL" in done.stdout
+    assert "--x X" in done.stdout
 
 
 def test_result_that_is_no_text_is_not_written(

@@ -50,7 +50,7 @@ PRINTS: dict[str, list[str]] = {
         r"ada:\*{4} in the north sends 'hello'",
         r"ada:\*{18} in the north sends 'hello again'",
     ],
-    "13_fastapi.py": [r"http\S+ says \{'doubled': 42\}", r"http\S+ says \{'tea': 3\}"],
+    "13_fastapi.py": [r'http\S+ says \{"doubled":42\}', r'http\S+ says \{"tea":3\}'],
     "14_starlette.py": ["Hello, Ada!", "Bonjour, Ada!"],
     "15_flask.py": ["CAN YOU HEAR ME"],
     "16_websocket_chat.py": ["Ada: anybody there\\?", "Grace: I hear you"],

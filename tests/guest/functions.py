@@ -252,6 +252,33 @@ class Service(Parent):
         print(f"left on the same loop: {same}", flush=True)
 
 
+class Ahead:
+    """A class whose hooks say where they run."""
+
+    @squall.enter(snap=True)
+    async def load(self) -> None:
+        self.story = [os.environ["SQUALL_TASK_ID"]]
+        self.loop = asyncio.get_running_loop()
+
+    @squall.enter()
+    async def open(self) -> None:
+        self.story.append(os.environ["SQUALL_TASK_ID"])
+
+    @squall.method()
+    async def tell(self) -> tuple[list[str], bool]:
+        return self.story, self.loop is asyncio.get_running_loop()
+
+
+class Calling:
+    @squall.enter(snap=True)
+    def load(self) -> None:
+        squall.Function.from_name("other", "function").remote()
+
+    @squall.method()
+    def tell(self) -> None:
+        """Never called."""
+
+
 class SyncService(Parent):
     @squall.method()
     def on_main(self) -> bool:
@@ -266,6 +293,17 @@ class BrokenService:
     @squall.method()
     def run(self) -> None:
         """Never called."""
+
+
+class SlowStarter:
+    @squall.enter()
+    def start(self) -> None:
+        print("starting", flush=True)
+        time.sleep(1)
+
+    @squall.method()
+    def run(self) -> None:
+        """Never reached."""
 
 
 class Lingerer:

@@ -17,7 +17,7 @@ from squall import _pickling
 from squall_bus.bus import Bus, Delivery
 from squall_bus.connection import connect
 from squall_bus.layout import ensure_platform, ensure_workspace
-from squall_contracts import rights, subjects
+from squall_contracts import rights, subjects, version_subjects
 from squall_contracts.calls import (
     BlobRef,
     Input,
@@ -27,6 +27,7 @@ from squall_contracts.calls import (
     Report,
     Results,
     Returned,
+    Superseded,
     Yielded,
 )
 from squall_contracts.functions import FileEntry, FunctionSpec
@@ -192,6 +193,12 @@ class Function:
         )
         return call
 
+    async def superseded(self, version: int) -> None:
+        """What the gateway says once that version is deployed."""
+        subject = version_subjects.superseded(ENVIRONMENT, self.function_id)
+        await self.rig.bus.publish(subject, Superseded(version=version))
+        await self.rig.bus.flush()
+
     async def waiting(self) -> int:
         backlog = await self.rig.bus.admin.backlog(
             subjects.CALLS, subjects.call_function(ENVIRONMENT, self.function_id)
@@ -238,7 +245,7 @@ class Rig:
 
     async def _on_results(self, delivery: Delivery) -> None:
         results = delivery.decode(Results)
-        assert not delivery.headers
+        assert set(delivery.headers) <= {"Nats-TTL"}  # parsing more would cost clients time
         if results.call_id in self.calls:
             await self.calls[results.call_id].add(results.items)
 

@@ -5,6 +5,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from squall_contracts.functions import MethodSpec
 from squall_contracts.guest import EXIT_KILLED, EXIT_NO_BUS
 
 from tests.guest.rig import Rig, eventually
@@ -40,6 +41,38 @@ async def test_sigterm_lets_the_running_input_finish_and_gives_back_the_rest(
     await function.guest()
     assert await waiting.value() == await later.value() == "slept"
     await function.settled()
+
+
+async def test_guest_of_an_older_version_takes_nothing_stored_after_the_word_of_a_newer_one(
+    rig: Rig,
+) -> None:
+    function = await rig.function("nap")
+    guest = await function.guest()
+    await (await function.call(0.0)).value()
+    await function.superseded(1)
+    running = await function.call(1.0)
+    await eventually(guest.held, "the input runs: its own version changes nothing")
+    await function.superseded(2)
+    later = [await function.call(0.0) for _ in range(20)]
+    await guest.report("draining")
+    assert await running.value() == "slept"
+    assert await guest.exit_code() == 0
+    assert not any(call.reports for call in later)
+    await function.guest(version=2)
+    for call in later:
+        assert await call.value() == "slept"
+    await function.settled()
+
+
+async def test_guest_superseded_while_it_starts_takes_nothing(rig: Rig) -> None:
+    function = await rig.function("SlowStarter", methods=(MethodSpec(name="run"),))
+    guest = await function.guest(ready=False)
+    await guest.report("importing")
+    await eventually(lambda: "starting" in guest.output(), "the enter hook runs")
+    await function.superseded(2)
+    call = await function.call_method("run")
+    assert await guest.exit_code() == 0
+    assert not call.reports
 
 
 async def test_what_takes_longer_than_the_drain_runs_elsewhere(rig: Rig, tmp_path: Path) -> None:

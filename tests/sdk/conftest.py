@@ -27,5 +27,7 @@ def platform(shared_platform: Platform) -> Platform:
     shared_platform.batches.clear()
     shared_platform.secrets.clear()
     shared_platform.build = None
+    shared_platform.containers = ()
+    shared_platform.pools_good_for_s = None
     shared_platform.hold.set()
     return shared_platform

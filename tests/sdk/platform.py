@@ -24,7 +24,7 @@ from squall_bus.job import Job
 from squall_bus.layout import ensure_workspace
 from squall_bus.pull import StandingPull
 from squall_bus.sealing import new_pair
-from squall_contracts import apps, environments, images, secrets, subjects, verbs
+from squall_contracts import apps, environments, images, placement, secrets, subjects, verbs
 from squall_contracts.calls import (
     INLINE_LIMIT_BYTES,
     BlobRef,
@@ -69,6 +69,8 @@ class Platform:
         self.batches: list[int] = []
         """How many inputs each message to the guest held."""
         self.build: Callable[[images.EnsureImage], images.ImageStatus] | None = None
+        self.containers: tuple[placement.ContainerRecord, ...] = ()
+        self.pools_good_for_s: float | None = None
         self.hold = threading.Event()
         """While cleared, the guest runs nothing."""
         self.hold.set()
@@ -131,8 +133,10 @@ class Platform:
         match request:
             case apps.StartApp() | apps.DeployApp():
                 return self._start_app(request)
-            case apps.FindFunction():
-                return self._find(request)
+            case apps.FindFunction() | apps.FindApp() | apps.BindPool():
+                return self._look_up(request)
+            case apps.ListContainers():
+                return placement.ContainerList(containers=self.containers)
             case images.EnsureImage():
                 if self.build is not None:
                     return self.build(request)
@@ -150,6 +154,15 @@ class Platform:
         self.started[request.name] = app_id, ids
         return apps.AppStarted(app_id=app_id, version=1, function_ids=ids)
 
+    def _look_up(self, request: apps.FindFunction | apps.FindApp | apps.BindPool) -> Message:
+        match request:
+            case apps.FindFunction():
+                return self._find(request)
+            case apps.FindApp():
+                return self._find_app(request)
+            case apps.BindPool():
+                return self._bind(request)
+
     def _find(self, request: apps.FindFunction) -> apps.FoundFunction:
         if request.app not in self.started:
             raise SquallRefusal("not_found", f"no app {request.app!r} is deployed")
@@ -165,6 +178,18 @@ class Platform:
             version=1,
             retryable=spec.retry is not None,
         )
+
+    def _find_app(self, request: apps.FindApp) -> apps.FoundApp:
+        for name, (app_id, _) in self.started.items():
+            if request.app_id == app_id or (request.name == name and not request.app_id):
+                return apps.FoundApp(app_id=app_id, environment="main", name=name, version=1)
+        raise SquallRefusal("not_found", f"no app {request.name!r} is deployed")
+
+    def _bind(self, request: apps.BindPool) -> apps.BoundPool:
+        pool = encode((request.function_id, request.arguments, request.variant))
+        function_id = f"fn-{hashlib.sha256(pool).hexdigest()[:22]}"
+        self.specs[function_id] = self.specs[request.function_id]
+        return apps.BoundPool(function_id=function_id, good_for_s=self.pools_good_for_s)
 
     def _stored(self, request: Message) -> Message | None:
         """The answer to a request about environments and secrets; None: it is about others."""

@@ -11,9 +11,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 import squall
-from squall import _client, config, exception, runner
+from squall import _client, _replacing, config, exception, runner
 from squall._output import AppOutput
 from squall._plain import PlainOutput
 from squall.app import App
@@ -22,7 +23,7 @@ from squall_contracts.calls import Inputs
 from squall_contracts.functions import FunctionSpec
 from squall_contracts.guest import Assignment, Credentials
 from squall_contracts.logs import LogBatch, LogLine
-from squall_contracts.placement import ContainerNews
+from squall_contracts.placement import ContainerNews, ContainerRecord
 
 from . import functions as f
 from .platform import Platform
@@ -237,6 +238,46 @@ def test_deploying_needs_a_name_and_a_strategy_that_exists(platform: Platform) -
     with pytest.raises(exception.InvalidError, match="at most 50"):
         f.app.deploy(tag="x" * 51)
     assert platform.asked == []
+
+
+def test_recreating_waits_for_the_end_of_older_containers_and_says_who_deploys(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = App("replaced")
+    old = ContainerRecord(
+        container_id="ct-old",
+        function_id="fn-1",
+        function_name="square",
+        app_id="ap-1",
+        app_name="replaced",
+        workspace="",
+        environment="main",
+        version=0,
+        state="draining",
+    )
+    platform.containers = (old, msgspec.structs.replace(old, container_id="ct-new", version=1))
+    monkeypatch.setattr(_replacing, "REPLACED_S", 0.2)
+    with pytest.warns(exception.ServerWarning, match=r"wait for it: ct-old$"):
+        runner.deploy_app(mine, strategy="recreate")
+    asked = next(each for each in platform.asked if isinstance(each, apps.DeployApp))
+    assert asked.strategy == "recreate"
+    assert "@" in asked.deployed_by
+
+    monkeypatch.setattr(_replacing, "REPLACED_S", 30.0)
+
+    async def end() -> None:
+        news = ContainerNews(container_id="ct-old", function_name="square", state="stopped")
+        while not done.is_set():
+            app_id = platform.started["replaced"][0]
+            subject = subjects.app_feed(platform.server.workspace.public, app_id)
+            await platform.platform.publish(subject, news)
+            await asyncio.sleep(0.05)
+
+    done = threading.Event()
+    telling = asyncio.run_coroutine_threadsafe(end(), platform._loop)
+    runner.deploy_app(mine, strategy="recreate")
+    done.set()
+    telling.result(10)
 
 
 def test_a_bad_environment_name_is_refused() -> None:

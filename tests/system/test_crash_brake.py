@@ -16,18 +16,16 @@ from tests.system.test_chaos import kill_container, load
 REST_S = 8.0
 
 
-@pytest.fixture(params=["process", pytest.param("docker", marks=pytest.mark.docker)])
-def brief(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Server]:
-    """A server of its own, whose machine rests for seconds instead of a minute."""
-    if request.param == "docker" and docker_engine() is None:
-        pytest.skip("no Docker engine answers on this machine")
+@pytest.fixture
+def brief(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A server of its own, with Docker where there is one, whose machine rests for seconds instead
+    of a minute."""
+    runtime = "docker" if docker_engine() is not None else "process"
     monkeypatch.setenv("SQUALL_SCHEDULER_BRAKE_REST_S", str(REST_S))
-    running = Server(request.param, tmp_path / "state")
+    running = Server(runtime, tmp_path / "state")
     running.start("--ephemeral")
     try:
-        with connected_to(running.ready["url"], running.ready["credentials"], request.param):
+        with connected_to(running.ready["url"], running.ready["credentials"], runtime):
             yield running
     finally:
         running.stop()

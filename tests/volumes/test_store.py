@@ -225,11 +225,11 @@ async def test_unused_blocks_go_after_two_looks_and_used_ones_stay(
 async def test_chunks_of_a_killed_upload_are_cleared_away(store: VolumeStore, bus: Bus) -> None:
     await store.objects.put("b/whole", b"x" * 600_000)
     await bus.store("$O.volumes.C.o-killed", b"half")
-    stream = "OBJ_volumes"
+    stray, stream = "$O.volumes.C.o-killed", "OBJ_volumes"
     await garbage.collect(store, grace_s=3600)
-    assert len(await bus.admin.backlog(stream, "$O.volumes.C.*")) == 2
+    assert stray in await bus.admin.backlog(stream, "$O.volumes.C.*")
     assert await store.objects.clear_strays(0.0) == 1
-    assert len(await bus.admin.backlog(stream, "$O.volumes.C.*")) == 1
+    assert stray not in await bus.admin.backlog(stream, "$O.volumes.C.*")
     assert await store.objects.get("b/whole") == b"x" * 600_000
 
 

@@ -9,6 +9,7 @@ from squall_contracts import subjects
 from squall.cli import control, logs
 from squall.cli.report import say
 from squall.cli.tables import Env, Json, ago, moment, show, show_json
+from squall.exception import InvalidError
 
 app = typer.Typer(help="List, read and stop apps.", no_args_is_help=True)
 Reference = Annotated[str, typer.Argument(metavar="APP", help="Name or id (ap-…) of the app.")]
@@ -74,18 +75,75 @@ def history(
     env: Env = None,
     json: Json = False,
 ) -> None:
-    """List the versions of a deployed app."""
+    """List the versions of a deployed app, newest first."""
     reply: words.AppVersions = control.ask(
         words.AppHistory(environment=control.environment(env), name=name)
     )
     if json:
-        show_json(reply.versions)
+        show_json(
+            [
+                {field: getattr(each, field) for field in each.__struct_fields__}
+                | {"restorable": each.version in reply.restorable}
+                for each in reply.versions
+            ]
+        )
         return
     show(
         (
-            [str(v.version), v.tag, moment(v.deployed_unix_s), ", ".join(sorted(v.function_ids))]
-            for v in sorted(reply.versions, key=lambda v: -v.version)
+            [
+                f"v{each.version}",
+                moment(each.deployed_unix_s),
+                each.deployed_by,
+                each.tag,
+                "" if each.rollback_of is None else f"as v{each.rollback_of}",
+                ", ".join(sorted(each.function_ids)),
+            ]
+            for each in reply.versions
         ),
-        ["version", "tag", "deployed", "functions"],
+        ["version", "deployed", "by", "tag", "rollback", "functions"],
         empty=f"{name} was never deployed",
     )
+
+
+@app.command("rollback")
+def rollback(
+    name: Annotated[str, typer.Argument(metavar="APP", help="Name of a deployed app.")],
+    version: Annotated[
+        str | None,
+        typer.Argument(help="A version of `squall app history`; default: the one before."),
+    ] = None,
+    *,
+    strategy: Annotated[str, typer.Option(help="rolling or recreate, as for deploy.")] = "rolling",
+    env: Env = None,
+    json: Json = False,
+) -> None:
+    """Deploy what an earlier version was made of, as a new version."""
+    from squall import _replacing, enable_output
+
+    how = _replacing.strategy(strategy)
+    done: words.AppStarted = control.ask(
+        words.RollbackApp(
+            environment=control.environment(env),
+            name=name,
+            version=None if version is None else _number(version),
+            strategy=how,
+            deployed_by=_replacing.author(),
+        )
+    )
+    if how == "recreate" and done.changed:
+        with enable_output(quiet=json):
+            control.run(lambda client: _replacing.replaced(client, done.app_id, done.version))
+    if json:
+        show_json({"app_id": done.app_id, "version": done.version, "changed": done.changed})
+    elif done.changed:
+        say(f"{name} is at version {done.version} ({done.app_id})")
+    else:
+        say(f"{name} has this code already: version {done.version} stays ({done.app_id})")
+
+
+def _number(version: str) -> int:
+    """`3` or `v3`. InvalidError."""
+    digits = version.removeprefix("v")
+    if not (digits.isascii() and digits.isdigit()):
+        raise InvalidError(f"VERSION must be a number such as 3 or v3, not {version!r}")
+    return int(digits)

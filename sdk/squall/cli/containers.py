@@ -1,25 +1,27 @@
-"""`squall container`: which run, what they print, a command inside one, the end of one."""
+"""`squall container`: which run, how one started, what they print, a command inside, the end."""
 
 import sys
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
 from squall_contracts import apps as words
 from squall_contracts import subjects
+from squall_contracts.coldstart import EXPLAINED, ColdStart, Phase, cold_start
 from squall_contracts.placement import ContainerList, ContainerRecord
 
 from squall.cli import control, logs
 from squall.cli.report import say
 from squall.cli.tables import Env, Json, ago, show, show_json
 
-app = typer.Typer(help="List, read, enter and stop containers.", no_args_is_help=True)
+app = typer.Typer(help="List, show, read, enter and stop containers.", no_args_is_help=True)
 Container = Annotated[str, typer.Argument(metavar="CONTAINER", help="Id of the container (ct-…).")]
 
 
 @app.command("list")
 def list_containers(
     app_: Annotated[
-        str | None, typer.Option("--app", help="Only of this app (name or id).")
+        str | None, typer.Option("--app", "--app-id", help="Only of this app (name or id).")
     ] = None,
     env: Env = None,
     all_: Annotated[bool, typer.Option("--all", help="Also those of the last hour.")] = False,
@@ -53,6 +55,47 @@ def _row(record: ContainerRecord) -> list[str]:
     ]
 
 
+@app.command("show")
+def show_container(container: Container, json: Json = False) -> None:
+    """Show one container, and where the time of its start went."""
+    listed: ContainerList = control.ask(words.ListContainers(container_id=container))
+    [record] = listed.containers
+    start = cold_start(record)
+    if json:
+        show_json({"container": record, "start": start})
+        return
+    for name, value in _facts(record, start):
+        print(f"{name:<10}{value}")
+    print()
+    total_ms = start.total_ms or sum(phase.ms for phase in start.phases)
+    show(
+        (_phase(phase, total_ms, start.dominating) for phase in start.phases),
+        ["phase", "ms", "share", "remark"],
+        empty="nothing is known of its start yet",
+    )
+
+
+def _facts(record: ContainerRecord, start: ColdStart) -> Iterator[tuple[str, str]]:
+    yield "container", record.container_id
+    yield "function", f"{record.app_name}.{record.function_name}, version {record.version}"
+    since = ago(record.since_unix_s.get(record.state))
+    yield "state", f"{record.state}, since {since}" if since else record.state
+    if record.reason or record.waits_for:
+        yield "remark", record.reason or record.waits_for
+    if record.runner_id:
+        yield "runner", record.runner_id
+    if start.path:
+        yield "path", f"{start.path} ({start.path_reason})" if start.path_reason else start.path
+    if start.total_ms is not None:
+        yield "start", f"{start.total_ms:,.1f} ms, most of it {start.dominating}"
+
+
+def _phase(phase: Phase, total_ms: float, dominating: str) -> list[str]:
+    share = f"{phase.ms / total_ms:.0%}" if total_ms else ""
+    mark = " <" if phase.name == dominating else ""
+    return [phase.name, f"{phase.ms:,.1f}", f"{share}{mark}", EXPLAINED[phase.name]]
+
+
 @app.command("logs")
 def container_logs(
     container: Container,
@@ -69,10 +112,12 @@ def container_logs(
 @app.command("stop")
 def stop_container(
     container: Container,
-    now: Annotated[bool, typer.Option("--now", help="Don't let it finish what it runs.")] = False,
+    graceful: Annotated[
+        bool, typer.Option("--graceful/--now", help="Whether it may finish what it runs.")
+    ] = True,
 ) -> None:
     """Stop a container; what it was running runs again elsewhere."""
-    control.ask(words.StopContainerRequest(container_id=container, graceful=not now))
+    control.ask(words.StopContainerRequest(container_id=container, graceful=graceful))
     say(f"stopping {container}")
 
 

@@ -1,11 +1,15 @@
 """Asking the server: every command's request goes through here, on the SDK's own loop."""
 
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
 
 from squall_contracts import apps
 
 from squall.config import find_server
 from squall.exception import ConnectionError, NotFoundError
+
+if TYPE_CHECKING:
+    from squall._client import Client
 
 
 def ask(message: Any) -> Any:
@@ -13,16 +17,18 @@ def ask(message: Any) -> Any:
 
     ConnectionError when no server is configured or running.
     """
+    return run(lambda client: client.control(message))
+
+
+def run(work: "Callable[[Client], Coroutine[Any, Any, Any]]") -> Any:
+    """What `work` returns, given the connection. ConnectionError as `ask`."""
     require_server()
-    from squall import _client
-    from squall._sync import run
+    from squall import _client, _sync
 
-    return run(_asked(_client, message))
+    async def connected() -> Any:
+        return await work(await _client.connected())
 
-
-async def _asked(client_module: Any, message: Any) -> Any:
-    client = await client_module.connected()
-    return await client.control(message)
+    return _sync.run(connected())
 
 
 def require_server() -> None:

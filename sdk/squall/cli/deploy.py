@@ -20,6 +20,13 @@ def deploy(
     ] = None,
     env: Env = None,
     tag: Annotated[str, typer.Option(help="A label for this version.")] = "",
+    strategy: Annotated[
+        str,
+        typer.Option(
+            help="rolling: old containers finish what they have while new ones start; "
+            "recreate: new ones start when the old ones have ended."
+        ),
+    ] = "rolling",
     module: Annotated[
         bool, typer.Option("-m", help="Take the reference as a module's name.")
     ] = False,
@@ -36,7 +43,7 @@ def deploy(
     control.require_server()
     app = loading.app(wanted)
     with squall.enable_output(quiet=quiet):
-        done = deploy_app(app, name=name, environment_name=env, tag=tag)
+        done = deploy_app(app, name=name, environment_name=env, tag=tag, strategy=strategy)
     if json:
         show_json(
             {

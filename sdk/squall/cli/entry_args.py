@@ -34,14 +34,28 @@ class Parser(argparse.ArgumentParser):
 
 
 def parse(
-    function: Callable[..., object], argv: Sequence[str], *, called: str, doc: str | None = None
+    function: Callable[..., object],
+    argv: Sequence[str],
+    *,
+    called: str,
+    doc: str | None = None,
+    beside: Sequence[inspect.Parameter] = (),
 ) -> EntryArgs:
-    """Read `argv` as the arguments of `function`, which messages and help call `called`.
+    """Read `argv` as the arguments of `function`, which messages and help call `called`, and as those
+    `beside` them: the parameters of its class.
 
     InvalidError when the signature has what a command line can't give; UsageError when `argv`
     doesn't fit; SystemExit(0) after `--help` was printed.
     """
-    parameters = _parameters(function, called)
+    own = _parameters(function, called)
+    taken = {parameter.name for parameter in beside}
+    for parameter in own:
+        if parameter.name in taken:
+            raise InvalidError(
+                f"{called}: the class and the method both have a parameter {parameter.name!r}, which "
+                "a command line can't tell apart: rename one"
+            )
+    parameters = [*beside, *own]
     if any(p.kind is p.VAR_POSITIONAL for p in parameters):
         return _raw(parameters, argv, called)
     parser = Parser(

@@ -1,4 +1,5 @@
-"""Reading what a command names: `FILE`, `FILE::function`, `FILE::app.function`, `-m module::…`."""
+"""Reading what a command names: `FILE`, `FILE::function`, `FILE::Class.method`, each with `app.` before
+its name if need be, `-m module::…`."""
 
 import re
 from pathlib import Path
@@ -6,7 +7,7 @@ from typing import NamedTuple
 
 from squall.exception import InvalidError
 
-_NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)?")
+_NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*){0,2}")
 _MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
@@ -16,7 +17,8 @@ class Reference(NamedTuple):
     path: Path | None
     module: str | None
     name: str | None
-    """`function`, `app.function` or, for deploy, `app`; None: pick the only one there is."""
+    """`function`, `Class.method`, either behind `app.`, or for deploy `app`; None: pick the only one
+    there is."""
 
     @property
     def place(self) -> str:
@@ -29,7 +31,8 @@ def parse(text: str, *, as_module: bool) -> Reference:
     place, separator, name = text.partition("::")
     if separator and not _NAME.fullmatch(name):
         raise InvalidError(
-            f"{text!r}: {name!r} can't name a function: write FILE::function or FILE::app.function"
+            f"{text!r}: {name!r} can't name a function: write FILE::function, FILE::Class.method "
+            "or FILE::app.function"
         )
     if as_module:
         return Reference(None, _module(place), name or None)

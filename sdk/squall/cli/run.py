@@ -7,16 +7,17 @@ import os
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import MethodType
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from squall.cli import entry_args, loading, refs
+from squall.cli import class_args, entry_args, loading, refs
 from squall.cli.report import INTERRUPTED
 from squall.exception import InvalidError
 
 if TYPE_CHECKING:
     from squall._loader import Runnable
 
-SUMMARY = "Run a function or a local entrypoint of a file."
+SUMMARY = "Run a function, a method of a class or a local entrypoint of a file."
 TERMINATED: Final = 128 + signal.SIGTERM
 _NOTHING = object()
 
@@ -39,6 +40,7 @@ def main(argv: Sequence[str]) -> int:
             options.rest,
             called=f"{reference.place}::{runnable.name}",
             doc=function.__doc__,
+            beside=class_args.parameters(runnable),
         )
         server.ready(quiet=options.quiet)
         result = _run(runnable, given, options)
@@ -58,7 +60,7 @@ def _parser() -> entry_args.Parser:
     parser = entry_args.Parser(
         prog="squall run",
         description=SUMMARY,
-        usage="squall run [options] FILE[::function] [arguments of the function]",
+        usage="squall run [options] FILE[::function|::Class.method] [arguments]",
         allow_abbrev=False,
     )
     add = parser.add_argument
@@ -76,8 +78,11 @@ def _parser() -> entry_args.Parser:
 
 def _function_of(runnable: "Runnable") -> Callable[..., Any]:
     """The user's own function, whose parameters become options."""
+    from squall._loader import ClassMethod
     from squall.function import Function
 
+    if isinstance(runnable, ClassMethod):
+        return MethodType(runnable.raw, runnable)  # whose signature has no `self`
     if isinstance(runnable, Function):
         return runnable.raw
     if inspect.isgeneratorfunction(runnable.function):
@@ -99,8 +104,11 @@ def _run(runnable: "Runnable", given: entry_args.EntryArgs, options: argparse.Na
 
 
 def _call(runnable: "Runnable", given: entry_args.EntryArgs) -> object:
+    from squall._loader import ClassMethod
     from squall.function import Function
 
+    if isinstance(runnable, ClassMethod):
+        runnable, given = class_args.bound(runnable, given)
     if not isinstance(runnable, Function):
         result = runnable(*given.args, **given.kwargs)
         return asyncio.run(result) if inspect.iscoroutine(result) else result

@@ -91,9 +91,11 @@ async def _listed(volume: "Volume", remote: str) -> "tuple[str, dict[str | None,
     async with translated():
         at = paths.clean(remote)
         _, tree = await (await volume._store()).newest(await volume._resolved())
+        found: dict[str | None, Entry] = {}
         if core.find(tree, at).is_directory:
-            return paths.name(at), dict[str | None, Entry](core.within(tree, at).items())
-        found: dict[str | None, Entry] = {None: core.find_file(tree, at)[1]}
+            found.update(core.within(tree, at).items())
+        else:
+            found[None] = core.find_file(tree, at)[1]
         return paths.name(at), found
 
 

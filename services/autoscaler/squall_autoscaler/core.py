@@ -13,7 +13,7 @@ from squall_contracts.placement import ContainerState
 from squall_contracts.scaling import Target
 
 
-class Live(msgspec.Struct, frozen=True):
+class Live(msgspec.Struct, frozen=True, gc=False):
     """A container that counts: requested, booting or ready, not draining."""
 
     container_id: str
@@ -22,14 +22,14 @@ class Live(msgspec.Struct, frozen=True):
     """When it became ready; None while it boots."""
 
 
-class Need(msgspec.Struct, frozen=True):
+class Need(msgspec.Struct, frozen=True, gc=False):
     """How many containers the work of a moment could use."""
 
     at_unix_s: float
     containers: int
 
 
-class Pool(msgspec.Struct, frozen=True, kw_only=True):
+class Pool(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What is known of one function now."""
 
     function_id: str

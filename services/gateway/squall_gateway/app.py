@@ -17,6 +17,7 @@ from squall_contracts.secrets import OpenSecrets
 
 from squall_gateway.apps import Apps
 from squall_gateway.collections import Collections
+from squall_gateway.collector import Collector
 from squall_gateway.handlers import Api
 from squall_gateway.identity import Identity
 from squall_gateway.metrics import Metrics
@@ -91,7 +92,9 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
     # Opening a workspace takes credentials, which this very service mints from here on.
     await identity.provision(settings.workspaces)
     async with ingress.running(), asyncio.TaskGroup() as group:
+        collector = Collector(context, own.registry, settings.pool_idle_s)
         background = [
+            group.create_task(collector.run()),
             group.create_task(Reaper(own, context, settings.app_ttl_s).run()),
             group.create_task(Sweeper(collections, context).run()),
             group.create_task(VolumeSweeper(context, settings.volume_sweep_s).run()),

@@ -1,4 +1,4 @@
-"""Apps: started, deployed, kept, stopped and found."""
+"""Apps: started, kept, stopped and found; deploying.py makes their versions."""
 
 import time
 from collections import Counter
@@ -19,7 +19,8 @@ from squall_gateway import core
 from squall_gateway.calls import drop_function
 from squall_gateway.environments import Environments
 from squall_gateway.pools import Pools
-from squall_gateway.registry import CHANGED_MEANWHILE, Registry
+from squall_gateway.registry import Registry
+from squall_gateway.releases import Releases
 from squall_gateway.resealing import Resealing
 from squall_gateway.secrets import Secrets
 from squall_gateway.settings import Settings
@@ -27,9 +28,7 @@ from squall_gateway.validation import InvalidFieldError, check_app
 
 log = structlog.get_logger()
 
-DEPLOY_ATTEMPTS: Final = 5
 STOPPED: Final = "the app was stopped"
-REMOVED: Final = "a new version of the app has no such function"
 
 
 class Apps:
@@ -43,18 +42,19 @@ class Apps:
     ) -> None:
         """`urls(account, records)` puts functions on the web; their addresses by name."""
         self._settings = settings
-        self._urls = urls
+        self.urls = urls
         self._context = context
         self.registry = Registry(context.bus)
+        self.pools = Pools(self.registry, settings.pool_idle_s)
+        self.releases = Releases(context.bus, settings.versions_kept)
         self.environments = Environments(context)
         self.sealing = Resealing(context, Path(settings.keys_dir) / "sealing")
         self.secrets = Secrets(context, self.registry, self.environments, self.sealing)
-        self._pools = Pools(self.registry)
         self._images = context.bus.kv(subjects.IMAGES_BUCKET, ImageRecord)
         self._containers = context.bus.kv(subjects.CONTAINERS_BUCKET, ContainerRecord)
 
     async def start(self, account: str, request: apps.StartApp) -> apps.AppStarted:
-        await self._check(account, request.environment, request.name, request.functions)
+        await self.check(account, request.environment, request.name, request.functions)
         owner = core.Owner(workspace=account, environment=request.environment, name=request.name)
         plan = core.plan_start(
             owner,
@@ -66,48 +66,18 @@ class Apps:
         )
         await self.registry.apply(plan, None)
         log.info("app.started", app_id=plan.app.app_id, app=request.name, workspace=account)
-        return _started(plan, await self._urls(account, plan.write))
-
-    async def deploy(self, account: str, request: apps.DeployApp) -> apps.AppStarted:
-        await self._check(account, request.environment, request.name, request.functions)
-        owner = core.Owner(workspace=account, environment=request.environment, name=request.name)
-        for _ in range(DEPLOY_ATTEMPTS):
-            entry = await self.registry.app(account, core.deployed_app_id(owner))
-            existing = None if entry is None else entry.value
-            live = {} if existing is None else await self.registry.live(existing)
-            plan = core.plan_deploy(
-                owner,
-                request.functions,
-                existing=existing,
-                live=live,
-                tag=request.tag,
-                now_unix_s=time.time(),
-                make_id=lambda _: new_id("fn"),
-            )
-            if plan.changed:
-                try:
-                    await self.registry.apply(plan, entry)
-                except CHANGED_MEANWHILE:
-                    continue
-                gone = await self._pools.renew(live.values(), plan.write)
-                await self._drop((*plan.remove, *gone), REMOVED)
-                log.info("app.deployed", app_id=plan.app.app_id, version=plan.app.version)
-            written = plan.write if plan.changed else tuple(live.values())
-            return _started(plan, await self._urls(account, written))
-        raise SquallRefusal(
-            "exhausted", f"app {request.name!r} is being deployed by others: try again"
-        )
+        return started(plan, await self.urls(account, plan.write))
 
     async def keep(self, account: str, request: apps.KeepApp) -> apps.Done:
         """The reaper hears every KeepApp by itself; here the client learns whether it counts."""
-        app = await self._known(account, request.app_id)
+        app = await self.known(account, request.app_id)
         if app.state == "stopped":
             raise SquallRefusal("not_found", f"app {request.app_id} was stopped: run it again")
         return apps.Done()
 
     async def stop(self, account: str, request: apps.StopApp) -> apps.Done:
         if request.app_id:
-            await self.stop_app(await self._known(account, request.app_id))
+            await self.stop_app(await self.known(account, request.app_id))
             return apps.Done()
         await self.environments.require(account, request.environment)
         found = await self.registry.named(account, request.environment, request.name)
@@ -127,13 +97,15 @@ class Apps:
         """
         live = tuple((await self.registry.live(app)).values())
         await self.registry.forget(live)
-        pools = await self._pools.of(live)
+        pools = await self.pools.of(live)
         await self.registry.forget(pools)
-        await self._drop((*live, *pools), STOPPED)
+        await self.drop((*live, *pools), STOPPED)
         if app.state != "stopped":
             lasting = app.state == "deployed"
             ttl_s = None if lasting else self._settings.stopped_ttl_s
             await self.registry.finish(core.stopped(app, time.time()), ttl_s)
+            if lasting:
+                await self.releases.forget(app)
             log.info("app.stopped", app_id=app.app_id, app=app.name, workspace=app.workspace)
 
     async def list(self, account: str, request: apps.ListApps) -> apps.AppList:
@@ -161,19 +133,15 @@ class Apps:
         ]
         return apps.AppList(apps=tuple(sorted(entries, key=lambda e: (e.created_unix_s, e.app_id))))
 
-    async def history(self, account: str, request: apps.AppHistory) -> apps.AppVersions:
-        app = await self._deployed(account, request.environment, request.name)
-        return apps.AppVersions(versions=await self.registry.versions(account, app.app_id))
-
     async def find_function(self, account: str, request: apps.FindFunction) -> apps.FoundFunction:
-        app = await self._deployed(account, request.environment, request.app)
+        app = await self.deployed(account, request.environment, request.app)
         function_id = app.function_ids.get(request.name)
         entry = None if function_id is None else await self.registry.functions.get(function_id)
         if app.state != "deployed" or entry is None:
             state = "was stopped" if app.state == "stopped" else f"has no {request.name!r}"
             raise SquallRefusal("not_found", f"app {request.app!r} {state}: deploy it again")
         record = entry.value
-        named = await self._urls(account, [record])
+        named = await self.urls(account, [record])
         return apps.FoundFunction(
             function_id=record.function_id,
             app_id=app.app_id,
@@ -188,17 +156,17 @@ class Apps:
             },
         )
 
-    async def bind_class(self, account: str, request: apps.BindClass) -> apps.BoundClass:
-        return await self._pools.bind(account, request)
+    async def bind_pool(self, account: str, request: apps.BindPool) -> apps.BoundPool:
+        return await self.pools.bind(account, request)
 
-    async def _drop(self, functions: Iterable[FunctionRecord], why: str) -> None:
+    async def drop(self, functions: Iterable[FunctionRecord], why: str) -> None:
         for record in functions:
             workspace = await self._context.workspaces.get(record.workspace)
             await drop_function(
                 workspace, record.environment, record.function_id, core.cancelled(why)
             )
 
-    async def _known(self, account: str, app_id: str) -> AppRecord:
+    async def known(self, account: str, app_id: str) -> AppRecord:
         try:
             entry = await self.registry.app(account, app_id)
         except ValueError as error:
@@ -207,7 +175,7 @@ class Apps:
             raise SquallRefusal("not_found", f"there is no app {app_id}")
         return entry.value
 
-    async def _deployed(self, account: str, environment: str, name: str) -> AppRecord:
+    async def deployed(self, account: str, environment: str, name: str) -> AppRecord:
         await self.environments.require(account, environment)
         owner = core.Owner(workspace=account, environment=environment, name=name)
         entry = await self.registry.app(account, core.deployed_app_id(owner))
@@ -218,10 +186,10 @@ class Apps:
             )
         return entry.value
 
-    async def _check(
+    async def check(
         self, account: str, environment: str, name: str, functions: tuple[FunctionSpec, ...]
     ) -> None:
-        _refuse(lambda: check_app(environment, name, functions))
+        refuse(lambda: check_app(environment, name, functions))
         await self.environments.require(account, environment)
         await self.secrets.check(account, environment, functions)
         for image_id in sorted({function.image_id for function in functions}):
@@ -233,7 +201,7 @@ class Apps:
                 )
 
 
-def _started(plan: core.Plan, web_urls: dict[str, str]) -> apps.AppStarted:
+def started(plan: core.Plan, web_urls: dict[str, str]) -> apps.AppStarted:
     return apps.AppStarted(
         app_id=plan.app.app_id,
         version=plan.app.version,
@@ -243,7 +211,7 @@ def _started(plan: core.Plan, web_urls: dict[str, str]) -> apps.AppStarted:
     )
 
 
-def _refuse(check: Callable[[], None]) -> None:
+def refuse(check: Callable[[], None]) -> None:
     try:
         check()
     except InvalidFieldError as error:

@@ -12,13 +12,12 @@ from squall_contracts.failures import Failure
 from squall_contracts.functions import (
     AppRecord,
     AppState,
+    Every,
     FunctionRecord,
     FunctionSpec,
-    Scalar,
     Scaling,
 )
 from squall_contracts.images import ImageRecord, ImageStatus
-from squall_contracts.message import encode
 from squall_contracts.placement import ENDED, ContainerRecord
 
 from squall_gateway.sealed import comparable
@@ -35,11 +34,22 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True):
     name: str
 
 
+class Release(msgspec.Struct, frozen=True, kw_only=True):
+    """How a version comes to be."""
+
+    tag: str = ""
+    recreate: bool = False
+    """Also functions that did not change get new containers, once the old ones have ended."""
+    deployed_by: str = ""
+    rollback_of: int | None = None
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What to write so that the registry holds the app as asked."""
 
     app: AppRecord
     write: tuple[FunctionRecord, ...]
+    """Functions that are new or changed."""
     remove: tuple[FunctionRecord, ...] = ()
     """Live functions the app no longer has."""
     changed: bool = True
@@ -81,18 +91,19 @@ def plan_deploy(
     *,
     existing: AppRecord | None,
     live: Mapping[str, FunctionRecord],
-    tag: str,
+    release: Release,
     now_unix_s: float,
     make_id: Callable[[str], str],
 ) -> Plan:
     """The next version of a deployed app; `existing` is None the first time.
 
-    `live` holds the app's live functions by name: those keep their ids. When nothing differs, and
-    no other tag is asked for, `changed` is False and there is nothing to write.
+    `live` holds the app's live functions by name: those keep their ids, and those that are the same
+    as before their containers too. When nothing differs, and no other tag is asked for, `changed`
+    is False and there is nothing to write.
     """
     specs = {spec.name: spec for spec in functions}
     running = existing is not None and existing.state == "deployed"
-    if running and existing is not None and _same(existing, live, specs, tag):
+    if running and existing is not None and _same(existing, live, specs, release.tag):
         return Plan(app=existing, write=(), changed=False)
     ids = {name: live[name].function_id if name in live else make_id(name) for name in specs}
     app = AppRecord(
@@ -104,11 +115,37 @@ def plan_deploy(
         version=existing.version + 1 if existing is not None else 1,
         created_unix_s=existing.created_unix_s if running and existing else now_unix_s,
         deployed_unix_s=now_unix_s,
-        tag=tag,
+        tag=release.tag,
+        deployed_by=release.deployed_by,
+        rollback_of=release.rollback_of,
         function_ids=ids,
     )
+    changed = {
+        name: spec
+        for name, spec in specs.items()
+        if release.recreate
+        or name not in live
+        or comparable(live[name].spec) != comparable(spec)
+        or isinstance(spec.schedule, Every)  # which counts anew from each deploy
+    }
     gone = tuple(live[name] for name in sorted(live) if name not in specs)
-    return Plan(app=app, write=_records(app, specs, live), remove=gone)
+    return Plan(app=app, write=_records(app, changed, live, recreate=release.recreate), remove=gone)
+
+
+def restored(existing: AppRecord | None, version: int | None) -> int:
+    """Which version a rollback brings back; None asks for the one before. ValueError for none."""
+    if existing is None or existing.state != "deployed":
+        raise ValueError("it is not deployed: deploy it first")
+    wanted = existing.version - 1 if version is None else version
+    if wanted == existing.version:
+        raise ValueError(f"version {wanted} is the present one")
+    if not 0 < wanted < existing.version:
+        raise ValueError(
+            "there is no version before the first"
+            if version is None
+            else f"there is no version {wanted}: the present one is {existing.version}"
+        )
+    return wanted
 
 
 def _same(
@@ -129,6 +166,8 @@ def _records(
     app: AppRecord,
     specs: Mapping[str, FunctionSpec],
     live: Mapping[str, FunctionRecord] = MappingProxyType({}),
+    *,
+    recreate: bool = False,
 ) -> tuple[FunctionRecord, ...]:
     """The functions of `specs`; what was set by hand on those that live already stays."""
     return tuple(
@@ -141,6 +180,7 @@ def _records(
             spec=spec,
             version=app.version,
             ephemeral=app.state == "ephemeral",
+            recreate=recreate,
             schedule_paused=name in live and live[name].schedule_paused,
         )
         for name, spec in specs.items()
@@ -164,23 +204,6 @@ def rescaled(scaling: Scaling, update: UpdateScaling) -> Scaling:
             f"min_containers {made.min_containers} is above max_containers {made.max_containers}"
         )
     return made
-
-
-def are_defaults(spec: FunctionSpec, arguments: Mapping[str, Scalar]) -> bool:
-    """Whether a class's pool with `arguments` is the class itself."""
-    return arguments == {parameter.name: parameter.default for parameter in spec.parameters}
-
-
-def pool(owner: FunctionRecord, arguments: dict[str, Scalar]) -> FunctionRecord:
-    """The registry entry of a class's pool; the same class and arguments have the same id."""
-    digest = hashlib.sha256(owner.function_id.encode())
-    digest.update(encode(sorted((name, value) for name, value in arguments.items())))
-    return msgspec.structs.replace(
-        owner,
-        function_id=f"fn-{digest.hexdigest()[:22]}",
-        bound_to=owner.function_id,
-        spec=msgspec.structs.replace(owner.spec, arguments=arguments),
-    )
 
 
 def stopped(app: AppRecord, now_unix_s: float) -> AppRecord:
@@ -229,11 +252,9 @@ def image_status(record: ImageRecord) -> ImageStatus:
     )
 
 
-def unused_images(
-    images: Iterable[ImageRecord], functions: Iterable[FunctionRecord]
-) -> tuple[str, ...]:
-    """Ids of the images no live function uses; those being built are left alone."""
-    used = {function.spec.image_id for function in functions}
+def unused_images(images: Iterable[ImageRecord], specs: Iterable[FunctionSpec]) -> tuple[str, ...]:
+    """Ids of the images none of `specs` uses; those being built are left alone."""
+    used = {spec.image_id for spec in specs}
     return tuple(
         sorted(i.image_id for i in images if i.state != "building" and i.image_id not in used)
     )

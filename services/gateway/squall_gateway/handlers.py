@@ -18,6 +18,7 @@ from squall_gateway.bounds import FunctionsNow
 from squall_gateway.calls import cancel_call
 from squall_gateway.clearing import Clearing
 from squall_gateway.collections import Collections
+from squall_gateway.deploying import Deploys
 from squall_gateway.functions import Functions
 from squall_gateway.identity import Identity
 from squall_gateway.schedules import Schedules
@@ -51,25 +52,28 @@ class Api:
         self._runners = bus.kv(subjects.RUNNERS_BUCKET, placement.RunnerRecord)
         self._functions_now = FunctionsNow(context, own.registry)
         functions = Functions(context, own.registry, self._ask)
+        deploys = Deploys(context, own)
         places = own.environments
         clearing = Clearing(context, own, own.secrets, places, collections)
         timetable = Schedules(context, own.registry)
         self._table: dict[str, Handler] = {
             verbs.START_APP.name: own.start,
-            verbs.DEPLOY_APP.name: own.deploy,
+            verbs.DEPLOY_APP.name: deploys.deploy,
+            verbs.ROLLBACK_APP.name: deploys.rollback,
+            verbs.FIND_APP.name: deploys.find,
             verbs.KEEP_APP.name: own.keep,
             verbs.STOP_APP.name: own.stop,
             verbs.LIST_APPS.name: own.list,
-            verbs.APP_HISTORY.name: own.history,
+            verbs.APP_HISTORY.name: deploys.history,
             verbs.FIND_FUNCTION.name: own.find_function,
             verbs.GET_SCALING.name: self._functions_now.scaling,
             verbs.UPDATE_SCALING.name: self._functions_now.update_scaling,
             verbs.FUNCTION_STATS.name: self._functions_now.stats,
             verbs.LIST_FUNCTIONS.name: functions.list,
             verbs.RESET_FUNCTION.name: functions.reset,
+            verbs.BIND_POOL.name: own.bind_pool,
             verbs.LIST_SCHEDULES.name: timetable.list,
             verbs.PAUSE_SCHEDULE.name: timetable.pause,
-            verbs.BIND_CLASS.name: own.bind_class,
             verbs.CANCEL_CALL.name: self.cancel,
             verbs.LIST_CONTAINERS.name: self.list_containers,
             verbs.STOP_CONTAINER.name: self.stop_container,
@@ -151,6 +155,10 @@ class Api:
     async def list_containers(
         self, account: str, request: apps.ListContainers
     ) -> placement.ContainerList:
+        if request.container_id is not None:
+            return placement.ContainerList(
+                containers=(await self._container(account, request.container_id),)
+            )
         shown = core.listed(
             await self._containers_of(account),
             app_id=request.app_id,
@@ -188,15 +196,21 @@ class Api:
         records = (await self._containers.items()).values()
         return [record for record in records if record.workspace == account]
 
-    async def _placed(self, account: str, container_id: str) -> placement.ContainerRecord:
-        """A live container of this workspace that is on a machine."""
+    async def _container(self, account: str, container_id: str) -> placement.ContainerRecord:
+        """A container of this workspace, be it ended."""
         try:
             entry = await self._containers.get(container_id)
         except ValueError as error:
             raise SquallRefusal("invalid", f"container_id: {error}") from error
         if entry is None or entry.value.workspace != account:
-            raise SquallRefusal("not_found", f"there is no container {container_id}")
-        record = entry.value
+            raise SquallRefusal(
+                "not_found", f"there is no container {container_id}; `squall container list --all`"
+            )
+        return entry.value
+
+    async def _placed(self, account: str, container_id: str) -> placement.ContainerRecord:
+        """A live container of this workspace that is on a machine."""
+        record = await self._container(account, container_id)
         if record.state in placement.ENDED or not record.runner_id:
             state = record.waits_for or record.reason or record.state
             raise SquallRefusal("not_found", f"container {container_id} does not run: {state}")
@@ -229,9 +243,10 @@ class Api:
     async def prune_images(self, account: str, _request: images.PruneImages) -> object:
         records = (await self._images.items(f"{account}.")).values()
         functions = (await self._apps.registry.functions.items()).values()
+        specs = [*(f.spec for f in functions), *await self._apps.releases.in_use()]
         removed: list[str] = []
         freed_bytes = 0
-        for image_id in core.unused_images(records, functions):
+        for image_id in core.unused_images(records, specs):
             answer = await self._ask(
                 subjects.REMOVE_IMAGE,
                 images.RemoveImage(workspace=account, image_id=image_id),

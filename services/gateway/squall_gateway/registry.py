@@ -7,8 +7,8 @@ from typing import Final
 from squall_bus.bus import Bus
 from squall_bus.errors import KeyExists, RevisionMismatch
 from squall_bus.kv import Entry
-from squall_contracts import subjects
-from squall_contracts.functions import AppRecord, FunctionRecord
+from squall_contracts import subjects, version_subjects
+from squall_contracts.functions import AppRecord, FunctionRecord, PoolLease
 
 from squall_gateway.core import Plan
 
@@ -23,6 +23,7 @@ class Registry:
     def __init__(self, bus: Bus) -> None:
         self.apps = bus.kv(subjects.APPS_BUCKET, AppRecord)
         self.functions = bus.kv(subjects.FUNCTIONS_BUCKET, FunctionRecord)
+        self.leases = bus.kv(version_subjects.POOLS_BUCKET, PoolLease)
 
     async def app(self, workspace: str, app_id: str) -> Entry[AppRecord] | None:
         return await self.apps.get(subjects.app_key(workspace, app_id))
@@ -39,11 +40,6 @@ class Registry:
             for app in await self.apps_of(workspace)
             if (app.environment, app.name) == (environment, name) and app.state != "stopped"
         ]
-
-    async def versions(self, workspace: str, app_id: str) -> tuple[AppRecord, ...]:
-        """Every version of a deployed app, newest first."""
-        items = await self.apps.items(f"{subjects.app_key(workspace, app_id)}.")
-        return tuple(sorted(items.values(), key=lambda app: app.version, reverse=True))
 
     async def live(self, app: AppRecord) -> dict[str, FunctionRecord]:
         """The live functions of an app, by name."""
@@ -64,9 +60,6 @@ class Registry:
             await self.apps.create(key, app)
         else:
             await self.apps.update(key, app, existing.revision)
-        if app.state == "deployed":
-            version_key = subjects.app_version_key(app.workspace, app.app_id, app.version)
-            await self.apps.put(version_key, app)
         limit = asyncio.Semaphore(AT_ONCE)
 
         async def write(record: FunctionRecord) -> None:

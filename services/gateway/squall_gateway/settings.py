@@ -21,6 +21,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """An ephemeral app whose client is silent for so long is stopped."""
     stopped_ttl_s: Positive = 3600.0
     """For how long a stopped ephemeral app stays listed."""
+    pool_idle_s: Positive = 3600.0
+    """A pool of a class's parameters, or of options, that nobody asked for or used for so long is
+    removed until somebody does. Clients ask again after half of it."""
+    versions_kept: Annotated[int, Meta(ge=1)] = 20
+    """Of each deployed app: how many versions are listed, and can be rolled back to."""
     volume_sweep_s: Positive = 3600.0
     """How often blocks that no volume refers to any more are looked for."""
     drain_s: Positive = 10.0

@@ -110,14 +110,9 @@ def check_function(spec: FunctionSpec) -> None:
     if spec.serialized is not None and not _SHA256.fullmatch(spec.serialized):
         raise InvalidFieldError(f"{where}: serialized {spec.serialized!r} is not a sha256")
     _check_uses(where, spec)
-    for problem in (
-        *_files(spec),
-        *_environment_variables(spec),
-        *_bounds(spec),
-        *_class(spec),
-        *_volumes(spec),
-    ):
+    for problem in (*_files(spec), *_class(spec), *_volumes(spec)):
         raise InvalidFieldError(f"{where}: {problem}")
+    check_bounds(spec)
     if spec.schedule is not None:
         check_schedule(where, spec.schedule)
 
@@ -144,6 +139,18 @@ def check_schedule(where: str, when: Cron | Every) -> None:
         croniter(when.expression)
     except ValueError as error:
         raise InvalidFieldError(f"{where}: schedule: {error}") from error
+
+
+def check_bounds(spec: FunctionSpec) -> None:
+    """InvalidFieldError where two of its options contradict each other, or one is impossible."""
+    for problem in (*_environment_variables(spec), *_bounds(spec), *_inputs(spec)):
+        raise InvalidFieldError(f"function {spec.name!r}: {problem}")
+
+
+def check_author(deployed_by: str) -> None:
+    """InvalidFieldError unless it can stand in an app's history."""
+    if len(deployed_by) > 100 or not deployed_by.isprintable():
+        raise InvalidFieldError("deployed_by: at most 100 printable characters")
 
 
 def _check_uses(where: str, spec: FunctionSpec) -> None:
@@ -183,11 +190,14 @@ def _argument(spec: FunctionSpec, parameter: ParameterSpec, given: Any) -> Scala
 def _class(spec: FunctionSpec) -> Iterable[str]:
     if (spec.parameters or spec.arguments) and not spec.methods:
         yield "parameters: only a class has them"
-    if spec.arguments:
-        yield "arguments: pools are made by bind_class"
+    if spec.arguments or spec.variant is not None:
+        yield "arguments, variant: pools are made by bind_pool"
     for parameter in spec.parameters:
         if parameter.default is not None and type(parameter.default).__name__ != parameter.kind:
             yield f"parameters: the default of {parameter.name!r} is no {parameter.kind}"
+
+
+def _inputs(spec: FunctionSpec) -> Iterable[str]:
     if spec.target_inputs is not None and spec.target_inputs > spec.max_inputs:
         yield f"target_inputs {spec.target_inputs} is above max_inputs {spec.max_inputs}"
     if spec.max_inputs > 1 and (spec.single_use or spec.batch is not None):

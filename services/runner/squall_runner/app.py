@@ -1,5 +1,6 @@
 """The runner, wired: commands in, containers watched, a lease kept."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import anyio
@@ -12,17 +13,20 @@ from squall_bus.errors import BusError
 from squall_bus.service import Context, Service
 from squall_contracts import subjects
 from squall_contracts.apps import ExecRequest
+from squall_contracts.functions import FunctionRecord
 from squall_contracts.placement import RUNNER_BEAT_S, RUNNER_TTL_S, RunnerRecord
 
 from squall_runner import machine
 from squall_runner.docker import DockerRuntime
 from squall_runner.files import Files
 from squall_runner.handlers import Runner
+from squall_runner.outfit import Outfitter
 from squall_runner.process import ProcessRuntime
 from squall_runner.runtime import Runtime
 from squall_runner.settings import Settings
 from squall_runner.site import Sites
 from squall_runner.slots import Slots
+from squall_runner.snapshots import SnapshotPool
 from squall_runner.starter import Starter
 from squall_runner.volumes.desk import Desk
 from squall_runner.warm import WarmPool
@@ -65,16 +69,30 @@ async def _serve(
     desk = await Desk.open(context, settings, runtime)
     sites = Sites(state / "site", ca_bundle=settings.ca_bundle)
     pool = WarmPool(settings, slots, runtime, desk, tasks)
-    starter = Starter(
+    outfitter = Outfitter(
         settings=settings,
+        context=context,
+        runtime=runtime,
+        files=files,
+        desk=desk,
+        cores=record.cpu,
+    )
+    snapshots = SnapshotPool(
+        settings=settings,
+        slots=slots,
+        runtime=runtime,
+        outfitter=outfitter,
+        functions=bus.kv(subjects.FUNCTIONS_BUCKET, FunctionRecord),
+        tasks=tasks,
+    )
+    starter = Starter(
         context=context,
         runtime=runtime,
         slots=slots,
         sites=sites,
-        files=files,
-        desk=desk,
+        outfitter=outfitter,
         pool=pool,
-        cores=record.cpu,
+        snapshots=snapshots,
         runner_id=identity,
     )
     runner = Runner(
@@ -98,12 +116,14 @@ async def _serve(
             record=record,
             runner=runner,
             pool=pool,
+            snapshots=snapshots,
             tasks=tasks,
             task_status=task_status,
         )
     finally:
         with anyio.CancelScope(shield=True):
             await pool.close()
+            await snapshots.close()
             await runtime.close()
     if settings.ephemeral:
         await bus.kv(subjects.RUNNERS_BUCKET, RunnerRecord).delete(identity)
@@ -116,6 +136,7 @@ async def _intakes(
     record: RunnerRecord,
     runner: Runner,
     pool: WarmPool,
+    snapshots: SnapshotPool,
     tasks: TaskGroup,
     task_status: TaskStatus[None],
 ) -> None:
@@ -128,7 +149,11 @@ async def _intakes(
         ack_wait_s=COMMAND_WAIT_S,
     )
     await bus.kv(subjects.RUNNERS_BUCKET, RunnerRecord).put(identity, record, RUNNER_TTL_S)
-    tasks.start_soon(_beat, context, record)
+
+    def offer(now: RunnerRecord) -> RunnerRecord:
+        return msgspec.structs.replace(now, snapshots=snapshots.functions())
+
+    tasks.start_soon(_beat, context, record, offer)
     tasks.start_soon(pool.expire)
     answering = await bus.respond(subjects.runner_exec(identity), ExecRequest, runner.exec)
     task_status.started()
@@ -150,8 +175,10 @@ async def _take_commands(
     await consume(context.bus, subjects.COMMANDS, durable, runner.hear, concurrency=starts_at_once)
 
 
-async def _beat(context: Context, record: RunnerRecord) -> None:
-    """Renew the lease; draining once told to stop, so that nothing more is placed here."""
+async def _beat(
+    context: Context, record: RunnerRecord, offer: Callable[[RunnerRecord], RunnerRecord]
+) -> None:
+    """Renew the lease with what is ready; draining once told to stop, so that nothing more is placed here."""
     runners = context.bus.kv(subjects.RUNNERS_BUCKET, RunnerRecord)
     while True:
         with anyio.move_on_after(RUNNER_BEAT_S):
@@ -160,7 +187,7 @@ async def _beat(context: Context, record: RunnerRecord) -> None:
             await context.stopping.wait()
             record = msgspec.structs.replace(record, draining=True)
         try:
-            await runners.put(record.runner_id, record, RUNNER_TTL_S)
+            await runners.put(record.runner_id, offer(record), RUNNER_TTL_S)
         except BusError as error:
             log.warning("lease.delayed", error=str(error))
 

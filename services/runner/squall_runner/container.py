@@ -5,11 +5,18 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
 import anyio
+import msgspec
 import structlog
 from squall_bus.errors import BusError
 from squall_contracts.apps import ExecFinished
 from squall_contracts.logs import LogBatch
-from squall_contracts.placement import ContainerReport, ContainerState, HeldInput, StartContainer
+from squall_contracts.placement import (
+    ContainerReport,
+    ContainerState,
+    HeldInput,
+    StartContainer,
+    StartPath,
+)
 
 from squall_runner import core
 from squall_runner.flight import held_inputs
@@ -31,6 +38,15 @@ LAST_WORDS_S: Final = 1.0
 
 Report = Callable[[ContainerReport], Coroutine[Any, Any, None]]
 StoreLogs = Callable[[StartContainer, LogBatch], Awaitable[None]]
+
+
+class Begun(msgspec.Struct, frozen=True, kw_only=True):
+    """How a container was started."""
+
+    path: StartPath
+    path_reason: str = ""
+    phases_ms: dict[str, float] = {}
+    at_unix_s: float = 0.0
 
 
 class Container:
@@ -68,11 +84,17 @@ class Container:
         if self.stop_reason is not None:
             self.stop(self.stop_reason, 0.0)
 
-    def started(self, slot: Slot, handle: str) -> None:
+    def started(self, slot: Slot, handle: str, begun: Begun) -> None:
         """It runs, in `slot`: from here on `watch` must see it through."""
         self.slot, self._handle = slot, handle
         slot.note(start=self.start, handle=handle, gpus=self.gpus, stop_reason=self.stop_reason)
-        self._to_tell = self._told("starting")
+        self._to_tell = msgspec.structs.replace(
+            self._told("starting"),
+            at_unix_s=begun.at_unix_s,
+            path=begun.path,
+            path_reason=begun.path_reason,
+            phases_ms=begun.phases_ms,
+        )
 
     async def refused(self, reason: str) -> None:
         """It could not be started: tell the scheduler, in its log too."""
@@ -115,6 +137,7 @@ class Container:
                         stopping.start_soon(self.volumes.attend, self.start.container_id)
                     ended = await self._runtime.wait(self._handle, self.slot.directory)
                     stopping.cancel_scope.cancel()
+                self.gpus = ()  # before its end is told: whoever hears of it gives them to another
                 output.deadline = anyio.current_time() + OUTPUT_AFTER_END_S
                 if core.says_why(ended.code) and self.stop_reason is None:
                     with anyio.move_on_after(LAST_WORDS_S):

@@ -14,6 +14,7 @@ RuntimeName = Literal["docker", "process"]
 MIB: Final = 1024 * 1024
 LEAST_MEMORY_MIB: Final = 6
 """Docker refuses to limit a container below this."""
+LEAST_CPU_SHARES: Final = 2
 LAST_WORDS: Final = 300
 """Characters of a container's last words that are passed on."""
 LEAST_PYTHON: Final = (3, 11)
@@ -84,7 +85,7 @@ def limits(resources: Resources, *, pids: int, cores: float) -> Limits:
     memory = (resources.memory_limit_mib or 0) * MIB
     reservation = resources.memory_mib * MIB
     return Limits(
-        cpu_shares=max(2, round(resources.cpu * 1024)),
+        cpu_shares=max(LEAST_CPU_SHARES, round(resources.cpu * 1024)),
         nano_cpus=0 if cap is None or cap >= cores else max(10_000_000, round(cap * 1e9)),
         memory_reservation_bytes=min(reservation, memory) if memory else reservation,
         memory_bytes=memory,

@@ -57,6 +57,8 @@ LAYOUT: Final = Layout(
     files_dir="/squall/in/files",
     root="/",
     flight_record="/squall/out/flight",
+    template="/squall/in/template",
+    failure="/squall/out/failure",
 )
 
 
@@ -194,6 +196,10 @@ class DockerRuntime:
         changes = {key: value for key, value in _limits(limits).items() if value}
         with engine.told("limit the container"):
             await engine.update(self._docker, self._container(handle).id, changes)
+
+    async def memory_bytes(self, handle: str) -> int:
+        with engine.told("measure the container"):
+            return await engine.memory_bytes(self._docker, self._container(handle).id)
 
     async def rename(self, handle: str, name: str) -> None:
         with engine.told("rename the container"):

@@ -76,6 +76,20 @@ async def update(client: Docker, handle: str, limits: dict[str, int]) -> None:
             raise DockerError(response.status, body.get("message", "no update"))
 
 
+async def memory_bytes(client: Docker, handle: str) -> int:
+    """What a container holds, less the pages that are only cached files."""
+    url = f"{client.docker_host}/{client.api_version}/containers/{handle}/stats"
+    params = {"stream": "false", "one-shot": "true"}
+    async with client.session.get(url, params=params) as response:
+        body = await response.json()
+        if response.status != 200:
+            raise DockerError(response.status, body.get("message", "no statistics"))
+    memory = body["memory_stats"]
+    detail = memory.get("stats", {})
+    cached = detail.get("total_inactive_file", detail.get("inactive_file", 0))
+    return max(0, int(memory.get("usage", 0)) - int(cached))
+
+
 @asynccontextmanager
 async def log_stream(
     client: Docker, handle: str, since: str, *, follow: bool

@@ -18,6 +18,7 @@ from squall_contracts.placement import (
     ContainerRecord,
     ContainerReport,
     ContainerState,
+    PrepareStart,
     StartContainer,
     StopContainer,
 )
@@ -74,6 +75,8 @@ class Runner:
         command: Command = job.decode(Command)  # type: ignore[arg-type]  # a union, not a class
         if isinstance(command, StopContainer):
             await self._stop(command)
+        elif isinstance(command, PrepareStart):
+            await self._prepare(command)
         else:
             if job.delivered > 1 and not await self._is_wanted(command.container_id):
                 log.info("container.start_void", container_id=command.container_id)
@@ -124,6 +127,14 @@ class Runner:
             raise
         else:
             self._tasks.start_soon(self._watch, container)
+
+    async def _prepare(self, command: PrepareStart) -> None:
+        """Only to save time later, so that nothing of it is tried again."""
+        try:
+            await self._starter.prepare(command.start)
+        except (StartRefused, RuntimeUnavailable, BusError, OSError) as error:
+            function_id = command.start.function_id
+            log.warning("function.not_prepared", function_id=function_id, error=str(error))
 
     async def _stop(self, command: StopContainer) -> None:
         container = self._containers.get(command.container_id)

@@ -53,6 +53,15 @@ def memory_mib() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // (1024 * 1024)
 
 
+def available_bytes() -> int:
+    """Memory that could be used now without pushing anything out."""
+    with Path("/proc/meminfo").open() as file:
+        for line in file:
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
 def cores() -> float:
     """Cores this process may use."""
     return float(

@@ -94,6 +94,7 @@ def assignment(
         app_name=start.app_name,
         workspace=start.workspace,
         environment=start.environment,
+        version=start.version,
         image_id=start.spec.image_id,
         spec=start.spec,
         function_ids=start.function_ids,
@@ -104,7 +105,7 @@ def assignment(
         root=layout.root,
         flight_record=layout.flight_record,
         ack_wait_s=settings.ack_wait_s,
-        drain_s=settings.guest_drain_s,
+        drain_s=max(settings.guest_drain_s, start.spec.timeout_s),
         secrets=own.secrets,
     )
 

@@ -21,6 +21,7 @@ from squall_contracts.apps import ExecFinished
 from squall_contracts.guest import ASSIGNMENT_VARIABLE
 from squall_contracts.images import FILES_OF_ENVIRONMENT
 
+from squall_runner import proctree
 from squall_runner.core import Found, Limits, RuntimeName
 from squall_runner.docker import CA_VARIABLES, EXEC_OUTPUT_BYTES
 from squall_runner.follow import Follower
@@ -80,6 +81,8 @@ class ProcessRuntime:
             files_dir=str(directory / "in" / "files"),
             root=str(directory / "root"),
             flight_record=str(directory / "out" / "flight"),
+            template=str(directory / "in" / "template"),
+            failure=str(directory / "out" / "failure"),
         )
 
     async def compile(self, reference: str, directory: Path) -> None:
@@ -130,6 +133,11 @@ class ProcessRuntime:
 
     async def limit(self, handle: str, limits: Limits) -> None:
         """What must be kept was refused; the rest are shares, which processes don't have."""
+
+    async def memory_bytes(self, handle: str) -> int:
+        if not _alive(handle):
+            return 0
+        return sum(map(proctree.memory_bytes, proctree.tree(_pid(handle))))
 
     async def rename(self, handle: str, name: str) -> None:
         """Processes have no names."""

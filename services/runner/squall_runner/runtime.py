@@ -36,6 +36,9 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
     files_dir: str
     root: str
     flight_record: str
+    template: str
+    failure: str
+    """Where a guest says why it can't be held as a snapshot."""
 
 
 class Bind(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,6 +121,9 @@ class Runtime(Protocol):
 
     async def limit(self, handle: str, limits: Limits) -> None:
         """Give a running container other limits. RunnerError: it can't have them."""
+
+    async def memory_bytes(self, handle: str) -> int:
+        """What a running container's processes hold. RunnerError."""
 
     async def rename(self, handle: str, name: str) -> None:
         """Give a running container the name people see. RunnerError."""

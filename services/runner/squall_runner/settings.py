@@ -36,6 +36,16 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Containers kept started ahead for each image in use; 0: none."""
     warm_window_s: Annotated[float, msgspec.Meta(ge=1)] = 600.0
     """An image counts as in use this long after its last start."""
+    snapshots: Annotated[int, msgspec.Meta(ge=0, le=64)] = 4
+    """Containers held ready for one function with a memory snapshot, at most: as many as lately
+    started together; 0: none."""
+    snapshots_in_all: Annotated[int, msgspec.Meta(ge=0, le=1024)] = 16
+    snapshot_memory_mib: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    """What all snapshots may hold; None: an eighth of the machine's memory."""
+    snapshot_window_s: Annotated[float, msgspec.Meta(ge=1)] = 3600.0
+    """A snapshot nobody needed for so long is given up."""
+    prefetched: Annotated[int, msgspec.Meta(ge=0, le=1024)] = 8
+    """Images of deployed functions a warm container is made for before anybody calls, at most."""
     sandboxes: Annotated[int, msgspec.Meta(ge=0, le=64)] = 1
     """Network namespaces kept ready per network (Docker takes 150 ms to make one); 0: none."""
     cpu: Annotated[float, msgspec.Meta(gt=0)] | None = None
@@ -60,6 +70,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """What guests are told: they extend deliveries at a third of it. The scheduler's consumers must
     use the same figure: SQUALL_SCHEDULER_ACK_WAIT_S."""
     guest_drain_s: Annotated[float, msgspec.Meta(ge=0)] = 30.0
+    """At least so long a guest that is told to end finishes what it runs: as long as an input of its
+    function may run, if that is longer. The stop's own grace ends it before."""
     ephemeral: bool = False
     """Stop all containers with the runner; else they work on and the next runner adopts them."""
     drain_s: Annotated[float, msgspec.Meta(ge=0)] = 20.0

@@ -4,14 +4,17 @@
 <slot>/position        up to where its output is stored in LOGS
 <slot>/in/assignment   what the guest reads (a pipe in a warm container, and where it has secrets)
 <slot>/in/files/...    spec.files
+<slot>/in/template     what a guest prepares itself for, to be held as a snapshot
 <slot>/out/flight      what the guest is running
 <slot>/volumes/<n>     a view of each volume it has mounted
 """
 
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import msgspec
 from squall_contracts.guest import FLIGHT_RECORD_BYTES
@@ -19,6 +22,8 @@ from squall_contracts.message import Message, decode, encode
 from squall_contracts.placement import StartContainer
 
 from squall_runner.volumes.view import take_down
+
+LONGEST_FAILURE: Final = 300
 
 
 class SlotRecord(Message, frozen=True, kw_only=True):
@@ -29,6 +34,8 @@ class SlotRecord(Message, frozen=True, kw_only=True):
     site: str = ""
     """The site directory its guest imports from."""
     gpus: tuple[int, ...] = ()
+    memory_bytes: int = 0
+    """What a snapshot held when it was ready; 0: it isn't one, or isn't ready."""
     stop_reason: str | None = None
     """Why it was told to stop; None: it wasn't."""
 
@@ -55,6 +62,25 @@ class Slot:
     @property
     def flight(self) -> Path:
         return self.directory / "out" / "flight"
+
+    @property
+    def template(self) -> Path:
+        return self.directory / "in" / "template"
+
+    def failure(self) -> str:
+        """One line why its guest could not be held as a snapshot; empty: it didn't say.
+        The line is user code's: not to be trusted, nor to be read at any length."""
+        path, flags = self.directory / "out" / "failure", os.O_NOFOLLOW | os.O_NONBLOCK
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | flags)
+        except OSError:
+            return ""
+        try:
+            regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+            said = os.read(descriptor, LONGEST_FAILURE) if regular else b""
+        finally:
+            os.close(descriptor)
+        return " ".join(said.decode(errors="replace").split())
 
     def make(self, *, pipe: bool = False) -> None:
         """Lay the directory anew. Its parent is closed to others, so modes inside serve containers

@@ -1,4 +1,4 @@
-"""Starting a container: a warm one given its assignment, or a new one.
+"""Starting a container: a snapshot or a warm one given its assignment, or a new one.
 
 Everything that can happen at the same time does: a person waits for this.
 """
@@ -13,27 +13,47 @@ import anyio
 import msgspec
 import structlog
 from squall_bus.service import Context
-from squall_contracts import subjects
+from squall_contracts.coldstart import RUNNER_PHASES
 from squall_contracts.images import ImageRecord
-from squall_contracts.message import encode
-from squall_contracts.placement import StartContainer
+from squall_contracts.placement import StartContainer, StartPath
 
 from squall_runner import core, prepare, secrets
-from squall_runner.container import Container
-from squall_runner.files import Files
-from squall_runner.runtime import Launch, RunnerError, Runtime, StartRefused
-from squall_runner.settings import Settings
+from squall_runner.container import Begun, Container
+from squall_runner.outfit import Outfitter
+from squall_runner.prepare import Own
+from squall_runner.runtime import QUIET_S, RunnerError, Runtime, StartRefused
 from squall_runner.site import Sites
 from squall_runner.slots import Slot, Slots
+from squall_runner.snapshots import Basis, SnapshotPool
 from squall_runner.together import together
-from squall_runner.volumes.desk import ContainerVolumes, Desk
+from squall_runner.volumes.desk import ContainerVolumes
 from squall_runner.warm import Key, Warm, WarmPool
 
 log = structlog.get_logger()
 
+IMAGE, SANDBOX, START = RUNNER_PHASES
+
 
 class _UnfitError(Exception):
     """Raised when a warm container can't become what it should."""
+
+
+class _Watch:
+    """What the steps of one start took."""
+
+    def __init__(self) -> None:
+        self.ms: dict[str, float] = {}
+        self._since_s = time.monotonic()
+
+    def end(self, name: str) -> None:
+        now_s = time.monotonic()
+        self.ms[name] = round(self.ms.get(name, 0.0) + (now_s - self._since_s) * 1000, 2)
+        self._since_s = now_s
+        self._at_unix_s = time.time()
+
+    def begun(self, path: StartPath, reason: str = "") -> Begun:
+        """How the start went whose last step has just been timed."""
+        return Begun(path=path, path_reason=reason, phases_ms=self.ms, at_unix_s=self._at_unix_s)
 
 
 class Starter:
@@ -42,34 +62,55 @@ class Starter:
     def __init__(
         self,
         *,
-        settings: Settings,
         context: Context,
         runtime: Runtime,
         slots: Slots,
         sites: Sites,
-        files: Files,
-        desk: Desk,
+        outfitter: Outfitter,
         pool: WarmPool,
-        cores: float,
+        snapshots: SnapshotPool,
         runner_id: str,
     ) -> None:
         self._runner_id = runner_id
-        self._settings = settings
         self._context = context
         self._runtime = runtime
         self._slots = slots
         self._sites = sites
-        self._files = files
-        self._desk = desk
+        self._outfitter = outfitter
         self._pool = pool
-        self._cores = cores
+        self._snapshots = snapshots
         self._images = prepare.Images(context.bus, runtime.name)
 
     async def start(self, container: Container) -> None:
         """Start it, or leave nothing of it. StartRefused: in vain. RuntimeUnavailable,
         BusError: worth trying again."""
-        began_s = time.monotonic()
-        start = container.start
+        start, watch = container.start, _Watch()
+        basis = await self._basis(start)
+        watch.end(IMAGE)
+        began = await self._start_ahead(container, basis, watch)
+        if began is None:
+            try:
+                began = await self._start_new(container, basis.image, basis.site, watch)
+            except StartRefused:
+                self._images.forget(start.workspace, start.spec.image_id)
+                raise
+        log.info("container.started", container_id=start.container_id, path=began, **watch.ms)
+        self._pool.used(self._key(basis), basis.image.env, self._outfitter.limits(start))
+        if start.spec.memory_snapshot:
+            self._snapshots.used(basis)
+
+    async def prepare(self, start: StartContainer) -> None:
+        """Have something ready for a function that may be called soon. Raises as `start`."""
+        basis = await self._basis(start)
+        quiet_s = QUIET_S if start.spec.scaling.min_containers else 0.0  # some start right now
+        if not start.spec.resources.gpus and not core.starts_alone(start.spec.env):
+            limits = self._outfitter.limits(start)
+            self._pool.prefetch(self._key(basis), basis.image.env, limits, quiet_s)
+        if start.spec.memory_snapshot:
+            self._snapshots.prefetch(basis, quiet_s)
+
+    async def _basis(self, start: StartContainer) -> Basis:
+        """The image, and Squall's own packages for its Python."""
         refused = core.refusal(start.spec, self._runtime.name)
         if refused is not None:
             raise StartRefused(refused)
@@ -78,45 +119,59 @@ class Starter:
         if refused is not None:
             raise StartRefused(refused)
         compile_with = partial(self._runtime.compile, image.reference)
-        site = await self._sites.get(image.python_version, compile_with)
-        key = Key(
-            workspace=start.workspace,
-            reference=image.reference,
-            site=str(site),
-            workdir=image.workdir,
-            block_network=start.spec.block_network,
-            volumes=start.spec.volumes,
+        return Basis(start, image, await self._sites.get(image.python_version, compile_with))
+
+    def _key(self, basis: Basis) -> Key:
+        return Key(
+            workspace=basis.start.workspace,
+            reference=basis.image.reference,
+            site=str(basis.site),
+            workdir=basis.image.workdir,
+            block_network=basis.start.spec.block_network,
+            volumes=basis.start.spec.volumes,
         )
-        warm = self._take(key, container)
-        was_warm = warm is not None and await self._start_warm(container, warm)
-        if not was_warm:
-            try:
-                await self._start_new(container, image, site)
-            except StartRefused:
-                self._images.forget(start.workspace, start.spec.image_id)
-                raise
-        took_ms = round((time.monotonic() - began_s) * 1000, 1)
-        log.info("container.started", container_id=start.container_id, warm=was_warm, ms=took_ms)
-        self._pool.used(key, image.env, self._limits(start))
 
-    def _take(self, key: Key, container: Container) -> Warm | None:
-        if container.gpus or core.starts_alone(container.start.spec.env):
+    async def _start_ahead(
+        self, container: Container, basis: Basis, watch: _Watch
+    ) -> StartPath | None:
+        """Start it from a container that was started ahead; None: there was none that would do."""
+        start = container.start
+        reason = ""
+        if start.spec.memory_snapshot:
+            snapshot = self._snapshots.take(start)
+            if snapshot is not None and await self._hand_over(container, snapshot, watch):
+                container.started(snapshot.slot, snapshot.handle, watch.begun("snapshot"))
+                return "snapshot"
+            reason = self._snapshots.why_none(start)
+        if container.gpus or core.starts_alone(start.spec.env):
             return None
-        return self._pool.take(key, self._limits(container.start))
+        warm = self._pool.take(self._key(basis), self._outfitter.limits(start))
+        if warm is not None and await self._hand_over(container, warm, watch):
+            container.started(warm.slot, warm.handle, watch.begun("warm", reason))
+            return "warm"
+        return None
 
-    async def _start_warm(self, container: Container, warm: Warm) -> bool:
+    async def _hand_over(self, container: Container, warm: Warm, watch: _Watch) -> bool:
         """False when the guest was gone: nothing is left of it."""
         start, slot = container.start, warm.slot
-        own = prepare.Own()
+        own = Own()
 
         async def limit() -> None:
-            wanted = self._limits(start)
+            wanted = self._outfitter.limits(start)
             if wanted == warm.limits:
                 return
             try:
                 await self._runtime.limit(warm.handle, wanted)
             except RunnerError as error:
                 raise _UnfitError(str(error)) from error
+
+        async def lay() -> None:
+            if not warm.laid:
+                await self._outfitter.lay(start, slot)
+
+        async def give() -> None:
+            await warm.give(self._outfitter.assignment(start, slot, own, ahead=True))
+            watch.end(START)
 
         async def rename() -> None:
             try:
@@ -125,15 +180,10 @@ class Starter:
                 log.warning("warm.not_renamed", slot=slot.name, error=str(error))
 
         try:
-            await together(
-                *self._getting(start, own),
-                limit,
-                lambda: self._lay(start, slot),
-                warm.volumes.refresh,
-            )
+            await together(*self._getting(start, own), limit, lay, warm.volumes.refresh)
             slot.note(start=start, handle=warm.handle)
-            assigned = self._assignment(start, slot, own)
-            await together(lambda: warm.give(assigned), rename)
+            watch.end(SANDBOX)
+            await together(give, rename)
         except (_UnfitError, BrokenPipeError) as error:
             log.warning("warm.lost", slot=slot.name, error=str(error))
             warm.close()
@@ -144,29 +194,33 @@ class Starter:
             await self._drop(slot, warm.handle, warm.volumes)
             raise
         container.volumes = warm.volumes
-        container.started(slot, warm.handle)
         return True
 
-    async def _start_new(self, container: Container, image: ImageRecord, site: Path) -> None:
+    async def _start_new(
+        self, container: Container, image: ImageRecord, site: Path, watch: _Watch
+    ) -> StartPath:
         start, slot = container.start, self._slots.slot(container.start.container_id)
-        handle, own, piped = "", prepare.Own(), bool(start.spec.secrets)
-        launch = self._launch(container, image, site, slot)
+        handle, own, piped = "", Own(), bool(start.spec.secrets)
+        launch = self._outfitter.launch(start, image, site, slot, container.gpus)
         volumes: ContainerVolumes | None = None
 
         async def create() -> None:
             nonlocal handle, launch, volumes
-            volumes = await self._desk.prepare(start.workspace, start.spec.volumes, slot.directory)
+            volumes = await self._outfitter.volumes(start, slot)
             launch = msgspec.structs.replace(launch, binds=volumes.binds)
             handle = await self._runtime.create(launch)
 
         slot.make(pipe=piped)
         slot.note(start=start, site=str(site), gpus=container.gpus)
         try:
-            await together(*self._getting(start, own), create, lambda: self._lay(start, slot))
-            assigned = self._assignment(start, slot, own)
+            lay = partial(self._outfitter.lay, start, slot)
+            await together(*self._getting(start, own), create, lay)
+            assigned = self._outfitter.assignment(start, slot, own)
             if not piped:
                 slot.assignment.write_bytes(assigned)
+            watch.end(SANDBOX)
             handle = await self._runtime.start(handle, launch)
+            watch.end(START)
             if piped:
                 ended = partial(self._runtime.wait, handle, slot.directory)
                 await secrets.hand_over(slot.assignment, assigned, ended)
@@ -174,28 +228,11 @@ class Starter:
             await self._drop(slot, handle, volumes)
             raise
         container.volumes = volumes
-        container.started(slot, handle)
-
-    async def _drop(self, slot: Slot, handle: str, volumes: ContainerVolumes | None) -> None:
-        with anyio.CancelScope(shield=True):
-            if handle:
-                await self._runtime.remove(handle)
-            if volumes is not None:
-                await volumes.discard()
-            slot.forget()
-
-    async def _lay(self, start: StartContainer, slot: Slot) -> None:
-        async def fetch(digest: str) -> bytes:
-            bus = await self._context.workspaces.get(start.workspace)
-            return await bus.objects(subjects.CODE_BUCKET).get(digest)
-
-        await self._files.lay(start.spec.files, slot.files, start.workspace, fetch)
-
-    def _limits(self, start: StartContainer) -> core.Limits:
-        return core.limits(start.spec.resources, pids=self._settings.pids_limit, cores=self._cores)
+        container.started(slot, handle, watch.begun("plain", self._why_plain(container)))
+        return "plain"
 
     def _getting(
-        self, start: StartContainer, own: prepare.Own
+        self, start: StartContainer, own: Own
     ) -> tuple[Callable[[], Coroutine[Any, Any, None]], ...]:
         """What fills `own`, to be done at the same time."""
 
@@ -207,30 +244,20 @@ class Starter:
 
         return mint, unseal
 
-    def _assignment(self, start: StartContainer, slot: Slot, own: prepare.Own) -> bytes:
-        servers = self._settings.servers_for_containers
-        if not servers:
-            gateway = self._runtime.gateway(block_network=start.spec.block_network)
-            servers = prepare.servers_for_containers(self._context.servers, gateway)
-        layout = self._runtime.layout(slot.directory)
-        return encode(prepare.assignment(start, layout, servers, own, self._settings))
+    def _why_plain(self, container: Container) -> str:
+        start, reason = container.start, "no warm container was ready"
+        if start.spec.memory_snapshot:
+            reason = self._snapshots.why_none(start)
+        elif container.gpus:
+            reason = "it has a GPU, which a container held in waiting would keep from others"
+        elif core.starts_alone(start.spec.env):
+            reason = "its variables count when Python starts, so no waiting container will do"
+        return reason
 
-    def _launch(self, container: Container, image: ImageRecord, site: Path, slot: Slot) -> Launch:
-        start = container.start
-        return Launch(
-            slot=slot.name,
-            labels={
-                "squall.container": start.container_id,
-                "squall.function": start.function_id,
-                "squall.workspace": start.workspace,
-                "squall.gpus": ",".join(map(str, container.gpus)),
-            },
-            reference=image.reference,
-            directory=slot.directory,
-            site=site,
-            env={**image.env, **core.environment(start)},
-            workdir=image.workdir,
-            limits=self._limits(start),
-            block_network=start.spec.block_network,
-            gpus=container.gpus,
-        )
+    async def _drop(self, slot: Slot, handle: str, volumes: ContainerVolumes | None) -> None:
+        with anyio.CancelScope(shield=True):
+            if handle:
+                await self._runtime.remove(handle)
+            if volumes is not None:
+                await volumes.discard()
+            slot.forget()

@@ -17,7 +17,7 @@ LABEL_RUNNER: Final = "squall.runner"
 LABEL_SLOT: Final = "squall.slot"
 LABEL_SANDBOX: Final = "squall.sandbox"
 LABEL_OWNER: Final = "squall.owner"
-WARM_NAME: Final = "squall-warm-"
+SPARE_NAMES: Final = ("/squall-warm-", "/squall-snap-")
 """Containers are renamed once they are given out, so the name tells the spare ones."""
 
 
@@ -43,7 +43,7 @@ async def look(docker: Docker, runner_id: str) -> Held:
         if labels[LABEL_RUNNER] == runner_id:
             begun = container["State"] != "created"
             found.append(Found(slot=labels.get(LABEL_SLOT, ""), handle=handle, begun=begun))
-        elif container["Names"][0].startswith(f"/{WARM_NAME}") and _abandoned(labels):
+        elif container["Names"][0].startswith(SPARE_NAMES) and _abandoned(labels):
             spare.append(handle)
     for container in listed:
         labels = container["Labels"]

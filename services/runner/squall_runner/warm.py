@@ -60,7 +60,11 @@ class Warm:
         pipe: int,
         limits: core.Limits,
         volumes: ContainerVolumes,
+        *,
+        laid: bool = False,
     ) -> None:
+        """`laid`: its function's files are in place."""
+        self.laid = laid
         self.slot = slot
         self.handle = handle
         self.volumes = volumes
@@ -110,7 +114,9 @@ class WarmPool:
                 return warm
         return None
 
-    def used(self, key: Key, env: dict[str, str], limits: core.Limits) -> None:
+    def used(
+        self, key: Key, env: dict[str, str], limits: core.Limits, quiet_s: float = QUIET_S
+    ) -> None:
         """A container of this key was started, with its image's `env`: keep some warm for it.
 
         They get the same limits: the next one most likely runs the same function.
@@ -122,8 +128,13 @@ class WarmPool:
             self._settings.warm_pool - len(self._ready.get(key, ())) - self._making.get(key, 0)
         )
         for _ in range(missing):
-            if self._makers.spawn(partial(self._make, key)):
+            if self._makers.spawn(partial(self._make, key, quiet_s)):
                 self._making[key] = self._making.get(key, 0) + 1
+
+    def prefetch(self, key: Key, env: dict[str, str], limits: core.Limits, quiet_s: float) -> None:
+        """A container of this key may be wanted soon: make one, unless many images are in use."""
+        if key not in self._last and len(self._last) < self._settings.prefetched:
+            self.used(key, env, limits, quiet_s)
 
     async def expire(self) -> None:
         """Remove, for ever, those whose image is no longer in use."""
@@ -157,11 +168,11 @@ class WarmPool:
                 await volumes.discard()
             slot.forget()
 
-    async def _make(self, key: Key) -> None:
+    async def _make(self, key: Key, quiet_s: float) -> None:
         slot = self._slots.slot(new_id("warm"))
         handle, volumes = "", None
         try:
-            await anyio.sleep(QUIET_S)
+            await anyio.sleep(quiet_s)
             if key not in self._last:
                 return
             slot.make(pipe=True)

@@ -22,7 +22,9 @@ from squall_scheduler.breakers import Breakers
 from squall_scheduler.handlers import Scheduler
 from squall_scheduler.inputs import WaitingInputs
 from squall_scheduler.ledger import Ledger
+from squall_scheduler.memory import Memory
 from squall_scheduler.metrics import Metrics
+from squall_scheduler.prefetching import Prefetching
 from squall_scheduler.reports import Reports
 from squall_scheduler.settings import Settings
 from squall_scheduler.tending import Tending
@@ -63,7 +65,8 @@ async def schedule(
     """Read everything, then act on it and on what follows, until told to stop. `term` says whether
     this replica still leads; None: there is no other."""
     term = term or Term()
-    world = World(Ledger(context.bus, settings.ended_kept_s, term), time.time)
+    memory = Memory(context.bus, settings.brake())
+    world = World(Ledger(context.bus, settings.ended_kept_s, term), memory, time.time)
     await world.ledger.restore()
     with metrics.of(world):
         await _schedule(settings, context, metrics, world, term)
@@ -86,15 +89,20 @@ async def _schedule(
             world, settings, metrics, answer=tending.answer, prepare=tending.prepare
         )
         reports = Reports(bus, context.workspaces, world, scheduler, settings)
+        prefetching = Prefetching(bus, world, machines=settings.prefetch_machines)
         greeted: set[str] = set()
+        resumed = False
 
         def on_function(function_id: str, record: FunctionRecord | None) -> None:
+            before = world.functions.get(function_id)
             left = world.on_function(function_id, record)
             if left is not None:
                 tending.farewell(left)
             if record is not None and record.workspace not in greeted:
                 greeted.add(record.workspace)
                 tending.greet(record.workspace)
+            if record is not None and resumed:
+                prefetching.on_function(before, record)
 
         followers = [
             await _follow(tasks, functions, on_function),
@@ -102,7 +110,9 @@ async def _schedule(
             await _follow(tasks, runners, world.on_runner),
             await _follow(tasks, workspaces, world.on_workspace),
         ]
+        await world.memory.restore(world.functions)
         world.resume(settings.grace_s)
+        resumed = True
         subscriptions = [
             await bus.subscribe(subjects.HINT_ALL, world.on_hint),
             await bus.subscribe(subjects.STATS_ALL, world.on_stats),
@@ -120,6 +130,7 @@ async def _schedule(
             tasks.create_task(consuming, name="container events"),
             tasks.create_task(scheduler.run(), name="rounds"),
             tasks.create_task(tending.sweep(), name="sweep"),
+            tasks.create_task(prefetching.run(), name="prefetching"),
         ]
         await context.stopping.wait()
         for subscription in subscriptions:
@@ -132,6 +143,7 @@ async def _schedule(
         for task in (*followers, *work):
             task.cancel()
         await asyncio.wait((*followers, *work))
+        await world.memory.flush_quietly()
         await world.ledger.flush()
 
 

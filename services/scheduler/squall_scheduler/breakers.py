@@ -34,7 +34,7 @@ class Breakers:
                 retry_unix_s=faults.until_unix_s,
                 failure=faults.failure.message if faults.failure is not None else "",
             )
-            for function_id, faults in sorted(self._world.faults.items())
+            for function_id, faults in sorted(self._world.memory.all_faults().items())
             if faults.in_a_row and self._owner(function_id) == request.workspace
         ]
         return FaultList(faults=tuple(found))
@@ -43,7 +43,9 @@ class Breakers:
         """The next container is tried as if none had failed."""
         if self._owner(request.function_id) != request.workspace:
             raise SquallRefusal("not_found", f"there is no function {request.function_id}")
-        if self._world.reset(request.function_id):
+        had_any = self._world.reset(request.function_id)
+        await self._world.memory.flush()
+        if had_any:
             log.info("function.reset", function_id=request.function_id)
         return apps.Done()
 

@@ -11,7 +11,7 @@ ANY: Final = "ANY"
 """The GPU type that every type honours."""
 
 
-class Demand(msgspec.Struct, frozen=True):
+class Demand(msgspec.Struct, frozen=True, gc=False):
     """What one container reserves, in whole units so that sums are exact."""
 
     cpu_m: int
@@ -21,7 +21,7 @@ class Demand(msgspec.Struct, frozen=True):
     """Acceptable `TYPE:COUNT` requests, best first; empty: none needed."""
 
 
-class Machine(msgspec.Struct, frozen=True):
+class Machine(msgspec.Struct, frozen=True, gc=False):
     """A connected runner and all it has, used or not."""
 
     runner_id: str

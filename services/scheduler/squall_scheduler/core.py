@@ -19,7 +19,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """The knobs decisions depend on, in seconds."""
 
     grace_s: float = 30.0
-    """To finish running inputs when there are too many containers."""
+    """At least so long to finish running inputs where others take over."""
     stopped_app_grace_s: float = 2.0
     stopped_run_grace_s: float = 1.0
     """The same where the app was ephemeral: nobody waits for its inputs any more."""
@@ -41,7 +41,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Added to a function's start-up timeout: the guest enforces it first, and can say why."""
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+class Wanted(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A function and how many containers it should have."""
 
     function_id: str
@@ -55,13 +55,15 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     ephemeral: bool = False
     gone: bool = False
     """It left the registry: its containers must stop."""
+    recreate: bool = False
+    """No new container while one of an older version has not ended."""
     held_until_unix_s: float = 0.0
     """No new container before: its last ones failed to start."""
     probing: bool = False
     """Its last container failed to start: try one at a time until one succeeds."""
 
 
-class Held(msgspec.Struct, frozen=True, kw_only=True):
+class Held(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A container that has not ended."""
 
     container_id: str
@@ -71,6 +73,8 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     state: ContainerState
     demand: Demand
     requested_unix_s: float
+    finish_within_s: float = 0.0
+    """The longest one of its inputs may run, whatever version it is of."""
     starting_unix_s: float | None = None
     """When the runner had created it; None before."""
     heard_unix_s: float = 0.0
@@ -111,14 +115,14 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     """Which runners worked with an image or a volume lately. Nothing changes it meanwhile."""
 
 
-class Request(msgspec.Struct, frozen=True):
+class Request(msgspec.Struct, frozen=True, gc=False):
     """Make so many new containers of a function."""
 
     function_id: str
     count: int
 
 
-class Stop(msgspec.Struct, frozen=True):
+class Stop(msgspec.Struct, frozen=True, gc=False):
     """End a container; one that isn't placed yet simply goes."""
 
     container_id: str
@@ -126,7 +130,7 @@ class Stop(msgspec.Struct, frozen=True):
     reason: str
 
 
-class Fail(msgspec.Struct, frozen=True):
+class Fail(msgspec.Struct, frozen=True, gc=False):
     """Give a container up. `kill`: its runner is there and must be told."""
 
     container_id: str
@@ -136,21 +140,21 @@ class Fail(msgspec.Struct, frozen=True):
     """Whether this counts as the function failing to start."""
 
 
-class Start(msgspec.Struct, frozen=True):
+class Start(msgspec.Struct, frozen=True, gc=False):
     container_id: str
     runner_id: str
     gpu: str = ""
     """The GPU request the machine honours, `TYPE:COUNT`; empty where none is asked."""
 
 
-class Wait(msgspec.Struct, frozen=True):
+class Wait(msgspec.Struct, frozen=True, gc=False):
     """It fits nowhere now."""
 
     container_id: str
     reason: str
 
 
-class Refuse(msgspec.Struct, frozen=True):
+class Refuse(msgspec.Struct, frozen=True, gc=False):
     """It fits nowhere ever, on the machines there are."""
 
     container_id: str
@@ -259,16 +263,19 @@ def _overdue(pool: list[Held], function: Wanted, now_s: float, limits: Limits) -
 def _level(
     pool: list[Held], function: Wanted, now_s: float, limits: Limits
 ) -> Iterable[Request | Stop]:
-    old = [held for held in pool if held.version != function.version and held.state != "draining"]
+    old = [held for held in pool if held.version != function.version]
     for held in sorted(old, key=age):
-        yield Stop(held.container_id, limits.grace_s, f"version {function.version} was deployed")
+        if held.told_grace_s is None:  # a guest that knows of its successor drains by itself
+            grace_s = max(limits.grace_s, 0.0 if function.recreate else held.finish_within_s)
+            yield Stop(held.container_id, grace_s, f"version {function.version} was deployed")
     live = [held for held in pool if held.version == function.version and held.state != "draining"]
     for held in sorted(live, key=_victim(now_s, limits))[: max(0, len(live) - function.target)]:
-        yield Stop(held.container_id, limits.grace_s, "no longer needed")
+        grace_s = max(limits.grace_s, held.finish_within_s)
+        yield Stop(held.container_id, grace_s, "no longer needed")
     missing = function.target - len(live)
     if function.probing:
         missing = min(missing, 1 - sum(held.state in BOOTING for held in live))
-    if missing > 0 and now_s >= function.held_until_unix_s:
+    if missing > 0 and now_s >= function.held_until_unix_s and not (function.recreate and old):
         yield Request(function.function_id, missing)
 
 

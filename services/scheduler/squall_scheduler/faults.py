@@ -1,12 +1,12 @@
 """Containers that fail to start: how often in a row, what then, when to try again. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 from squall_contracts.failures import Failure
 from squall_contracts.guest import EXIT_NO_BUS
-from squall_contracts.placement import ContainerRecord, ContainerReport
+from squall_contracts.placement import ContainerReport
 
 LONGEST_PAUSE_S: Final = 30.0
 NEVER: Final = float("inf")
@@ -68,20 +68,6 @@ def after_request(faults: StartFaults, now_s: float) -> StartFaults:
 def pause_s(in_a_row: int) -> float:
     """Seconds before the next try: 1, 2, 4, ... 30; 0 without a failure."""
     return min(LONGEST_PAUSE_S, 2.0 ** (in_a_row - 1)) if in_a_row else 0.0
-
-
-def remembered(records: Iterable[ContainerRecord]) -> StartFaults:
-    """The faults of one function, from what its containers left in the registry."""
-    ended = sorted(records, key=lambda record: max(record.since_unix_s.values(), default=0.0))
-    faults = StartFaults()
-    for record in ended:
-        if "ready" in record.since_unix_s:
-            faults = StartFaults()
-        elif record.state == "failed" and record.reason != LOST:
-            at = record.since_unix_s.get("failed", 0.0)
-            in_a_row = faults.in_a_row + 1
-            faults = StartFaults(in_a_row=in_a_row, until_unix_s=at + pause_s(in_a_row))
-    return faults
 
 
 def startup_failure(report: ContainerReport) -> Failure:

@@ -85,7 +85,7 @@ class Scheduler:
             self._place(placement, now_s)
         for stop in reclaim(world.cluster(), placements, now_s, self._limits):
             world.stop(stop.container_id, stop.grace_s, stop.reason)
-        if not await world.ledger.flush():
+        if not (await world.memory.flush_quietly() and await world.ledger.flush()):
             return UNWRITTEN_PAUSE_S
         # As of when it was decided: what fell due while the records were written is due at once.
         cluster = world.cluster()
@@ -109,7 +109,7 @@ class Scheduler:
         if attempts is None:
             attempts = self.attempts(function)
         faults = after_failure(
-            world.faults.get(record.function_id, StartFaults()),
+            world.memory.faults(record.function_id) or StartFaults(),
             attempts,
             now_s,
             failure,
@@ -120,7 +120,7 @@ class Scheduler:
                 faults = msgspec.structs.replace(faults, open=False)
             else:
                 self._answer(function, failure)
-        world.faults[record.function_id] = faults
+        world.memory.note(function, faults)
         world.changed.set()
         log.warning(
             "container.start_failed",
@@ -134,10 +134,10 @@ class Scheduler:
         """Answer those who ask functions that were given up, and are not to be tried yet."""
         world = self._world
         refused, world.refused = world.refused, set()
-        for function_id in sorted(refused & world.functions.keys() & world.faults.keys()):
-            failure = world.faults[function_id].failure
-            if failure is not None:
-                self._answer(world.functions[function_id], failure)
+        for function_id in sorted(refused & world.functions.keys()):
+            faults = world.memory.faults(function_id)
+            if faults is not None and faults.failure is not None:
+                self._answer(world.functions[function_id], faults.failure)
 
     def attempts(self, function: FunctionRecord) -> int:
         if function.ephemeral:
@@ -169,6 +169,7 @@ class Scheduler:
                 environment=function.environment,
                 version=function.version,
                 state="requested",
+                finish_within_s=function.spec.timeout_s,
                 cpu=resources.cpu,
                 memory_mib=resources.memory_mib,
                 since_unix_s={"requested": now_s},

@@ -30,6 +30,8 @@ def mourned(function: FunctionRecord) -> dead.Mourned:
         function.spec.is_generator,
         function.spec.methods,
         function.spec.arguments,
+        function.spec.variant,
+        function.bound_to,
     )
 
 

@@ -59,6 +59,6 @@ class Metrics(Collector):
                 if state not in ENDED:
                     containers.add_metric([state], count)
             machines.samples[0] = machines.samples[0]._replace(value=len(world.runners))
-            opened = sum(faults.open for faults in world.faults.values())
+            opened = sum(faults.open for faults in world.memory.all_faults().values())
             broken.samples[0] = broken.samples[0]._replace(value=opened)
         yield from (leads, containers, machines, broken)

@@ -89,11 +89,14 @@ class _Placing:
 
     def place(self, held: Held) -> Placement:
         account, demand = held.workspace, held.demand
-        if (quota := self._shares.never(account, demand)) is not None:
-            reason = f"it asks for {describe(demand)}, and the quota of its workspace is {quota}"
-            return Refuse(held.container_id, reason)
-        if (quota := self._shares.not_now(account, demand)) is not None:
-            return Wait(held.container_id, f"the quota of its workspace is {quota}")
+        if self._shares.limited(account):
+            if (quota := self._shares.never(account, demand)) is not None:
+                reason = (
+                    f"it asks for {describe(demand)}, and the quota of its workspace is {quota}"
+                )
+                return Refuse(held.container_id, reason)
+            if (quota := self._shares.not_now(account, demand)) is not None:
+                return Wait(held.container_id, f"the quota of its workspace is {quota}")
 
         def allowed(kind: str, count: int) -> bool:
             return self._shares.may_have_gpu(account, kind, count)
@@ -112,7 +115,9 @@ class _Placing:
         if not self._cluster.machines:
             return Wait(held.container_id, "no machine is connected")
         demand = held.demand
-        if self._rests.find(demand) is not None:
+        if (known := self._reasons.get(demand)) is not None:
+            return Wait(held.container_id, known)
+        if self._rests.free and self._rests.find(demand) is not None:
             resting = (free.machine for free in self._rests.free.values())
             names = ", ".join(sorted(machine.hostname or machine.runner_id for machine in resting))
             told = f"{names}: no work for now, containers kept failing there"
@@ -120,9 +125,7 @@ class _Placing:
         if self._whole is None:
             self._whole = Stock(self._cluster.machines, draining=True)
         if self._whole.find(demand) is not None:
-            reason = self._reasons.get(demand)
-            if reason is None:
-                reason = self._reasons[demand] = _scarce(demand, self._stock)
+            reason = self._reasons[demand] = _scarce(demand, self._stock)
             return Wait(held.container_id, reason)
         asked = describe(demand)
         there_is = self._there_is = self._there_is or inventory(self._cluster.machines)

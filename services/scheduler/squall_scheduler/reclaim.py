@@ -73,10 +73,12 @@ class _Reclaiming:
         self._limits = limits
         # What drains is as good as free. What was placed this round is no longer among those who
         # wait: the snapshot is taken after placing.
-        staying = sorted(filter(stays, cluster.containers), key=self._goes_first)
+        staying = list(filter(stays, cluster.containers))
         working = list(filter(may_go, staying))
         shares = Shares(cluster.machines, cluster.workspaces)
-        self._workspaces = Side(lambda held: held.workspace, shares, staying, working)
+        self._workspaces = Side(
+            lambda held: held.workspace, shares, staying, working, order=self._goes_first
+        )
         self._staying: defaultdict[str, list[Held]] = defaultdict(list)
         for held in staying:
             self._staying[held.workspace].append(held)
@@ -100,9 +102,8 @@ class _Reclaiming:
         """Those without work that their functions need not keep."""
         left = Counter(held.function_id for held in staying)
         found: dict[str, Held] = {}
-        for held in staying:
-            if not is_idle(held, self._now_s, self._limits):
-                break  # those without work come first
+        idle = [held for held in staying if is_idle(held, self._now_s, self._limits)]
+        for held in sorted(idle, key=self._goes_first):
             if left[held.function_id] > self._least.get(held.function_id, 0):
                 left[held.function_id] -= 1
                 found[held.container_id] = held
@@ -117,7 +118,8 @@ class _Reclaiming:
                 lambda held: held.function_id,
                 self._workspaces.shares.anew(),
                 staying,
-                list(filter(may_go, staying)),
+                filter(may_go, staying),
+                order=self._goes_first,
             )
         return side
 
@@ -195,7 +197,7 @@ class _Reclaiming:
         first to go that will do; else several, on the first machine where that is fair."""
         eligible = [name for name in groups if self._may_take_from(waiter, side, name)]
         for name in eligible:
-            for held in side.working[name]:
+            for held in side.in_order(name):
                 if self._makes_room(held, waiter) and self._fair(waiter, side, [held]):
                     return [held]
         names = set(eligible)
@@ -252,7 +254,11 @@ class _Reclaiming:
     ) -> list[Held]:
         """Those of the groups that have most go first, until the waiter fits."""
         victims: list[Held] = []
-        for held in sorted(candidates, key=lambda held: -side.shares.share(side.group(held))):
+
+        def order(held: Held) -> tuple[float, tuple[bool, float, str]]:
+            return -side.shares.share(side.group(held)), self._goes_first(held)
+
+        for held in sorted(candidates, key=order):
             victims.append(held)
             left = without(self._soon.free[machine.runner_id], victims)
             if fit(waiter.demand, left) is not None:

@@ -1,10 +1,13 @@
 """What runners and guests report of their containers (stream EVENTS), in stored order."""
 
+from typing import Any
+
 import msgspec
 import structlog
 from squall_bus.bus import Bus
 from squall_bus.job import Job
 from squall_contracts import subjects
+from squall_contracts.coldstart import GUEST_PHASES
 from squall_contracts.failures import Failure
 from squall_contracts.placement import (
     ENDED,
@@ -21,11 +24,12 @@ from squall_scheduler.faults import LOST, cause, is_accident, startup_failure
 from squall_scheduler.handlers import Scheduler
 from squall_scheduler.inputs import Accounts
 from squall_scheduler.settings import Settings
-from squall_scheduler.states import InvalidTransition, advance
+from squall_scheduler.states import STEPS, InvalidTransition, advance
 from squall_scheduler.world import World
 
 log = structlog.get_logger()
 
+LONGEST_MS = 1000.0 * 24 * 3600
 STRAY_GRACE_S = 2.0
 """For a container nobody wants any more, such as one given up as lost that came back."""
 
@@ -62,6 +66,8 @@ class Reports:
         was_told = report.container_id in self._world.told or record.state == "draining"
         died = is_death(report, was_told)
         reason = report.reason if report.state != "failed" else cause(report)
+        if report.path:
+            record = self._note_start(record, report)
         moved = self._advance(record, report.state, report.at_unix_s, reason, report.exit_code)
         blamed = culprit(report, was_told) if moved is not None else None
         if blamed is not None:
@@ -72,6 +78,7 @@ class Reports:
             accident = is_accident(report, had_started="starting" in moved.since_unix_s)
             attempts = self._settings.deployed_attempts if accident else None
             self._scheduler.start_failed(moved, startup_failure(report), attempts=attempts)
+        await self._world.memory.flush()
         await self._world.ledger.flush_one(report.container_id)
         if report.held:
             await self._mortuary.settle(
@@ -93,13 +100,32 @@ class Reports:
         was_told = report.container_id in self._world.told or record.state == "draining"
         failure = report.failure
         reason = failure.message if failure is not None else ""
+        if report.phases_ms:
+            record = self._note(record, phases_ms={**record.phases_ms, **_credible(report)})
         moved = self._advance(record, report.state, report.at_unix_s, reason, None)
         if moved is not None and moved.state == "ready":
-            self._world.faults.pop(record.function_id, None)
+            self._world.memory.forget(record.function_id)
         elif moved is not None and not was_told and _never_ready(moved):
             failure = failure or Failure(kind="startup", message="the container failed to start")
             self._scheduler.start_failed(moved, failure)
+        await self._world.memory.flush()
         await self._world.ledger.flush_one(report.container_id)
+
+    def _note_start(self, record: ContainerRecord, report: ContainerReport) -> ContainerRecord:
+        """Keep what the runner says of a start, whatever its guest has told before."""
+        since = {"starting": report.at_unix_s, **record.since_unix_s}
+        return self._note(
+            record,
+            since_unix_s={step: since[step] for step in STEPS if step in since},
+            phases_ms={**record.phases_ms, **report.phases_ms},
+            path=report.path,
+            path_reason=report.path_reason,
+        )
+
+    def _note(self, record: ContainerRecord, **changes: Any) -> ContainerRecord:
+        noted = msgspec.structs.replace(record, **changes)
+        self._world.ledger.add(noted)
+        return noted
 
     def _advance(
         self,
@@ -157,3 +183,9 @@ class Reports:
 
 def _never_ready(record: ContainerRecord) -> bool:
     return record.state == "failed" and "ready" not in record.since_unix_s
+
+
+def _credible(report: GuestReport) -> dict[str, float]:
+    """A guest shares its process with user code: of its phases only what can be true is kept."""
+    told = report.phases_ms
+    return {name: told[name] for name in GUEST_PHASES if 0 <= told.get(name, -1.0) < LONGEST_MS}

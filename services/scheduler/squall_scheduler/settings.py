@@ -14,7 +14,8 @@ Count = Annotated[int, Meta(ge=1)]
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     grace_s: Seconds = 30.0
-    """For a container that is no longer needed to finish what it runs."""
+    """At least so long a container that others take over from may finish what it runs: as long as
+    one of its inputs may run, if that is longer."""
     lost_after_s: Seconds = 6.0
     """Beyond the end of a runner's lease, until its silent containers are given up."""
     settle_s: Seconds = 2.0
@@ -49,6 +50,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     brake_rest_s: Seconds = 60.0
     ended_kept_s: Seconds = 3600.0
     """How long an ended container can still be listed."""
+    prefetch_machines: Annotated[int, Meta(ge=0)] = 3
+    """Machines told of a deployed function before anybody calls it; 0: none."""
     idle_durables_s: Seconds = 600.0
     """A function without target, containers and inputs for so long gives up its consumers."""
     sweep_s: Seconds = 15.0

@@ -86,6 +86,10 @@ class Shares:
         most = holding.entitled.quota.gpus.get(kind)
         return most is None or holding.gpus.get(kind, 0) + count <= most
 
+    def limited(self, account: str) -> bool:
+        """Whether it has a quota at all."""
+        return self._holding(account).limited
+
     def never(self, account: str, demand: Demand) -> str | None:
         """Why the quota rules this demand out whatever else runs; None: it doesn't."""
         holding = self._holding(account)

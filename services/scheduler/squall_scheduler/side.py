@@ -26,9 +26,13 @@ class Side:
         shares: Shares,
         staying: Iterable[Held],
         working: Iterable[Held],
+        *,
+        order: Callable[[Held], tuple[bool, float, str]],
     ) -> None:
-        """`working`: those that may go, in the order they would; `shares` is empty yet."""
+        """`working`: those that may go, in this `order`; `shares` is empty yet."""
         self.group = group
+        self._order = order
+        self._sorted: set[str] = set()
         self.shares = shares
         for held in staying:
             shares.hold(group(held), held.demand, held.gpu)
@@ -41,6 +45,13 @@ class Side:
         """The groups whose containers may go, by share, the greatest first."""
         found = [name for name in self.working if name != but]
         return sorted(found, key=lambda name: (-self.shares.share(name), name))
+
+    def in_order(self, name: str) -> list[Held]:
+        """A group's containers that may go, the first first."""
+        if name not in self._sorted:
+            self._sorted.add(name)
+            self.working[name].sort(key=self._order)
+        return self.working[name]
 
     def share_without_least(self, name: str) -> float:
         """The share a group would have without a container as small as its smallest."""

@@ -34,6 +34,7 @@ def wanted(
         least=function.spec.scaling.min_containers,
         ephemeral=function.ephemeral,
         gone=gone,
+        recreate=function.recreate,
         held_until_unix_s=held_until,
         probing=faults.in_a_row > 0,
     )
@@ -42,6 +43,11 @@ def wanted(
 def near(spec: FunctionSpec) -> tuple[str, ...]:
     """What a machine had better have already to run it: names of an image and of volumes."""
     return (spec.image_id, *sorted({mount.volume_id for mount in spec.volumes}))
+
+
+def _nearest(function_id: str, spec: FunctionSpec) -> tuple[str, ...]:
+    """The same, and before it the snapshot a container can start from, named by its function."""
+    return (function_id, *near(spec)) if spec.memory_snapshot else near(spec)
 
 
 def held(
@@ -61,10 +67,11 @@ def held(
         state=record.state,
         demand=Demand(cpu_m=cores(record.cpu), memory_mib=record.memory_mib, gpus=gpus),
         requested_unix_s=since.get("requested", 0.0),
+        finish_within_s=record.finish_within_s,
         starting_unix_s=since.get("starting"),
         heard_unix_s=heard_unix_s,
         ready_unix_s=since.get("ready"),
-        near=near(spec) if spec is not None else (),
+        near=_nearest(record.function_id, spec) if spec is not None else (),
         keeps_its_place=spec is not None and spec.nonpreemptible,
         runner_id=record.runner_id,
         gpu=record.gpu,

@@ -125,6 +125,10 @@ class Stock:
         """Whether containers may be placed there."""
         return runner_id in self._rank
 
+    def ordered(self) -> Sequence[Free]:
+        """Machines that take work, in the order they are filled."""
+        return tuple(self._order)
+
     def gpus(self) -> tuple[Counter[str], Counter[str]]:
         """Devices by type: all of them, and those nobody holds."""
         total, left = Counter[str](), Counter[str]()

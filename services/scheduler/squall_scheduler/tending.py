@@ -113,7 +113,7 @@ class Tending:
     async def _look_after(self, function: FunctionRecord, now_s: float) -> None:
         """Try a failing function again if somebody waits; let an idle one's consumers go."""
         function_id = function.function_id
-        faults = self._world.faults.get(function_id)
+        faults = self._world.memory.faults(function_id)
         parked = faults is not None and faults.open and not faults.asked
         if parked and await self._inputs.count(function):
             self._world.ask_again(function_id)

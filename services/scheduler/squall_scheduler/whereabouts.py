@@ -1,4 +1,5 @@
-"""Which machines worked with an image or a volume lately, and so most likely have it at hand. Pure."""
+"""Which machines hold a snapshot of a function, and which worked with an image or a volume lately and
+so most likely have it at hand. Pure."""
 
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -28,9 +29,19 @@ class Whereabouts:
         while len(self.known) > MOST_THINGS:
             self.known.popitem(last=False)
 
+    def holds(self, runner_id: str, before: Iterable[str], now: Iterable[str]) -> None:
+        """A runner says of what it holds a snapshot, and what it said last."""
+        for thing in set(before) - set(now):
+            self._left(runner_id, thing)
+        self.used(runner_id, now)
+
     def lost(self, runner_id: str) -> None:
         """A runner is gone."""
         for thing in [thing for thing, runners in self.known.items() if runner_id in runners]:
-            del self.known[thing][runner_id]
-            if not self.known[thing]:
-                del self.known[thing]
+            self._left(runner_id, thing)
+
+    def _left(self, runner_id: str, thing: str) -> None:
+        runners = self.known.get(thing, OrderedDict())
+        runners.pop(runner_id, None)
+        if not runners:
+            self.known.pop(thing, None)

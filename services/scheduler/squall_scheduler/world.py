@@ -20,8 +20,9 @@ from squall_contracts.scaling import Target
 
 from squall_scheduler.brakes import Brake, BrakeLimits, after_crash
 from squall_scheduler.core import Cluster
-from squall_scheduler.faults import StartFaults, after_request, refuses, remembered
+from squall_scheduler.faults import after_request, refuses
 from squall_scheduler.ledger import Ledger
+from squall_scheduler.memory import Memory
 from squall_scheduler.snapshot import Snapshots, near
 from squall_scheduler.whereabouts import Whereabouts
 
@@ -29,8 +30,9 @@ from squall_scheduler.whereabouts import Whereabouts
 class World:
     """Functions, targets, runners, containers. `changed` is set when a decision may change."""
 
-    def __init__(self, ledger: Ledger, clock: Callable[[], float]) -> None:
+    def __init__(self, ledger: Ledger, memory: Memory, clock: Callable[[], float]) -> None:
         self.ledger = ledger
+        self.memory = memory
         self.clock = clock
         self.changed = asyncio.Event()
         self.functions: dict[str, FunctionRecord] = {}
@@ -40,11 +42,8 @@ class World:
         self.runners: dict[str, RunnerRecord] = {}
         self.gone: dict[str, float] = {}
         """Runners whose lease expired, and when that was seen."""
-        self.faults: dict[str, StartFaults] = {}
         self.refused: set[str] = set()
         """Functions that answer with their last failure, and have been asked again."""
-        self.brakes: dict[str, Brake] = {}
-        """Machines on which containers failed."""
         self.heard: dict[str, float] = {}
         self.told: dict[str, float] = {}
         """The grace of the stop command each container was sent."""
@@ -65,13 +64,13 @@ class World:
         if record is None:
             left = self.functions.pop(function_id, None)
             self._left_app(left)
-            self.faults.pop(function_id, None)
+            self.memory.forget(function_id)
             if left is not None:
                 self.leaving[function_id] = left
             return left
         before = self.functions.get(function_id)
         if before is not None and before.version != record.version:
-            self.faults.pop(function_id, None)  # what failed to start was other code
+            self.memory.forget(function_id)  # what failed to start was other code
         self.leaving.pop(function_id, None)
         self._left_app(before)
         if not record.bound_to:  # a class's pool goes by the class's name, which the class has
@@ -110,10 +109,12 @@ class World:
             self.gone[runner_id] = self.clock()
             self.whereabouts.lost(runner_id)
         else:
-            if runner_id not in self.gone and self.runners.get(runner_id) == record:
+            before = self.runners.get(runner_id)
+            self.runners[runner_id] = record
+            self.whereabouts.holds(runner_id, before.snapshots if before else (), record.snapshots)
+            if runner_id not in self.gone and before is not None and _offers_as(before, record):
                 return
             self.gone.pop(runner_id, None)
-            self.runners[runner_id] = record
         self.changed.set()
 
     def on_stats(self, delivery: Delivery) -> None:
@@ -132,49 +133,43 @@ class World:
     def ask_again(self, function_id: str) -> None:
         """An input waits: a function given up for the time being answers with its last failure, or
         is tried again."""
-        faults = self.faults.get(function_id)
-        if faults is None or not faults.open or faults.asked:
+        function, faults = self.functions.get(function_id), self.memory.faults(function_id)
+        if function is None or faults is None or not faults.open or faults.asked:
             return
         now_s = self.clock()
         if refuses(faults, now_s):
             self.refused.add(function_id)
-        self.faults[function_id] = after_request(faults, now_s)
+        if (tried := after_request(faults, now_s)) is not faults:
+            self.memory.note(function, tried)
         self.changed.set()
 
     def reset(self, function_id: str) -> bool:
         """Forget a function's start failures. Whether there were any."""
         self.changed.set()
-        return self.faults.pop(function_id, None) is not None
+        return self.memory.forget(function_id)
 
     def crashed(self, runner_id: str, what: str, limits: BrakeLimits) -> Brake:
         """A container failed on a machine, for a reason that may be the machine's."""
-        brake = after_crash(self.brakes.get(runner_id, Brake()), what, self.clock(), limits)
-        self.brakes[runner_id] = brake
+        brake = self.memory.brakes.get(runner_id, Brake())
+        brake = after_crash(brake, what, self.clock(), limits)
+        self.memory.note_brake(runner_id, brake)
         self.changed.set()
         return brake
 
     def resume(self, grace_s: float) -> None:
-        """After a restart: say again what a runner may not have been told, and remember faults."""
-        by_function: defaultdict[str, list[ContainerRecord]] = defaultdict(list)
+        """After a restart: say again what a runner may not have been told."""
         for container_id, record in self.ledger.containers.items():
-            by_function[record.function_id].append(record)
             if record.state in ENDED or not record.runner_id:
                 continue
             if record.runner_id not in self.runners:
                 self.gone[record.runner_id] = self.clock()
             if record.state == "draining":
-                self.stop(container_id, grace_s, record.reason)
+                self.stop(container_id, max(grace_s, record.finish_within_s), record.reason)
             function = self.functions.get(record.function_id)
             if function is not None and record.runner_id in self.runners:
                 self.whereabouts.used(record.runner_id, near(function.spec))
             if record.state == "placed" and function is not None:
                 self.ledger.command(container_id, self.start_command(record, function))
-        for function_id, records in by_function.items():
-            function = self.functions.get(function_id)
-            if function is not None:
-                self.faults[function_id] = remembered(
-                    record for record in records if record.version == function.version
-                )
         self.changed.set()
 
     # --- containers -------------------------------------------------------------------------------
@@ -210,17 +205,21 @@ class World:
             self._emptied.pop(function_id, None)
 
     def start_command(self, record: ContainerRecord, function: FunctionRecord) -> StartContainer:
+        start = self.start_of(record.container_id, function)
+        return msgspec.structs.replace(start, version=record.version, gpu=record.gpu)
+
+    def start_of(self, container_id: str, function: FunctionRecord) -> StartContainer:
+        """What a runner is told of a function it is to run."""
         return StartContainer(
-            container_id=record.container_id,
-            function_id=record.function_id,
+            container_id=container_id,
+            function_id=function.function_id,
             app_id=function.app_id,
             app_name=function.app_name,
-            workspace=record.workspace,
-            environment=record.environment,
-            version=record.version,
+            workspace=function.workspace,
+            environment=function.environment,
+            version=function.version,
             spec=function.spec,
             function_ids=dict(self._apps.get(function.app_id, {})),
-            gpu=record.gpu,
         )
 
     def stop(self, container_id: str, grace_s: float, reason: str) -> None:
@@ -248,14 +247,20 @@ class World:
             functions=self.functions,
             leaving=self.leaving,
             targets=self.targets,
-            faults=self.faults,
+            faults=self.memory.all_faults(),
             containers=self.ledger.containers,
             heard=self.heard,
             told=self.told,
             runners=self.runners,
             gone=self.gone,
             workspaces=self.entitled,
-            brakes=self.brakes,
+            brakes=self.memory.brakes,
             had=self.whereabouts.known,
             watched_since_unix_s=self._watched_since,
         )
+
+
+def _offers_as(before: RunnerRecord, now: RunnerRecord) -> bool:
+    """Whether nothing changed that could find room for what waits: snapshots are only of interest
+    to what is placed anyway."""
+    return msgspec.structs.replace(before, snapshots=now.snapshots) == now

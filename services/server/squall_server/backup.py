@@ -20,7 +20,7 @@ from squall_bus.connection import connect
 from squall_bus.errors import BusError
 from squall_bus.keyring import Keyring
 from squall_bus.snapshots import Snapshot
-from squall_contracts import subjects
+from squall_contracts import subjects, version_subjects
 
 from squall_server.archive import KEYS, ArchiveError, Manifest, StreamEntry, Writer
 from squall_server.state import Announcement, default_state_dir
@@ -37,6 +37,7 @@ OF_MACHINES: Final = frozenset(
                 subjects.CONTAINERS_BUCKET,
                 subjects.TARGETS_BUCKET,
                 subjects.DEATHS_BUCKET,
+                version_subjects.FAULTS_BUCKET,
             )
         ),
     }

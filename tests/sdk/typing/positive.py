@@ -101,6 +101,9 @@ assert_type(Model().parts.remote_gen(1), Iterator[bytes])
 assert_type(Model().size, int)
 assert_type(Model().load(), None)
 assert_type(batch.remote(1), str)
+assert_type(plain.with_options(cpu=2).with_concurrency(max_inputs=3).remote(1), float)
+assert_type(App.lookup("some"), App)
+assert_type(squall.Cls.from_name("a", "B").with_options(cpu=1), squall.Cls)
 assert_type(async_batch.remote(1), bytes)
 
 

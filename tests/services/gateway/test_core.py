@@ -3,6 +3,7 @@
 import itertools
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from squall_contracts.functions import AppRecord, FunctionRecord, FunctionSpec, Scaling
@@ -44,14 +45,16 @@ class World:
     def live(self) -> dict[str, FunctionRecord]:
         return {record.spec.name: record for record in self.functions.values()}
 
-    def plan(self, specs: tuple[FunctionSpec, ...], tag: str = "") -> core.Plan:
+    def plan(
+        self, specs: tuple[FunctionSpec, ...], tag: str = "", *, recreate: bool = False
+    ) -> core.Plan:
         self.now_s += 1
         return core.plan_deploy(
             OWNER,
             specs,
             existing=self.app,
             live=self.live(),
-            tag=tag,
+            release=core.Release(tag=tag, recreate=recreate),
             now_unix_s=self.now_s,
             make_id=lambda _: f"fn-{next(self.ids)}",
         )
@@ -118,6 +121,44 @@ def test_redeploy_after_a_stop_counts_on_with_new_ids(
     assert plan.changed
     assert plan.app.version == version + 1
     assert not old_ids & {record.function_id for record in plan.write}
+
+
+@given(DEPLOYS)
+def test_only_what_changed_gets_a_new_version_unless_all_is_to_be_recreated(
+    deploys: list[tuple[FunctionSpec, ...]],
+) -> None:
+    world = World()
+    for specs in deploys:
+        before = world.live()
+        plan = world.plan(specs)
+        same = {s.name for s in specs if s.name in before and before[s.name].spec == s}
+        assert {record.spec.name for record in plan.write}.isdisjoint(same)
+        assert all(record.version == plan.app.version for record in plan.write)
+        anew = world.plan(specs, recreate=True)
+        if anew.changed:
+            assert {record.spec.name for record in anew.write} == {s.name for s in specs}
+            assert all(record.recreate for record in anew.write)
+        world.apply(plan)
+
+
+def test_rollback_reaches_the_version_before_or_the_one_named() -> None:
+    world = World()
+    for memory_mib in (100, 200, 300):
+        world.apply(world.plan((spec("a", memory_mib),)))
+    assert core.restored(world.app, None) == 2
+    assert core.restored(world.app, 1) == 1
+    for version, says in ((3, "the present one"), (4, "no version 4"), (0, "no version 0")):
+        with pytest.raises(ValueError, match=says):
+            core.restored(world.app, version)
+    with pytest.raises(ValueError, match="not deployed"):
+        core.restored(None, None)
+
+
+def test_first_version_has_none_before_it() -> None:
+    world = World()
+    world.apply(world.plan((spec("a"),)))
+    with pytest.raises(ValueError, match="no version before the first"):
+        core.restored(world.app, None)
 
 
 def test_other_tag_is_a_change_and_no_tag_is_none() -> None:

@@ -1,13 +1,24 @@
 """Pools of classes over the control API, against a real nats-server."""
 
+import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
-from squall_contracts import apps, subjects, verbs
+from squall_contracts import apps, subjects, verbs, version_subjects
 from squall_contracts.failures import Refused
-from squall_contracts.functions import FunctionRecord, MethodSpec, ParameterSpec
+from squall_contracts.functions import (
+    FunctionRecord,
+    MethodSpec,
+    ParameterSpec,
+    PoolLease,
+    RetryPolicy,
+    Scaling,
+    Variant,
+)
+from squall_contracts.placement import ContainerRecord
 
-from tests.services.gateway.conftest import Client, Platform, spec
+from tests.services.gateway.conftest import Client, Platform, running_platform, spec
 
 RUN = (MethodSpec(name="run"),)
 SIZE = ParameterSpec(name="size", kind="int", default=1)
@@ -23,10 +34,11 @@ async def functions_of(platform: Platform) -> dict[str, FunctionRecord]:
     return await platform.bus.kv(subjects.FUNCTIONS_BUCKET, FunctionRecord).items()
 
 
-async def bind(client: Client, function_id: str, **arguments: Any) -> Any:
-    return await client.ask(
-        verbs.BIND_CLASS, apps.BindClass(function_id=function_id, arguments=arguments)
-    )
+async def bind(
+    client: Client, function_id: str, variant: Variant | None = None, **arguments: Any
+) -> Any:
+    asked = apps.BindPool(function_id=function_id, arguments=arguments, variant=variant)
+    return await client.ask(verbs.BIND_POOL, asked)
 
 
 async def test_each_set_of_parameters_has_one_pool(platform: Platform, client: Client) -> None:
@@ -80,9 +92,9 @@ async def test_only_classes_of_ones_own_workspace_are_bound(
     platform: Platform, client: Client
 ) -> None:
     started = await client.ask(verbs.DEPLOY_APP, model())
-    refused = await bind(client, started.function_ids["plain"])
+    refused = await bind(client, started.function_ids["plain"], size=2)
     assert isinstance(refused, Refused)
-    assert "not a class" in refused.message
+    assert "is not a class" in refused.message
     assert isinstance(await bind(client, "fn-nobody"), Refused)
 
 
@@ -134,3 +146,141 @@ async def test_impossible_classes_are_refused(
     refused = await client.ask(verbs.DEPLOY_APP, asked)
     assert isinstance(refused, Refused)
     assert says in refused.message
+
+
+async def test_same_options_share_a_pool_and_others_have_their_own(
+    platform: Platform, client: Client
+) -> None:
+    started = await client.ask(verbs.DEPLOY_APP, model())
+    plain, own = started.function_ids["plain"], started.function_ids["Model"]
+    first = await bind(client, plain, Variant(cpu=2.0, env={"B": "2", "A": "1"}))
+    assert await bind(client, plain, Variant(env={"A": "1", "B": "2"}, cpu=2.0)) == first
+    others = [
+        await bind(client, plain, Variant(cpu=2.0)),
+        await bind(client, own, Variant(cpu=2.0)),
+        await bind(client, own, Variant(cpu=2.0), size=2),
+        await bind(client, own, size=2),
+    ]
+    assert len({first.function_id, plain, own, *(each.function_id for each in others)}) == 7
+    assert (await bind(client, plain, Variant())).function_id == plain
+    record = (await functions_of(platform))[first.function_id]
+    assert (record.spec.resources.cpu, record.spec.env) == (2.0, {"A": "1", "B": "2"})
+    assert record.bound_to == plain
+
+
+async def test_pool_takes_its_options_and_else_what_its_new_version_declares(
+    platform: Platform, client: Client
+) -> None:
+    started = await client.ask(verbs.DEPLOY_APP, model())
+    chosen = Variant(timeout_s=9, max_inputs=4, retry=RetryPolicy(max_retries=2))
+    pool = await bind(client, started.function_ids["Model"], chosen, size=2)
+    assert pool.retryable
+    await client.ask(verbs.DEPLOY_APP, model(timeout_s=7, startup_timeout_s=5))
+    record = (await functions_of(platform))[pool.function_id]
+    assert (record.version, record.spec.timeout_s, record.spec.startup_timeout_s) == (2, 9, 5)
+    assert (record.spec.max_inputs, record.spec.arguments["size"]) == (4, 2)
+
+
+async def test_pool_goes_when_its_options_contradict_the_new_version(
+    platform: Platform, client: Client
+) -> None:
+    started = await client.ask(verbs.DEPLOY_APP, model())
+    pool = await bind(client, started.function_ids["Model"], Variant(max_containers=1))
+    await client.ask(verbs.DEPLOY_APP, model(scaling=Scaling(min_containers=2)))
+    assert pool.function_id not in await functions_of(platform)
+
+
+@pytest.mark.parametrize(
+    ("declared", "variant", "says"),
+    [
+        ({"scaling": Scaling(min_containers=3)}, Variant(max_containers=2), "min_containers 3"),
+        ({}, Variant(cpu=4.0, cpu_limit=2.0), "cpu_limit 2 is below cpu 4"),
+        ({}, Variant(gpus=("H100",)), "is not TYPE:COUNT"),
+        ({"single_use": True}, Variant(max_inputs=2), "max_inputs must be 1"),
+        ({"is_generator": True}, Variant(retry=RetryPolicy(max_retries=1)), "retries"),
+    ],
+)
+async def test_options_that_contradict_the_declaration_are_refused(
+    platform: Platform, client: Client, declared: dict[str, Any], variant: Variant, says: str
+) -> None:
+    asked = apps.DeployApp(environment="main", name="x", functions=(spec("f", **declared),))
+    started = await client.ask(verbs.DEPLOY_APP, asked)
+    refused = await bind(client, started.function_ids["f"], variant)
+    assert isinstance(refused, Refused)
+    assert says in refused.message
+    assert set(await functions_of(platform)) == set(started.function_ids.values())
+
+
+async def until_gone(platform: Platform, function_id: str) -> None:
+    async with asyncio.timeout(10):
+        async with platform.bus.kv(subjects.FUNCTIONS_BUCKET, FunctionRecord).watch() as changes:
+            async for change in changes:
+                if change.key == function_id and change.value is None:
+                    return
+
+
+async def test_idle_pool_is_collected_and_made_again_under_its_id(tmp_path: Path) -> None:
+    async with running_platform(tmp_path, pool_idle_s=1.0) as platform:
+        await platform.have_image()
+        client = await platform.client()
+        started = await client.ask(verbs.DEPLOY_APP, model())
+        pool = await bind(client, started.function_ids["Model"], size=2)
+        assert pool.good_for_s == 0.5
+        await until_gone(platform, pool.function_id)
+        assert set(await functions_of(platform)) == set(started.function_ids.values())
+        assert await bind(client, started.function_ids["Model"], size=2) == pool
+        assert pool.function_id in await functions_of(platform)
+        await client.bus.close()
+
+
+async def test_pool_with_a_container_or_an_input_is_not_collected(tmp_path: Path) -> None:
+    async with running_platform(tmp_path, pool_idle_s=1.0) as platform:
+        await platform.have_image()
+        client = await platform.client()
+        started = await client.ask(verbs.DEPLOY_APP, model())
+        own = started.function_ids["Model"]
+        runs, waits, idle = [await bind(client, own, size=size) for size in (2, 3, 4)]
+        container = ContainerRecord(
+            container_id="ct-1",
+            function_id=runs.function_id,
+            function_name="Model",
+            app_id=started.app_id,
+            app_name="demo",
+            workspace=platform.account,
+            environment="main",
+            version=1,
+            state="ready",
+        )
+        bucket = platform.bus.kv(subjects.CONTAINERS_BUCKET, ContainerRecord)
+        await bucket.put("ct-1", container)
+        await client.bus.store(subjects.call("main", waits.function_id, "now", "fc-1"), b"x")
+        await until_gone(platform, idle.function_id)
+        leases = platform.bus.kv(version_subjects.POOLS_BUCKET, PoolLease)
+        async with asyncio.timeout(5):
+            async with leases.watch() as changes:
+                renewed: set[str] = set()
+                async for change in changes:
+                    if change.value is not None and not change.value.collecting:
+                        renewed.add(change.key)
+                    if renewed == {runs.function_id, waits.function_id}:
+                        break
+        assert {runs.function_id, waits.function_id} < set(await functions_of(platform))
+        await client.bus.close()
+
+
+async def test_pool_being_removed_by_another_gateway_is_made_again_after_it(
+    platform: Platform, client: Client
+) -> None:
+    started = await client.ask(verbs.DEPLOY_APP, model())
+    own = started.function_ids["Model"]
+    pool = await bind(client, own, size=2)
+    leases = platform.bus.kv(version_subjects.POOLS_BUCKET, PoolLease)
+    functions = platform.bus.kv(subjects.FUNCTIONS_BUCKET, FunctionRecord)
+    await leases.put(pool.function_id, PoolLease(collecting=True))
+    asking = asyncio.create_task(bind(client, own, size=2))
+    await asyncio.wait({asking}, timeout=0.3)
+    assert not asking.done()
+    await functions.delete(pool.function_id)
+    await leases.delete(pool.function_id)
+    assert await asking == pool
+    assert await functions.get(pool.function_id) is not None

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from squall_contracts import apps, subjects, verbs, web_subjects, webtokens
+from squall_contracts import apps, environments, subjects, verbs, web_subjects, webtokens
 from squall_contracts.functions import MethodSpec
 from squall_contracts.web import WebSpec
 
@@ -74,6 +74,22 @@ async def test_a_deploy_says_where_its_endpoints_are(platform: Platform, client:
         verbs.FIND_FUNCTION, apps.FindFunction(environment="main", app="a", name="C")
     )
     assert found.web_urls == {"page": urls["C.page"]}
+
+
+async def test_an_environment_is_in_addresses_by_its_web_suffix(
+    platform: Platform, client: Client
+) -> None:
+    made = environments.CreateEnvironment(name="staging", web_suffix="next")
+    await client.ask(verbs.CREATE_ENVIRONMENT, made)
+    asked = apps.DeployApp(environment="staging", name="a", functions=(spec("f", web=ASGI),))
+    url = f"{platform.web_url}/web/test-next--a-f"
+    while (await client.ask(verbs.DEPLOY_APP, asked)).web_urls != {"f": url}:  # noqa: ASYNC110
+        await asyncio.sleep(0.02)  # the registry's word is on its way
+    renamed = environments.UpdateEnvironment(name="staging", web_suffix="later")
+    await client.ask(verbs.UPDATE_ENVIRONMENT, renamed)
+    async with httpx.AsyncClient() as web:
+        while (await web.get(url)).status_code != 404:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)  # as above
 
 
 async def test_a_request_that_takes_long_is_come_back_for_and_given_up_when_nobody_does(

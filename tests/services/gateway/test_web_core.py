@@ -38,7 +38,7 @@ def record(function: str = "f", app: str = "a", **fields: object) -> FunctionRec
 def directory(*records: FunctionRecord, domain: str = "squall.test") -> Directory:
     made = Directory(domain)
     for revision, each in enumerate(records, 1):
-        made.put(each.function_id, core.endpoints_of(each, "main", revision))
+        made.put(each.function_id, core.endpoints_of(each, "main", "", revision))
     return made
 
 
@@ -55,19 +55,19 @@ def found(made: Directory, host: str, path: str, method: str = "GET") -> str:
 
 @given(NAMES, NAMES, NAMES, NAMES, st.booleans())
 def test_a_subdomain_is_one_whatever_things_are_called(
-    workspace: str, environment: str, app: str, function: str, dev: bool
+    workspace: str, suffix: str, app: str, function: str, dev: bool
 ) -> None:
     spec = WebSpec(kind="asgi")
-    made = subdomain(workspace, environment, app, function, spec, dev=dev)
+    made = subdomain(workspace, suffix, app, function, spec, dev=dev)
     assert 0 < len(made) <= SUBDOMAIN_CHARACTERS
     assert set(made) <= set(string.ascii_lowercase + string.digits + "-")
-    assert made == subdomain(workspace, environment, app, function, spec, dev=dev)
+    assert made == subdomain(workspace, suffix, app, function, spec, dev=dev)
 
 
 def test_a_long_name_is_cut_and_ends_in_a_digest_of_all_of_it() -> None:
     spec = WebSpec(kind="asgi")
-    one = subdomain("main", "main", "a" * 60, "one", spec, dev=False)
-    two = subdomain("main", "main", "a" * 60, "two", spec, dev=False)
+    one = subdomain("main", "", "a" * 60, "one", spec, dev=False)
+    two = subdomain("main", "", "a" * 60, "two", spec, dev=False)
     assert len(one) == SUBDOMAIN_CHARACTERS
     assert one[:57] == f"main--{'a' * 50}-"
     assert one != two
@@ -75,13 +75,11 @@ def test_a_long_name_is_cut_and_ends_in_a_digest_of_all_of_it() -> None:
 
 def test_a_name_says_workspace_environment_app_function_and_whether_it_only_runs() -> None:
     spec = WebSpec(kind="asgi")
-    assert (
-        subdomain("Main", "main", "My App", "Cls.page", spec, dev=False) == "main--my-app-cls-page"
-    )
+    assert subdomain("Main", "", "My App", "Cls.page", spec, dev=False) == "main--my-app-cls-page"
     assert subdomain("main", "staging", "a", "f", spec, dev=True) == "main-staging--a-f-dev"
     labelled = WebSpec(kind="asgi", label="shop")
-    assert subdomain("main", "main", "a", "f", labelled, dev=False) == "main--shop"
-    assert subdomain("main", "main", "a", "f", WebSpec(kind="route"), dev=False) == "main--a"
+    assert subdomain("main", "", "a", "f", labelled, dev=False) == "main--shop"
+    assert subdomain("main", "", "a", "f", WebSpec(kind="route"), dev=False) == "main--a"
 
 
 @given(st.text())

@@ -25,6 +25,7 @@ from squall_contracts.placement import (
     ContainerState,
     GuestReport,
     HeldInput,
+    PrepareStart,
     RunnerRecord,
     StartContainer,
     StopContainer,
@@ -57,7 +58,9 @@ class Stage:
         self.platform = platform
         self.workspace = workspace
         self.settings = settings
-        self.commands: list[StartContainer | StopContainer] = []
+        self.commands: list[Command] = []
+        self.prepared: list[tuple[str, StartContainer]] = []
+        """Runners told ahead, and of what."""
         self.results: list[Results] = []
         self.news: list[ContainerNews] = []
         self.functions = platform.kv(subjects.FUNCTIONS_BUCKET, FunctionRecord)
@@ -117,6 +120,8 @@ class Stage:
     async def declare(self, **more: Any) -> FunctionRecord:
         resources = more.pop("resources", Resources(cpu=1.0, memory_mib=100))
         scaling = more.pop("scaling", Scaling())
+        spec_more: dict[str, Any] = more.pop("spec", {})
+        timeout_s = more.pop("timeout_s", 20.0)
         fields: dict[str, Any] = {
             "function_id": "fn-1",
             "app_id": "ap-1",
@@ -130,9 +135,9 @@ class Stage:
             name=f"f_{fields['function_id'][3:]}",
             module="m",
             qualname="f",
-            image_id="im-1",
             resources=resources,
             scaling=scaling,
+            **{"image_id": "im-1", "timeout_s": timeout_s, **spec_more},
         )
         record = FunctionRecord(spec=spec, **fields)
         await self.functions.put(record.function_id, record)
@@ -162,7 +167,7 @@ class Stage:
         await self.platform.store(subjects.container_event(start.container_id), report)
 
     async def guest(
-        self, start: StartContainer, state: Any, failure: Failure | None = None
+        self, start: StartContainer, state: Any, failure: Failure | None = None, **more: Any
     ) -> None:
         report = GuestReport(
             container_id=start.container_id,
@@ -170,6 +175,7 @@ class Stage:
             state=state,
             at_unix_s=time.time(),
             failure=failure,
+            **more,
         )
         await self.workspace.store(subjects.up_container(start.container_id), report)
 
@@ -189,7 +195,11 @@ class Stage:
 
     def _on_command(self, delivery: Delivery) -> None:
         command: Any = decode(delivery.data, cast(Any, Command))
-        if command not in self.commands:  # a subscriber also sees what is dropped as a duplicate
+        runner_id = subjects.last(delivery.subject)
+        if isinstance(command, PrepareStart):
+            if (runner_id, command.start) not in self.prepared:
+                self.prepared.append((runner_id, command.start))
+        elif command not in self.commands:  # a subscriber also sees what is dropped as a duplicate
             self.commands.append(command)
         self._happened.set()
 

@@ -48,9 +48,14 @@ def test_every_container_without_a_machine_is_placed_once_or_told_why_not(
 
 
 @given(clusters())
-def test_nothing_waits_while_a_slot_fits(cluster: Cluster) -> None:
+def test_nothing_waits_while_a_slot_fits_that_is_not_kept(cluster: Cluster) -> None:
     after = after_placing(cluster)
-    free = {m.runner_id: untouched(m) for m in cluster.machines if not m.draining}
+    kept = {held.runner_id for held in cluster.containers if held.state == "draining"}
+    free = {
+        machine.runner_id: untouched(machine)
+        for machine in cluster.machines
+        if not machine.draining and machine.runner_id not in kept
+    }
     for held in after.containers:
         if held.runner_id in free:
             free[held.runner_id].take(held.demand, held.gpu)

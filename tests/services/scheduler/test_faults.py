@@ -5,7 +5,6 @@ from hypothesis import strategies as st
 from squall_contracts.failures import Failure
 from squall_contracts.placement import ContainerRecord, ContainerReport, ContainerState
 from squall_scheduler.faults import (
-    LOST,
     NEVER,
     StartFaults,
     after_failure,
@@ -14,7 +13,6 @@ from squall_scheduler.faults import (
     is_accident,
     pause_s,
     refuses,
-    remembered,
 )
 
 FAILURE = Failure(kind="startup", message="it is broken")
@@ -92,15 +90,6 @@ def test_an_open_breaker_answers_until_its_pause_is_over_and_then_tries_one(
             assert refused == (faults.held_until_unix_s == NEVER)
         elif now_s >= faults.until_unix_s:
             assert faults.held_until_unix_s <= now_s
-
-
-def test_a_restart_remembers_what_failed_since_the_last_success() -> None:
-    assert remembered([]) == StartFaults()
-    failures = [record("failed", failed=10.0), record("failed", failed=30.0)]
-    assert remembered(failures).in_a_row == 2
-    assert remembered(failures).until_unix_s == 32.0
-    assert remembered([*failures, record("stopped", ready=20.0, stopped=25.0)]).in_a_row == 1
-    assert remembered([record("failed", LOST, failed=10.0)]).in_a_row == 0
 
 
 def test_a_killed_container_says_little_of_its_function() -> None:

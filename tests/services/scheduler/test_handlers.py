@@ -20,6 +20,7 @@ from squall_contracts.placement import ContainerRecord, RunnerRecord
 from squall_contracts.scaling import Target
 from squall_scheduler.handlers import Scheduler
 from squall_scheduler.ledger import Ledger
+from squall_scheduler.memory import Memory
 from squall_scheduler.metrics import Metrics
 from squall_scheduler.settings import Settings
 from squall_scheduler.world import World
@@ -93,6 +94,30 @@ async def test_a_container_s_life_is_recorded_step_by_step(stage: Stage) -> None
         "draining",
         "stopped",
     ]
+
+
+async def test_what_a_start_took_is_kept_whoever_tells_first(stage: Stage) -> None:
+    await stage.declare()
+    await stage.join()
+    await stage.want(1)
+    start = await stage.started()
+    await stage.guest(
+        start, "ready", phases_ms={"boot": 100.0, "import": 20.0, "odd": 1.0, "enter": -1.0}
+    )
+    await stage.until_record(start.container_id, "ready")
+    await stage.report(
+        start, "starting", path="plain", path_reason="why", phases_ms={"image": 1.0, "start": 9.0}
+    )
+
+    async def told() -> bool:
+        entry = await stage.containers.get(start.container_id)
+        return entry is not None and entry.value.path == "plain"
+
+    await stage.until(told)
+    entry = await stage.containers.get(start.container_id)
+    assert entry is not None
+    assert (entry.value.state, entry.value.path_reason) == ("ready", "why")
+    assert entry.value.phases_ms == {"boot": 100.0, "import": 20.0, "image": 1.0, "start": 9.0}
 
 
 async def test_late_and_repeated_reports_change_nothing(stage: Stage) -> None:
@@ -195,6 +220,17 @@ async def test_a_given_up_function_answers_at_once_until_it_is_reset(server: Fak
         subjects.FUNCTION_FAULTS, FaultsOf(workspace=ACCOUNT), asked
     )
     assert [(f.function_id, f.is_open) for f in listed.faults] == [("fn-1", True)]
+    await stage.kill()
+    await stage.start()
+    stage.results.clear()
+    await stage.call(1)
+
+    async def answered() -> bool:
+        await stage.workspace.publish(subjects.up_hint("fn-1"), {"function_id": "fn-1"})
+        return 1 in failures(stage)
+
+    await stage.until(answered)
+    assert len(stage.starts) == 1
     reset: Any = ResetReply
     await stage.platform.request(
         subjects.FUNCTION_RESET, ResetFaults(workspace=ACCOUNT, function_id="fn-1"), reset
@@ -295,7 +331,8 @@ async def test_what_fits_no_machine_fails_with_what_there_is(stage: Stage) -> No
 
 async def test_what_falls_due_while_a_round_is_written_is_looked_at_at_once(stage: Stage) -> None:
     clock = Clock()
-    world = World(Ledger(stage.platform, ended_kept_s=1.0), clock)
+    memory = Memory(stage.platform, Settings().brake())
+    world = World(Ledger(stage.platform, ended_kept_s=1.0), memory, clock)
     metrics = Metrics(CollectorRegistry())
     scheduler = Scheduler(
         world, Settings(), metrics, answer=lambda *_: None, prepare=lambda *_: None
@@ -573,3 +610,81 @@ async def test_many_containers_are_started_each_once(stage: Stage) -> None:
 def test_settings_refuse_nonsense(field: str) -> None:
     with pytest.raises(msgspec.ValidationError, match=field):
         msgspec.convert({field: 0}, Settings)
+
+
+@pytest.mark.parametrize("killed", [False, True])
+async def test_a_machine_at_rest_still_rests_after_a_restart(
+    server: FakeServer, killed: bool
+) -> None:
+    stage = await Stage.open(server, Settings(brake_failures=1, brake_rest_s=600.0))
+    await stage.start()
+    await stage.declare(ephemeral=False)
+    await stage.join()
+    await stage.want(1)
+    start = await stage.ready()
+    await stage.report(start, "failed", exit_code=137)
+    await stage.until(lambda: any("kept failing" in news.waits_for for news in stage.news))
+    await (stage.kill() if killed else stage.stop())
+    stage.news.clear()
+    await stage.start()
+    await stage.declare(function_id="fn-2", ephemeral=False)
+    await stage.want(1, "fn-2")
+    await stage.until(lambda: any("kept failing" in news.waits_for for news in stage.news))
+    assert len(stage.starts) == 1
+    await stage.close()
+
+
+async def test_faults_of_other_code_are_forgotten_through_a_restart(server: FakeServer) -> None:
+    stage = await Stage.open(server, Settings(breaker_s=600.0))
+    await stage.start()
+    await stage.declare()
+    await stage.join()
+    await stage.want(1)
+    start = await stage.started()
+    await stage.report(start, "failed", reason="no such image")
+    await stage.until_record(start.container_id, "failed")
+    await stage.kill()
+    await stage.declare(version=2)
+    await stage.start()
+    assert (await stage.started(2)).version == 2
+    await stage.close()
+
+
+async def test_containers_of_the_old_version_get_the_time_one_input_may_take(stage: Stage) -> None:
+    await stage.declare(ephemeral=False, timeout_s=120.0)
+    await stage.join()
+    await stage.want(1)
+    old = await stage.ready()
+    await stage.declare(ephemeral=False, version=2)
+    assert (await stage.started(2)).version == 2
+    assert [(stop.container_id, stop.grace_s) for stop in stage.stops] == [(old.container_id, 120)]
+
+
+async def test_a_guest_that_drains_by_itself_for_its_successor_is_still_told_to_end(
+    stage: Stage,
+) -> None:
+    await stage.declare(ephemeral=False)
+    await stage.join()
+    await stage.want(1)
+    old = await stage.ready()
+    await stage.guest(old, "draining")
+    await stage.until_record(old.container_id, "draining")
+    assert not stage.stops
+    await stage.declare(ephemeral=False, version=2)
+    await stage.until(lambda: old.container_id in {stop.container_id for stop in stage.stops})
+
+
+async def test_recreated_function_starts_anew_once_the_old_container_has_ended(
+    stage: Stage,
+) -> None:
+    await stage.declare(ephemeral=False)
+    await stage.join()
+    await stage.want(1)
+    old = await stage.ready()
+    await stage.declare(ephemeral=False, version=2, recreate=True)
+    await stage.until(lambda: bool(stage.stops))
+    await stage.declare(function_id="fn-2")
+    await stage.want(1, "fn-2")
+    assert (await stage.started(2)).function_id == "fn-2"
+    await stage.report(old, "stopped", exit_code=0)
+    assert (await stage.started(3)).version == 2

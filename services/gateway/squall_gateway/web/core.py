@@ -74,8 +74,11 @@ class Missing(msgspec.Struct, frozen=True, kw_only=True):
     """The methods there are, for a 405."""
 
 
-def endpoints_of(record: FunctionRecord, workspace: str, revision: int) -> list[Endpoint]:
-    """What a function's registry entry puts on the web; `workspace` is the workspace's name."""
+def endpoints_of(
+    record: FunctionRecord, workspace: str, suffix: str, revision: int
+) -> list[Endpoint]:
+    """What a function's registry entry puts on the web; `workspace` is the workspace's name,
+    `suffix` what its environment has in addresses."""
     if record.bound_to or not can_run(record.spec):
         return []
     made = []
@@ -85,7 +88,7 @@ def endpoints_of(record: FunctionRecord, workspace: str, revision: int) -> list[
             Endpoint(
                 subdomain=subdomain(
                     workspace,
-                    record.environment,
+                    suffix,
                     record.app_name,
                     name,
                     web,

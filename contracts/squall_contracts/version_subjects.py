@@ -1,0 +1,26 @@
+"""Subjects and buckets of versions and pools, and of what is remembered of failures: as subjects.py
+for calls."""
+
+from typing import Final
+
+from squall_contracts.subjects import _token, check_environment
+
+RELEASES_BUCKET: Final = "releases"
+"""What past versions of deployed apps were made of."""
+POOLS_BUCKET: Final = "pools"
+"""Which pools are in use; entries expire."""
+FAULTS_BUCKET: Final = "faults"
+"""What the scheduler must remember of functions and machines that fail."""
+
+
+def superseded(environment: str, function_id: str) -> str:
+    """Unstored: the gateway tells a function's guests that a newer version takes over."""
+    return f"superseded.{check_environment(environment)}.{_token(function_id)}"
+
+
+def function_faults_key(function_id: str) -> str:
+    return f"function.{_token(function_id)}"
+
+
+def runner_faults_key(runner_id: str) -> str:
+    return f"runner.{_token(runner_id)}"
