@@ -259,6 +259,7 @@ class Bus:
         message: object,
         *,
         msg_id: str | None = None,
+        headers: dict[str, str] | None = None,
         on_stored: OnStored,
         timeout_s: float = 30.0,
     ) -> None:
@@ -267,7 +268,7 @@ class Bus:
         For single messages, while few are under way (`unacked_stores`): it minds no window. Many
         that follow each other travel better together, from the loop. PayloadTooLarge.
         """
-        block = _store_headers(msg_id, None)
+        block = _store_headers(msg_id, headers)
         self._stores.put_now(subject, to_bytes(message), block, on_stored, timeout_s)
 
     async def flush_stores(self) -> None:

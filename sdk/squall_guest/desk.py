@@ -54,9 +54,9 @@ class Held:
         self.cancelled = False
         self.finished = False
         """Its last outcome has been handed over, or it was let go; acked when `unstored` is 0."""
+        self._ending = threading.Lock()
         self.goes_on = False
         """Its next attempt is stored: what it brought along is still needed."""
-        self._ending = threading.Lock()
         self.unstored = 0
         self.refused = False
         """The server refused one of its results: it is nak'd instead."""

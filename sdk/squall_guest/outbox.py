@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import os
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -32,10 +31,9 @@ from squall_contracts.functions import RetryPolicy
 
 from squall_guest import retry
 from squall_guest.burial import Undertaker
+from squall_guest.crowd import Crowd
 from squall_guest.desk import Held
 
-MOST_UNSTORED: Final = 1024
-MOST_UNSTORED_BYTES: Final = 64 * 1024 * 1024
 _MOST_GROUPED: Final = 512
 _FEW: Final = 2
 """While fewer results than this have no ack, single ones are sent at once: the ack of one may come
@@ -83,11 +81,7 @@ class Outbox:
         self._on_settled = on_settled
         self._bulk: deque[Finished] = deque()
         self._now: deque[Finished] = deque()
-        self._unstored = 0
-        self._unstored_bytes = 0
-        self._counting = threading.Lock()
-        """Held while those two and those of a delivery change."""
-        self._crowd: deque[Future[None]] = deque()
+        self._crowd = Crowd()
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
         self._waking = False
@@ -101,7 +95,7 @@ class Outbox:
     ) -> None:
         """Send `report`; None: whoever asked knows, there is nothing to store. `spent_s`: seconds
         the delivery held its slot; with its last report."""
-        if self._put_at_once(held, report, size_bytes, spent_s):
+        if type(report) is Returned and self._put_at_once(held, report, size_bytes, spent_s):
             return
         lane = self._now if held.lane == "now" else self._bulk
         lane.append((held, report, size_bytes, spent_s))
@@ -110,28 +104,32 @@ class Outbox:
             self._loop.call_soon_threadsafe(self._wake.set)
 
     def _put_at_once(
-        self, held: Held, report: Report | None, size_bytes: int, spent_s: float | None
+        self, held: Held, report: Returned, size_bytes: int, spent_s: float | None
     ) -> bool:
-        """Send a delivery's only result from this thread, where nothing is before it and few are
+        """Send a single input's result from this thread, where nothing is before it and few are
         under way; the NATS thread hears of it with the ack. False: nothing was done."""
         if (
             spent_s is None
-            or type(report) is not Returned
+            or held.lane != "now"
             or len(held.inputs.items) > 1
             or size_bytes > INLINE_LIMIT_BYTES
             or self._now
-            or (self._bulk and held.lane == "bulk")
-            or (self._brief and is_kept(held.inputs.reply_to))
             or self._bus.unacked_stores >= _FEW
         ):
             return False
-        self._count(held, size_bytes)  # first: what counts is waited for, what is finished is not
+        self._crowd.enter(
+            held, size_bytes
+        )  # first: what counts is waited for, what is finished is not
         if not held.finish():
-            self._uncount(held, size_bytes)
+            self._crowd.leave(held, size_bytes)
             return False
-        results = Results(held.inputs.call_id, self._container_id, (report,))
-        stored = partial(self._stored_at_once, (held, report, size_bytes), spent_s)
-        self._bus.store_at_once(held.inputs.reply_to, results, on_stored=stored)
+        reply_to = held.inputs.reply_to
+        self._bus.store_at_once(
+            reply_to,
+            Results(held.inputs.call_id, self._container_id, (report,)),
+            headers=self._headers(reply_to),
+            on_stored=partial(self._stored_at_once, (held, report, size_bytes), spent_s),
+        )
         return True
 
     def _stored_at_once(self, entry: Entry, spent_s: float, outcome: int | BusError) -> None:
@@ -140,17 +138,15 @@ class Outbox:
 
     def crowded(self) -> Future[None] | None:
         """None while there is room; else what is done once there is."""
-        if not self._is_crowded():
+        if not self._crowd.is_full(self._queued()):
             return None
-        room: Future[None] = Future()
-        self._crowd.append(room)
-        if not self._is_crowded():  # it emptied before it could see us wait
+        room = self._crowd.wait()
+        if not self._crowd.is_full(self._queued()):  # it emptied before it could see us wait
             return None
         return room
 
-    def _is_crowded(self) -> bool:
-        waiting = self._unstored + len(self._bulk) + len(self._now)
-        return waiting > MOST_UNSTORED or self._unstored_bytes > MOST_UNSTORED_BYTES
+    def _queued(self) -> int:
+        return len(self._bulk) + len(self._now)
 
     # --- the NATS thread -------------------------------------------------------------------------
 
@@ -167,7 +163,7 @@ class Outbox:
 
     async def flushed(self) -> None:
         """Wait until all that was put is stored and acked."""
-        while self._now or self._bulk or self._unstored:
+        while self._queued() or self._crowd.unstored:
             self._wake.set()
             self._emptied.clear()
             await self._emptied.wait()
@@ -181,7 +177,7 @@ class Outbox:
             if report is None:
                 self._told(held, spent_s)
                 continue
-            self._count(held, size)
+            self._crowd.enter(held, size)
             if type(report) is Raised:
                 report = await self._retried(held, report) or report
             if spent_s is not None:
@@ -205,18 +201,6 @@ class Outbox:
         self._on_settled(held)
         self._relieve()
 
-    def _count(self, held: Held, size: int) -> None:
-        with self._counting:
-            held.unstored += 1
-            self._unstored += 1
-            self._unstored_bytes += size
-
-    def _uncount(self, held: Held, size: int) -> None:
-        with self._counting:
-            held.unstored -= 1
-            self._unstored -= 1
-            self._unstored_bytes -= size
-
     async def _send(self, entries: list[Entry]) -> None:
         start = size = 0
         for at, entry in enumerate(entries):
@@ -232,9 +216,12 @@ class Outbox:
         await self._bus.store_soon(
             inputs.reply_to,
             results,
-            headers=self._brief if self._brief and is_kept(inputs.reply_to) else None,
+            headers=self._headers(inputs.reply_to),
             on_stored=partial(self._stored, entries),
         )
+
+    def _headers(self, reply_to: str) -> dict[str, str] | None:
+        return self._brief if self._brief and is_kept(reply_to) else None
 
     def _stored(self, entries: list[Entry], outcome: int | BusError) -> None:
         for held, _, size in entries:
@@ -243,15 +230,12 @@ class Outbox:
 
     def _relieve(self) -> None:
         """Wake those who wait for room, or for the end."""
-        if not (self._unstored or self._now or self._bulk):
+        if not (self._crowd.unstored or self._queued()):
             self._emptied.set()
-        while self._crowd and not self._is_crowded():
-            room = self._crowd.popleft()
-            if room.set_running_or_notify_cancel():
-                room.set_result(None)
+        self._crowd.relieve(self._queued())
 
     def _settle_one(self, held: Held, size: int, outcome: int | BusError) -> None:
-        self._uncount(held, size)
+        self._crowd.leave(held, size)
         if isinstance(outcome, BusError):
             held.refused = True
             _log.error("a result was not stored, its input is run again: %s", outcome)
@@ -314,7 +298,7 @@ class Outbox:
         subject, again, msg_id, headers = retry.next_attempt(
             held.job.subject, held.inputs, indexes.index(raised.index), time.time() + delay_s
         )
-        self._count(held, 0)
+        self._crowd.enter(held, 0)
         held.goes_on = True
         await self._bus.store_soon(
             subject,
