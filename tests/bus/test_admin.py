@@ -11,6 +11,7 @@ from squall_bus.job import Job
 from squall_bus.layout import (
     PLATFORM_BUCKETS,
     PLATFORM_STREAMS,
+    WORKSPACE_BUCKETS,
     WORKSPACE_OBJECTS,
     WORKSPACE_STREAMS,
     ensure_platform,
@@ -107,7 +108,7 @@ async def test_a_workspace_and_the_platform_can_be_laid_out_again_and_again(bus:
         await ensure_platform(bus)
     names = {stream.name for stream in WORKSPACE_STREAMS + PLATFORM_STREAMS}
     names |= {f"OBJ_{objects.name}" for objects in WORKSPACE_OBJECTS}
-    names |= {f"KV_{bucket}" for bucket in PLATFORM_BUCKETS}
+    names |= {f"KV_{bucket}" for bucket in PLATFORM_BUCKETS + WORKSPACE_BUCKETS}
     assert set(await bus.admin.streams()) == names
 
 
