@@ -78,6 +78,7 @@ class Fleet:
             "SQUALL_CREDENTIALS": str(self.state / f"{service}.creds"),
             "SQUALL_READY_FILE": str(self.state / f"{name}.ready"),
             "SQUALL_GATEWAY_KEYS_DIR": str(self.state / "keys"),
+            "SQUALL_GATEWAY_WEB_PORTS": "0",
             "SQUALL_RUNNER_RUNTIME": self.runtime,
             "SQUALL_RUNNER_STATE_DIR": str(
                 self.state / (name if service == "runner" else "runner")

@@ -122,7 +122,9 @@ def test_commands_list_show_retry_and_purge_letters(server: Server, program: Pro
     identifier = letter["letter_id"]
     assert "CustomError" in command(server, "dead", "show", identifier)
     command(server, "dead", "retry", identifier)
-    assert command(server, "dead", "list", "--app", module.app.app_id).strip() == "no dead letters"
+    # It runs again as another call, and leaves a letter of its own when it has failed again.
+    left = json.loads(command(server, "dead", "list", "--app", module.app.app_id, "--json"))
+    assert identifier not in {each["letter_id"] for each in left}
     command(server, "dead", "purge", "--all", "--app", "faults")
 
 

@@ -63,6 +63,7 @@ async def test_gateway_of_a_prepared_fleet_answers_its_workspace(tmp_path: Path)
             "SQUALL_NATS_URLS": url,
             "SQUALL_CREDENTIALS": str(folder / "gateway.creds"),
             "SQUALL_GATEWAY_KEYS_DIR": str(folder / "keys"),
+            "SQUALL_GATEWAY_WEB_PORTS": "0",
         },
         stderr=subprocess.PIPE,
     )
