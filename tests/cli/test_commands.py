@@ -39,7 +39,7 @@ def test_help_lists_every_command(squall: Squall) -> None:
 def test_run_help_says_what_it_takes(squall: Squall) -> None:
     done = squall("run", "--help")
     assert done.returncode == 0
-    assert "squall run [options] FILE[::function]" in done.stdout
+    assert "squall run [options] FILE[::function|::Class.method]" in done.stdout
     for option in (
         "--detach",
         "--quiet",
@@ -60,7 +60,7 @@ def test_run_help_says_what_it_takes(squall: Squall) -> None:
         (["run", "."], ["InvalidError", ". is a folder"]),
         (["run", "-m", "a/b.py"], ["InvalidError", "not a module name"]),
         (["run", "job"], ["InvalidError", "write -m job"]),
-        (["run", "empty.py::f.g.h"], ["InvalidError", "can't name a function"]),
+        (["run", "empty.py::f..g"], ["InvalidError", "can't name a function"]),
         (["deploy", "missing.py"], ["InvalidError", "missing.py does not exist"]),
         (["app", "list"], ["ConnectionError", "squall up"]),
         (["app", "stop", "x"], ["ConnectionError", "squall up"]),
