@@ -21,7 +21,9 @@ def digest(text: str) -> str:
 
 @app.function(
     secrets=[squall.Secret.from_local_environ(OWN), squall.Secret.from_name("vault")],
-    env={"SHOWN": "not-a-secret-but-a-canary"},
+    # By its first letters a variable of the interpreter: no warm container could have it, it is in
+    # the environment the process is started with.
+    env={"PYTHONCANARY": "not-a-secret-but-a-canary"},
 )
 def digests() -> dict[str, str]:
     print("reading", len(OWN) + len(STORED), "variables")
