@@ -11,16 +11,16 @@ from squall import exception
 from squall.exception import Error
 
 if TYPE_CHECKING:
+    from squall._calling.gathering import gather, wait_first
+    from squall._console.showing import enable_output
     from squall._context import (
         current_function_call_id,
         current_input_id,
         current_scheduled_time,
         is_local,
     )
-    from squall._gathering import gather, wait_first
-    from squall._methods import batched, concurrent, enter, exit, method
-    from squall._output import enable_output
-    from squall._parameters import parameter
+    from squall._declaring.methods import batched, concurrent, enter, exit, method
+    from squall._declaring.parameters import parameter
     from squall.app import App
     from squall.call import FunctionCall
     from squall.cls import Cls
@@ -103,20 +103,20 @@ _HOMES = {
     "WebRequest": "web",
     "WebResponse": "web",
     "asgi_app": "web",
-    "batched": "_methods",
-    "concurrent": "_methods",
+    "batched": "_declaring.methods",
+    "concurrent": "_declaring.methods",
     "current_function_call_id": "_context",
     "current_input_id": "_context",
     "current_scheduled_time": "_context",
-    "enable_output": "_output",
-    "enter": "_methods",
-    "exit": "_methods",
+    "enable_output": "_console.showing",
+    "enter": "_declaring.methods",
+    "exit": "_declaring.methods",
     "fastapi_endpoint": "web",
-    "gather": "_gathering",
+    "gather": "_calling.gathering",
     "is_local": "_context",
-    "method": "_methods",
-    "parameter": "_parameters",
-    "wait_first": "_gathering",
+    "method": "_declaring.methods",
+    "parameter": "_declaring.parameters",
+    "wait_first": "_calling.gathering",
     "web_endpoint": "web",
     "web_server": "web",
     "wsgi_app": "web",

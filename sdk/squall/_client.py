@@ -28,9 +28,9 @@ from squall_contracts.identity import MintReply, Renew
 from squall_contracts.message import Message, new_id
 
 from squall import _container, _errors, _sync, config
-from squall._blobs import Blobs
-from squall._outbox import Outbox
-from squall._results import Router
+from squall._calling.blobs import Blobs
+from squall._calling.outbox import Outbox
+from squall._calling.results import Router
 from squall.exception import ClientClosed, ConnectionError, SnapshotCreationError
 
 if TYPE_CHECKING:

@@ -39,7 +39,8 @@ def serve_class(thing: Any, name: str) -> "Serving":
     """What a container needs of the user's class behind `thing`, a squall Cls or already a plain
     class: an instance made with this container's parameters. Remembers the class's app, and raises
     what an import of its image failed with, as `serve`."""
-    from squall import _lifecycle, cls
+    from squall import cls
+    from squall._declaring import lifecycle
 
     made, instance = cls.in_container(thing, name)
     if made.app is not None:
@@ -51,9 +52,9 @@ def serve_class(thing: Any, name: str) -> "Serving":
             method: MethodType(parts.methods[method].raw, instance) for method in parts.methods
         },
         specs=parts.specs,
-        snaps=_lifecycle.hooks(parts, instance, parts.snaps),
-        enters=_lifecycle.hooks(parts, instance, parts.enters[len(parts.snaps) :]),
-        exits=_lifecycle.hooks(parts, instance, parts.exits),
+        snaps=lifecycle.hooks(parts, instance, parts.snaps),
+        enters=lifecycle.hooks(parts, instance, parts.enters[len(parts.snaps) :]),
+        exits=lifecycle.hooks(parts, instance, parts.exits),
     )
 
 

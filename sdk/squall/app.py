@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
 from squall_contracts.apps import StopApp
 
-from squall import _client, _looking_up, _sync, _validate
-from squall._declared import LocalEntrypoint
-from squall._declaring import Declaring
+from squall import _client, _sync, _validate
+from squall._apps import looking_up
+from squall._declaring.declared import LocalEntrypoint
+from squall._declaring.registering import Declaring
 from squall._volume.mounts import checked
 from squall.exception import InvalidError
 from squall.function import Function
@@ -21,7 +22,7 @@ from squall.function import Function
 if TYPE_CHECKING:
     from squall_contracts.dead import DeadLetter as Entry
 
-    from squall._running import RunContext
+    from squall._apps.running import RunContext
     from squall.dead_letters import DeadLetters
     from squall.image import Image
     from squall.secret import Secret
@@ -72,7 +73,7 @@ class App(Declaring):
         self._environment: str | None = None
         self._serializing = False
 
-    lookup = _sync.synced_function(_looking_up.lookup)
+    lookup = _sync.synced_function(looking_up.lookup)
     """`App.lookup(name, *, environment_name=None, create_if_missing=False)`: a deployed app by its
     name, or any that runs by its id."""
 
@@ -193,7 +194,7 @@ class App(Declaring):
         `detach`: it goes on after the block, and after this process. Entering raises
         ConnectionError, AuthError, ImageBuildError, or InvalidError for a declaration at fault.
         """
-        from squall._running import RunContext
+        from squall._apps.running import RunContext
 
         _validate.nothing_yet("interactive", interactive)
         return RunContext(

@@ -6,9 +6,10 @@ from typing import Any, Generic, Literal, NamedTuple, Self, TypeVar, cast, overl
 
 from squall_contracts.apps import CancelCall
 
-from squall import _call_results, _client, _sync
-from squall._call_results import Fetched
-from squall._unary import Outcome, Target, Unary, inline, value_of
+from squall import _client, _sync
+from squall._calling import call_results
+from squall._calling.call_results import Fetched
+from squall._calling.unary import Outcome, Target, Unary, inline, value_of
 from squall._waiting import LoopWaiter, Settles, ThreadWaiter
 from squall.exception import InvalidError
 
@@ -112,7 +113,7 @@ class FunctionCall(Generic[R]):
         if self._origin is not None:
             return self._origin.inputs
         client = await _client.connected()
-        return await _call_results.count(client, self._place(client), self._call_id)
+        return await call_results.count(client, self._place(client), self._call_id)
 
     @_sync.synced
     async def cancel(self, terminate_containers: bool = False) -> None:
@@ -144,11 +145,11 @@ class FunctionCall(Generic[R]):
         kept = self._kept(index)
         if kept is not None:
             outcome = await _outcome_of(kept, self._call_id, timeout)
-            return await _call_results.with_data(await _client.connected(), outcome)
+            return await call_results.with_data(await _client.connected(), outcome)
         client = await _client.connected()
         if self._origin is not None and self._origin.target.is_generator:
             raise InvalidError(f"{self._call_id} is a generator's call: use stream()")
-        return await _call_results.fetch(client, self._place(client), self._call_id, index, timeout)
+        return await call_results.fetch(client, self._place(client), self._call_id, index, timeout)
 
     @overload
     @staticmethod
@@ -159,7 +160,7 @@ class FunctionCall(Generic[R]):
     @staticmethod
     def gather(*calls: "FunctionCall[T]", return_exceptions: bool = False) -> Any:
         """As `squall.gather`."""
-        from squall._gathering import gather
+        from squall._calling.gathering import gather
 
         return gather(*calls, return_exceptions=return_exceptions)
 
@@ -255,7 +256,7 @@ class _Stream(Generic[R]):
 
     async def _items(self) -> AsyncIterator[Fetched]:
         client = await _client.connected()
-        async for item in _call_results.items(
+        async for item in call_results.items(
             client, self._call._place(client), self._call.object_id
         ):
             yield item
@@ -272,7 +273,7 @@ class _Iter(Generic[R]):
         async def ordered() -> AsyncIterator[Fetched]:
             client = await _client.connected()
             last = end if end is not None else await self._call.num_inputs.aio()
-            async for item in _call_results.ordered(
+            async for item in call_results.ordered(
                 client, self._call._place(client), self._call.object_id, start, last
             ):
                 yield item

@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, ParamSpec, TypeVar,
 from squall_contracts.apps import FindFunction
 from squall_contracts.functions import MethodSpec, ParameterSpec, Variant
 
-from squall import _client, _container, _parameters, _sync, _validate, _variants
-from squall._pools import Instance, Pool
-from squall._unary import Target
-from squall._varying import Varying
+from squall import _client, _container, _sync, _validate
+from squall._calling.pools import Instance, Pool
+from squall._calling.unary import Target
+from squall._declaring import parameters, variants
+from squall._declaring.varying import Varying
 from squall.exception import ExecutionError, InvalidError, NotFoundError
 from squall.function import Function
 
 if TYPE_CHECKING:
     from squall._client import Client
-    from squall._lifecycle import Parts
+    from squall._declaring.lifecycle import Parts
     from squall.app import App
 
 P = ParamSpec("P")
@@ -106,9 +107,9 @@ class Cls(Varying["Cls"]):
         return self.parts.kind
 
     def _varied(self, more: Variant) -> "Cls":
-        variant = _variants.merged(self._variant, more)
+        variant = variants.merged(self._variant, more)
         if self._parts is not None:
-            _variants.check(self._function.options, variant)
+            variants.check(self._function.options, variant)
         return Cls._new(
             self._function,
             parts=self._parts,
@@ -117,14 +118,14 @@ class Cls(Varying["Cls"]):
             variant=variant,
         )
 
-    def __call__(self, *args: object, **parameters: Any) -> Any:
+    def __call__(self, *args: object, **chosen: Any) -> Any:
         """An instance with these parameters. TypeError, InvalidError for one that doesn't fit."""
         if args:
             raise TypeError(f"{self.name}() takes its parameters by keyword")
         if self._parts is None and self._shape is None:
-            return Instance(Pool(self, parameters))
+            return Instance(Pool(self, chosen))
         specs = self._shape.parameters if self._parts is None else self._parts.parameters  # type: ignore[union-attr]
-        return Instance(Pool(self, _parameters.chosen(self.name, specs, parameters)))
+        return Instance(Pool(self, parameters.chosen(self.name, specs, chosen)))
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or self._parts is None:
@@ -282,7 +283,7 @@ class BoundMethod(Function[P, R, O]):
 
 def in_container(thing: object, name: str) -> tuple[Cls, Any]:
     """A container's own class and instance, made of what its module or pickle has."""
-    from squall._lifecycle import parts
+    from squall._declaring.lifecycle import parts
 
     assignment = _container.assignment()
     assert assignment is not None
@@ -294,7 +295,7 @@ def in_container(thing: object, name: str) -> tuple[Cls, Any]:
         raise InvalidError(f"{name} is a {type(thing).__name__}, not a class")
     own_parts = made._parts
     assert own_parts is not None
-    arguments = _parameters.chosen(name, own_parts.parameters, dict(assignment.spec.arguments))
+    arguments = parameters.chosen(name, own_parts.parameters, dict(assignment.spec.arguments))
     spec = assignment.spec
     alone = spec.retry is not None or spec.batch is not None or spec.single_use
     own = Target(assignment.function_id, assignment.environment, name, False, alone)

@@ -11,8 +11,8 @@ from squall_contracts.calls import BlobRef, Input, Inputs
 from squall_contracts.message import decode, input_id
 
 from squall import _client, _sync
+from squall._calling.unary import Target, upload
 from squall._ids import new_call_id
-from squall._unary import Target, upload
 from squall.call import FunctionCall, spawned
 from squall.exception import NotFoundError
 

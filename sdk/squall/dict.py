@@ -6,9 +6,9 @@ from typing import Any, ClassVar, TypeVar
 from squall_contracts.collections import MAX_UPDATE_ENTRIES, CollectionKind
 
 from squall import _client, _pickling, _validate
-from squall._blobs import is_large
-from squall._collection import Collection, Manager
-from squall._entries import Entries, Key, check_value
+from squall._calling.blobs import is_large
+from squall._shared.collection import Collection, Manager
+from squall._shared.entries import Entries, Key, check_value
 from squall._stepped import Steps, Values, iterating, stepped
 from squall.exception import InvalidError, RequestSizeError
 

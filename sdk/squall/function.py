@@ -8,7 +8,7 @@ from squall_contracts.apps import FindFunction
 from squall_contracts.functions import Variant
 
 from squall import _client, _container, _sync, _validate
-from squall._forms import (
+from squall._calling.forms import (
     ForEach,
     Map,
     Remote,
@@ -18,14 +18,14 @@ from squall._forms import (
     SpawnMapCall,
     Starmap,
 )
-from squall._unary import Target
-from squall._varying import Varying
+from squall._calling.unary import Target
+from squall._declaring.varying import Varying
 from squall.autoscaler import Autoscaler, AutoscalerSettings, FunctionStats, change, stats
 from squall.exception import DeprecationError, ExecutionError, InvalidError, NotFoundError
 
 if TYPE_CHECKING:
     from squall._client import Client
-    from squall._options import Options
+    from squall._declaring.options import Options
     from squall.app import App
 
 P = ParamSpec("P")
@@ -291,7 +291,7 @@ class Function(Varying["Function[P, R, O]"], Generic[P, R, O]):
         return self
 
     def _varied(self, more: Variant) -> "Function[P, R, O]":
-        from squall._varied_function import VariedFunction
+        from squall._declaring.varied_function import VariedFunction
 
         return VariedFunction._of(self, more)
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from squall_contracts.calls import BlobRef, Exhausted, Raised, Returned
 
-from squall import _output, _sync, _traceback
+from squall import _sync, _traceback
+from squall._calling.mapping import Arrival, MapCall, Ordering
+from squall._calling.unary import Outcome, Target, load_result, pickled_call
+from squall._console import showing
 from squall._ids import new_call_id
-from squall._mapping import Arrival, MapCall, Ordering
-from squall._unary import Outcome, Target, load_result, pickled_call
 from squall._waiting import LoopMailbox, ThreadMailbox
 from squall.exception import Error, ExecutionError, InvalidError
 
@@ -88,7 +89,7 @@ class MapResults(Generic[R]):
         call = MapCall(client, target, new_call_id(), mailbox)
         order = Ordering(self._ordered)
         more = True
-        with _output.map_progress(self._function.name) as progress:
+        with showing.map_progress(self._function.name) as progress:
             try:
                 while True:
                     if more:
@@ -134,7 +135,7 @@ class MapResults(Generic[R]):
         order = Ordering(self._ordered)
         room = asyncio.Event()
         feeder = asyncio.create_task(self._feed_aio(call, mailbox, room))
-        with _output.map_progress(self._function.name) as progress:
+        with showing.map_progress(self._function.name) as progress:
             try:
                 while True:
                     while mailbox:

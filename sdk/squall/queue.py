@@ -7,8 +7,8 @@ from typing import Any, ClassVar, TypeVar
 from squall_contracts.collections import MAX_PARTITION_TTL_S, PARTITION_TTL_S, CollectionKind
 
 from squall import _client, _pickling, _validate
-from squall._collection import Collection, Manager
-from squall._items import Items, check_item, partition_token
+from squall._shared.collection import Collection, Manager
+from squall._shared.items import Items, check_item, partition_token
 from squall._stepped import Steps, Values, iterating, stepped
 from squall.exception import InvalidError
 

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 from squall_contracts.apps import AppStarted
 
-from squall import _replacing, _running, _spec, _sync, _validate
+from squall import _sync, _validate
+from squall._apps import replacing, running, spec
 from squall.exception import InvalidError
 
 if TYPE_CHECKING:
@@ -43,9 +44,9 @@ class _DeployApp:
         ConnectionError, AuthError; InvalidError for a declaration at fault."""
         _sync.warn_if_blocking("deploy")
         chosen = _checked(app, name, environment_name, tag)
-        how = _replacing.strategy(strategy)
-        made = _spec.plan(app)
-        work = _running.deploy(
+        how = replacing.strategy(strategy)
+        made = spec.plan(app)
+        work = running.deploy(
             app, made, chosen, environment=environment_name, tag=tag, strategy=how
         )
         return _result(chosen, _sync.run(work))
@@ -59,9 +60,9 @@ class _DeployApp:
         strategy: str = "rolling",
     ) -> DeployResult:
         chosen = _checked(app, name, environment_name, tag)
-        how = _replacing.strategy(strategy)
-        made = _spec.plan(app)
-        work = _running.deploy(
+        how = replacing.strategy(strategy)
+        made = spec.plan(app)
+        work = running.deploy(
             app, made, chosen, environment=environment_name, tag=tag, strategy=how
         )
         return _result(chosen, await _sync.hop(work))

@@ -15,7 +15,7 @@ from squall_contracts.secrets import (
 from squall_contracts.secrets import SecretInfo as _Info
 
 from squall import _client, _container, _sync, _validate
-from squall._secret_values import Variables, checked, find_dotenv, read_dotenv
+from squall._secret.values import Variables, checked, find_dotenv, read_dotenv
 from squall.exception import (
     AlreadyExistsError,
     InvalidError,
@@ -246,7 +246,7 @@ def _place(environment_name: str | None) -> str:
 
 async def _put(name: str, values: Mapping[str, str], place: str, mode: Mode) -> _Info:
     """Seal and store; once more if the workspace's key was just rotated."""
-    from squall._sealing import sealing
+    from squall._secret.sealing import sealing
 
     client = await _client.connected()
     for last in (False, True):

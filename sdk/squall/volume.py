@@ -8,8 +8,8 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from squall import _client, _sync, _validate
-from squall._iterating import synced_items
-from squall._places import require
+from squall._apps.places import require
+from squall._shared.iterating import synced_items
 from squall._volume.errors import translated
 from squall.exception import InvalidError
 

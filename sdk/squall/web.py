@@ -11,7 +11,7 @@ import msgspec
 from squall_contracts.web import WebKind, WebSpec
 
 from squall import _validate
-from squall._methods import CONCURRENCY, Method, check_plain, in_class
+from squall._declaring.methods import CONCURRENCY, Method, check_plain, in_class
 from squall.exception import DeprecationError, InvalidError
 
 __all__ = [

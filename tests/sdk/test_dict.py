@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from squall import exception
-from squall._entries import Key
+from squall._shared.entries import Key
 from squall_contracts import collections
 
 from .platform import Platform
@@ -204,7 +204,7 @@ def test_reading_an_old_entry_gives_it_its_time_again(
     shared["a"] = 1
     shared.put("fixed", 2, ttl=1000)
     before = _sequences(platform)
-    monkeypatch.setattr("squall._entries.RENEW_AFTER_S", 0)
+    monkeypatch.setattr("squall._shared.entries.RENEW_AFTER_S", 0)
     assert (shared["a"], shared["fixed"]) == (1, 2)
     until = time.monotonic() + 20
     while _sequences(platform) == before and time.monotonic() < until:
@@ -293,7 +293,7 @@ def test_limits_are_named(shared: squall.Dict, monkeypatch: pytest.MonkeyPatch) 
         shared.put("k" * (collections.MAX_KEY_BYTES + 1), 1)
     with pytest.raises(exception.RequestSizeError, match="10000 entries"):
         shared.update(dict.fromkeys(range(10_001)))
-    monkeypatch.setattr("squall._entries.MAX_VALUE_BYTES", 1000)
+    monkeypatch.setattr("squall._shared.entries.MAX_VALUE_BYTES", 1000)
     with pytest.raises(exception.RequestSizeError, match="value takes"):
         shared.put("a", b"x" * 1001)
     assert shared.len() == 0

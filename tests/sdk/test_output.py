@@ -8,7 +8,7 @@ import pytest
 
 PRINTING = """
 import sys, threading
-from squall._plain import PlainOutput
+from squall._console.plain import PlainOutput
 from squall_contracts.logs import LogBatch, LogLine
 
 line = LogLine(at_unix_s=0.0, source="stdout", text="l" * 40)
@@ -59,7 +59,7 @@ def test_lines_go_where_the_program_sent_its_output() -> None:
     """A stream that somebody put in stdout's place gets them, not the process's own."""
     code = (
         "import contextlib, io, sys\n"
-        "from squall._output import Lines\n"
+        "from squall._console.showing import Lines\n"
         "lines, held = Lines(), io.StringIO()\n"
         "with contextlib.redirect_stdout(held):\n"
         "    lines.write('held', sys.stdout)\n"

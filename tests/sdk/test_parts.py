@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from squall import _ids, _loader, _pickling, config, exception
-from squall._generating import Sequence
-from squall._mapping import MAX_GROUP, Ordering, group_size
-from squall._source import source_of
+from squall import _ids, _pickling, config, exception
+from squall._apps import loader
+from squall._apps.source import source_of
+from squall._calling.generating import Sequence
+from squall._calling.mapping import MAX_GROUP, Ordering, group_size
+from squall._calling.unary import Outcome
 from squall._traceback import to_exception
-from squall._unary import Outcome
 from squall.app import LocalEntrypoint
 from squall.function import Function
 from squall_contracts.calls import Exhausted, Raised, Report, Returned, Yielded
@@ -319,24 +320,24 @@ def path_kept(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_file_is_imported_under_its_stem(tmp_path: Path, path_kept: None) -> None:
     file = tmp_path / "01_script.py"
     file.write_text(SCRIPT)
-    module = _loader.load_module(str(file))
+    module = loader.load_module(str(file))
     assert module.__name__ == "01_script"
-    assert set(_loader.find_apps(module)) == {"app"}
-    assert isinstance(_loader.pick(module, None), LocalEntrypoint)
-    work = _loader.pick(module, "app.work")
+    assert set(loader.find_apps(module)) == {"app"}
+    assert isinstance(loader.pick(module, None), LocalEntrypoint)
+    work = loader.pick(module, "app.work")
     assert isinstance(work, Function)
     source = source_of(work.raw)
     assert source.module == "01_script"
     assert source.files == {"/root/01_script.py": file}
     with pytest.raises(exception.InvalidError, match="it has: main, work"):
-        _loader.pick(module, "nothing")
+        loader.pick(module, "nothing")
 
 
 def test_a_missing_file_or_module_is_named(path_kept: None) -> None:
     with pytest.raises(exception.InvalidError, match=r"no_such\.py: there is no such file"):
-        _loader.load_module("no_such.py")
+        loader.load_module("no_such.py")
     with pytest.raises(exception.InvalidError, match="no_such_module: there is no such module"):
-        _loader.load_module("no_such_module", as_module=True)
+        loader.load_module("no_such_module", as_module=True)
 
 
 def test_a_package_is_shipped_whole_without_hidden_folders(
@@ -348,7 +349,7 @@ def test_a_package_is_shipped_whole_without_hidden_folders(
     for name in ("__init__.py", "sub/__init__.py", "sub/work.py", ".hidden/no.py", "data.txt"):
         (package / name).write_text("def f(): ...\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    module: Any = _loader.load_module("shipped.sub.work")
+    module: Any = loader.load_module("shipped.sub.work")
     source = source_of(module.f)
     assert source.module == "shipped.sub.work"
     assert sorted(source.files) == [

@@ -12,7 +12,8 @@ import squall
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from squall import _client, _items, _sync, exception
+from squall import _client, _sync, exception
+from squall._shared import items as item_store
 from squall_bus.errors import PermissionRefused
 from squall_contracts import collections
 
@@ -176,7 +177,7 @@ async def _fill_and_make_room(shared: squall.Queue) -> None:
     many = asyncio.create_task(shared.put_many.aio(["x", "y"]))
     assert len(await shared.get_many.aio(100)) == 100
     await asyncio.gather(waiting, many)
-    assert time.monotonic() - began < _items.LOOK_AGAIN_S
+    assert time.monotonic() - began < item_store.LOOK_AGAIN_S
     rest = await shared.get_many.aio(collections.MAX_ITEMS)
     assert sorted(map(str, rest[-3:])) == ["last", "x", "y"]
     assert rest.index("y") == rest.index("x") + 1

@@ -14,9 +14,10 @@ from pathlib import Path
 import msgspec
 import pytest
 import squall
-from squall import _client, _replacing, config, exception, runner
-from squall._output import AppOutput
-from squall._plain import PlainOutput
+from squall import _client, config, exception, runner
+from squall._apps import replacing
+from squall._console.plain import PlainOutput
+from squall._console.showing import AppOutput
 from squall.app import App
 from squall_contracts import apps, images, subjects
 from squall_contracts.calls import Inputs
@@ -256,14 +257,14 @@ def test_recreating_waits_for_the_end_of_older_containers_and_says_who_deploys(
         state="draining",
     )
     platform.containers = (old, msgspec.structs.replace(old, container_id="ct-new", version=1))
-    monkeypatch.setattr(_replacing, "REPLACED_S", 0.2)
+    monkeypatch.setattr(replacing, "REPLACED_S", 0.2)
     with pytest.warns(exception.ServerWarning, match=r"wait for it: ct-old$"):
         runner.deploy_app(mine, strategy="recreate")
     asked = next(each for each in platform.asked if isinstance(each, apps.DeployApp))
     assert asked.strategy == "recreate"
     assert "@" in asked.deployed_by
 
-    monkeypatch.setattr(_replacing, "REPLACED_S", 30.0)
+    monkeypatch.setattr(replacing, "REPLACED_S", 30.0)
 
     async def end() -> None:
         news = ContainerNews(container_id="ct-old", function_name="square", state="stopped")
@@ -423,7 +424,7 @@ def test_quiet_output_shows_logs_only(capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_live_output_draws_states_and_progress() -> None:
     from rich.console import Console
-    from squall._live import LiveOutput
+    from squall._console.live import LiveOutput
 
     drawn = io.StringIO()
     output = LiveOutput(
@@ -451,7 +452,7 @@ def test_live_output_draws_states_and_progress() -> None:
 def test_the_end_of_logs_is_not_awaited_forever(
     platform: Platform, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("squall._output.LOGS_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("squall._console.showing.LOGS_TIMEOUT_S", 0.2)
     with f.app.run():
         client = _client.current()
         assert client is not None

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 import squall
-from squall import _client, _hints, _sync
-from squall._hints import Hints
-from squall._outbox import FEW
+from squall import _client, _sync
+from squall._calling import hints as hints_module
+from squall._calling.hints import Hints
+from squall._calling.outbox import FEW
 from squall_bus.bus import Delivery
 from squall_bus.testing import FakeBus
 from squall_contracts import subjects
@@ -124,17 +125,19 @@ async def test_the_first_hint_comes_at_once_and_the_next_an_interval_later() -> 
     for _ in range(100):
         hints.stored("fn-a")
         await asyncio.sleep(0)
-    await asyncio.sleep(3 * _hints.INTERVAL_S)
+    await asyncio.sleep(3 * hints_module.INTERVAL_S)
     assert len(heard.times) == 2
-    assert heard.times[0] - began < _hints.INTERVAL_S
-    assert heard.times[1] - heard.times[0] >= _hints.INTERVAL_S * 0.9
+    assert heard.times[0] - began < hints_module.INTERVAL_S
+    assert heard.times[1] - heard.times[0] >= hints_module.INTERVAL_S * 0.9
 
 
 @pytest.mark.usefixtures("sdk_on_this_loop")
 async def test_no_input_goes_untold_whatever_threads_store_when(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_hints, "INTERVAL_S", 0.0001)  # so short that all orders of events occur
+    monkeypatch.setattr(
+        hints_module, "INTERVAL_S", 0.0001
+    )  # so short that all orders of events occur
     hints, heard = await hints_and_heard()
     failures: list[object] = []
     loop = asyncio.get_running_loop()

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 import squall
 from squall import _client, _sync
-from squall._logs import follow
+from squall._console.logs import follow
 from squall_contracts import subjects
 
 from .conftest import Program

@@ -12,7 +12,7 @@ from types import ModuleType
 import pytest
 import squall
 from squall import _client, _sync
-from squall._logs import follow
+from squall._console.logs import follow
 from squall_contracts import subjects
 from squall_contracts.apps import AppHistory, ListContainers, RollbackApp
 from squall_contracts.placement import ENDED, ContainerRecord

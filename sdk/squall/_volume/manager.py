@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from squall import _client, _sync, _validate
-from squall._places import require
+from squall._apps.places import require
 from squall._volume.errors import translated
 from squall.exception import AlreadyExistsError, InvalidError, NotFoundError
 

@@ -10,7 +10,7 @@ from squall import _validate
 from squall.exception import InvalidError
 
 if TYPE_CHECKING:
-    from squall._spec import Plan
+    from squall._apps.spec import Plan
     from squall.volume import Volume
 
 

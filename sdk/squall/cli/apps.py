@@ -118,21 +118,22 @@ def rollback(
     json: Json = False,
 ) -> None:
     """Deploy what an earlier version was made of, as a new version."""
-    from squall import _replacing, enable_output
+    from squall import enable_output
+    from squall._apps import replacing
 
-    how = _replacing.strategy(strategy)
+    how = replacing.strategy(strategy)
     done: words.AppStarted = control.ask(
         words.RollbackApp(
             environment=control.environment(env),
             name=name,
             version=None if version is None else _number(version),
             strategy=how,
-            deployed_by=_replacing.author(),
+            deployed_by=replacing.author(),
         )
     )
     if how == "recreate" and done.changed:
         with enable_output(quiet=json):
-            control.run(lambda client: _replacing.replaced(client, done.app_id, done.version))
+            control.run(lambda client: replacing.replaced(client, done.app_id, done.version))
     if json:
         show_json({"app_id": done.app_id, "version": done.version, "changed": done.changed})
     elif done.changed:

@@ -7,7 +7,7 @@ from squall.cli.entry_args import EntryArgs
 from squall.exception import InvalidError
 
 if TYPE_CHECKING:
-    from squall._loader import Runnable
+    from squall._apps.loader import Runnable
     from squall.function import Function
 
 _KINDS: Final[dict[str, type]] = {"bool": bool, "int": int, "str": str, "bytes": bytes}
@@ -16,7 +16,7 @@ _KINDS: Final[dict[str, type]] = {"bool": bool, "int": int, "str": str, "bytes":
 def parameters(runnable: "Runnable") -> list[inspect.Parameter]:
     """Those of the runnable's class, if it is a method. Bytes can't be typed: they have their
     default, and InvalidError says so of those without."""
-    from squall._loader import ClassMethod
+    from squall._apps.loader import ClassMethod
 
     if not isinstance(runnable, ClassMethod):
         return []
@@ -39,7 +39,7 @@ def parameters(runnable: "Runnable") -> list[inspect.Parameter]:
 
 def bound(method: "Runnable", given: EntryArgs) -> "tuple[Function[..., Any, Any], EntryArgs]":
     """The method of the instance that was asked for, and what is left for the method."""
-    from squall._loader import ClassMethod
+    from squall._apps.loader import ClassMethod
 
     assert isinstance(method, ClassMethod)
     names = {spec.name for spec in method.cls.parts.parameters}

@@ -8,13 +8,13 @@ from squall.cli.report import one_line
 from squall.exception import Error, InvalidError
 
 if TYPE_CHECKING:
-    from squall._loader import Runnable
+    from squall._apps.loader import Runnable
     from squall.app import App
 
 
 def module(reference: refs.Reference) -> ModuleType:
     """The module. InvalidError says why it can't be imported, and where in it."""
-    from squall._loader import load_module
+    from squall._apps.loader import load_module
 
     try:
         return load_module(reference.place, as_module=reference.path is None)
@@ -26,7 +26,7 @@ def module(reference: refs.Reference) -> ModuleType:
 
 def runnable(reference: refs.Reference) -> "Runnable":
     """The function or entrypoint that was named, else the only one. InvalidError lists them."""
-    from squall._loader import pick
+    from squall._apps.loader import pick
 
     return pick(module(reference), reference.name)
 
@@ -36,7 +36,7 @@ def app(reference: refs.Reference) -> "App":
 
     InvalidError lists them.
     """
-    from squall._loader import find_apps
+    from squall._apps.loader import find_apps
 
     found = find_apps(module(reference))
     if reference.name is not None:

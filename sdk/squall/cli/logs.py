@@ -32,7 +32,7 @@ async def _show(
     subject: str, follow: bool, since_unix_s: float | None, tail: int, timestamps: bool
 ) -> None:
     from squall import _client
-    from squall._logs import follow as batches
+    from squall._console.logs import follow as batches
 
     client = await _client.connected()
     kept: deque[LogLine] = deque(maxlen=tail)

@@ -15,7 +15,7 @@ from squall.cli.report import INTERRUPTED
 from squall.exception import InvalidError
 
 if TYPE_CHECKING:
-    from squall._loader import Runnable
+    from squall._apps.loader import Runnable
 
 SUMMARY = "Run a function, a method of a class or a local entrypoint of a file."
 TERMINATED: Final = 128 + signal.SIGTERM
@@ -78,7 +78,7 @@ def _parser() -> entry_args.Parser:
 
 def _function_of(runnable: "Runnable") -> Callable[..., Any]:
     """The user's own function, whose parameters become options."""
-    from squall._loader import ClassMethod
+    from squall._apps.loader import ClassMethod
     from squall.function import Function
 
     if isinstance(runnable, ClassMethod):
@@ -104,7 +104,7 @@ def _run(runnable: "Runnable", given: entry_args.EntryArgs, options: argparse.Na
 
 
 def _call(runnable: "Runnable", given: entry_args.EntryArgs) -> object:
-    from squall._loader import ClassMethod
+    from squall._apps.loader import ClassMethod
     from squall.function import Function
 
     if isinstance(runnable, ClassMethod):

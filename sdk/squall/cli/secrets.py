@@ -146,7 +146,7 @@ def _pairs(values: Sequence[str]) -> dict[str, str | None]:
 
 
 def _dotenv(path: Path | None) -> dict[str, str | None]:
-    from squall._secret_values import read_dotenv
+    from squall._secret.values import read_dotenv
 
     if path is None:
         return {}

@@ -1,0 +1,166 @@
+"""Pools of containers: where the inputs of a class's instances go, and those of a function or class
+with options of its own."""
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from squall_contracts.apps import BindPool
+from squall_contracts.functions import Scalar, Variant
+
+from squall._calling.unary import Target
+from squall._declaring import parameters
+from squall._declaring.local import Local
+from squall.exception import NotFoundError
+
+if TYPE_CHECKING:
+    from squall._client import Client
+    from squall._declaring.methods import Method
+    from squall.cls import BoundMethod, Cls, Shape
+
+
+class _Bound(NamedTuple):
+    base: str
+    """The function or class it is a pool of."""
+    function_id: str
+    retryable: bool
+    good_until_s: float
+    """On the clock of time.monotonic()."""
+
+
+class Binding:
+    """What the gateway said of one pool: asked for on first use, and again before it may forget."""
+
+    def __init__(self) -> None:
+        self._bound: _Bound | None = None
+
+    def is_good(self, base: str) -> bool:
+        """Whether inputs still go where they went: an app that runs again has new ids, and a pool
+        is removed some time after it was asked for last."""
+        bound = self._bound
+        return bound is not None and bound.base == base and time.monotonic() < bound.good_until_s
+
+    async def target(
+        self,
+        client: "Client",
+        base: Target,
+        arguments: dict[str, Scalar],
+        variant: Variant | None,
+    ) -> Target:
+        """`base` with the id of its pool. InvalidError, NotFoundError."""
+        if not self.is_good(base.function_id):
+            asked = BindPool(function_id=base.function_id, arguments=arguments, variant=variant)
+            began_s = time.monotonic()
+            found = await client.control(asked)
+            lasts_s = float("inf") if found.good_for_s is None else found.good_for_s
+            self._bound = _Bound(
+                base.function_id, found.function_id, found.retryable, began_s + lasts_s
+            )
+        assert self._bound is not None
+        return base._replace(function_id=self._bound.function_id, retryable=self._bound.retryable)
+
+    def itself(self, base: Target) -> Target:
+        """No pool is needed: the inputs go to `base`."""
+        self._bound = _Bound(base.function_id, base.function_id, base.retryable, float("inf"))
+        return base
+
+
+class Pool:
+    """A class with its parameters: where the methods of one instance run."""
+
+    def __init__(self, cls: "Cls", arguments: dict[str, Any], *, own: Target | None = None) -> None:
+        """`own`: this process is a container of the pool."""
+        self.cls = cls
+        self.arguments = arguments
+        self._own = own
+        self._functions: dict[str, BoundMethod[..., Any, Any]] = {}
+        self._binding = Binding()
+        self.local = None if cls._parts is None else Local(cls._parts, self)
+
+    def has(self, name: str) -> bool:
+        """Whether that is a method; of a class that was looked up everything is, until it is called."""
+        return self.cls._parts is None or name in self.cls._parts.methods
+
+    def method(self, name: str) -> "BoundMethod[..., Any, Any]":
+        from squall.cls import BoundMethod
+
+        made = self._functions.get(name)
+        if made is None:
+            made = self._functions[name] = BoundMethod._of(self, name)
+        return made
+
+    def function_of(self, method: "Method[..., Any, Any]") -> "BoundMethod[..., Any, Any] | None":
+        """For `self.m` inside the class; None for a method that is overridden (`super().m`)."""
+        parts = self.cls._parts
+        if parts is None or parts.methods.get(method.__name__) is not method:
+            return None
+        return self.method(method.__name__)
+
+    def is_current(self) -> bool:
+        """Whether inputs still go where they went."""
+        if self._own is not None:
+            return True
+        known = self.cls._known()
+        return known is not None and self._binding.is_good(known.target.function_id)
+
+    def can_resolve(self) -> bool:
+        """Whether it runs somewhere, or was given by the name it can be looked up with."""
+        return self._own is not None or self.cls._can_resolve()
+
+    async def target(self, client: "Client", name: str) -> Target:
+        """Where inputs of a method go. NotFoundError, InvalidError, ExecutionError."""
+        if self._own is not None and self.cls._parts is not None:
+            method = self.cls._parts.specs[name]
+            return self._own._replace(is_generator=method.is_generator, method=name)
+        shape = await self.cls._resolve(client)
+        found = shape.methods.get(name)
+        if found is None:
+            raise NotFoundError(
+                f"{self.cls.name} has no method {name!r}; it has: {', '.join(shape.methods)}"
+            )
+        pool = await self._bind(client, shape)
+        return pool._replace(
+            name=f"{self.cls.name}.{name}", is_generator=found.is_generator, method=name
+        )
+
+    async def _bind(self, client: "Client", shape: "Shape") -> Target:
+        arguments = parameters.chosen(self.cls.name, shape.parameters, self.arguments)
+        variant = self.cls._variant
+        if variant is None and all(arguments[p.name] == p.default for p in shape.parameters):
+            return self._binding.itself(shape.target)
+        return await self._binding.target(client, shape.target, arguments, variant)
+
+
+class Instance:
+    """An instance of a class: its methods are Functions, all else is that of an instance here."""
+
+    _squall_pool: Pool
+
+    def __init__(self, pool: Pool) -> None:
+        object.__setattr__(self, "_squall_pool", pool)
+
+    def __getattr__(self, name: str) -> Any:
+        pool = self._squall_pool
+        if not name.startswith("__") and pool.has(name):
+            return pool.method(name)
+        if pool.local is None:
+            raise AttributeError(f"{pool.cls.name} has no method {name!r}")
+        return getattr(pool.local.instance(), name)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        local = self._squall_pool.local
+        if local is None:
+            raise AttributeError(f"{self!r} was looked up by name: it has no attributes here")
+        setattr(local.instance(), name, value)
+
+    def __repr__(self) -> str:
+        pool = self._squall_pool
+        given = ", ".join(f"{name}={value!r}" for name, value in pool.arguments.items())
+        return f"{pool.cls.name}({given})"
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return _instance, (self._squall_pool.cls, self._squall_pool.arguments)
+
+
+def _instance(cls: "Cls", arguments: dict[str, Scalar]) -> Any:
+    return cls(**arguments)

@@ -1,0 +1,1 @@
+"""What decorators make of functions and classes: checked, described, and varied by callers."""

@@ -1,0 +1,1 @@
+"""Secrets on their way out of this process: values checked without being shown, then sealed."""
