@@ -10,8 +10,13 @@ from squall_contracts.message import Message
 CREDENTIAL_TTL_S = 3600.0
 
 
+MIN_STORAGE_MIB = 1536
+"""Logs alone may take a gigabyte, which the server sets aside."""
+
+
 class Quota(Message, frozen=True, kw_only=True):
-    """The most a workspace's containers may hold at a time. None, or a type not named: no limit."""
+    """The most a workspace's containers may hold at a time, and what NATS keeps of it. None, or a
+    type not named: no limit."""
 
     containers: Annotated[int, Meta(ge=0)] | None = None
     cpu: Annotated[float, Meta(ge=0)] | None = None
@@ -19,6 +24,11 @@ class Quota(Message, frozen=True, kw_only=True):
     memory_mib: Annotated[int, Meta(ge=0)] | None = None
     gpus: dict[str, Annotated[int, Meta(ge=0)]] = {}
     """Devices by type, in capitals."""
+    storage_mib: Annotated[int, Meta(ge=MIN_STORAGE_MIB)] | None = None
+    """Of all streams and objects together."""
+    streams: Annotated[int, Meta(ge=16)] | None = None
+    connections: Annotated[int, Meta(ge=1)] | None = None
+    """Of clients, containers and services to NATS."""
 
 
 class WorkspaceRecord(Message, frozen=True, kw_only=True):

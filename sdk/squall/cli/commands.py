@@ -17,6 +17,7 @@ from squall.cli import (
     environments,
     functions,
     images,
+    proxy_tokens,
     run,
     schedules,
     secrets,
@@ -67,6 +68,7 @@ for name, group in (
     ("environment", environments.app),
     ("volume", volumes.app),
     ("token", token.app),
+    ("proxy-token", proxy_tokens.app),
     ("config", config.app),
     ("admin", admin.app),
 ):

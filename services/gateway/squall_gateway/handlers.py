@@ -13,6 +13,7 @@ from squall_contracts import apps, images, placement, subjects, verbs
 from squall_contracts.failures import Refused
 
 from squall_gateway import core
+from squall_gateway.access.app import Access
 from squall_gateway.apps import Apps
 from squall_gateway.bounds import FunctionsNow
 from squall_gateway.calls import cancel_call
@@ -20,7 +21,6 @@ from squall_gateway.clearing import Clearing
 from squall_gateway.collections import Collections
 from squall_gateway.deploying import Deploys
 from squall_gateway.functions import Functions
-from squall_gateway.identity import Identity
 from squall_gateway.schedules import Schedules
 from squall_gateway.web.tokens import Tokens
 
@@ -38,13 +38,13 @@ class Api:
     def __init__(
         self,
         context: Context,
-        identity: Identity,
+        access: Access,
         own: Apps,
         collections: Collections,
         tokens: Tokens,
     ) -> None:
         self._context = context
-        self._identity = identity
+        self._accounts = access.accounts
         self._apps = own
         bus = context.bus
         self._images = bus.kv(subjects.IMAGES_BUCKET, images.ImageRecord)
@@ -102,6 +102,7 @@ class Api:
             verbs.CREATE_TOKEN.name: tokens.create,
             verbs.LIST_TOKENS.name: tokens.list,
             verbs.DELETE_TOKEN.name: tokens.delete,
+            **access.verbs,
         }
 
     async def answer(self, subject: str, body: msgspec.Raw) -> object:
@@ -265,7 +266,7 @@ class Api:
     async def server_info(self, account: str, _request: apps.ServerInfo) -> apps.ServerDescription:
         return apps.ServerDescription(
             version=version("squall"),
-            workspace=await self._identity.workspace_name(account),
+            workspace=await self._accounts.name(account),
             runtimes=tuple(sorted(await self._runtimes())),
         )
 

@@ -1,26 +1,19 @@
-"""Who may be whom: workspaces and their accounts, and credentials minted and renewed."""
+"""Who may be whom: credentials of services and containers, minted and renewed."""
 
 import time
-from collections.abc import Sequence
 from typing import Final
 
-import structlog
 from squall_bus.accounts import (
     InvalidJwt,
     Key,
     UserClaims,
-    owner_of,
     read_jwt,
     renewed_jwt,
     user_jwt,
     verify_jwt,
 )
-from squall_bus.bus import Bus
-from squall_bus.connection import connect
 from squall_bus.errors import SquallRefusal
 from squall_bus.keyring import Keyring
-from squall_bus.layout import ensure_workspace
-from squall_bus.resolver import push_account
 from squall_bus.service import Context
 from squall_contracts import rights, subjects
 from squall_contracts.identity import (
@@ -29,64 +22,27 @@ from squall_contracts.identity import (
     MintGuest,
     MintService,
     Renew,
-    WorkspaceRecord,
 )
 from squall_contracts.placement import ENDED, ContainerRecord
+from squall_contracts.scopes import IN_CONTAINERS
 
+from squall_gateway.access.signing_in import TOKEN_TAG, SigningIn
 from squall_gateway.validation import InvalidFieldError, check_user_key
-
-log = structlog.get_logger()
 
 CONTAINER_TAG: Final = "container"
 """The tag of a JWT made for a container: without the container it is not renewed."""
 
 
 class Identity:
-    """Answers everything under `platform.mint` and `up.renew`; makes workspaces."""
+    """Answers everything under `platform.mint` and `up.renew`."""
 
-    def __init__(self, keyring: Keyring, context: Context, credential_ttl_s: float) -> None:
+    def __init__(
+        self, keyring: Keyring, context: Context, signing_in: SigningIn, credential_ttl_s: float
+    ) -> None:
         self._keyring = keyring
-        self._context = context
+        self._signing_in = signing_in
         self._ttl_s = credential_ttl_s
         self._containers = context.bus.kv(subjects.CONTAINERS_BUCKET, ContainerRecord)
-        self._workspaces = context.bus.kv(subjects.WORKSPACES_BUCKET, WorkspaceRecord)
-
-    # --- workspaces ------------------------------------------------------------------------------
-
-    async def provision(self, names: Sequence[str]) -> None:
-        """Make these workspaces and all that have keys: account, streams, registry entry.
-
-        What exists already is left as it is. BusRefused when the server won't have an account.
-        """
-        for name in names:
-            self._keyring.workspace(name)
-        await self._push(self._keyring.workspaces())
-        for name, account in self._keyring.workspaces().items():
-            # Streams can be made only if the claims were applied: the proof of the push.
-            await ensure_workspace(await self._context.workspaces.get(account))
-            if await self._workspaces.get(account) is None:
-                record = WorkspaceRecord(account=account, name=name, created_unix_s=time.time())
-                await self._workspaces.put(account, record)
-                log.info("workspace.created", workspace=name, account=account)
-
-    async def _push(self, workspaces: dict[str, str]) -> None:
-        system = await self._system()
-        async with system:
-            for name, account in workspaces.items():
-                jwt = self._keyring.workspace_jwt(name, account)
-                await push_account(system, jwt, self._keyring.operator)
-
-    async def _system(self) -> Bus:
-        credentials = self._keyring.system_user()
-        inbox = subjects.inbox(owner_of(credentials.jwt))
-        return await connect(
-            self._context.servers, credentials, name="squall gateway (system)", inbox=inbox
-        )
-
-    async def workspace_name(self, account: str) -> str:
-        """The workspace's name; its account id when nothing is known of it."""
-        entry = await self._workspaces.get(account)
-        return account if entry is None else entry.value.name
 
     # --- minting ---------------------------------------------------------------------------------
 
@@ -115,7 +71,7 @@ class Identity:
             guest = rights.guest_may(request.environment, request.function_id, request.container_id)
         except ValueError as error:
             raise SquallRefusal("invalid", str(error)) from error
-        client = rights.client_may(request.client_public_key, request.container_id)
+        client = rights.client_may(request.client_public_key, IN_CONTAINERS, request.container_id)
         expires_unix_s = time.time() + self._ttl_s
 
         def signed(role: str, public_key: str, may: tuple[list[str], list[str]]) -> str:
@@ -139,6 +95,8 @@ class Identity:
         """From inside a workspace: its own account must have signed the old JWT."""
         account = self._account(subjects.speaker(subject))
         claims = _verified(request.jwt, account)
+        if claims.tag(TOKEN_TAG):
+            return await self._signing_in.renew(claims)
         container_id = claims.tag(CONTAINER_TAG)
         if container_id:
             entry = await self._containers.get(container_id)
@@ -158,6 +116,8 @@ class Identity:
         claims = _verified(request.jwt, account)
         if claims.tag("role") != "service":
             raise SquallRefusal("denied", "jwt: only services renew here")
+        if claims.tag(TOKEN_TAG):
+            return await self._signing_in.renew(claims)
         return self._renewed(account, claims)
 
     def _renewed(self, account: Key, claims: UserClaims) -> Minted:

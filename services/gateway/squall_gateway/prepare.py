@@ -36,14 +36,13 @@ def prepare(folder: Path, listen: str, data: Path, workspaces: Sequence[str]) ->
     keyring = Keyring(folder / "keys")
     for name in workspaces:
         keyring.workspace(name)
-    jwts = keyring.account_jwts()
-    known = (keyring.system.public, keyring.platform.public)
     config = server_config(
         name="squall",
         listen=listen,
         operator=keyring.operator_jwt(),
         system_account=keyring.system.public,
-        accounts={account: jwts[account] for account in known},
+        accounts=keyring.preloaded_jwts(),
+        lobby_user=keyring.lobby_user(),
         jetstream_dir=data / "jetstream",
         accounts_dir=data / "accounts",
     )

@@ -185,6 +185,7 @@ def _decided(
             "keys_dir": str(state.keys),
             "workspaces": WORKSPACE,
             "web_address_file": str(state.web_address),
+            "admin_token_file": str(state.admin_token),
             **_web(options),
         },
         SCHEDULER.name: leases,

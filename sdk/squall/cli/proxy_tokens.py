@@ -1,0 +1,50 @@
+"""`squall proxy-token`: tokens that open web endpoints made with `requires_proxy_auth`."""
+
+from typing import Annotated
+
+import typer
+from squall_contracts import webtokens
+
+from squall.cli import control
+from squall.cli.report import say
+from squall.cli.tables import Json, ago, show, show_json
+
+app = typer.Typer(
+    help="Make, list and delete tokens that open web endpoints.", no_args_is_help=True
+)
+
+
+@app.command("create")
+def create(
+    comment: Annotated[str, typer.Option(help="What it is for.")] = "", json: Json = False
+) -> None:
+    """Make a token. Its secret is shown this once."""
+    made: webtokens.TokenCreated = control.ask(webtokens.CreateToken(comment=comment))
+    if json:
+        show_json({"token_id": made.token_id, "secret": made.secret})
+        return
+    say("send these headers with each request; the secret is not shown again")
+    print(f"Squall-Key: {made.token_id}\nSquall-Secret: {made.secret}")
+
+
+@app.command("list")
+def list_tokens(json: Json = False) -> None:
+    """List tokens, oldest first."""
+    listed: webtokens.TokenList = control.ask(webtokens.ListTokens())
+    if json:
+        show_json(listed.tokens)
+        return
+    show(
+        ([each.token_id, ago(each.created_unix_s), each.comment] for each in listed.tokens),
+        ("token", "age", "comment"),
+        empty="no web tokens",
+    )
+
+
+@app.command("delete")
+def delete(
+    token_id: Annotated[str, typer.Argument(metavar="TOKEN", help="Its id (wt-…).")],
+) -> None:
+    """Delete a token: it opens nothing from now on."""
+    control.ask(webtokens.DeleteToken(token_id=token_id))
+    say(f"deleted {token_id}")
