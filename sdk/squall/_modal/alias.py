@@ -9,11 +9,11 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Final
+from typing import Any, Final
 
 VARIABLE: Final = "SQUALL_MODAL"
 _ELSEWHERE: Final = {
@@ -111,3 +111,30 @@ def use(wanted: bool = False) -> None:
                 f"squall: `import modal` means Squall here; the package at {real} is left aside",
                 file=sys.stderr,
             )
+
+
+class _First:
+    """Pickles as a call of `use`: what comes after it in a pickle finds modal."""
+
+    def __reduce__(self) -> tuple[Callable[..., None], tuple[bool]]:
+        return use, (True,)
+
+
+class _Behind:
+    """Pickles as `thing`, behind a `_First`."""
+
+    def __init__(self, thing: Callable[..., Any]) -> None:
+        self._thing = thing
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[object, ...]]:
+        return _second, (_First(), self._thing)
+
+
+def _second(_first: None, thing: Callable[..., Any]) -> Callable[..., Any]:
+    return thing
+
+
+def carried(function: Callable[..., Any]) -> Any:
+    """What to pickle in place of `function`, so that its module finds modal where it is unpickled, if
+    this process does."""
+    return _Behind(function) if installed() else function
