@@ -13,8 +13,9 @@ from squall_gateway.rest.routes import PREFIX, ROUTES
 
 from .rest_rig import running_rest
 
-EXAMPLES = 12
-OPEN = {PREFIX + route.path for route in ROUTES if route.is_open}
+EXAMPLES = {False: 8, True: 4}
+WRONGED = {"call", "get_call", "letters"}
+"""Operations that are sent what their schema forbids: a body, a number, a name."""
 KNOWN = {"app": "a", "function": "echo"}
 
 
@@ -25,7 +26,7 @@ async def test_requests_made_from_the_document_are_answered_as_it_says(
     async with running_rest(tmp_path, web_request_wait_s=0.5) as rest:
         url = f"{rest.platform.web_url}{PREFIX}/openapi.json"
         await asyncio.to_thread(_ask, url, rest.token, negative)
-        assert rest.inputs, "no call came through"
+        assert negative or rest.inputs, "no call came through"
 
 
 def _ask(url: str, token: str, negative: bool) -> None:
@@ -48,12 +49,12 @@ def _ask(url: str, token: str, negative: bool) -> None:
         schema: Any = schemathesis.openapi.from_url(url)
         for result in schema.get_all_operations():
             operation = result.ok()
-            if negative and operation.path in OPEN:
-                continue  # they take nothing that could be wrong
+            if negative and operation.definition.raw["operationId"] not in WRONGED:
+                continue
             known = KNOWN if "{function}" in operation.path else None
 
             @hypothesis.settings(
-                max_examples=EXAMPLES,
+                max_examples=EXAMPLES[negative],
                 deadline=None,
                 database=None,
                 suppress_health_check=list(HealthCheck),

@@ -23,6 +23,7 @@ from squall_contracts.forms import JsonCall
 from squall_contracts.message import input_id, new_id
 
 from squall_gateway.handlers import Api
+from squall_gateway.rest import lookup
 from squall_gateway.rest.asking import Answer, Ask
 from squall_gateway.rest.lines import Lines
 from squall_gateway.rest.outcomes import ended
@@ -68,7 +69,8 @@ class Calls:
             try:
                 outcome = await within(wait_s, asyncio.shield(coming))
             except TimeoutError:
-                return pending(ask.environment, Call(call_id=call_id, state="queued"))
+                now = await lookup.look(line.bus, ask.environment, call_id)
+                return pending(ask.environment, now)
             except asyncio.CancelledError:
                 # The client is gone, and nobody else knows this call.
                 self._tasks.spawn(self._cancel(ask, call_id, target), "cancelling a call")

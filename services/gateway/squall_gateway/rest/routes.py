@@ -197,7 +197,12 @@ def read(given: Given, text: str) -> Any:
 
 
 def values_of(route: Route, query: Mapping[str, str], headers: Mapping[str, str]) -> dict[str, Any]:
-    """What was given of a route's query parameters and headers. ValueError."""
+    """What was given of a route's query parameters and headers. ValueError; a query parameter that
+    is none is one, too, where a token says that a program asks."""
+    known = [given.name for given in route.given if given.place == "query"]
+    for name in query:
+        if name not in known and not route.is_open:
+            raise ValueError(f"{name!r} is no query parameter here; there are: {', '.join(known)}")
     found: dict[str, Any] = {}
     for given in route.given:
         text = (query if given.place == "query" else headers).get(given.name)
