@@ -10,6 +10,7 @@ from pathlib import Path
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from squall._modal import alias
 from squall.cli import class_args, entry_args, loading, refs
 from squall.cli.report import INTERRUPTED
 from squall.exception import InvalidError
@@ -31,6 +32,7 @@ def main(argv: Sequence[str]) -> int:
     from squall.cli import servers
 
     signal.signal(signal.SIGTERM, _terminated)
+    alias.use(options.modal)
     asks_help = "--help" in options.rest or "-h" in options.rest
     with servers.for_this_run(detached=options.detach, asks_help=asks_help) as server:
         runnable = loading.runnable(reference)
@@ -72,6 +74,7 @@ def _parser() -> entry_args.Parser:
     add("-w", "--write-result", type=Path, metavar="PATH", help="write the str or bytes returned")
     add("-m", "--module", action="store_true", help="take the reference as a module's name")
     add("-n", "--name", help="name of the app for this run")
+    add("--modal", action="store_true", help="scripts that import modal get Squall under that name")
     add("-e", "--env", help="environment to run in")
     add("--timestamps", action="store_true", help="put the time before container output")
     return parser
