@@ -7,6 +7,7 @@ from squall_contracts import (
     access_subjects,
     state_subjects,
     subjects,
+    terminal_subjects,
     verbs,
     version_subjects,
     web_subjects,
@@ -122,8 +123,10 @@ def client_may(
             *_keeps_objects(subjects.CODE_BUCKET),
             f"$JS.API.STREAM.PURGE.{subjects.DEAD}",
         ]
-    if container_id:
-        publish.append(subjects.up_volume(container_id))
+    if container_id or "deploy" in has:
+        speaks, hears = _talks(container_id)
+        publish += speaks
+        subscribe += hears
     return publish, subscribe
 
 
@@ -159,6 +162,26 @@ def _keeps_objects(bucket: str) -> list[str]:
 def lobby_may() -> tuple[list[str], list[str]]:
     """(publish, subscribe) of who has no credentials yet: to ask for some."""
     return [access_subjects.SIGN_IN], [f"{subjects.inbox(access_subjects.LOBBY_OWNER)}.>"]
+
+
+def _talks(container_id: str) -> tuple[list[str], list[str]]:
+    """(publish, subscribe) for terminals and tunnels: a container has its own ends of its own ones."""
+    if not container_id:
+        publish = [
+            terminal_subjects.UP_TERMINALS,
+            terminal_subjects.TERMINALS_TO_CONTAINERS,
+        ]
+        return publish, [terminal_subjects.TERMINAL_CALLS, terminal_subjects.TERMINALS_TO_CLIENTS]
+    publish = [
+        subjects.up_volume(container_id),
+        terminal_subjects.TERMINAL_CALLS,
+        terminal_subjects.terminals_from_container(container_id),
+        terminal_subjects.tunnels_from_container(container_id),
+    ]
+    return publish, [
+        terminal_subjects.terminals_to_container(container_id),
+        terminal_subjects.tunnels_to_container(container_id),
+    ]
 
 
 def _collections() -> list[str]:

@@ -14,6 +14,7 @@ from squall_contracts import (
     placement,
     schedules,
     secrets,
+    terminals,
     tokens,
     webtokens,
 )
@@ -64,6 +65,7 @@ LIST_CONTAINERS: Final = Verb(
 STOP_CONTAINER: Final = Verb("stop_container", apps.StopContainerRequest, apps.DoneReply)
 EXEC: Final = Verb("exec", apps.ExecRequest, apps.ExecReply)
 SERVER_INFO: Final = Verb("server_info", apps.ServerInfo, apps.ServerReply, scope="read")
+OPEN_TERMINAL: Final = Verb("open_terminal", terminals.OpenTerminal, terminals.OpenTerminalReply)
 ENSURE_IMAGE: Final = Verb("ensure_image", images.EnsureImage, images.ImageReply)
 LIST_IMAGES: Final = Verb("list_images", images.ListImages, images.ImageListReply, scope="read")
 CREATE_TOKEN: Final = Verb("create_token", webtokens.CreateToken, webtokens.CreateTokenReply)
@@ -155,6 +157,7 @@ VERBS: Final[dict[str, Verb]] = {
         LIST_CONTAINERS,
         STOP_CONTAINER,
         EXEC,
+        OPEN_TERMINAL,
         SERVER_INFO,
         ENSURE_IMAGE,
         LIST_IMAGES,

@@ -1,7 +1,6 @@
 """Tokens: what they open, for how long, and how they end."""
 
 import asyncio
-import os
 import stat
 import time
 from pathlib import Path
@@ -189,13 +188,14 @@ async def test_another_workspace_neither_sees_nor_ends_a_token(
 
 async def test_token_has_no_more_than_its_user_may(platform: Platform, client: Client) -> None:
     await client.ask(verbs.PUT_MEMBER, tokens.PutMember(user="bob", scopes=("call",)))
-    for user, scopes, kind in (
-        ("bob", ("deploy",), "denied"),
-        ("bob", ("operator",), "denied"),
-        ("bob", ("runner",), "denied"),
-        ("carl", ("read",), "not_found"),
-    ):
-        request = tokens.IssueToken(user=user, scopes=scopes)
+    wrong: tuple[tuple[str, Scope, str], ...] = (
+        ("bob", "deploy", "denied"),
+        ("bob", "operator", "denied"),
+        ("bob", "runner", "denied"),
+        ("carl", "read", "not_found"),
+    )
+    for user, scope, kind in wrong:
+        request = tokens.IssueToken(user=user, scopes=(scope,))
         refused = await client.ask(verbs.ISSUE_TOKEN, request)
         assert isinstance(refused, Refused) and refused.kind == kind
 
@@ -275,8 +275,9 @@ async def test_no_other_service_hears_who_signs_in(platform: Platform) -> None:
 
 async def test_first_run_writes_an_operators_token_once(tmp_path: Path) -> None:
     path = tmp_path / "admin-token"
+    (tmp_path / "state").mkdir()
     async with running_platform(tmp_path / "state", admin_token_file=str(path)) as platform:
-        assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
         token = path.read_text().strip()
         found = await sign_in([platform.server.url], token, name="test")
         async with found.bus as bus:

@@ -34,6 +34,7 @@ from squall_gateway.access.members import Members
 log = structlog.get_logger()
 
 SECRET_BYTES: Final = 32
+PREFIX: Final = "tk"
 
 
 class AccessTokens:
@@ -89,7 +90,7 @@ class AccessTokens:
     ) -> TokenIssued:
         now_unix_s, secret = time.time(), secrets.token_urlsafe(SECRET_BYTES)
         record = AccessTokenRecord(
-            token_id=new_id("tk"),
+            token_id=new_id(PREFIX),
             account=account,
             user=request.user,
             scopes=tuple(sorted(set(scopes))),
