@@ -17,6 +17,8 @@ import anyio
 import structlog
 from anyio.abc import TaskGroup
 from squall_contracts.apps import ExecFinished
+from squall_contracts.terminals import Screen
+from squall_terminals.program import LocalProgram, Program
 
 from squall_runner import core, proctree
 from squall_runner.core import Found, Limits, RuntimeName
@@ -216,8 +218,7 @@ class ProcessRuntime:
         if not _alive(handle):
             raise StartRefused("the container has ended")
         try:
-            env = Plan.of(self._containers / handle.rpartition(":")[2]).env
-            cwd = os.readlink(f"/proc/{_pid(handle)}/cwd")  # noqa: PTH115 - nothing is waited for
+            env, cwd = self._surroundings(handle)
             process = await asyncio.create_subprocess_exec(
                 *argv,
                 env={**env, **launch_env},
@@ -244,6 +245,22 @@ class ProcessRuntime:
             stderr=stderr[:EXEC_OUTPUT_BYTES],
         )
 
+    async def program(
+        self, handle: str, launch_env: dict[str, str], argv: Sequence[str], screen: Screen | None
+    ) -> Program:
+        if not _alive(handle):
+            raise StartRefused("the container has ended")
+        try:
+            env, cwd = self._surroundings(handle)
+            return LocalProgram.start(
+                proctree.inside(_pid(handle), argv),
+                env={**env, **launch_env},
+                cwd=cwd,
+                screen=screen,
+            )
+        except OSError as error:
+            raise StartRefused(f"the command can't be run: {error}") from error
+
     async def remove(self, handle: str) -> None:
         if handle and _alive(handle):
             await self.kill(handle)
@@ -265,6 +282,11 @@ class ProcessRuntime:
             if record.is_file():
                 items.append(Found(slot=directory.name, handle=record.read_text()))
         return items
+
+    def _surroundings(self, handle: str) -> tuple[dict[str, str], Path]:
+        """A container's environment and working directory. OSError."""
+        env = Plan.of(self._containers / handle.rpartition(":")[2]).env
+        return env, Path(f"/proc/{_pid(handle)}/cwd").readlink()
 
     def _ended_event(self, handle: str) -> asyncio.Event:
         return self._ended.setdefault(handle, asyncio.Event())
