@@ -276,10 +276,12 @@ def user_jwt(
     subscribe: Sequence[str],
     never_publish: Sequence[str] = (),
     never_subscribe: Sequence[str] = (),
+    answers_within_s: float | None = None,
     tags: Sequence[str] = (),
     expires_unix_s: float | None = None,
 ) -> str:
-    """A user of `account` for the public key `user`; None: it does not expire."""
+    """A user of `account` for the public key `user`; None: it does not expire. With
+    `answers_within_s` it may answer each request it hears, once and for so long."""
     pub: dict[str, list[str]] = {"allow": list(publish)}
     if never_publish:
         pub["deny"] = list(never_publish)
@@ -295,6 +297,8 @@ def user_jwt(
         "sub": sub,
         "tags": list(tags),
     }
+    if answers_within_s is not None:
+        nats["resp"] = {"max": 1, "ttl": int(answers_within_s * 1e9)}
     expires = None if expires_unix_s is None else int(expires_unix_s)
     return _sign(account, user, name, nats, expires)
 

@@ -178,6 +178,21 @@ class Keyring:
         )
         return Credentials(jwt=jwt, seed=key.seed)
 
+    def runner(self, runner_id: str) -> Credentials:
+        """One runner's user in PLATFORM; it does not expire."""
+        key = new_key("user")
+        publish, subscribe = rights.runner_may(runner_id, key.public)
+        jwt = user_jwt(
+            self.platform,
+            key.public,
+            "runner",
+            publish=publish,
+            subscribe=subscribe,
+            answers_within_s=rights.RUNNER_ANSWERS_S,
+            tags=["role:service", "service:runner", f"runner:{runner_id}"],
+        )
+        return Credentials(jwt=jwt, seed=key.seed)
+
     def client(self, workspace: str) -> Credentials:
         """Credentials in a workspace for whoever has the keys anyway: they may do everything there,
         as an operator, and don't expire."""

@@ -26,6 +26,8 @@ class Workspaces:
     """
 
     def __init__(self, platform: Bus, service: str, servers: Sequence[str]) -> None:
+        self.runner_id = ""
+        """Set by a runner before it asks for anything: it is minted for under its own id."""
         self._platform = platform
         self._service = service
         self._servers = tuple(servers)
@@ -87,8 +89,9 @@ class Workspaces:
         return mint_again
 
     async def _mint(self, account: str, key: Key) -> str:
+        own = self.runner_id
         reply: Minted | Refused = await self._platform.request(
-            subjects.MINT_SERVICE,
+            subjects.mint_for_runner(own) if own else subjects.MINT_SERVICE,
             MintService(service=self._service, account=account, public_key=key.public),
             MintReply,
             timeout_s=MINT_TIMEOUT_S,

@@ -42,6 +42,43 @@ class WorkspaceRecord(Message, frozen=True, kw_only=True):
     """Its part of the machines, beside the weights of others, when there isn't enough."""
 
 
+class CreateWorkspace(Message, frozen=True, kw_only=True):
+    """By an operator. Reply: WorkspaceEntry."""
+
+    name: str
+
+
+class ListWorkspaces(Message, frozen=True, kw_only=True):
+    """By an operator. Reply: WorkspaceList."""
+
+
+class SetQuota(Message, frozen=True, kw_only=True):
+    """By an operator: the quota and weight of a workspace, in place of what held. Reply:
+    WorkspaceEntry."""
+
+    name: str
+    quota: Quota
+    weight: Annotated[float, Meta(gt=0)] = 1.0
+
+
+class WorkspaceEntry(Message, frozen=True, kw_only=True, tag="workspace"):
+    account: str
+    name: str
+    created_unix_s: float
+    quota: Quota = Quota()
+    weight: float = 1.0
+    admin_token: str = ""
+    """Of a workspace that was just made: its first token, said this once."""
+
+
+class WorkspaceList(Message, frozen=True, kw_only=True, tag="workspace_list"):
+    workspaces: tuple[WorkspaceEntry, ...]
+
+
+WorkspaceReply = WorkspaceEntry | Refused
+WorkspaceListReply = WorkspaceList | Refused
+
+
 class MintService(Message, frozen=True, kw_only=True):
     """Service -> gateway (PLATFORM): a user for me in this workspace's account. Reply: Minted."""
 
@@ -51,12 +88,10 @@ class MintService(Message, frozen=True, kw_only=True):
 
 
 class MintGuest(Message, frozen=True, kw_only=True):
-    """Runner -> gateway (PLATFORM): the two users of a container. Reply: MintedGuest."""
+    """Runner -> gateway (PLATFORM): the two users of a container that was placed there. What it may
+    is read from the registry. Reply: MintedGuest."""
 
-    account: str
     container_id: str
-    function_id: str
-    environment: str
     guest_public_key: str
     client_public_key: str
 

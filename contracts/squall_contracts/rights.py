@@ -42,7 +42,11 @@ _READERS: Final = {
     access_subjects.ACCESS_TOKENS_BUCKET: ("gateway",),
     web_subjects.WEB_TOKENS_BUCKET: ("gateway",),
 }
-_ASKERS: Final = {subjects.OPEN_SECRETS: ("runner",)}
+_ASKERS: Final = {
+    subjects.OPEN_SECRETS_ALL: ("runner",),
+    subjects.MINT_GUEST_ALL: ("runner",),
+    subjects.MINT_FOR_RUNNER_ALL: ("runner",),
+}
 """Requests between services that not everyone may make."""
 SERVICES: Final = ("gateway", "builder", "scheduler", "autoscaler", "cron", "runner")
 
@@ -111,10 +115,11 @@ def client_may(
         publish += [f"$JS.API.STREAM.INFO.{subjects.CALLS}"]
         subscribe.append("log.>")
     if "call" in has:
-        publish += _calls()
+        own = subjects.reply_owner(owner)
+        publish += [*_calls(), *_reads_replies(own)]
         subscribe += [
-            "reply.*.*.*",
-            "result.*.*.*",
+            f"reply.*.{own}.*.*",
+            f"result.*.{own}.*.*",
             state_subjects.QUEUE_ALL,
             state_subjects.ROOM_ALL,
         ]
@@ -140,13 +145,24 @@ def _calls() -> list[str]:
     return [
         subjects.CALL_ALL,
         "up.hint.*",
-        *_reads(subjects.REPLIES),
         *_reads(subjects.RESULTS),
         *_collections(),
         *_keeps_objects(subjects.BLOBS_BUCKET),
         *_keeps_objects(state_subjects.DICT_VALUES_BUCKET),
         *_reads(f"OBJ_{subjects.CODE_BUCKET}"),
         *_keeps_volumes(),
+    ]
+
+
+def _reads_replies(own: str) -> list[str]:
+    """What it takes to read again what came to one's own key, and to nobody else's."""
+    api, stream = "$JS.API", subjects.REPLIES
+    return [
+        f"{api}.CONSUMER.CREATE.{stream}.*.reply.*.{own}.>",
+        f"{api}.CONSUMER.INFO.{stream}.*",
+        f"{api}.CONSUMER.MSG.NEXT.{stream}.*",
+        f"{api}.CONSUMER.DELETE.{stream}.*",
+        f"$JS.ACK.{stream}.>",
     ]
 
 
@@ -211,6 +227,45 @@ def service_may(service: str, owner: str) -> tuple[list[str], list[str], list[st
             never += _reads(f"KV_{bucket}")
     never += [subject for subject, askers in _ASKERS.items() if service not in askers]
     return [">"], [">", f"{subjects.inbox(owner)}.>"], never
+
+
+def runner_may(runner_id: str, owner: str) -> tuple[list[str], list[str]]:
+    """(publish, subscribe) of one runner in PLATFORM: its own commands, its own lease, and requests
+    made in its own name. Whoever asks it for something gets an answer, see RUNNER_ANSWERS_S."""
+    api, own = "$JS.API", subjects.runner_durable(runner_id)
+    stream = subjects.COMMANDS
+    read = (
+        subjects.IMAGES_BUCKET,
+        subjects.FUNCTIONS_BUCKET,
+        subjects.CONTAINERS_BUCKET,
+        subjects.RUNNERS_BUCKET,
+    )
+    publish = [
+        f"{api}.INFO",
+        *(f"{api}.DIRECT.GET.KV_{bucket}.>" for bucket in read),
+        f"{api}.CONSUMER.CREATE.{stream}.{own}.{subjects.command(runner_id)}",
+        f"{api}.CONSUMER.INFO.{stream}.{own}",
+        f"{api}.CONSUMER.MSG.NEXT.{stream}.{own}",
+        f"$JS.ACK.{stream}.{own}.>",
+        f"$KV.{subjects.RUNNERS_BUCKET}.{runner_id}",
+        subjects.CONTAINER_EVENT_ALL,
+        subjects.mint_guest(runner_id),
+        subjects.mint_for_runner(runner_id),
+        subjects.open_secrets(runner_id),
+        subjects.MINT_RENEW,
+        terminal_subjects.TERMINALS_FROM_RUNNERS,
+    ]
+    return publish, [
+        f"{subjects.inbox(owner)}.>",
+        subjects.runner_exec(runner_id),
+        terminal_subjects.runner_terminal(runner_id),
+        terminal_subjects.TERMINALS_TO_RUNNERS,
+        subjects.VOLUME_REQUESTS_ALL,
+    ]
+
+
+RUNNER_ANSWERS_S: Final = 3700.0
+"""For so long after it was asked a runner may answer: a command in a container may run for an hour."""
 
 
 def service_never_hears(service: str) -> list[str]:

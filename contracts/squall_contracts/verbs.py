@@ -10,6 +10,7 @@ from squall_contracts import (
     breakers,
     collections,
     environments,
+    identity,
     images,
     placement,
     schedules,
@@ -132,6 +133,13 @@ REMOVE_MEMBER: Final = Verb("remove_member", tokens.RemoveMember, apps.DoneReply
 LIST_MEMBERS: Final = Verb(
     "list_members", tokens.ListMembers, tokens.MemberListReply, scope="admin"
 )
+CREATE_WORKSPACE: Final = Verb(
+    "create_workspace", identity.CreateWorkspace, identity.WorkspaceReply, scope="operator"
+)
+LIST_WORKSPACES: Final = Verb(
+    "list_workspaces", identity.ListWorkspaces, identity.WorkspaceListReply, scope="operator"
+)
+SET_QUOTA: Final = Verb("set_quota", identity.SetQuota, identity.WorkspaceReply, scope="operator")
 
 VERBS: Final[dict[str, Verb]] = {
     verb.name: verb
@@ -190,5 +198,8 @@ VERBS: Final[dict[str, Verb]] = {
         PUT_MEMBER,
         REMOVE_MEMBER,
         LIST_MEMBERS,
+        CREATE_WORKSPACE,
+        LIST_WORKSPACES,
+        SET_QUOTA,
     )
 }

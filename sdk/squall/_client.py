@@ -15,6 +15,7 @@ from squall_contracts import (
     breakers,
     collections,
     environments,
+    identity,
     images,
     placement,
     secrets,
@@ -61,7 +62,8 @@ class Client:
         """For digests of values only a holder of these credentials can make, see Sealed.mark."""
         self.environment = environment
         """Where calls and look-ups go that name no environment."""
-        self.client_id = new_id("cl")
+        owner = subjects.inbox_owner(bus.wire.inbox)
+        self.client_id = subjects.client_id(owner, new_id("cl"))
         self._numbers = itertools.count()
         self.router = Router(bus, self.client_id)
         self.outbox = Outbox(bus, asyncio.get_running_loop())
@@ -153,6 +155,12 @@ class Client:
     async def control(
         self, message: tokens.IssueToken | tokens.IssuePlatformToken | tokens.RotateToken
     ) -> tokens.TokenIssued: ...
+    @overload
+    async def control(
+        self, message: identity.CreateWorkspace | identity.SetQuota
+    ) -> identity.WorkspaceEntry: ...
+    @overload
+    async def control(self, message: identity.ListWorkspaces) -> identity.WorkspaceList: ...
     @overload
     async def control(self, message: tokens.ListAccessTokens) -> tokens.AccessTokenList: ...
     @overload

@@ -27,6 +27,7 @@ from squall.cli import (
     token,
     up,
     volumes,
+    workspaces,
 )
 
 app = typer.Typer(
@@ -70,6 +71,7 @@ for name, group in (
     ("environment", environments.app),
     ("volume", volumes.app),
     ("token", token.app),
+    ("workspace", workspaces.app),
     ("proxy-token", proxy_tokens.app),
     ("config", config.app),
     ("admin", admin.app),

@@ -87,11 +87,12 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
     flight = _InFlight()
     minting: tuple[tuple[str, type[Any], Callable[[str, Any], Awaitable[object]]], ...] = (
         (subjects.MINT_SERVICE, MintService, identity.mint_service),
-        (subjects.MINT_GUEST, MintGuest, identity.mint_guest),
+        (subjects.MINT_FOR_RUNNER_ALL, MintService, identity.mint_for_runner),
+        (subjects.MINT_GUEST_ALL, MintGuest, identity.mint_guest),
         (subjects.MINT_RENEW, Renew, identity.renew_service),
         (subjects.RENEW_ALL, Renew, identity.renew),
         (access_subjects.SIGN_IN_ALL, SignIn, access.signing_in.sign_in),
-        (subjects.OPEN_SECRETS, OpenSecrets, opening.open),
+        (subjects.OPEN_SECRETS_ALL, OpenSecrets, opening.open),
     )
     open_intakes = [
         await context.bus.respond(subject, kind, flight.counted(handler), queue=QUEUE)

@@ -135,7 +135,7 @@ class Api:
             subjects.calls_of(request.call_id)
         except ValueError as error:
             raise SquallRefusal("invalid", f"cancel_call: {error}") from error
-        if request.reply_to and not _is_reply(request.reply_to, request.call_id):
+        if request.reply_to and not subjects.is_reply(request.reply_to, request.call_id):
             raise SquallRefusal("invalid", f"reply_to: {request.reply_to!r} is not of this call")
         workspace = await self._context.workspaces.get(account)
         await cancel_call(
@@ -293,9 +293,3 @@ class Api:
             raise SquallRefusal("exhausted", f"{who} does not answer: {error}") from error
         except BusError as error:
             raise SquallRefusal("internal", f"{who}: {error}") from error
-
-
-def _is_reply(subject: str, call_id: str) -> bool:
-    """Whether results of this call, and nothing else, go there."""
-    parts = subject.split(".")
-    return len(parts) == 4 and parts[0] in {"reply", "result"} and parts[3] == call_id

@@ -24,7 +24,7 @@ from squall_contracts.identity import (
     Renew,
 )
 from squall_contracts.placement import ENDED, ContainerRecord
-from squall_contracts.scopes import IN_CONTAINERS
+from squall_contracts.scopes import IN_CONTAINERS, Scope
 
 from squall_gateway.access.signing_in import TOKEN_TAG, SigningIn
 from squall_gateway.validation import InvalidFieldError, check_user_key
@@ -47,8 +47,20 @@ class Identity:
     # --- minting ---------------------------------------------------------------------------------
 
     async def mint_service(self, _subject: str, request: MintService) -> Minted:
-        if request.service not in rights.SERVICES:
-            raise SquallRefusal("denied", f"service: {request.service!r} is none of Squall's")
+        if request.service not in rights.SERVICES or request.service == "runner":
+            raise SquallRefusal(
+                "denied", f"service: {request.service!r} is none of Squall's, or must say who it is"
+            )
+        return self._mint_service(request)
+
+    async def mint_for_runner(self, subject: str, request: MintService) -> Minted:
+        """In a workspace whose containers, or what they need, are placed on the runner that asks."""
+        runner_id = subjects.last(subject)
+        if request.service != "runner":
+            raise SquallRefusal("denied", f"service: a runner is no {request.service!r}")
+        return self._mint_service(request, f"runner:{runner_id}")
+
+    def _mint_service(self, request: MintService, *tags: str) -> Minted:
         _checked("public_key", request.public_key)
         publish, subscribe = rights.service_in_workspace_may(request.service, request.public_key)
         expires_unix_s = time.time() + self._ttl_s
@@ -58,20 +70,19 @@ class Identity:
             request.service,
             publish=publish,
             subscribe=subscribe,
-            tags=["role:service", f"service:{request.service}"],
+            tags=["role:service", f"service:{request.service}", *tags],
             expires_unix_s=expires_unix_s,
         )
         return Minted(jwt=jwt, expires_unix_s=expires_unix_s)
 
-    async def mint_guest(self, _subject: str, request: MintGuest) -> MintedGuest:
+    async def mint_guest(self, subject: str, request: MintGuest) -> MintedGuest:
         _checked("guest_public_key", request.guest_public_key)
         _checked("client_public_key", request.client_public_key)
-        account = self._account(request.account)
-        try:
-            guest = rights.guest_may(request.environment, request.function_id, request.container_id)
-        except ValueError as error:
-            raise SquallRefusal("invalid", str(error)) from error
-        client = rights.client_may(request.client_public_key, IN_CONTAINERS, request.container_id)
+        placed = await self._placed(subjects.last(subject), request.container_id)
+        account = self._account(placed.workspace)
+        guest = rights.guest_may(placed.environment, placed.function_id, placed.container_id)
+        scopes = frozenset[Scope]() if placed.restricted else IN_CONTAINERS
+        client = rights.client_may(request.client_public_key, scopes, placed.container_id)
         expires_unix_s = time.time() + self._ttl_s
 
         def signed(role: str, public_key: str, may: tuple[list[str], list[str]]) -> str:
@@ -90,6 +101,17 @@ class Identity:
             client_jwt=signed("client", request.client_public_key, client),
             expires_unix_s=expires_unix_s,
         )
+
+    async def _placed(self, runner_id: str, container_id: str) -> ContainerRecord:
+        """A live container of that runner's. SquallRefusal for any other."""
+        try:
+            entry = await self._containers.get(container_id)
+        except ValueError as error:
+            raise SquallRefusal("invalid", f"container_id: {error}") from error
+        record = None if entry is None else entry.value
+        if record is None or record.runner_id != runner_id or record.state in ENDED:
+            raise SquallRefusal("denied", f"container {container_id} is not placed on {runner_id}")
+        return record
 
     async def renew(self, subject: str, request: Renew) -> Minted:
         """From inside a workspace: its own account must have signed the old JWT."""

@@ -32,7 +32,7 @@ async def opened(bus: Bus, start: StartContainer, runner_id: str) -> dict[str, s
         return {}
     pair = new_pair()
     reply: ResealedSecrets | Refused = await bus.request(
-        subjects.OPEN_SECRETS,
+        subjects.open_secrets(runner_id),
         OpenSecrets(container_id=start.container_id, runner_id=runner_id, public_key=pair.public),
         OpenReply,
     )

@@ -76,7 +76,7 @@ async def opened(platform: Platform, container_id: str = "ct-a", runner: str = R
     request = secrets.OpenSecrets(
         container_id=container_id, runner_id=runner, public_key=pair.public
     )
-    reply = await platform.bus.request(subjects.OPEN_SECRETS, request, secrets.OpenReply)
+    reply = await platform.bus.request(subjects.open_secrets(runner), request, secrets.OpenReply)
     if isinstance(reply, Refused):
         return reply.message
     return {
@@ -283,7 +283,7 @@ async def test_no_other_service_reads_secrets_or_asks_for_them(platform: Platfor
                         container_id="ct-a", runner_id="rn", public_key=b"k" * 32
                     )
                     await bus.request(
-                        subjects.OPEN_SECRETS, request, secrets.OpenReply, timeout_s=0.5
+                        subjects.open_secrets("rn"), request, secrets.OpenReply, timeout_s=0.5
                     )
 
 

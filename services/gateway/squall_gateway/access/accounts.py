@@ -56,6 +56,11 @@ class Accounts:
         for name, account in workspaces.items():
             await self._fill(name, account)
 
+    async def open(self, name: str, account: str) -> None:
+        """Make a workspace whose key is there. BusRefused."""
+        await self.push([account])
+        await self._fill(name, account)
+
     async def _fill(self, name: str, account: str) -> None:
         # Streams can be made only if the claims were applied: the proof of the push.
         await ensure_workspace(await self._context.workspaces.get(account))
@@ -105,6 +110,8 @@ class Accounts:
     def _jwt(self, account: str, quota: Quota, revoked: Mapping[str, int]) -> str:
         if account == self._keyring.platform.public:
             return self._keyring.platform_jwt(revoked)
+        if self._keyring.account(account) is None:
+            self._keyring.reload()  # another gateway may have made it
         name = next(n for n, each in self._keyring.workspaces().items() if each == account)
         return self._keyring.workspace_jwt(
             name, account, limits=account_limits(quota), revocations=revoked

@@ -103,15 +103,14 @@ class SigningIn:
         expires = core.credentials_end(record, self._ttl_s, time.time())
         tags = [f"{TOKEN_TAG}:{record.token_id}", f"{PROOF_TAG}:{proof}"]
         if platform:
-            publish, subscribe, never = rights.service_may("runner", public_key)
+            publish, subscribe = rights.runner_may(record.runner_id, public_key)
             jwt = user_jwt(
                 signer,
                 public_key,
                 f"runner {record.runner_id}",
                 publish=publish,
                 subscribe=subscribe,
-                never_publish=never,
-                never_subscribe=rights.service_never_hears("runner"),
+                answers_within_s=rights.RUNNER_ANSWERS_S,
                 tags=["role:service", "service:runner", f"runner:{record.runner_id}", *tags],
                 expires_unix_s=expires,
             )
