@@ -11,6 +11,7 @@ its runner; the containers it forked go on.
 """
 
 import gc
+import importlib
 import importlib.util
 import json
 import os
@@ -40,8 +41,7 @@ def main() -> None:
     site = __file__.rpartition("/")[0]
     boot = _module("squall_boot", f"{site}/boot.py")
     boot.find_packages()
-    import squall_guest.preload  # noqa: F401 - what every container has in common
-
+    importlib.import_module("squall_guest.preload")  # what every container has in common
     why = _unfit(control)
     if why:
         _tell(control, unfit=why)
