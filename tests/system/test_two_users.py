@@ -44,7 +44,8 @@ def quota(server: Server, workspace: str, containers: int) -> None:
 
 @contextlib.contextmanager
 def shared(runtime: str, state: Path, cores: str) -> Iterator[Server]:
-    """A server of so many cores and two workspaces, `main` and `other`, each with its quota."""
+    """A server of so many cores and two workspaces, `main` and `other`, each with a quota of five
+    containers: by default the one, of its own the other."""
     keys = Keyring(state / "keys")
     keys.workspace("main")
     keys.workspace("other")
@@ -52,10 +53,10 @@ def shared(runtime: str, state: Path, cores: str) -> Iterator[Server]:
     running = Server(runtime, state)
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("SQUALL_RUNNER_CPU", cores)
+        patched.setenv("SQUALL_SCHEDULER_QUOTA_CONTAINERS", "5")
         running.start()
     try:
-        for workspace in ("main", "other"):
-            quota(running, workspace, 5)
+        quota(running, "other", 5)
         yield running
     finally:
         running.stop()
