@@ -100,14 +100,15 @@ def test_a_long_queue_of_one_workspace_does_not_keep_another_waiting(tmp_path: P
 
 
 def test_neither_of_two_users_exceeds_its_quota(tmp_path: Path) -> None:
-    with shared("process", tmp_path, "16") as server:
+    runtime = "docker" if docker_engine() is not None else "process"
+    with shared(runtime, tmp_path, "16") as server:
         mine, other = server.ready["credentials"], str(server.state / "other.creds")
         with caller(server, mine, "wide_naps", 15) as one, caller(server, other, "wide_naps", 15):
             use_server(
                 Endpoint(
                     url=server.ready["url"],
                     credentials=mine,
-                    runtime="process",
+                    runtime=runtime,
                     source="tests",
                 )
             )
