@@ -130,6 +130,7 @@ PLATFORM_BUCKETS: Final = (
     version_subjects.RELEASES_BUCKET,
     version_subjects.POOLS_BUCKET,
     version_subjects.FAULTS_BUCKET,
+    version_subjects.ORDERS_BUCKET,
     state_subjects.COLLECTIONS_BUCKET,
     state_subjects.SECRETS_BUCKET,
     state_subjects.ENVIRONMENTS_BUCKET,
