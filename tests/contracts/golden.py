@@ -99,9 +99,7 @@ def _within(kind: Any, constraints: tuple[Any, ...], name: str, depth: int) -> A
             if meta.ge is not None:
                 value = max(value, type(value)(meta.ge))
         if isinstance(value, str | bytes):
-            while len(value) < (meta.min_length or 0):
-                value += value
-            value = value[: meta.max_length] if meta.max_length else value
+            value = (value * max(1, meta.min_length or 0))[: meta.max_length]
     return value
 
 
