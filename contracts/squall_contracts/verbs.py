@@ -10,6 +10,7 @@ from squall_contracts import (
     breakers,
     collections,
     environments,
+    fleet,
     identity,
     images,
     placement,
@@ -68,6 +69,10 @@ EXEC: Final = Verb("exec", apps.ExecRequest, apps.ExecReply)
 SERVER_INFO: Final = Verb("server_info", apps.ServerInfo, apps.ServerReply, scope="read")
 OPEN_TERMINAL: Final = Verb("open_terminal", terminals.OpenTerminal, terminals.OpenTerminalReply)
 ENSURE_IMAGE: Final = Verb("ensure_image", images.EnsureImage, images.ImageReply)
+LIST_RUNNERS: Final = Verb(
+    "list_runners", fleet.ListRunners, fleet.RunnerListReply, scope="operator"
+)
+ORDER_RUNNER: Final = Verb("order_runner", fleet.OrderRunner, fleet.RunnerReply, scope="operator")
 LIST_IMAGES: Final = Verb("list_images", images.ListImages, images.ImageListReply, scope="read")
 CREATE_TOKEN: Final = Verb("create_token", webtokens.CreateToken, webtokens.CreateTokenReply)
 LIST_TOKENS: Final = Verb(
@@ -168,6 +173,8 @@ VERBS: Final[dict[str, Verb]] = {
         OPEN_TERMINAL,
         SERVER_INFO,
         ENSURE_IMAGE,
+        LIST_RUNNERS,
+        ORDER_RUNNER,
         LIST_IMAGES,
         PRUNE_IMAGES,
         OPEN_COLLECTION,

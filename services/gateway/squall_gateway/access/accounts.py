@@ -63,7 +63,8 @@ class Accounts:
 
     async def _fill(self, name: str, account: str) -> None:
         # Streams can be made only if the claims were applied: the proof of the push.
-        await ensure_workspace(await self._context.workspaces.get(account))
+        workspace = await self._context.workspaces.get(account)
+        await ensure_workspace(workspace, self._context.replicas)
         if await self._records.get(account) is None:
             record = WorkspaceRecord(account=account, name=name, created_unix_s=time.time())
             await self._records.put(account, record)
