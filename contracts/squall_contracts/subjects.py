@@ -191,6 +191,10 @@ def logs_of_app(environment: str, app_id: str) -> str:
     return f"log.{check_environment(environment)}.{_token(app_id)}.>"
 
 
+def logs_of_container_in_app(environment: str, app_id: str, container_id: str) -> str:
+    return f"log.{check_environment(environment)}.{_token(app_id)}.*.{_token(container_id)}"
+
+
 def logs_of_container(container_id: str) -> str:
     return f"log.*.*.*.{_token(container_id)}"
 

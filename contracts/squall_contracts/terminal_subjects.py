@@ -1,4 +1,4 @@
-"""Subjects of terminals and tunnels: as subjects.py for calls. Nothing here is stored."""
+"""Subjects of terminals, tunnels and traces: as subjects.py for calls. Nothing here is stored."""
 
 from typing import Final
 
@@ -86,3 +86,15 @@ def tunnels_to_container(container_id: str) -> str:
 
 def tunnels_from_container(container_id: str) -> str:
     return f"tunnel.up.{_token(container_id)}.*"
+
+
+# --- a container and the gateway: traces ----------------------------------------------------------
+
+
+def up_span(container_id: str) -> str:
+    """Container -> gateway: SpansTold."""
+    return f"up.span.{_token(container_id)}"
+
+
+SPANS_ALL: Final = "up.*.span.*"
+"""up_span of all containers, as the platform sees it."""

@@ -15,6 +15,7 @@ from squall_contracts import (
     schedules,
     secrets,
     terminals,
+    tunnels,
     webtokens,
 )
 from squall_contracts.message import Message
@@ -53,6 +54,7 @@ LIST_CONTAINERS: Final = Verb("list_containers", apps.ListContainers, placement.
 STOP_CONTAINER: Final = Verb("stop_container", apps.StopContainerRequest, apps.DoneReply)
 EXEC: Final = Verb("exec", apps.ExecRequest, apps.ExecReply)
 OPEN_TERMINAL: Final = Verb("open_terminal", terminals.OpenTerminal, terminals.OpenTerminalReply)
+OPEN_TUNNEL: Final = Verb("open_tunnel", tunnels.OpenTunnel, tunnels.OpenTunnelReply)
 SERVER_INFO: Final = Verb("server_info", apps.ServerInfo, apps.ServerReply)
 ENSURE_IMAGE: Final = Verb("ensure_image", images.EnsureImage, images.ImageReply)
 LIST_IMAGES: Final = Verb("list_images", images.ListImages, images.ImageListReply)
@@ -123,6 +125,7 @@ VERBS: Final[dict[str, Verb]] = {
         STOP_CONTAINER,
         EXEC,
         OPEN_TERMINAL,
+        OPEN_TUNNEL,
         SERVER_INFO,
         ENSURE_IMAGE,
         LIST_IMAGES,

@@ -21,6 +21,7 @@ from squall_contracts import (
     state_subjects,
     subjects,
     terminals,
+    tunnels,
     verbs,
 )
 from squall_contracts.failures import Refused
@@ -147,6 +148,8 @@ class Client:
     async def control(self, message: apps.ExecRequest) -> apps.ExecFinished: ...
     @overload
     async def control(self, message: terminals.OpenTerminal) -> terminals.TerminalOpened: ...
+    @overload
+    async def control(self, message: tunnels.OpenTunnel) -> tunnels.TunnelOpened: ...
     @overload
     async def control(self, message: apps.ServerInfo) -> apps.ServerDescription: ...
     @overload

@@ -27,6 +27,8 @@ from squall_gateway.rest import routes
 from squall_gateway.rest.app import Rest
 from squall_gateway.settings import Settings
 from squall_gateway.sweeper import Sweeper
+from squall_gateway.tracing import Traces
+from squall_gateway.tunnels import Tunnels
 from squall_gateway.volume_sweeper import VolumeSweeper
 from squall_gateway.web.app import Ingress
 from squall_gateway.web.tokens import Tokens
@@ -70,14 +72,16 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
     await ensure_platform(context.bus)
     identity = Identity(keyring, context, settings.credential_ttl_s)
     tokens = Tokens(context.bus)
-    ingress = Ingress(settings, context, tokens)
+    traces = Traces(context)
+    ingress = Ingress(settings, context, tokens, traces)
 
     async def urls(account: str, records: Iterable[FunctionRecord]) -> dict[str, str]:
         return ingress.urls(records, await identity.workspace_name(account))
 
     own = Apps(settings, context, urls)
     collections = Collections(context, own.environments)
-    api = Api(context, identity, own, collections, tokens)
+    tunnels = Tunnels(settings, context)
+    api = Api(context, identity, own, collections=collections, tokens=tokens, tunnels=tunnels)
     rest = Rest(settings, context, api)
     ingress.mount(routes.PREFIX, rest.handle)
     opening = Opening(context, own.registry, own.secrets, own.sealing)
@@ -95,7 +99,12 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
     ]
     # Opening a workspace takes credentials, which this very service mints from here on.
     await identity.provision(settings.workspaces)
-    async with ingress.running(), asyncio.TaskGroup() as group:
+    async with (
+        traces.running(),
+        ingress.running(),
+        tunnels.running(),
+        asyncio.TaskGroup() as group,
+    ):
         collector = Collector(context, own.registry, settings.pool_idle_s)
         background = [
             group.create_task(collector.run()),

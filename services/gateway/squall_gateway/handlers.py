@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -24,6 +25,7 @@ from squall_gateway.functions import Functions
 from squall_gateway.identity import Identity
 from squall_gateway.schedules import Schedules
 from squall_gateway.terminals import Terminals
+from squall_gateway.tunnels import Tunnels
 from squall_gateway.web.tokens import Tokens
 
 STOP_GRACE_S: Final = 30.0
@@ -42,8 +44,10 @@ class Api:
         context: Context,
         identity: Identity,
         own: Apps,
+        *,
         collections: Collections,
         tokens: Tokens,
+        tunnels: Tunnels,
     ) -> None:
         self._context = context
         self._identity = identity
@@ -81,6 +85,7 @@ class Api:
             verbs.STOP_CONTAINER.name: self.stop_container,
             verbs.EXEC.name: self.exec,
             verbs.OPEN_TERMINAL.name: Terminals(self._placed, self._ask).open,
+            verbs.OPEN_TUNNEL.name: partial(tunnels.open, self._placed),
             verbs.SERVER_INFO.name: self.server_info,
             verbs.ENSURE_IMAGE.name: self.ensure_image,
             verbs.LIST_IMAGES.name: self.list_images,
