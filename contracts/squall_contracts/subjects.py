@@ -132,6 +132,11 @@ def replies_to(environment: str, client_id: str) -> tuple[str, str]:
     return f"reply.{middle}.*", f"result.{middle}.*"
 
 
+def replies_of_all() -> tuple[str, str]:
+    """What is sent back to anybody in the workspace."""
+    return "reply.*.*.*", "result.*.*.*"
+
+
 def replies_to_anywhere(client_id: str) -> str:
     """What is sent back to a client, in whichever environment, and not stored for long."""
     return f"reply.*.{_token(client_id)}.*"
@@ -360,6 +365,11 @@ FUNCTION_RESET: Final = "platform.function.reset"
 def runner_exec(runner_id: str) -> str:
     """Gateway -> runner (request): ExecRequest."""
     return f"platform.exec.{_token(runner_id)}"
+
+
+def runner_usage(runner_id: str) -> str:
+    """Gateway -> runner (request): RunnerUsage."""
+    return f"platform.usage.{_token(runner_id)}"
 
 
 WORKSPACES_BUCKET: Final = "workspaces"

@@ -16,6 +16,7 @@ from squall_contracts import (
     secrets,
     terminals,
     tunnels,
+    usage,
     webtokens,
 )
 from squall_contracts.message import Message
@@ -55,6 +56,7 @@ STOP_CONTAINER: Final = Verb("stop_container", apps.StopContainerRequest, apps.D
 EXEC: Final = Verb("exec", apps.ExecRequest, apps.ExecReply)
 OPEN_TERMINAL: Final = Verb("open_terminal", terminals.OpenTerminal, terminals.OpenTerminalReply)
 OPEN_TUNNEL: Final = Verb("open_tunnel", tunnels.OpenTunnel, tunnels.OpenTunnelReply)
+GET_USAGE: Final = Verb("get_usage", usage.GetUsage, usage.UsageReply)
 SERVER_INFO: Final = Verb("server_info", apps.ServerInfo, apps.ServerReply)
 ENSURE_IMAGE: Final = Verb("ensure_image", images.EnsureImage, images.ImageReply)
 LIST_IMAGES: Final = Verb("list_images", images.ListImages, images.ImageListReply)
@@ -126,6 +128,7 @@ VERBS: Final[dict[str, Verb]] = {
         EXEC,
         OPEN_TERMINAL,
         OPEN_TUNNEL,
+        GET_USAGE,
         SERVER_INFO,
         ENSURE_IMAGE,
         LIST_IMAGES,

@@ -22,6 +22,7 @@ from squall_contracts import (
     subjects,
     terminals,
     tunnels,
+    usage,
     verbs,
 )
 from squall_contracts.failures import Refused
@@ -150,6 +151,8 @@ class Client:
     async def control(self, message: terminals.OpenTerminal) -> terminals.TerminalOpened: ...
     @overload
     async def control(self, message: tunnels.OpenTunnel) -> tunnels.TunnelOpened: ...
+    @overload
+    async def control(self, message: usage.GetUsage) -> usage.UsageNow: ...
     @overload
     async def control(self, message: apps.ServerInfo) -> apps.ServerDescription: ...
     @overload

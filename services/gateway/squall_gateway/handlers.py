@@ -26,6 +26,7 @@ from squall_gateway.identity import Identity
 from squall_gateway.schedules import Schedules
 from squall_gateway.terminals import Terminals
 from squall_gateway.tunnels import Tunnels
+from squall_gateway.usage import Usage
 from squall_gateway.web.tokens import Tokens
 
 STOP_GRACE_S: Final = 30.0
@@ -86,6 +87,7 @@ class Api:
             verbs.EXEC.name: self.exec,
             verbs.OPEN_TERMINAL.name: Terminals(self._placed, self._ask).open,
             verbs.OPEN_TUNNEL.name: partial(tunnels.open, self._placed),
+            verbs.GET_USAGE.name: Usage(context).now,
             verbs.SERVER_INFO.name: self.server_info,
             verbs.ENSURE_IMAGE.name: self.ensure_image,
             verbs.LIST_IMAGES.name: self.list_images,
