@@ -10,6 +10,7 @@ from squall_contracts import (
     breakers,
     collections,
     environments,
+    fleet,
     images,
     placement,
     schedules,
@@ -59,6 +60,8 @@ OPEN_TUNNEL: Final = Verb("open_tunnel", tunnels.OpenTunnel, tunnels.OpenTunnelR
 GET_USAGE: Final = Verb("get_usage", usage.GetUsage, usage.UsageReply)
 SERVER_INFO: Final = Verb("server_info", apps.ServerInfo, apps.ServerReply)
 ENSURE_IMAGE: Final = Verb("ensure_image", images.EnsureImage, images.ImageReply)
+LIST_RUNNERS: Final = Verb("list_runners", fleet.ListRunners, fleet.RunnerListReply)
+ORDER_RUNNER: Final = Verb("order_runner", fleet.OrderRunner, fleet.RunnerReply)
 LIST_IMAGES: Final = Verb("list_images", images.ListImages, images.ImageListReply)
 CREATE_TOKEN: Final = Verb("create_token", webtokens.CreateToken, webtokens.CreateTokenReply)
 LIST_TOKENS: Final = Verb("list_tokens", webtokens.ListTokens, webtokens.TokenListReply)
@@ -131,6 +134,8 @@ VERBS: Final[dict[str, Verb]] = {
         GET_USAGE,
         SERVER_INFO,
         ENSURE_IMAGE,
+        LIST_RUNNERS,
+        ORDER_RUNNER,
         LIST_IMAGES,
         PRUNE_IMAGES,
         OPEN_COLLECTION,
