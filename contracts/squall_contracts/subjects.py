@@ -132,11 +132,6 @@ def replies_to(environment: str, client_id: str) -> tuple[str, str]:
     return f"reply.{middle}.*", f"result.{middle}.*"
 
 
-def replies_of_all() -> tuple[str, str]:
-    """What is sent back to anybody in the workspace."""
-    return "reply.*.*.*", "result.*.*.*"
-
-
 def replies_to_anywhere(client_id: str) -> str:
     """What is sent back to a client, in whichever environment, and not stored for long."""
     return f"reply.*.{_token(client_id)}.*"
@@ -194,10 +189,6 @@ def log(environment: str, app_id: str, function_id: str, container_id: str) -> s
 
 def logs_of_app(environment: str, app_id: str) -> str:
     return f"log.{check_environment(environment)}.{_token(app_id)}.>"
-
-
-def logs_of_container_in_app(environment: str, app_id: str, container_id: str) -> str:
-    return f"log.{check_environment(environment)}.{_token(app_id)}.*.{_token(container_id)}"
 
 
 def logs_of_container(container_id: str) -> str:
@@ -365,11 +356,6 @@ FUNCTION_RESET: Final = "platform.function.reset"
 def runner_exec(runner_id: str) -> str:
     """Gateway -> runner (request): ExecRequest."""
     return f"platform.exec.{_token(runner_id)}"
-
-
-def runner_usage(runner_id: str) -> str:
-    """Gateway -> runner (request): RunnerUsage."""
-    return f"platform.usage.{_token(runner_id)}"
 
 
 WORKSPACES_BUCKET: Final = "workspaces"

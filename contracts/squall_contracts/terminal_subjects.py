@@ -1,8 +1,8 @@
-"""Subjects of terminals, tunnels and traces: as subjects.py for calls. Nothing here is stored."""
+"""Subjects of terminals, tunnels, traces and of looking on: as subjects.py for calls."""
 
 from typing import Final
 
-from squall_contracts.subjects import _token
+from squall_contracts.subjects import _token, check_environment
 
 # --- a client and a runner ------------------------------------------------------------------------
 
@@ -98,3 +98,20 @@ def up_span(container_id: str) -> str:
 
 SPANS_ALL: Final = "up.*.span.*"
 """up_span of all containers, as the platform sees it."""
+
+
+# --- looking on ----------------------------------------------------------------------------------
+
+
+def runner_usage(runner_id: str) -> str:
+    """Gateway -> runner (request): RunnerUsage."""
+    return f"platform.usage.{_token(runner_id)}"
+
+
+def replies_of_all() -> tuple[str, str]:
+    """What is sent back to anybody in the workspace."""
+    return "reply.*.*.*", "result.*.*.*"
+
+
+def logs_of_container_in_app(environment: str, app_id: str, container_id: str) -> str:
+    return f"log.{check_environment(environment)}.{_token(app_id)}.*.{_token(container_id)}"

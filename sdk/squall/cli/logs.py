@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
-from squall_contracts import subjects
+from squall_contracts import subjects, terminal_subjects
 from squall_contracts.apps import AppEntry
 from squall_contracts.logs import LogBatch, LogLine
 
@@ -113,7 +113,7 @@ def of_container(container_id: str, app: AppEntry | None = None) -> str:
     try:
         if app is None:
             return subjects.logs_of_container(container_id)
-        return subjects.logs_of_container_in_app(app.environment, app.app_id, container_id)
+        return terminal_subjects.logs_of_container_in_app(app.environment, app.app_id, container_id)
     except ValueError as error:
         raise InvalidError(f"container: {error}") from error
 

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
-from squall_contracts import apps, breakers, subjects, usage
+from squall_contracts import apps, breakers, subjects, terminal_subjects, usage
 from squall_contracts.calls import Results
 from squall_contracts.placement import ContainerRecord
 
@@ -52,7 +52,9 @@ async def _watch(
     def hear(delivery: "Delivery") -> None:
         heard.results(delivery.decode(Results), loop.time())
 
-    listening = [await client.bus.subscribe(subject, hear) for subject in subjects.replies_of_all()]
+    listening = [
+        await client.bus.subscribe(subject, hear) for subject in terminal_subjects.replies_of_all()
+    ]
     try:
         look = _Look(client, env, heard)
         before = await client.control(usage.GetUsage())

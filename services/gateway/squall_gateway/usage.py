@@ -6,7 +6,7 @@ from typing import Any, Final
 import structlog
 from squall_bus.errors import BusError
 from squall_bus.service import Context
-from squall_contracts import subjects, usage
+from squall_contracts import subjects, terminal_subjects, usage
 from squall_contracts.placement import RunnerRecord
 
 log = structlog.get_logger()
@@ -34,7 +34,7 @@ class Usage:
         reply: Any = usage.UsageReply
         try:
             found = await self._bus.request(
-                subjects.runner_usage(runner_id),
+                terminal_subjects.runner_usage(runner_id),
                 usage.RunnerUsage(workspace=account),
                 reply,
                 timeout_s=ANSWER_S,

@@ -158,7 +158,9 @@ async def _intakes(
     tasks.start_soon(_beat, context, record, offer)
     tasks.start_soon(pool.expire)
     answering = await bus.respond(subjects.runner_exec(identity), ExecRequest, runner.exec)
-    measuring = await bus.respond(subjects.runner_usage(identity), RunnerUsage, runner.usage.answer)
+    measuring = await bus.respond(
+        terminal_subjects.runner_usage(identity), RunnerUsage, runner.usage.answer
+    )
     terminals = await bus.respond(
         terminal_subjects.runner_terminal(identity), OpenTerminal, runner.terminals.open
     )
