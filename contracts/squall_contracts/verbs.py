@@ -18,6 +18,8 @@ from squall_contracts import (
     secrets,
     terminals,
     tokens,
+    tunnels,
+    usage,
     webtokens,
 )
 from squall_contracts.message import Message
@@ -68,6 +70,8 @@ STOP_CONTAINER: Final = Verb("stop_container", apps.StopContainerRequest, apps.D
 EXEC: Final = Verb("exec", apps.ExecRequest, apps.ExecReply)
 SERVER_INFO: Final = Verb("server_info", apps.ServerInfo, apps.ServerReply, scope="read")
 OPEN_TERMINAL: Final = Verb("open_terminal", terminals.OpenTerminal, terminals.OpenTerminalReply)
+OPEN_TUNNEL: Final = Verb("open_tunnel", tunnels.OpenTunnel, tunnels.OpenTunnelReply)
+GET_USAGE: Final = Verb("get_usage", usage.GetUsage, usage.UsageReply, scope="read")
 ENSURE_IMAGE: Final = Verb("ensure_image", images.EnsureImage, images.ImageReply)
 LIST_RUNNERS: Final = Verb(
     "list_runners", fleet.ListRunners, fleet.RunnerListReply, scope="operator"
@@ -171,6 +175,8 @@ VERBS: Final[dict[str, Verb]] = {
         STOP_CONTAINER,
         EXEC,
         OPEN_TERMINAL,
+        OPEN_TUNNEL,
+        GET_USAGE,
         SERVER_INFO,
         ENSURE_IMAGE,
         LIST_RUNNERS,

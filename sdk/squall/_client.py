@@ -23,6 +23,8 @@ from squall_contracts import (
     subjects,
     terminals,
     tokens,
+    tunnels,
+    usage,
     verbs,
 )
 from squall_contracts.failures import Refused
@@ -149,6 +151,10 @@ class Client:
     async def control(self, message: apps.ExecRequest) -> apps.ExecFinished: ...
     @overload
     async def control(self, message: terminals.OpenTerminal) -> terminals.TerminalOpened: ...
+    @overload
+    async def control(self, message: tunnels.OpenTunnel) -> tunnels.TunnelOpened: ...
+    @overload
+    async def control(self, message: usage.GetUsage) -> usage.UsageNow: ...
     @overload
     async def control(self, message: apps.ServerInfo) -> apps.ServerDescription: ...
     @overload

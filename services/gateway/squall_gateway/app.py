@@ -29,6 +29,8 @@ from squall_gateway.rest import routes
 from squall_gateway.rest.app import Rest
 from squall_gateway.settings import Settings
 from squall_gateway.sweeper import Sweeper
+from squall_gateway.tracing import Traces
+from squall_gateway.tunnels import Tunnels
 from squall_gateway.volume_sweeper import VolumeSweeper
 from squall_gateway.web.app import Ingress
 from squall_gateway.web.tokens import Tokens
@@ -73,14 +75,16 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
     access = Access(keyring, context, settings.credential_ttl_s)
     identity = Identity(keyring, context, access.signing_in, settings.credential_ttl_s)
     tokens = Tokens(context.bus)
-    ingress = Ingress(settings, context, tokens)
+    traces = Traces(context)
+    ingress = Ingress(settings, context, tokens, traces)
 
     async def urls(account: str, records: Iterable[FunctionRecord]) -> dict[str, str]:
         return ingress.urls(records, await access.accounts.name(account))
 
     own = Apps(settings, context, urls)
     collections = Collections(context, own.environments)
-    api = Api(context, access, own, collections, tokens)
+    tunnels = Tunnels(settings, context)
+    api = Api(context, access, own, collections=collections, tokens=tokens, tunnels=tunnels)
     rest = Rest(settings, context, api, access.tokens)
     ingress.mount(routes.PREFIX, rest.handle)
     opening = Opening(context, own.registry, own.secrets, own.sealing)
@@ -102,7 +106,12 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
     await access.accounts.provision(settings.workspaces)
     if settings.admin_token_file and settings.workspaces:
         await access.first_token(settings.workspaces[0], Path(settings.admin_token_file))
-    async with ingress.running(), asyncio.TaskGroup() as group:
+    async with (
+        traces.running(),
+        ingress.running(),
+        tunnels.running(),
+        asyncio.TaskGroup() as group,
+    ):
         collector = Collector(context, own.registry, settings.pool_idle_s)
         background = [
             group.create_task(collector.run()),

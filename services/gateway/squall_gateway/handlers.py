@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -25,6 +26,8 @@ from squall_gateway.functions import Functions
 from squall_gateway.machines import Machines
 from squall_gateway.schedules import Schedules
 from squall_gateway.terminals import Terminals
+from squall_gateway.tunnels import Tunnels
+from squall_gateway.usage import Usage
 from squall_gateway.web.tokens import Tokens
 
 STOP_GRACE_S: Final = 30.0
@@ -43,8 +46,10 @@ class Api:
         context: Context,
         access: Access,
         own: Apps,
+        *,
         collections: Collections,
         tokens: Tokens,
+        tunnels: Tunnels,
     ) -> None:
         self._context = context
         self._accounts = access.accounts
@@ -83,6 +88,8 @@ class Api:
             verbs.STOP_CONTAINER.name: self.stop_container,
             verbs.EXEC.name: self.exec,
             verbs.OPEN_TERMINAL.name: Terminals(self._placed, self._ask).open,
+            verbs.OPEN_TUNNEL.name: partial(tunnels.open, self._placed),
+            verbs.GET_USAGE.name: Usage(context).now,
             verbs.SERVER_INFO.name: self.server_info,
             verbs.ENSURE_IMAGE.name: self.ensure_image,
             verbs.LIST_RUNNERS.name: machines.list,
