@@ -9,6 +9,7 @@ from squall_contracts import (
     autoscaling,
     breakers,
     collections,
+    dashboard,
     environments,
     images,
     placement,
@@ -57,6 +58,9 @@ LIST_IMAGES: Final = Verb("list_images", images.ListImages, images.ImageListRepl
 CREATE_TOKEN: Final = Verb("create_token", webtokens.CreateToken, webtokens.CreateTokenReply)
 LIST_TOKENS: Final = Verb("list_tokens", webtokens.ListTokens, webtokens.TokenListReply)
 DELETE_TOKEN: Final = Verb("delete_token", webtokens.DeleteToken, apps.DoneReply)
+OPEN_DASHBOARD: Final = Verb(
+    "open_dashboard", dashboard.OpenDashboard, dashboard.OpenDashboardReply
+)
 PRUNE_IMAGES: Final = Verb("prune_images", images.PruneImages, images.PruneReply)
 OPEN_COLLECTION: Final = Verb(
     "open_collection", collections.OpenCollection, collections.CollectionReply
@@ -144,5 +148,6 @@ VERBS: Final[dict[str, Verb]] = {
         CREATE_TOKEN,
         LIST_TOKENS,
         DELETE_TOKEN,
+        OPEN_DASHBOARD,
     )
 }

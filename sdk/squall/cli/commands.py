@@ -11,6 +11,7 @@ from squall.cli import (
     collections,
     config,
     containers,
+    dashboard,
     dead,
     deploy,
     doctor,
@@ -53,6 +54,7 @@ app.command("deploy")(deploy.deploy)
 app.command("serve")(serve.serve)
 app.command("up")(up.up)
 app.command("down")(up.down)
+app.command("dashboard")(dashboard.dashboard)
 app.command("doctor")(doctor.doctor)
 for name, group in (
     ("app", apps.app),

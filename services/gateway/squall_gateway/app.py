@@ -18,6 +18,8 @@ from squall_contracts.secrets import OpenSecrets
 from squall_gateway.apps import Apps
 from squall_gateway.collections import Collections
 from squall_gateway.collector import Collector
+from squall_gateway.dashboard.app import PREFIX, Dashboard
+from squall_gateway.dashboard.door import Door
 from squall_gateway.handlers import Api
 from squall_gateway.identity import Identity
 from squall_gateway.metrics import Metrics
@@ -75,7 +77,12 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
 
     own = Apps(settings, context, urls)
     collections = Collections(context, own.environments)
-    api = Api(context, identity, own, collections, tokens)
+    door = Door(keyring)
+    api = Api(context, identity, own, collections, tokens, door=door)
+    dashboard = Dashboard(context, api.ask, door) if settings.dashboard else None
+    if dashboard is not None:
+        ingress.front.mount(PREFIX, dashboard.handle)
+        ingress.front.observe(dashboard.observe)
     opening = Opening(context, own.registry, own.secrets, own.sealing)
     flight = _InFlight()
     minting: tuple[tuple[str, type[Any], Callable[[str, Any], Awaitable[object]]], ...] = (
@@ -91,7 +98,8 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
     ]
     # Opening a workspace takes credentials, which this very service mints from here on.
     await identity.provision(settings.workspaces)
-    async with ingress.running(), asyncio.TaskGroup() as group:
+    leave = dashboard.leave if dashboard is not None else lambda: None
+    async with ingress.running(leave), asyncio.TaskGroup() as group:
         collector = Collector(context, own.registry, settings.pool_idle_s)
         background = [
             group.create_task(collector.run()),
@@ -99,6 +107,9 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
             group.create_task(Sweeper(collections, context).run()),
             group.create_task(VolumeSweeper(context, settings.volume_sweep_s).run()),
         ]
+        if dashboard is not None:
+            door.url = f"{ingress.base}{PREFIX}/"
+            background.append(group.create_task(dashboard.attention.run()))
         answer = flight.counted(Metrics(context.registry).timed(api.answer))
         open_intakes.append(
             await context.bus.respond(subjects.API_ALL, msgspec.Raw, answer, queue=QUEUE)

@@ -18,6 +18,7 @@ from squall_gateway.bounds import FunctionsNow
 from squall_gateway.calls import cancel_call
 from squall_gateway.clearing import Clearing
 from squall_gateway.collections import Collections
+from squall_gateway.dashboard.door import Door
 from squall_gateway.deploying import Deploys
 from squall_gateway.functions import Functions
 from squall_gateway.identity import Identity
@@ -42,6 +43,8 @@ class Api:
         own: Apps,
         collections: Collections,
         tokens: Tokens,
+        *,
+        door: Door,
     ) -> None:
         self._context = context
         self._identity = identity
@@ -102,7 +105,15 @@ class Api:
             verbs.CREATE_TOKEN.name: tokens.create,
             verbs.LIST_TOKENS.name: tokens.list,
             verbs.DELETE_TOKEN.name: tokens.delete,
+            verbs.OPEN_DASHBOARD.name: door.open,
         }
+
+    async def ask(self, account: str, verb: verbs.Verb, request: Any) -> Any:
+        """What a client of that workspace would be answered. SquallRefusal."""
+        reply = await self._table[verb.name](account, request)
+        if isinstance(reply, Refused):
+            raise SquallRefusal(reply.kind, reply.message)
+        return reply
 
     async def answer(self, subject: str, body: msgspec.Raw) -> object:
         """Answer one request: who asks is in the subject, where only the server can have put it."""

@@ -13,7 +13,7 @@ from squall_contracts.message import new_id
 from squall_gateway.settings import Settings
 from squall_gateway.web import core
 from squall_gateway.web.bodies import BodyTooLarge, refusal
-from squall_gateway.web.core import Directory, Missing
+from squall_gateway.web.core import Directory, Endpoint, Missing
 from squall_gateway.web.exchange import Exchange
 from squall_gateway.web.requests import Asked, Requests
 from squall_gateway.web.sockets import Sockets
@@ -36,8 +36,24 @@ class Front:
         self._trusted = core.networks(settings.web_trusted_proxies)
         self._max_body = settings.web_max_body_bytes
         self._log = settings.web_access_log
+        self._mounted: dict[str, Handler] = {}
+        self._observers: list[Callable[[Endpoint, float, int], None]] = []
         self._requests = Requests(settings, exchange)
         self._sockets = Sockets(settings, exchange)
+
+    def mount(self, prefix: str, handler: Handler) -> None:
+        """What no endpoint's address claims and begins with this path, the handler answers."""
+        self._mounted[prefix] = handler
+
+    def observe(self, observer: Callable[[Endpoint, float, int], None]) -> None:
+        """Call `observer(endpoint, seconds, status)` for each request that was for an endpoint."""
+        self._observers.append(observer)
+
+    def _mounted_at(self, path: str) -> Handler | None:
+        for prefix, handler in self._mounted.items():
+            if path == prefix or path.startswith(f"{prefix}/"):
+                return handler
+        return None
 
     async def handle(self, request: BaseRequest) -> web.StreamResponse:
         """Answer one request. CancelledError when its client is gone."""
@@ -49,6 +65,9 @@ class Front:
             status = answer.status
             return answer
         finally:
+            if asked.found is not None:
+                for observer in self._observers:
+                    observer(asked.found.endpoint, time.monotonic() - since_s, status)
             if self._log:
                 log.info(
                     "web.request",
@@ -68,6 +87,9 @@ class Front:
         asked.believe(core.origin(peer, asked.host, headers, self._trusted))
         found = self._directory.find(asked.host, asked.raw_path, asked.request.method)
         if isinstance(found, Missing):
+            mounted = self._mounted_at(asked.raw_path) if found.is_nobodys else None
+            if mounted is not None:
+                return await mounted(asked)
             allow = {"Allow": ", ".join(found.allow)} if found.allow else {}
             return refusal(asked.request_id, found.status, found.reason, allow)
         asked.found = found
