@@ -81,7 +81,7 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
     api = Api(context, identity, own, collections, tokens, door=door)
     dashboard = Dashboard(context, api.ask, door) if settings.dashboard else None
     if dashboard is not None:
-        ingress.front.mount(PREFIX, dashboard.handle)
+        ingress.mount(PREFIX, dashboard.handle)
         ingress.front.observe(dashboard.observe)
     opening = Opening(context, own.registry, own.secrets, own.sealing)
     flight = _InFlight()

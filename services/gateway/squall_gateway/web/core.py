@@ -76,8 +76,8 @@ class Missing(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     allow: tuple[str, ...] = ()
     """The methods there are, for a 405."""
-    is_nobodys: bool = False
-    """Neither its host nor its path is an endpoint's: it may be for the gateway itself."""
+    at_home: bool = False
+    """It was asked of the server itself, not at an endpoint's name."""
 
 
 def endpoints_of(
@@ -159,8 +159,8 @@ class Directory:
             named = self._named.get(label) if _NAME.fullmatch(label) else None
             if named:
                 return _chosen(named, f"{PATH_PREFIX}{label}", f"{slash or '/'}{rest}", method)
-        mine = not raw_path.startswith(PATH_PREFIX)
-        return Missing(status=404, reason="nothing is served here", is_nobodys=mine)
+            return Missing(status=404, reason="nothing is served here")
+        return Missing(status=404, reason="nothing is served here", at_home=True)
 
 
 def _insert(among: list[Endpoint], endpoint: Endpoint) -> None:

@@ -36,24 +36,18 @@ class Front:
         self._trusted = core.networks(settings.web_trusted_proxies)
         self._max_body = settings.web_max_body_bytes
         self._log = settings.web_access_log
-        self._mounted: dict[str, Handler] = {}
         self._observers: list[Callable[[Endpoint, float, int], None]] = []
         self._requests = Requests(settings, exchange)
         self._sockets = Sockets(settings, exchange)
+        self._sites: dict[str, Handler] = {}
 
-    def mount(self, prefix: str, handler: Handler) -> None:
-        """What no endpoint's address claims and begins with this path, the handler answers."""
-        self._mounted[prefix] = handler
+    def mount(self, prefix: str, site: Handler) -> None:
+        """Let `site` answer what the server itself is asked at `prefix` (`/v1`) and below."""
+        self._sites[prefix] = site
 
     def observe(self, observer: Callable[[Endpoint, float, int], None]) -> None:
         """Call `observer(endpoint, seconds, status)` for each request that was for an endpoint."""
         self._observers.append(observer)
-
-    def _mounted_at(self, path: str) -> Handler | None:
-        for prefix, handler in self._mounted.items():
-            if path == prefix or path.startswith(f"{prefix}/"):
-                return handler
-        return None
 
     async def handle(self, request: BaseRequest) -> web.StreamResponse:
         """Answer one request. CancelledError when its client is gone."""
@@ -87,9 +81,9 @@ class Front:
         asked.believe(core.origin(peer, asked.host, headers, self._trusted))
         found = self._directory.find(asked.host, asked.raw_path, asked.request.method)
         if isinstance(found, Missing):
-            mounted = self._mounted_at(asked.raw_path) if found.is_nobodys else None
-            if mounted is not None:
-                return await mounted(asked)
+            site = self._site(asked.raw_path) if found.at_home else None
+            if site is not None:
+                return await site(asked)
             allow = {"Allow": ", ".join(found.allow)} if found.allow else {}
             return refusal(asked.request_id, found.status, found.reason, allow)
         asked.found = found
@@ -113,6 +107,11 @@ class Front:
         except BusError as error:
             log.warning("web.bus_failed", request_id=asked.request_id, error=str(error))
             return refusal(asked.request_id, 503, "the server can't take requests just now")
+
+    def _site(self, path: str) -> Handler | None:
+        """What is mounted at `path` or above it."""
+        first = "/" + path.removeprefix("/").partition("/")[0]
+        return self._sites.get(first)
 
     async def close(self) -> None:
         """Let go of what is parked."""
