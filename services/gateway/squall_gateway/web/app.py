@@ -48,8 +48,10 @@ class Ingress:
                 if self._settings.web_address_file:
                     path = Path(self._settings.web_address_file)
                     await asyncio.to_thread(path.write_text, self.base)
-                yield
-                leave()
+                try:
+                    yield
+                finally:
+                    leave()
             await self.front.close()
             await self._exchange.close()
             following.cancel()
