@@ -11,6 +11,7 @@ from squall_bus.errors import BusError, NoResponder, RequestTimeout, SquallRefus
 from squall_bus.service import Context
 from squall_contracts import apps, images, placement, subjects, verbs
 from squall_contracts.failures import Refused
+from squall_contracts.message import Message
 
 from squall_gateway import core
 from squall_gateway.apps import Apps
@@ -110,13 +111,6 @@ class Api:
             verbs.OPEN_DASHBOARD.name: door.open,
         }
 
-    async def ask(self, account: str, verb: verbs.Verb, request: Any) -> Any:
-        """What a client of that workspace would be answered. SquallRefusal."""
-        reply = await self._table[verb.name](account, request)
-        if isinstance(reply, Refused):
-            raise SquallRefusal(reply.kind, reply.message)
-        return reply
-
     async def answer(self, subject: str, body: msgspec.Raw) -> object:
         """Answer one request: who asks is in the subject, where only the server can have put it."""
         name = subjects.last(subject)
@@ -128,6 +122,13 @@ class Api:
         except msgspec.DecodeError as error:
             raise SquallRefusal("invalid", f"{name}: {error}") from error
         return await self._table[name](subjects.speaker(subject), request)
+
+    async def ask(self, account: str, verb: verbs.Verb, request: Message) -> Any:
+        """The same from within the gateway, for a workspace. SquallRefusal."""
+        answer = await self._table[verb.name](account, request)
+        if isinstance(answer, Refused):
+            raise SquallRefusal(answer.kind, answer.message)
+        return answer
 
     # --- calls -----------------------------------------------------------------------------------
 
