@@ -138,7 +138,7 @@ class Dashboard:
         )
 
     async def _logout(self, asked: Asked) -> web.Response:
-        visitor = self._visitor(asked)
+        visitor = await self._visitor(asked)
         answer = _away(f"{PREFIX}/{OWN}/login")
         if visitor is None:
             return answer
@@ -156,7 +156,7 @@ class Dashboard:
     # --- of an environment -------------------------------------------------------------------------
 
     async def _inside(self, asked: Asked, environment: str, rest: str) -> web.StreamResponse:
-        visitor = self._visitor(asked)
+        visitor = await self._visitor(asked)
         if visitor is None:
             return _away(f"{PREFIX}/{OWN}/login")
         query = _query(asked)
@@ -234,8 +234,8 @@ class Dashboard:
         given = form.get(guard.KEY_FIELD, [""])[0]
         return guard.may_act(asked.request.headers, asked.host, asked.scheme, key, given)
 
-    def _visitor(self, asked: Asked) -> Visitor | None:
-        return self._door.visitor(cookie_of(asked.request.headers.get("Cookie", "")))
+    async def _visitor(self, asked: Asked) -> Visitor | None:
+        return await self._door.visitor(cookie_of(asked.request.headers.get("Cookie", "")))
 
     def _trouble(self, asked: Asked, status: int, why: str) -> web.Response:
         html = self._renderer.page("trouble", why=why, request_id=asked.request_id)
