@@ -73,7 +73,9 @@ class Following:
         ) as stored:
             async for each in stored:
                 self._take(each)
-                caught_up = caught_up or each.pending == 0
+                if not caught_up and not each.pending:
+                    caught_up = True
+                    self.tally.settle()
                 count += 1
                 if count % 256 == 0:
                     self._bell.ring()
