@@ -34,7 +34,7 @@ ROUNDS: Final = 15
 COLUMNS: Final = 9
 BARE: Final = """<table>{% for row in rows %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}
 </tr>{% endfor %}</table>"""
-PAGES: Final = (
+PAGES: Final[tuple[tuple[str, str, dict[str, str]], ...]] = (
     ("apps", "", {}),
     ("functions", "", {}),
     ("functions", "", {"sort": "calls", "page": "7"}),

@@ -87,9 +87,7 @@ def signed_in(chromium: Browser, server: Server, shop: Shop, **options: Any) -> 
 
 
 async def _door() -> words.DashboardDoor:
-    reply = await (await connected()).control(words.OpenDashboard())
-    assert isinstance(reply, words.DashboardDoor)
-    return reply
+    return await (await connected()).control(words.OpenDashboard())
 
 
 @pytest.fixture
