@@ -101,25 +101,6 @@ def calls_of_function(environment: str, function_id: str) -> tuple[str, str]:
     return f"call.{middle}.>", f"retry.{middle}.>"
 
 
-def outcomes_of(environment: str, call_id: str) -> dict[str, str]:
-    """All stored results of a call: a filter for each stream."""
-    middle = f"{check_environment(environment)}.*.{_token(call_id)}"
-    return {REPLIES: f"reply.{middle}", RESULTS: f"result.{middle}"}
-
-
-def queued(subject: str) -> tuple[str, str, str]:
-    """(environment, function id, call id) of a subject in CALLS. ValueError for another subject."""
-    parts = subject.split(".")
-    if len(parts) < 5 or parts[0] not in {"call", "retry"}:
-        raise ValueError(f"{subject!r} is not a subject of {CALLS}")
-    return parts[1], parts[2], parts[4]
-
-
-def answered_in(subject: str) -> str:
-    """The environment of a result's subject."""
-    return subject.split(".")[1]
-
-
 def retry(call_subject: str, input_id: str) -> str:
     """Where an input waits for its next attempt before the server moves it back to `call_subject`."""
     call_parts(call_subject)
@@ -208,14 +189,6 @@ def log(environment: str, app_id: str, function_id: str, container_id: str) -> s
 
 def logs_of_app(environment: str, app_id: str) -> str:
     return f"log.{check_environment(environment)}.{_token(app_id)}.>"
-
-
-def logs_of_environment(environment: str) -> str:
-    return f"log.{check_environment(environment)}.>"
-
-
-def logs_of_function(environment: str, app_id: str, function_id: str) -> str:
-    return f"log.{check_environment(environment)}.{_token(app_id)}.{_token(function_id)}.*"
 
 
 def logs_of_container(container_id: str) -> str:

@@ -14,6 +14,7 @@ from squall_contracts import (
     autoscaling,
     breakers,
     collections,
+    dashboard,
     environments,
     images,
     placement,
@@ -155,6 +156,8 @@ class Client:
     async def control(self, message: images.ListImages) -> images.ImageList: ...
     @overload
     async def control(self, message: images.PruneImages) -> images.ImagesPruned: ...
+    @overload
+    async def control(self, message: dashboard.OpenDashboard) -> dashboard.DashboardDoor: ...
     @overload
     async def control(
         self,

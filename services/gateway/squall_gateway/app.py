@@ -79,7 +79,7 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
 
     own = Apps(settings, context, urls)
     collections = Collections(context, own.environments)
-    door = Door(keyring)
+    door = Door(keyring, tokens)
     api = Api(context, identity, own, collections, tokens, door=door)
     dashboard = Dashboard(context, api.ask, door) if settings.dashboard else None
     if dashboard is not None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from squall_contracts import apps, dashboard, placement, schedules, subjects, verbs
+from squall_contracts import apps, dashboard, placement, schedules, subjects, verbs, webtokens
 from squall_contracts.calls import Input, Inputs, Raised, Results, Returned
 from squall_contracts.dead import DeadLetter
 from squall_contracts.failures import Failure
@@ -127,6 +127,32 @@ async def test_a_code_opens_one_session_whose_cookie_no_script_and_no_site_gets(
         assert (await web.get(f"{platform.web_url}/dashboard/main/")).status_code == 200
     async with httpx.AsyncClient() as other:
         assert (await other.get(url, params={"code": code})).status_code == 403
+
+
+async def test_a_token_of_its_scope_opens_sessions_until_it_is_deleted(
+    platform: Platform, client: Client
+) -> None:
+    made = {
+        scope: await client.ask(verbs.CREATE_TOKEN, webtokens.CreateToken(scopes=(scope,)))
+        for scope in ("web", "api", "dashboard")
+    }
+    url = f"{platform.web_url}/dashboard"
+    async with httpx.AsyncClient(timeout=30) as web:
+
+        async def entered(token_id: str, secret: str) -> int:
+            said = {"token": f"{token_id}.{secret}"}
+            return (await web.post(f"{url}/-/login", data=said)).status_code
+
+        for scope in ("web", "api"):
+            assert await entered(made[scope].token_id, made[scope].secret) == 403
+        token = made["dashboard"]
+        assert await entered(token.token_id, "guess") == 403
+        assert await entered("*", token.secret) == 403
+        assert await entered(token.token_id, token.secret) == 200
+        assert (await web.get(f"{url}/main/")).status_code == 200
+        await client.ask(verbs.DELETE_TOKEN, webtokens.DeleteToken(token_id=token.token_id))
+        assert (await web.get(f"{url}/main/")).status_code == 303
+        assert await entered(token.token_id, token.secret) == 403
 
 
 async def test_signing_out_ends_the_session_of_this_browser(browser: httpx.AsyncClient) -> None:

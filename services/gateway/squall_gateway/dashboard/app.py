@@ -1,7 +1,8 @@
 """The dashboard's way through a request: who asks, whether they may, and which answer it is."""
 
+import asyncio
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl, unquote
 
 import structlog
@@ -16,11 +17,14 @@ from squall_gateway.dashboard.attention import Attention
 from squall_gateway.dashboard.door import SESSION_S, Door
 from squall_gateway.dashboard.events import Events
 from squall_gateway.dashboard.pages import Pages, Shown, missing
-from squall_gateway.dashboard.render import Renderer, with_query
 from squall_gateway.dashboard.session import COOKIE, Visitor, cookie_of
 from squall_gateway.dashboard.views.common import Place
+from squall_gateway.dashboard.wire import with_query
 from squall_gateway.web.core import Endpoint
 from squall_gateway.web.requests import Asked
+
+if TYPE_CHECKING:
+    from squall_gateway.dashboard.render import Renderer
 
 log = structlog.get_logger()
 
@@ -50,7 +54,8 @@ class Dashboard:
         self._door = door
         self._pages = Pages(context)
         self._actions = Actions(context, ask, self.attention.known)
-        self._renderer = Renderer(f"{PREFIX}/")
+        self._made: Renderer | None = None
+        self._making = asyncio.Lock()
         self._events = Events(context, self.attention)
 
     def leave(self) -> None:
@@ -60,12 +65,22 @@ class Dashboard:
     def observe(self, endpoint: Endpoint, seconds: float, status: int) -> None:
         """A web endpoint was asked; 499: its client left before the answer."""
         if status != 499:
-            self.attention.served(
-                endpoint.account, endpoint.function_id, seconds, failed=status >= 500
-            )
+            self.attention.served(endpoint, seconds, failed=status >= 500)
+
+    @property
+    def _renderer(self) -> "Renderer":
+        assert self._made is not None, "made before the first answer"
+        return self._made
+
+    async def _make(self) -> None:
+        """Compile the templates when first somebody comes, beside the loop."""
+        async with self._making:
+            if self._made is None:
+                self._made = await asyncio.to_thread(_renderer)
 
     async def handle(self, asked: Asked) -> web.StreamResponse:
         """Answer one request below PREFIX."""
+        await self._make()
         path = asked.raw_path.removeprefix(PREFIX)
         if asked.request.method not in {"GET", "HEAD", "POST"}:
             return _plain(405, "use GET or POST", {"Allow": "GET, HEAD, POST"})
@@ -138,7 +153,7 @@ class Dashboard:
         )
 
     async def _logout(self, asked: Asked) -> web.Response:
-        visitor = self._visitor(asked)
+        visitor = await self._visitor(asked)
         answer = _away(f"{PREFIX}/{OWN}/login")
         if visitor is None:
             return answer
@@ -156,7 +171,7 @@ class Dashboard:
     # --- of an environment -------------------------------------------------------------------------
 
     async def _inside(self, asked: Asked, environment: str, rest: str) -> web.StreamResponse:
-        visitor = self._visitor(asked)
+        visitor = await self._visitor(asked)
         if visitor is None:
             return _away(f"{PREFIX}/{OWN}/login")
         query = _query(asked)
@@ -234,14 +249,20 @@ class Dashboard:
         given = form.get(guard.KEY_FIELD, [""])[0]
         return guard.may_act(asked.request.headers, asked.host, asked.scheme, key, given)
 
-    def _visitor(self, asked: Asked) -> Visitor | None:
-        return self._door.visitor(cookie_of(asked.request.headers.get("Cookie", "")))
+    async def _visitor(self, asked: Asked) -> Visitor | None:
+        return await self._door.visitor(cookie_of(asked.request.headers.get("Cookie", "")))
 
     def _trouble(self, asked: Asked, status: int, why: str) -> web.Response:
         html = self._renderer.page("trouble", why=why, request_id=asked.request_id)
         return web.Response(
             text=html, status=status, content_type="text/html", headers=guard.HEADERS
         )
+
+
+def _renderer() -> "Renderer":
+    from squall_gateway.dashboard.render import Renderer  # a gateway nobody looks at needs no Jinja
+
+    return Renderer(f"{PREFIX}/")
 
 
 def _query(asked: Asked) -> dict[str, str]:

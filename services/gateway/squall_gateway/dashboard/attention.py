@@ -14,6 +14,7 @@ from squall_gateway.dashboard import mirror
 from squall_gateway.dashboard.bell import Bell
 from squall_gateway.dashboard.following import Following
 from squall_gateway.dashboard.known import BUCKETS, Known
+from squall_gateway.web.core import Endpoint
 
 log = structlog.get_logger()
 
@@ -47,11 +48,13 @@ class Attention:
             self._tasks[account] = asyncio.create_task(_patiently(followed.run))
         return self._followed[account]
 
-    def served(self, account: str, function_id: str, seconds: float, *, failed: bool) -> None:
-        """A web request was answered, whoever looks."""
-        followed = self._followed.get(account)
+    def served(self, endpoint: Endpoint, seconds: float, *, failed: bool) -> None:
+        """A web request was answered; it counts if somebody looks."""
+        followed = self._followed.get(endpoint.account)
         if followed is not None:
-            followed.tally.served(function_id, seconds, time.time(), failed=failed)
+            followed.tally.served(
+                endpoint.environment, endpoint.function_id, seconds, time.time(), failed=failed
+            )
 
     async def run(self) -> None:
         """Follow while there are visits, until cancelled."""

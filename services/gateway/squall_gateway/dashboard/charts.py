@@ -28,11 +28,9 @@ class Segment(NamedTuple):
 def line(values: Sequence[float], width: float, height: float, top: float | None = None) -> Line:
     """Values from left to right; `top` None: the largest of them is at the upper edge."""
     highest = max(values, default=0.0) if top is None else top
-    scale = (height - 2) / highest if highest > 0 else 0.0
     stride = width / max(1, len(values) - 1)
     points = [
-        (round(i * stride, 1), round(height - 1 - min(value, highest) * scale, 1))
-        for i, value in enumerate(values)
+        (round(i * stride, 1), _level(value, highest, height)) for i, value in enumerate(values)
     ]
     if not points:
         return Line("", "", 0.0)
@@ -45,16 +43,21 @@ def steps(values: Sequence[float], width: float, height: float) -> Line:
     """As `line`, for what stays until it changes: containers."""
     doubled: list[float] = [value for value in values for _ in (0, 1)]
     highest = max(values, default=0.0)
-    scale = (height - 2) / highest if highest > 0 else 0.0
     stride = width / max(1, len(values))
     points = [
-        (round((i // 2 + i % 2) * stride, 1), round(height - 1 - value * scale, 1))
+        (round((i // 2 + i % 2) * stride, 1), _level(value, highest, height))
         for i, value in enumerate(doubled)
     ]
     if not points:
         return Line("", "", 0.0)
     path = "M" + " L".join(f"{x:g},{y:g}" for x, y in points)
     return Line(path, f"{path} L{width:g},{height:g} L0,{height:g} Z", highest)
+
+
+def _level(value: float, highest: float, height: float) -> float:
+    """How far below the upper edge a value is drawn."""
+    part = min(1.0, value / highest) if highest > 0 else 0.0
+    return round(height - 1 - part * (height - 2), 1)
 
 
 def bar(parts: Iterable[tuple[str, float]], width: float) -> list[Segment]:

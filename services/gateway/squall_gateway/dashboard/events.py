@@ -12,8 +12,8 @@ from squall_bus.tasks import within
 
 from squall_gateway.dashboard import guard, logs
 from squall_gateway.dashboard.attention import Attention
-from squall_gateway.dashboard.render import event
 from squall_gateway.dashboard.views.common import Place
+from squall_gateway.dashboard.wire import event
 from squall_gateway.web.requests import Asked
 
 STREAMS_AT_ONCE: Final = 100

@@ -11,7 +11,7 @@ from squall_bus.bus import Bus
 from squall_bus.errors import BusError
 from squall_bus.reading import Stored, read
 from squall_bus.service import Context
-from squall_contracts import subjects
+from squall_contracts import subjects, viewing_subjects
 from squall_contracts.breakers import FaultList, FaultsOf, FaultsReply
 from squall_contracts.calls import Results
 
@@ -73,7 +73,9 @@ class Following:
         ) as stored:
             async for each in stored:
                 self._take(each)
-                caught_up = caught_up or each.pending == 0
+                if not caught_up and not each.pending:
+                    caught_up = True
+                    self.tally.settle()
                 count += 1
                 if count % 256 == 0:
                     self._bell.ring()
@@ -91,7 +93,7 @@ class Following:
         except msgspec.DecodeError as error:
             log.warning("dashboard.unreadable", subject=stored.subject, error=str(error))
             return
-        environment = subjects.answered_in(stored.subject)
+        environment = viewing_subjects.answered_in(stored.subject)
         kept = stored.subject.startswith(subjects.KEPT_RESULTS)
         function_id = self._function_of(results)
         self.tally.heard(environment, function_id, results, stored.stored_unix_s, kept=kept)
@@ -128,7 +130,7 @@ class Following:
         before = dict(self.tally.backlog)
         seen = []
         for subject, count in counts.items():
-            seen.append((*subjects.queued(subject), count))
+            seen.append((*viewing_subjects.queued(subject), count))
         owners = {f: r.bound_to for f, r in self._known.functions.items() if r.bound_to}
         self.tally.waits(seen, time.time(), owners)
         if dict(self.tally.backlog) != before:

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import msgspec
 from squall_bus.bus import Bus
 from squall_bus.reading import Stored, read
-from squall_contracts import subjects
+from squall_contracts import subjects, viewing_subjects
 from squall_contracts.functions import FunctionRecord
 from squall_contracts.logs import LogBatch
 from squall_contracts.message import decode
@@ -71,14 +71,14 @@ def wanted(place: Place) -> Wanted:
     for app in place.known.apps_of(place.account, environment):
         if app.app_id == place.asked("app"):
             return Wanted((subjects.logs_of_app(environment, app.app_id),), text)
-    return Wanted((subjects.logs_of_environment(environment),), text)
+    return Wanted((viewing_subjects.logs_of_environment(environment),), text)
 
 
 def _of_function(place: Place, function: FunctionRecord) -> tuple[str, ...]:
     ids = [function.function_id]
     ids += [f for f, each in place.known.functions.items() if each.bound_to == function.function_id]
     return tuple(
-        subjects.logs_of_function(place.environment, function.app_id, each) for each in ids
+        viewing_subjects.logs_of_function(place.environment, function.app_id, each) for each in ids
     )
 
 

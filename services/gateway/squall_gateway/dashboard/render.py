@@ -1,14 +1,14 @@
 """Templates and the files beside them, read once. Whatever is shown is escaped."""
 
 import hashlib
-import json
 from importlib import resources
 from typing import Any, Final, NamedTuple
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from squall_gateway.dashboard import text
+from squall_gateway.dashboard.wire import with_query
 
 TYPES: Final = {
     "css": "text/css; charset=utf-8",
@@ -28,7 +28,7 @@ class Renderer:
     """Makes HTML of a page's name and what it shows."""
 
     def __init__(self, base: str) -> None:
-        """`base`: the path all of the dashboard is below."""
+        """`base`: the path all of the dashboard is below. It takes a good part of a second."""
         self.assets = _assets()
         self._environment = Environment(
             loader=PackageLoader("squall_gateway.dashboard"),
@@ -59,19 +59,6 @@ class Renderer:
 
     def _asset(self, name: str) -> str:
         return f"-/static/{self.assets[name].version}/{name}"
-
-
-def with_query(query: dict[str, str], **changed: object) -> str:
-    """A query string with some of its parameters otherwise; empty ones are left out."""
-    said = {**query, **{name: str(value) for name, value in changed.items()}}
-    kept = {name: value for name, value in said.items() if value not in {"", "None"}}
-    return f"?{urlencode(kept)}" if kept else "?"
-
-
-def event(name: str, data: object, number: int | None = None) -> bytes:
-    """One event of a stream of them, its data as JSON."""
-    head = f"id: {number}\n" if number is not None else ""
-    return f"{head}event: {name}\ndata: {json.dumps(data)}\n\n".encode()
 
 
 def _assets() -> dict[str, Asset]:

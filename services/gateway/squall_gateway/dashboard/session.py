@@ -24,6 +24,8 @@ class Visitor(msgspec.Struct, frozen=True, array_like=True):
     nonce: str
     """Tells this session, or code, from every other."""
     expires_unix_s: float
+    token_id: str = ""
+    """The token that opened it, without which it ends; empty: a code did."""
 
 
 class Signer:

@@ -32,7 +32,10 @@ async def inside(bus: Bus, environment: str, call_id: str) -> Inside:
     """What became of a call's inputs. BusError; ValueError: nothing can have that id."""
     results: list[tuple[Results, float]] = []
     is_cut = False
-    for stream, subject in subjects.outcomes_of(environment, call_id).items():
+    for stream, subject in (
+        (subjects.REPLIES, subjects.reply_of_call(environment, call_id)),
+        (subjects.RESULTS, subjects.result_of_call(environment, call_id)),
+    ):
         async with aclosing(read(bus, stream, subject)) as stored:
             async for each in stored:
                 results.append((decode_results(each.data), each.stored_unix_s))

@@ -3,10 +3,10 @@
 Bounded: the newest CALLS_KEPT calls of a workspace, and an hour of minutes for each function.
 """
 
-import heapq
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Final, Literal, NamedTuple
 
 import msgspec
@@ -60,6 +60,39 @@ class Minute(msgspec.Struct):
     """How many took how long, by step."""
 
 
+NO_MINUTE: Final = Minute()
+
+
+class Hour:
+    """One function's, or one environment's, minutes, and what they come to."""
+
+    __slots__ = ("_oldest", "calls", "errors", "minutes")
+
+    def __init__(self) -> None:
+        self.minutes: dict[int, Minute] = {}
+        self.calls = 0
+        self.errors = 0
+        self._oldest = 0
+
+    def minute(self, number: int) -> Minute:
+        """To count in; its totals are kept by whoever does."""
+        found = self.minutes.get(number)
+        if found is None:
+            found = self.minutes[number] = Minute()
+            self._oldest = min(self.minutes)
+        return found
+
+    def since(self, number: int) -> "Hour":
+        """Itself, without the minutes before this one."""
+        if self.minutes and self._oldest < number:
+            for old in [each for each in self.minutes if each < number]:
+                gone = self.minutes.pop(old)
+                self.calls -= gone.calls
+                self.errors -= gone.errors
+            self._oldest = min(self.minutes, default=0)
+        return self
+
+
 class Figures(NamedTuple):
     """How a function fared over a while."""
 
@@ -84,7 +117,10 @@ class Tally:
     def __init__(self, calls_kept: int = CALLS_KEPT) -> None:
         self._kept = calls_kept
         self._calls: dict[str, Call] = {}
-        self._minutes: dict[str, dict[int, Minute]] = {}
+        """The one heard of last is the last."""
+        self._hours: dict[str, Hour] = {}
+        self._places: dict[str, Hour] = {}
+        """Hours of environments."""
         self._pending: dict[str, int] = {}
         """Calls seen in the queue at the last look, and how many of their messages."""
         self._newest_minute = 0
@@ -132,9 +168,12 @@ class Tally:
         self._pending = pending
         self.backlog = backlog
 
-    def served(self, function_id: str, seconds: float, at_unix_s: float, *, failed: bool) -> None:
+    def served(
+        self, environment: str, function_id: str, seconds: float, at_unix_s: float, *, failed: bool
+    ) -> None:
         """A web request was answered: it leaves no stored result."""
-        self._note(function_id, at_unix_s, None if failed else seconds, failed=failed)
+        run_s = None if failed else seconds
+        self._note(environment, function_id, at_unix_s, run_s, failed=failed)
 
     # --- what is asked -----------------------------------------------------------------------------
 
@@ -154,69 +193,86 @@ class Tally:
         """`count` calls from the `first`-newest on, and how many there are. `text` is looked for in
         ids and errors; None, empty: any."""
         wanted = text.casefold()
-        found = [
-            call
-            for call in self._calls.values()
-            if call.environment == environment
-            and (function_ids is None or call.function_id in function_ids)
-            and (not state or call.state == state)
-            and (not wanted or wanted in f"{call.call_id} {call.error}".casefold())
-        ]
-        newest = heapq.nlargest(first + count, found, key=lambda call: call.last_unix_s)
-        return newest[first:], len(found)
+        shown: list[Call] = []
+        total = 0
+        for call in reversed(self._calls.values()):
+            if (
+                call.environment != environment
+                or (function_ids is not None and call.function_id not in function_ids)
+                or (state and call.state != state)
+                or (wanted and wanted not in f"{call.call_id} {call.error}".casefold())
+            ):
+                continue
+            if first <= total < first + count:
+                shown.append(call)
+            total += 1
+        return shown, total
 
-    def figures(self, function_id: str, now_unix_s: float, minutes: int = MINUTES_KEPT) -> Figures:
-        """Of one function's last `minutes`."""
-        lately = self._lately(function_id, now_unix_s, minutes)
-        if not lately:
+    def latest(self, function_id: str, count: int) -> list[Call]:
+        """The newest calls of one function."""
+        mine = (c for c in reversed(self._calls.values()) if c.function_id == function_id)
+        return list(islice(mine, count))
+
+    def figures(self, function_id: str, now_unix_s: float) -> Figures:
+        """Of one function's last hour."""
+        hour = self._hour(function_id, now_unix_s)
+        if hour is None or not hour.calls:
             return NOTHING
         times: Counter[int] = Counter()
-        for minute in lately:
+        for minute in hour.minutes.values():
             times.update(minute.run_times)
-        p50, p95, p99 = percentiles(times, (0.5, 0.95, 0.99))
-        return Figures(sum(m.calls for m in lately), sum(m.errors for m in lately), p50, p95, p99)
+        return Figures(hour.calls, hour.errors, *percentiles(times, (0.5, 0.95, 0.99)))
 
     def counts(self, function_id: str, now_unix_s: float) -> tuple[int, int]:
         """(calls, errors) of one function's last hour: cheaper than all figures."""
-        lately = self._lately(function_id, now_unix_s, MINUTES_KEPT)
-        return sum(minute.calls for minute in lately), sum(minute.errors for minute in lately)
+        hour = self._hour(function_id, now_unix_s)
+        return (0, 0) if hour is None else (hour.calls, hour.errors)
 
     def by_minute(self, function_id: str, now_unix_s: float) -> list[Minute]:
-        """The last hour, a minute each, oldest first."""
-        minutes, last = self._minutes.get(function_id, {}), int(now_unix_s // 60)
-        return [minutes.get(m, Minute()) for m in range(last - MINUTES_KEPT + 1, last + 1)]
+        """One function's last hour, a minute each, oldest first."""
+        return _minutes(self._hours.get(function_id), now_unix_s)
 
-    def _lately(self, function_id: str, now_unix_s: float, minutes: int) -> list[Minute]:
-        since = int(now_unix_s // 60) - minutes
-        known = self._minutes.get(function_id)
-        return [] if not known else [each for minute, each in known.items() if minute > since]
+    def of_environment(self, environment: str, now_unix_s: float) -> list[Minute]:
+        """The same of all functions of an environment together, without run times."""
+        return _minutes(self._places.get(environment), now_unix_s)
+
+    def _hour(self, function_id: str, now_unix_s: float) -> Hour | None:
+        hour = self._hours.get(function_id)
+        return None if hour is None else hour.since(int(now_unix_s // 60) - MINUTES_KEPT + 1)
 
     # --- keeping count -----------------------------------------------------------------------------
 
     def _call(self, call_id: str, environment: str, function_id: str, at_unix_s: float) -> Call:
-        call = self._calls.get(call_id)
+        call = self._calls.pop(call_id, None)
         if call is None:
             call = Call(call_id, environment, function_id, at_unix_s, at_unix_s)
-            self._calls[call_id] = call
-            if len(self._calls) > self._kept:
+            if len(self._calls) >= self._kept:
                 del self._calls[next(iter(self._calls))]
         elif function_id and not call.function_id:
             call.function_id = function_id
+        self._calls[call_id] = call
         return call
+
+    def settle(self) -> None:
+        """What there was has been read, one stream beside the other: put calls in order of time."""
+        ordered = sorted(self._calls.items(), key=lambda item: item[1].last_unix_s)
+        self._calls = dict(ordered)
 
     def _count(self, call: Call, report: Report, at_unix_s: float) -> None:
         match report:
             case Returned():
                 call.returned += 1
                 call.run_s += report.run_s
-                self._note(call.function_id, at_unix_s, report.run_s, failed=False)
+                self._note(
+                    call.environment, call.function_id, at_unix_s, report.run_s, failed=False
+                )
             case Exhausted():
                 call.returned += 1
-                self._note(call.function_id, at_unix_s, None, failed=False)
+                self._note(call.environment, call.function_id, at_unix_s, None, failed=False)
             case Raised():
                 call.raised += 1
                 call.error = report.failure.message[:ERROR_CHARACTERS]
-                self._note(call.function_id, at_unix_s, None, failed=True)
+                self._note(call.environment, call.function_id, at_unix_s, None, failed=True)
             case Retrying():
                 call.retries += 1
                 call.error = report.message[:ERROR_CHARACTERS]
@@ -224,24 +280,35 @@ class Tally:
                 pass  # an item of a generator is no end
 
     def _note(
-        self, function_id: str, at_unix_s: float, run_s: float | None, *, failed: bool
+        self,
+        environment: str,
+        function_id: str,
+        at_unix_s: float,
+        run_s: float | None,
+        *,
+        failed: bool,
     ) -> None:
         number = int(at_unix_s // 60)
-        if number > self._newest_minute:
-            self._newest_minute = number
-        elif number <= self._newest_minute - MINUTES_KEPT:
+        self._newest_minute = max(self._newest_minute, number)
+        first = self._newest_minute - MINUTES_KEPT + 1
+        if number < first:
             return
-        minutes = self._minutes.setdefault(function_id, {})
-        minute = minutes.get(number)
-        if minute is None:
-            minute = minutes[number] = Minute()
-            for old in [each for each in minutes if each <= self._newest_minute - MINUTES_KEPT]:
-                del minutes[old]
-        minute.calls += 1
-        minute.errors += failed
+        hours = ((self._hours, function_id), (self._places, environment))
+        for hour in [table.setdefault(key, Hour()).since(first) for table, key in hours]:
+            minute = hour.minute(number)
+            minute.calls += 1
+            minute.errors += failed
+            hour.calls += 1
+            hour.errors += failed
         if run_s is not None:
-            at = step(run_s)
-            minute.run_times[at] = minute.run_times.get(at, 0) + 1
+            times, at = self._hours[function_id].minute(number).run_times, step(run_s)
+            times[at] = times.get(at, 0) + 1
+
+
+def _minutes(hour: Hour | None, now_unix_s: float) -> list[Minute]:
+    last = int(now_unix_s // 60)
+    known = {} if hour is None else hour.minutes
+    return [known.get(each, NO_MINUTE) for each in range(last - MINUTES_KEPT + 1, last + 1)]
 
 
 def step(seconds: float) -> int:

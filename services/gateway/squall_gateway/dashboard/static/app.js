@@ -130,15 +130,16 @@ function row(line) {
 function follow() {
   const pause = document.getElementById("pause");
   const told = document.getElementById("log-told");
+  const list = log.querySelector("ol");
   let held = [];
   let paused = false;
 
   function show(lines) {
     const isAtEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 60;
-    log.append(...lines.map(row));
-    while (log.childElementCount > LINES) log.firstElementChild.remove();
+    list.append(...lines.map(row));
+    while (list.childElementCount > LINES) list.firstElementChild.remove();
     if (isAtEnd) log.scrollTop = log.scrollHeight;
-    told.textContent = `${log.childElementCount} lines`;
+    told.textContent = `${list.childElementCount} lines`;
   }
 
   pause.hidden = false;

@@ -83,9 +83,6 @@ def function_page(place: Place, record: FunctionRecord) -> FunctionPage:
     ]
     live = [each for each in mine if each.state not in ENDED]
     shown = (live or mine)[:CONTAINERS_SHOWN]
-    calls, _ = place.tally.newest(
-        place.environment, 0, CALLS_SHOWN, function_ids=frozenset((function_id,))
-    )
     return FunctionPage(
         row=function_rows(place, [record])[0],
         app=next((app for app in known.apps.values() if app.app_id == record.app_id), None),
@@ -95,7 +92,7 @@ def function_page(place: Place, record: FunctionRecord) -> FunctionPage:
         containers_chart=charts.steps(charts.alive(mine, place.now, 60, 60.0), *CHART),
         containers=[container_row(each) for each in shown],
         more_containers=len(live) - len(shown) if live else 0,
-        calls=calls,
+        calls=place.tally.latest(function_id, CALLS_SHOWN),
         declared=_declared(record.spec),
         schedule=known.schedules.get(function_id),
         target=known.targets.get(function_id),

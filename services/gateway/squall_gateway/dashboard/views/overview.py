@@ -1,10 +1,10 @@
 """The first page: how an environment fares, at a glance. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
-from squall_contracts.functions import AppRecord
-from squall_contracts.placement import ENDED
+from squall_contracts.functions import AppRecord, FunctionRecord
+from squall_contracts.placement import ENDED, ContainerRecord
 
 from squall_gateway.dashboard import charts
 from squall_gateway.dashboard.known import began_unix_s
@@ -61,16 +61,11 @@ def overview(place: Place, letters: int | None) -> Overview:
     known, tally = place.known, place.tally
     functions = known.functions_of(place.account, place.environment)
     containers = known.containers_of(place.account, place.environment)
-    minutes = [0] * 60
-    failed = [0] * 60
-    totals: dict[str, int] = {}
-    for record in functions:
-        for i, minute in enumerate(tally.by_minute(record.function_id, place.now)):
-            minutes[i] += minute.calls
-            failed[i] += minute.errors
-            totals[record.function_id] = totals.get(record.function_id, 0) + minute.calls
+    lately = tally.of_environment(place.environment, place.now)
+    minutes, failed = [each.calls for each in lately], [each.errors for each in lately]
+    totals = {f.function_id: tally.counts(f.function_id, place.now)[0] for f in functions}
     ready, starting = live_counts(containers)
-    notices = list(_notices(place, letters))
+    notices = list(_notices(place, functions, containers, letters))
     busiest = sorted(functions, key=lambda each: -totals[each.function_id])[:BUSIEST]
     top = float(max(minutes, default=0))
     return Overview(
@@ -92,27 +87,32 @@ def overview(place: Place, letters: int | None) -> Overview:
     )
 
 
-def _notices(place: Place, letters: int | None) -> Iterator[Notice]:
+def _notices(
+    place: Place,
+    functions: Iterable[FunctionRecord],
+    containers: Iterable[ContainerRecord],
+    letters: int | None,
+) -> Iterator[Notice]:
     """What is wrong first, then what may become so."""
     known = place.known
     if not known.runners:
         yield Notice("bad", "No machine", "no runner is up: nothing can start", "machines")
     for function_id, fault in known.faults.get(place.account, {}).items():
-        record = known.function(place.account, place.environment, function_id)
-        if record is not None and fault.is_open:
-            name = f"{record.app_name}::{record.spec.name}"
+        broken = known.function(place.account, place.environment, function_id)
+        if broken is not None and fault.is_open:
+            name = f"{broken.app_name}::{broken.spec.name}"
             why = f"its containers don't start: {fault.failure}"
             yield Notice("bad", name, why, f"functions/{function_id}")
     for image in known.images.values():
         if image.workspace == place.account and image.state == "failed":
             yield Notice("bad", image.image_id, image.error, f"images/{image.image_id}")
-    for record in known.functions_of(place.account, place.environment):
+    for record in functions:
         calls, errors = place.tally.counts(record.function_id, place.now)
         if errors and errors / calls >= ERRORS_WORTH_A_LOOK:
             name = f"{record.app_name}::{record.spec.name}"
             why = f"{errors} of {calls} failed within the hour"
             yield Notice("warn", name, why, f"functions/{record.function_id}")
-    for container in known.containers_of(place.account, place.environment):
+    for container in containers:
         waited_s = place.now - began_unix_s(container)
         if (
             container.state not in ENDED
