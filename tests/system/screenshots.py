@@ -80,7 +80,7 @@ def work(module: ModuleType, minutes: float) -> None:
             module.caption.spawn(order)
             if order % 17 == 0:
                 module.price.spawn("unknown spice")
-            callers.submit(time.sleep, 2 / busy).result()
+            callers.submit(time.sleep, 4 / busy).result()
 
 
 async def _door() -> words.DashboardDoor:
@@ -108,8 +108,6 @@ def take(browser: Browser, server: Server, links: dict[str, str], folder: Path) 
         shown = window.new_page()
         shown.goto(f"{server.ready['web_url']}/dashboard/main/{path.format(**links)}")
         shown.wait_for_timeout(700)
-        if name == "call":
-            shown.locator("summary").first.click()
         shown.screenshot(path=folder / f"{name}.png")
         window.close()
 

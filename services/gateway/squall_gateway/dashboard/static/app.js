@@ -199,6 +199,8 @@ document.addEventListener("submit", (event) => {
   dialog.showModal();
 });
 
+document.querySelector(".sections [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
 // --- how long ago -----------------------------------------------------------------------------------
 
 const UNITS = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];

@@ -46,6 +46,7 @@ class InputRow(NamedTuple):
     at_unix_s: float
     run_s: float | None
     attempts: int
+    """How often it was tried again."""
     items: int
     """Yielded so far, by a generator."""
     container_id: str
@@ -84,7 +85,7 @@ def input_rows(
                     )
                 case Retrying():
                     row = row._replace(
-                        state="retrying", attempts=report.attempt, error=report.message
+                        state="retrying", attempts=report.attempt + 1, error=report.message
                     )
                 case Yielded():
                     row = row._replace(items=report.position + 1)
