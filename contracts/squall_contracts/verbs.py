@@ -17,6 +17,8 @@ from squall_contracts import (
     schedules,
     secrets,
     terminals,
+    tunnels,
+    usage,
     webtokens,
 )
 from squall_contracts.message import Message
@@ -55,6 +57,8 @@ LIST_CONTAINERS: Final = Verb("list_containers", apps.ListContainers, placement.
 STOP_CONTAINER: Final = Verb("stop_container", apps.StopContainerRequest, apps.DoneReply)
 EXEC: Final = Verb("exec", apps.ExecRequest, apps.ExecReply)
 OPEN_TERMINAL: Final = Verb("open_terminal", terminals.OpenTerminal, terminals.OpenTerminalReply)
+OPEN_TUNNEL: Final = Verb("open_tunnel", tunnels.OpenTunnel, tunnels.OpenTunnelReply)
+GET_USAGE: Final = Verb("get_usage", usage.GetUsage, usage.UsageReply)
 SERVER_INFO: Final = Verb("server_info", apps.ServerInfo, apps.ServerReply)
 ENSURE_IMAGE: Final = Verb("ensure_image", images.EnsureImage, images.ImageReply)
 LIST_RUNNERS: Final = Verb("list_runners", fleet.ListRunners, fleet.RunnerListReply)
@@ -130,6 +134,8 @@ VERBS: Final[dict[str, Verb]] = {
         STOP_CONTAINER,
         EXEC,
         OPEN_TERMINAL,
+        OPEN_TUNNEL,
+        GET_USAGE,
         SERVER_INFO,
         ENSURE_IMAGE,
         LIST_RUNNERS,

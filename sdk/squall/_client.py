@@ -22,6 +22,8 @@ from squall_contracts import (
     state_subjects,
     subjects,
     terminals,
+    tunnels,
+    usage,
     verbs,
 )
 from squall_contracts.failures import Refused
@@ -148,6 +150,10 @@ class Client:
     async def control(self, message: apps.ExecRequest) -> apps.ExecFinished: ...
     @overload
     async def control(self, message: terminals.OpenTerminal) -> terminals.TerminalOpened: ...
+    @overload
+    async def control(self, message: tunnels.OpenTunnel) -> tunnels.TunnelOpened: ...
+    @overload
+    async def control(self, message: usage.GetUsage) -> usage.UsageNow: ...
     @overload
     async def control(self, message: apps.ServerInfo) -> apps.ServerDescription: ...
     @overload

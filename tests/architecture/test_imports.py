@@ -19,6 +19,7 @@ ALLOWED: dict[str, set[str]] = {
         "aiohttp",
         "multidict",
         "prometheus_client",
+        "opentelemetry",
     },
     "squall_volumes": BASE | {"squall_bus"},
     "squall_terminals": BASE | {"squall_bus"},

@@ -29,6 +29,8 @@ from squall_gateway.rest import routes
 from squall_gateway.rest.app import Rest
 from squall_gateway.settings import Settings
 from squall_gateway.sweeper import Sweeper
+from squall_gateway.tracing import Traces
+from squall_gateway.tunnels import Tunnels
 from squall_gateway.volume_sweeper import VolumeSweeper
 from squall_gateway.web.app import Ingress
 from squall_gateway.web.tokens import Tokens
@@ -72,19 +74,25 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
     await ensure_platform(context.bus, context.replicas)
     identity = Identity(keyring, context, settings.credential_ttl_s)
     tokens = Tokens(context.bus)
-    ingress = Ingress(settings, context, tokens)
+    traces = Traces(context)
+    ingress = Ingress(settings, context, tokens, traces)
 
     async def urls(account: str, records: Iterable[FunctionRecord]) -> dict[str, str]:
         return ingress.urls(records, await identity.workspace_name(account))
 
     own = Apps(settings, context, urls)
     collections = Collections(context, own.environments)
+<<<<<<< HEAD
     door = Door(keyring, tokens)
     api = Api(context, identity, own, collections, tokens, door=door)
     dashboard = Dashboard(context, api.ask, door) if settings.dashboard else None
     if dashboard is not None:
         ingress.mount(PREFIX, dashboard.handle)
         ingress.front.observe(dashboard.observe)
+=======
+    tunnels = Tunnels(settings, context)
+    api = Api(context, identity, own, collections=collections, tokens=tokens, tunnels=tunnels)
+>>>>>>> main
     rest = Rest(settings, context, api)
     ingress.mount(routes.PREFIX, rest.handle)
     opening = Opening(context, own.registry, own.secrets, own.sealing)
@@ -102,8 +110,17 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
     ]
     # Opening a workspace takes credentials, which this very service mints from here on.
     await identity.provision(settings.workspaces)
+<<<<<<< HEAD
     leave = dashboard.leave if dashboard is not None else lambda: None
     async with ingress.running(leave), asyncio.TaskGroup() as group:
+=======
+    async with (
+        traces.running(),
+        ingress.running(),
+        tunnels.running(),
+        asyncio.TaskGroup() as group,
+    ):
+>>>>>>> main
         collector = Collector(context, own.registry, settings.pool_idle_s)
         background = [
             group.create_task(collector.run()),

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -26,6 +27,8 @@ from squall_gateway.identity import Identity
 from squall_gateway.machines import Machines
 from squall_gateway.schedules import Schedules
 from squall_gateway.terminals import Terminals
+from squall_gateway.tunnels import Tunnels
+from squall_gateway.usage import Usage
 from squall_gateway.web.tokens import Tokens
 
 STOP_GRACE_S: Final = 30.0
@@ -44,10 +47,15 @@ class Api:
         context: Context,
         identity: Identity,
         own: Apps,
+        *,
         collections: Collections,
         tokens: Tokens,
+<<<<<<< HEAD
         *,
         door: Door,
+=======
+        tunnels: Tunnels,
+>>>>>>> main
     ) -> None:
         self._context = context
         self._identity = identity
@@ -86,6 +94,8 @@ class Api:
             verbs.STOP_CONTAINER.name: self.stop_container,
             verbs.EXEC.name: self.exec,
             verbs.OPEN_TERMINAL.name: Terminals(self._placed, self._ask).open,
+            verbs.OPEN_TUNNEL.name: partial(tunnels.open, self._placed),
+            verbs.GET_USAGE.name: Usage(context).now,
             verbs.SERVER_INFO.name: self.server_info,
             verbs.ENSURE_IMAGE.name: self.ensure_image,
             verbs.LIST_RUNNERS.name: machines.list,

@@ -9,6 +9,7 @@ from squall_bus.service import Context
 from squall_contracts.functions import FunctionRecord
 
 from squall_gateway.settings import Settings
+from squall_gateway.tracing import Traces
 from squall_gateway.web.core import PATH_PREFIX, Directory, Endpoint
 from squall_gateway.web.directory import Follower
 from squall_gateway.web.exchange import Exchange
@@ -20,14 +21,21 @@ from squall_gateway.web.tokens import Tokens
 class Ingress:
     """What the control API must know of the web: addresses."""
 
-    def __init__(self, settings: Settings, context: Context, tokens: Tokens) -> None:
+    def __init__(
+        self, settings: Settings, context: Context, tokens: Tokens, traces: Traces
+    ) -> None:
         self._settings = settings
         self._directory = Directory(settings.web_domain)
         self._follower = Follower(context, self._directory)
         self._exchange = Exchange(context)
+<<<<<<< HEAD
         self.front = Front(settings, self._directory, self._exchange, tokens)
         self.base = settings.web_url
         """How clients reach the listener; without the setting known once it listens."""
+=======
+        self._front = Front(settings, self._directory, self._exchange, tokens=tokens, traces=traces)
+        self._base = settings.web_url
+>>>>>>> main
 
     def mount(self, prefix: str, site: Handler) -> None:
         """Let `site` answer what the server itself is asked at `prefix`, a first segment such as
