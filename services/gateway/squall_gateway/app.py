@@ -82,17 +82,21 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
 
     own = Apps(settings, context, urls)
     collections = Collections(context, own.environments)
-<<<<<<< HEAD
+    tunnels = Tunnels(settings, context)
     door = Door(keyring, tokens)
-    api = Api(context, identity, own, collections, tokens, door=door)
+    api = Api(
+        context,
+        identity,
+        own,
+        collections=collections,
+        tokens=tokens,
+        tunnels=tunnels,
+        door=door,
+    )
     dashboard = Dashboard(context, api.ask, door) if settings.dashboard else None
     if dashboard is not None:
         ingress.mount(PREFIX, dashboard.handle)
         ingress.front.observe(dashboard.observe)
-=======
-    tunnels = Tunnels(settings, context)
-    api = Api(context, identity, own, collections=collections, tokens=tokens, tunnels=tunnels)
->>>>>>> main
     rest = Rest(settings, context, api)
     ingress.mount(routes.PREFIX, rest.handle)
     opening = Opening(context, own.registry, own.secrets, own.sealing)
@@ -110,17 +114,13 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
     ]
     # Opening a workspace takes credentials, which this very service mints from here on.
     await identity.provision(settings.workspaces)
-<<<<<<< HEAD
     leave = dashboard.leave if dashboard is not None else lambda: None
-    async with ingress.running(leave), asyncio.TaskGroup() as group:
-=======
     async with (
         traces.running(),
-        ingress.running(),
+        ingress.running(leave),
         tunnels.running(),
         asyncio.TaskGroup() as group,
     ):
->>>>>>> main
         collector = Collector(context, own.registry, settings.pool_idle_s)
         background = [
             group.create_task(collector.run()),

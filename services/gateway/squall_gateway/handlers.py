@@ -50,12 +50,8 @@ class Api:
         *,
         collections: Collections,
         tokens: Tokens,
-<<<<<<< HEAD
-        *,
-        door: Door,
-=======
         tunnels: Tunnels,
->>>>>>> main
+        door: Door,
     ) -> None:
         self._context = context
         self._identity = identity

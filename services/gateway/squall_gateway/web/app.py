@@ -28,14 +28,9 @@ class Ingress:
         self._directory = Directory(settings.web_domain)
         self._follower = Follower(context, self._directory)
         self._exchange = Exchange(context)
-<<<<<<< HEAD
-        self.front = Front(settings, self._directory, self._exchange, tokens)
+        self.front = Front(settings, self._directory, self._exchange, tokens=tokens, traces=traces)
         self.base = settings.web_url
         """How clients reach the listener; without the setting known once it listens."""
-=======
-        self._front = Front(settings, self._directory, self._exchange, tokens=tokens, traces=traces)
-        self._base = settings.web_url
->>>>>>> main
 
     def mount(self, prefix: str, site: Handler) -> None:
         """Let `site` answer what the server itself is asked at `prefix`, a first segment such as
