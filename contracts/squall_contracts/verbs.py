@@ -9,6 +9,7 @@ from squall_contracts import (
     autoscaling,
     breakers,
     collections,
+    dashboard,
     environments,
     fleet,
     identity,
@@ -83,6 +84,9 @@ LIST_TOKENS: Final = Verb(
     "list_tokens", webtokens.ListTokens, webtokens.TokenListReply, scope="read"
 )
 DELETE_TOKEN: Final = Verb("delete_token", webtokens.DeleteToken, apps.DoneReply)
+OPEN_DASHBOARD: Final = Verb(
+    "open_dashboard", dashboard.OpenDashboard, dashboard.OpenDashboardReply
+)
 PRUNE_IMAGES: Final = Verb("prune_images", images.PruneImages, images.PruneReply)
 OPEN_COLLECTION: Final = Verb(
     "open_collection", collections.OpenCollection, collections.CollectionReply, scope="call"
@@ -214,5 +218,6 @@ VERBS: Final[dict[str, Verb]] = {
         CREATE_WORKSPACE,
         LIST_WORKSPACES,
         SET_QUOTA,
+        OPEN_DASHBOARD,
     )
 }

@@ -14,6 +14,7 @@ from squall_contracts import (
     autoscaling,
     breakers,
     collections,
+    dashboard,
     environments,
     identity,
     images,
@@ -181,6 +182,8 @@ class Client:
     async def control(self, message: images.ListImages) -> images.ImageList: ...
     @overload
     async def control(self, message: images.PruneImages) -> images.ImagesPruned: ...
+    @overload
+    async def control(self, message: dashboard.OpenDashboard) -> dashboard.DashboardDoor: ...
     @overload
     async def control(
         self,

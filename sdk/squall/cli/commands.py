@@ -11,6 +11,7 @@ from squall.cli import (
     collections,
     config,
     containers,
+    dashboard,
     dead,
     deploy,
     doctor,
@@ -60,6 +61,7 @@ app.command("shell")(shell.shell)
 app.command("top")(top.top)
 app.command("up")(up.up)
 app.command("down")(up.down)
+app.command("dashboard")(dashboard.dashboard)
 app.command("doctor")(doctor.doctor)
 for name, group in (
     ("app", apps.app),

@@ -20,6 +20,8 @@ from squall_gateway.access.app import Access
 from squall_gateway.apps import Apps
 from squall_gateway.collections import Collections
 from squall_gateway.collector import Collector
+from squall_gateway.dashboard.app import PREFIX, Dashboard
+from squall_gateway.dashboard.door import Door
 from squall_gateway.handlers import Api
 from squall_gateway.identity import Identity
 from squall_gateway.metrics import Metrics
@@ -84,7 +86,20 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
     own = Apps(settings, context, urls)
     collections = Collections(context, own.environments)
     tunnels = Tunnels(settings, context)
-    api = Api(context, access, own, collections=collections, tokens=tokens, tunnels=tunnels)
+    door = Door(keyring, tokens)
+    api = Api(
+        context,
+        access,
+        own,
+        collections=collections,
+        tokens=tokens,
+        tunnels=tunnels,
+        door=door,
+    )
+    dashboard = Dashboard(context, api.ask, door) if settings.dashboard else None
+    if dashboard is not None:
+        ingress.mount(PREFIX, dashboard.handle)
+        ingress.front.observe(dashboard.observe)
     rest = Rest(settings, context, api, access.tokens)
     ingress.mount(routes.PREFIX, rest.handle)
     opening = Opening(context, own.registry, own.secrets, own.sealing)
@@ -106,9 +121,10 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
     await access.accounts.provision(settings.workspaces)
     if settings.admin_token_file and settings.workspaces:
         await access.first_token(settings.workspaces[0], Path(settings.admin_token_file))
+    leave = dashboard.leave if dashboard is not None else lambda: None
     async with (
         traces.running(),
-        ingress.running(),
+        ingress.running(leave),
         tunnels.running(),
         asyncio.TaskGroup() as group,
     ):
@@ -119,6 +135,9 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
             group.create_task(Sweeper(collections, context).run()),
             group.create_task(VolumeSweeper(context, settings.volume_sweep_s).run()),
         ]
+        if dashboard is not None:
+            door.url = f"{ingress.base}{PREFIX}/"
+            background.append(group.create_task(dashboard.attention.run()))
         answer = flight.counted(Metrics(context.registry).timed(api.answer))
         open_intakes.append(
             await context.bus.respond(subjects.API_ALL, msgspec.Raw, answer, queue=QUEUE)

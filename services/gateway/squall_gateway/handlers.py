@@ -21,6 +21,7 @@ from squall_gateway.bounds import FunctionsNow
 from squall_gateway.calls import cancel_call
 from squall_gateway.clearing import Clearing
 from squall_gateway.collections import Collections
+from squall_gateway.dashboard.door import Door
 from squall_gateway.deploying import Deploys
 from squall_gateway.functions import Functions
 from squall_gateway.machines import Machines
@@ -50,6 +51,7 @@ class Api:
         collections: Collections,
         tokens: Tokens,
         tunnels: Tunnels,
+        door: Door,
     ) -> None:
         self._context = context
         self._accounts = access.accounts
@@ -117,6 +119,7 @@ class Api:
             verbs.LIST_TOKENS.name: tokens.list,
             verbs.DELETE_TOKEN.name: tokens.delete,
             **access.verbs,
+            verbs.OPEN_DASHBOARD.name: door.open,
         }
 
     async def answer(self, subject: str, body: msgspec.Raw) -> object:

@@ -53,6 +53,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     web_trusted_proxies: tuple[str, ...] = ()
     """Addresses or ranges, such as `10.0.0.0/8`, whose forwarded headers are believed."""
     web_access_log: bool = True
+    dashboard: bool = True
+    """Whether the dashboard is served, at `<web_url>/dashboard/`."""
     web_max_connections: Count = 10_000
     web_max_header_bytes: Count = 16 * 1024
     """Of the request line, and of one header."""

@@ -14,7 +14,7 @@ from squall_gateway.settings import Settings
 from squall_gateway.tracing import Traces
 from squall_gateway.web import core
 from squall_gateway.web.bodies import BodyTooLarge, refusal
-from squall_gateway.web.core import Directory, Missing
+from squall_gateway.web.core import Directory, Endpoint, Missing
 from squall_gateway.web.exchange import Exchange
 from squall_gateway.web.requests import Asked, Requests
 from squall_gateway.web.sockets import Sockets
@@ -44,6 +44,7 @@ class Front:
         self._trusted = core.networks(settings.web_trusted_proxies)
         self._max_body = settings.web_max_body_bytes
         self._log = settings.web_access_log
+        self._observers: list[Callable[[Endpoint, float, int], None]] = []
         self._requests = Requests(settings, exchange)
         self._sockets = Sockets(settings, exchange)
         self._sites: dict[str, Handler] = {}
@@ -52,6 +53,10 @@ class Front:
     def mount(self, prefix: str, site: Handler) -> None:
         """Let `site` answer what the server itself is asked at `prefix` (`/v1`) and below."""
         self._sites[prefix] = site
+
+    def observe(self, observer: Callable[[Endpoint, float, int], None]) -> None:
+        """Call `observer(endpoint, seconds, status)` for each request that was for an endpoint."""
+        self._observers.append(observer)
 
     async def handle(self, request: BaseRequest) -> web.StreamResponse:
         """Answer one request. CancelledError when its client is gone."""
@@ -65,6 +70,9 @@ class Front:
             status = answer.status
             return answer
         finally:
+            if asked.found is not None:
+                for observer in self._observers:
+                    observer(asked.found.endpoint, time.monotonic() - since_s, status)
             if self._log:
                 log.info(
                     "web.request",
