@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, overload
 
 from squall_contracts import (
+    access_subjects,
     apps,
     autoscaling,
     breakers,
@@ -65,8 +66,8 @@ class Client:
         """For digests of values only a holder of these credentials can make, see Sealed.mark."""
         self.environment = environment
         """Where calls and look-ups go that name no environment."""
-        owner = subjects.inbox_owner(bus.wire.inbox)
-        self.client_id = subjects.client_id(owner, new_id("cl"))
+        owner = access_subjects.inbox_owner(bus.wire.inbox)
+        self.client_id = access_subjects.client_id(owner, new_id("cl"))
         self._numbers = itertools.count()
         self.router = Router(bus, self.client_id)
         self.outbox = Outbox(bus, asyncio.get_running_loop())

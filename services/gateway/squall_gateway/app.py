@@ -105,13 +105,13 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
     opening = Opening(context, own.registry, own.secrets, own.sealing)
     flight = _InFlight()
     minting: tuple[tuple[str, type[Any], Callable[[str, Any], Awaitable[object]]], ...] = (
-        (subjects.MINT_SERVICE, MintService, identity.mint_service),
-        (subjects.MINT_FOR_RUNNER_ALL, MintService, identity.mint_for_runner),
-        (subjects.MINT_GUEST_ALL, MintGuest, identity.mint_guest),
-        (subjects.MINT_RENEW, Renew, identity.renew_service),
+        (access_subjects.MINT_SERVICE, MintService, identity.mint_service),
+        (access_subjects.MINT_FOR_RUNNER_ALL, MintService, identity.mint_for_runner),
+        (access_subjects.MINT_GUEST_ALL, MintGuest, identity.mint_guest),
+        (access_subjects.MINT_RENEW, Renew, identity.renew_service),
         (subjects.RENEW_ALL, Renew, identity.renew),
         (access_subjects.SIGN_IN_ALL, SignIn, access.signing_in.sign_in),
-        (subjects.OPEN_SECRETS_ALL, OpenSecrets, opening.open),
+        (access_subjects.OPEN_SECRETS_ALL, OpenSecrets, opening.open),
     )
     open_intakes = [
         await context.bus.respond(subject, kind, flight.counted(handler), queue=QUEUE)

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 from squall_bus.errors import BusError, NoResponder, RequestTimeout, SquallRefusal
 from squall_bus.service import Context
-from squall_contracts import apps, images, placement, subjects, verbs
+from squall_contracts import access_subjects, apps, images, placement, subjects, verbs
 from squall_contracts.failures import Refused
 from squall_contracts.message import Message
 
@@ -149,7 +149,7 @@ class Api:
             subjects.calls_of(request.call_id)
         except ValueError as error:
             raise SquallRefusal("invalid", f"cancel_call: {error}") from error
-        if request.reply_to and not subjects.is_reply(request.reply_to, request.call_id):
+        if request.reply_to and not access_subjects.is_reply(request.reply_to, request.call_id):
             raise SquallRefusal("invalid", f"reply_to: {request.reply_to!r} is not of this call")
         workspace = await self._context.workspaces.get(account)
         await cancel_call(
