@@ -201,7 +201,17 @@ class NatsWire(Client):  # type: ignore[misc, unused-ignore]
         self._transport = None  # one that was closed can't be opened again
         with warnings.catch_warnings():  # nats-py spells aiohttp's timeout in an older way
             warnings.simplefilter("ignore", DeprecationWarning)
-            await super()._connect_to_server(s)
+            try:
+                await super()._connect_to_server(s)
+            except BaseException:
+                await self._abandon_websocket()
+                raise
+
+    async def _abandon_websocket(self) -> None:
+        """A session whose socket never opened is closed by nobody else."""
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            await transport._client.close()
 
     async def _process_err(self, err_msg: str) -> None:
         """Expired credentials reconnect, newer ones may be at hand; who asked hears of refusals."""
@@ -215,6 +225,12 @@ class NatsWire(Client):  # type: ignore[misc, unused-ignore]
             await self._process_op_err(nats_errors.Error(err_msg))
             return
         await super()._process_err(err_msg.lower())
+
+    async def _process_op_err(self, e: Exception) -> None:
+        """As nats-py does, but what became of the connection can be read in its end."""
+        if not self.is_closed:
+            self._last_error = str(e) or type(e).__name__
+        await super()._process_op_err(e)
 
     async def _process_pong(self) -> None:
         """As nats-py does, but a ping whose waiter gave up must not end the read loop."""

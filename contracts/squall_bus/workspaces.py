@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final
 
-from squall_contracts import subjects
+from squall_contracts import access_subjects, subjects
 from squall_contracts.failures import Refused
 from squall_contracts.guest import Credentials
 from squall_contracts.identity import Minted, MintReply, MintService
@@ -91,7 +91,7 @@ class Workspaces:
     async def _mint(self, account: str, key: Key) -> str:
         own = self.runner_id
         reply: Minted | Refused = await self._platform.request(
-            subjects.mint_for_runner(own) if own else subjects.MINT_SERVICE,
+            access_subjects.mint_for_runner(own) if own else access_subjects.MINT_SERVICE,
             MintService(service=self._service, account=account, public_key=key.public),
             MintReply,
             timeout_s=MINT_TIMEOUT_S,

@@ -1,4 +1,5 @@
-"""Subjects and buckets of tokens, members and revocations: as subjects.py for calls."""
+"""Subjects and buckets of who may do what: tokens, members, credentials, and what belongs to one key
+alone. As subjects.py for calls."""
 
 from typing import Final
 
@@ -36,3 +37,52 @@ def revocation_key(account: str, public_key: str) -> str:
 
 def token_key(token_id: str) -> str:
     return _token(token_id)
+
+
+# --- credentials of services, runners and containers ------------------------------------------------
+
+MINT_SERVICE: Final = "platform.mint.service"
+MINT_GUEST_ALL: Final = "platform.mint.guest.*"
+MINT_FOR_RUNNER_ALL: Final = "platform.mint.runner.*"
+MINT_RENEW: Final = "platform.mint.renew"
+OPEN_SECRETS_ALL: Final = "platform.secrets.open.*"
+
+
+def mint_guest(runner_id: str) -> str:
+    """Runner -> gateway (request): MintGuest. A runner may publish there under its own id alone."""
+    return f"platform.mint.guest.{_token(runner_id)}"
+
+
+def mint_for_runner(runner_id: str) -> str:
+    """Runner -> gateway (request): MintService, as that runner."""
+    return f"platform.mint.runner.{_token(runner_id)}"
+
+
+def open_secrets(runner_id: str) -> str:
+    """Runner -> gateway (request): OpenSecrets, as that runner."""
+    return f"platform.secrets.open.{_token(runner_id)}"
+
+
+# --- what belongs to one key ---------------------------------------------------------------------
+
+
+def reply_owner(owner: str) -> str:
+    """The part of reply subjects that belongs to one key, whose public part is `owner`: nobody else
+    may listen there."""
+    return _token(owner[1:21] or owner)
+
+
+def client_id(owner: str, process: str) -> str:
+    """The id of one process that holds the key `owner`."""
+    return f"{reply_owner(owner)}.{_token(process)}"
+
+
+def is_reply(subject: str, call_id: str) -> bool:
+    """Whether results of this call, and nothing else, go there."""
+    parts = subject.split(".")
+    return len(parts) == 5 and parts[0] in {"reply", "result"} and parts[4] == call_id
+
+
+def inbox_owner(prefix: str) -> str:
+    """Whose inbox that is, see inbox."""
+    return prefix.removeprefix("_INBOX_").partition(".")[0]

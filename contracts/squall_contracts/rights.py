@@ -44,9 +44,9 @@ _READERS: Final = {
     web_subjects.WEB_TOKENS_BUCKET: ("gateway",),
 }
 _ASKERS: Final = {
-    subjects.OPEN_SECRETS_ALL: ("runner",),
-    subjects.MINT_GUEST_ALL: ("runner",),
-    subjects.MINT_FOR_RUNNER_ALL: ("runner",),
+    access_subjects.OPEN_SECRETS_ALL: ("runner",),
+    access_subjects.MINT_GUEST_ALL: ("runner",),
+    access_subjects.MINT_FOR_RUNNER_ALL: ("runner",),
 }
 """Requests between services that not everyone may make."""
 SERVICES: Final = ("gateway", "builder", "scheduler", "autoscaler", "cron", "runner")
@@ -80,6 +80,7 @@ def guest_may(environment: str, function_id: str, container_id: str) -> tuple[li
         f"web.ask.{environment}.{function_id}.*",
         subjects.up_container(container_id),
         subjects.up_stats(container_id),
+        terminal_subjects.up_span(container_id),
         subjects.UP_RENEW,
         f"$O.{subjects.BLOBS_BUCKET}.>",
         f"$JS.API.STREAM.PURGE.OBJ_{subjects.BLOBS_BUCKET}",
@@ -116,7 +117,7 @@ def client_may(
         publish += [f"$JS.API.STREAM.INFO.{subjects.CALLS}"]
         subscribe.append("log.>")
     if "call" in has:
-        own = subjects.reply_owner(owner)
+        own = access_subjects.reply_owner(owner)
         publish += [*_calls(), *_reads_replies(own)]
         subscribe += [
             f"reply.*.{own}.*.*",
@@ -250,10 +251,10 @@ def runner_may(runner_id: str, owner: str) -> tuple[list[str], list[str]]:
         f"$JS.ACK.{stream}.{own}.>",
         f"$KV.{subjects.RUNNERS_BUCKET}.{runner_id}",
         subjects.CONTAINER_EVENT_ALL,
-        subjects.mint_guest(runner_id),
-        subjects.mint_for_runner(runner_id),
-        subjects.open_secrets(runner_id),
-        subjects.MINT_RENEW,
+        access_subjects.mint_guest(runner_id),
+        access_subjects.mint_for_runner(runner_id),
+        access_subjects.open_secrets(runner_id),
+        access_subjects.MINT_RENEW,
         terminal_subjects.TERMINALS_FROM_RUNNERS,
     ]
     return publish, [

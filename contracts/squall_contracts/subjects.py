@@ -112,27 +112,10 @@ def consumer(function_id: str, lane: Lane) -> str:
     return f"{_token(function_id)}_{lane}"
 
 
-def reply_owner(owner: str) -> str:
-    """The part of reply subjects that belongs to one key, whose public part is `owner`: nobody else
-    may listen there."""
-    return _token(owner[1:21] or owner)
-
-
-def client_id(owner: str, process: str) -> str:
-    """The id of one process that holds the key `owner`."""
-    return f"{reply_owner(owner)}.{_token(process)}"
-
-
 def _client(identifier: str) -> str:
     """Two tokens: whose key it is, and which process; a service's id has nobody's key."""
     owner, separator, process = identifier.partition(".")
     return f"{_token(owner)}.{_token(process)}" if separator else f"_.{_token(owner)}"
-
-
-def is_reply(subject: str, call_id: str) -> bool:
-    """Whether results of this call, and nothing else, go there."""
-    parts = subject.split(".")
-    return len(parts) == 5 and parts[0] in {"reply", "result"} and parts[4] == call_id
 
 
 def reply(environment: str, client_id: str, call_id: str) -> str:
@@ -367,28 +350,6 @@ def container_event(container_id: str) -> str:
 
 
 CONTAINER_EVENT_ALL: Final = "event.container.*"
-MINT_SERVICE: Final = "platform.mint.service"
-MINT_GUEST_ALL: Final = "platform.mint.guest.*"
-MINT_FOR_RUNNER_ALL: Final = "platform.mint.runner.*"
-MINT_RENEW: Final = "platform.mint.renew"
-OPEN_SECRETS_ALL: Final = "platform.secrets.open.*"
-
-
-def mint_guest(runner_id: str) -> str:
-    """Runner -> gateway (request): MintGuest. A runner may publish there under its own id alone."""
-    return f"platform.mint.guest.{_token(runner_id)}"
-
-
-def mint_for_runner(runner_id: str) -> str:
-    """Runner -> gateway (request): MintService, as that runner."""
-    return f"platform.mint.runner.{_token(runner_id)}"
-
-
-def open_secrets(runner_id: str) -> str:
-    """Runner -> gateway (request): OpenSecrets, as that runner."""
-    return f"platform.secrets.open.{_token(runner_id)}"
-
-
 REMOVE_IMAGE: Final = "platform.image.remove"
 
 
@@ -435,8 +396,3 @@ def image_key(account: str, image_id: str) -> str:
 def inbox(owner_id: str) -> str:
     """Prefix of the inboxes of one connection: nobody else may listen there."""
     return f"_INBOX_{_token(owner_id)}"
-
-
-def inbox_owner(prefix: str) -> str:
-    """Whose inbox that is, see inbox."""
-    return prefix.removeprefix("_INBOX_").partition(".")[0]

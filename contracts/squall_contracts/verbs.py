@@ -9,6 +9,7 @@ from squall_contracts import (
     autoscaling,
     breakers,
     collections,
+    dashboard,
     environments,
     fleet,
     identity,
@@ -18,6 +19,8 @@ from squall_contracts import (
     secrets,
     terminals,
     tokens,
+    tunnels,
+    usage,
     webtokens,
 )
 from squall_contracts.message import Message
@@ -68,6 +71,8 @@ STOP_CONTAINER: Final = Verb("stop_container", apps.StopContainerRequest, apps.D
 EXEC: Final = Verb("exec", apps.ExecRequest, apps.ExecReply)
 SERVER_INFO: Final = Verb("server_info", apps.ServerInfo, apps.ServerReply, scope="read")
 OPEN_TERMINAL: Final = Verb("open_terminal", terminals.OpenTerminal, terminals.OpenTerminalReply)
+OPEN_TUNNEL: Final = Verb("open_tunnel", tunnels.OpenTunnel, tunnels.OpenTunnelReply)
+GET_USAGE: Final = Verb("get_usage", usage.GetUsage, usage.UsageReply, scope="read")
 ENSURE_IMAGE: Final = Verb("ensure_image", images.EnsureImage, images.ImageReply)
 LIST_RUNNERS: Final = Verb(
     "list_runners", fleet.ListRunners, fleet.RunnerListReply, scope="operator"
@@ -79,6 +84,9 @@ LIST_TOKENS: Final = Verb(
     "list_tokens", webtokens.ListTokens, webtokens.TokenListReply, scope="read"
 )
 DELETE_TOKEN: Final = Verb("delete_token", webtokens.DeleteToken, apps.DoneReply)
+OPEN_DASHBOARD: Final = Verb(
+    "open_dashboard", dashboard.OpenDashboard, dashboard.OpenDashboardReply
+)
 PRUNE_IMAGES: Final = Verb("prune_images", images.PruneImages, images.PruneReply)
 OPEN_COLLECTION: Final = Verb(
     "open_collection", collections.OpenCollection, collections.CollectionReply, scope="call"
@@ -171,6 +179,8 @@ VERBS: Final[dict[str, Verb]] = {
         STOP_CONTAINER,
         EXEC,
         OPEN_TERMINAL,
+        OPEN_TUNNEL,
+        GET_USAGE,
         SERVER_INFO,
         ENSURE_IMAGE,
         LIST_RUNNERS,
@@ -208,5 +218,6 @@ VERBS: Final[dict[str, Verb]] = {
         CREATE_WORKSPACE,
         LIST_WORKSPACES,
         SET_QUOTA,
+        OPEN_DASHBOARD,
     )
 }

@@ -10,10 +10,12 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, overload
 
 from squall_contracts import (
+    access_subjects,
     apps,
     autoscaling,
     breakers,
     collections,
+    dashboard,
     environments,
     identity,
     images,
@@ -23,6 +25,8 @@ from squall_contracts import (
     subjects,
     terminals,
     tokens,
+    tunnels,
+    usage,
     verbs,
 )
 from squall_contracts.failures import Refused
@@ -62,8 +66,8 @@ class Client:
         """For digests of values only a holder of these credentials can make, see Sealed.mark."""
         self.environment = environment
         """Where calls and look-ups go that name no environment."""
-        owner = subjects.inbox_owner(bus.wire.inbox)
-        self.client_id = subjects.client_id(owner, new_id("cl"))
+        owner = access_subjects.inbox_owner(bus.wire.inbox)
+        self.client_id = access_subjects.client_id(owner, new_id("cl"))
         self._numbers = itertools.count()
         self.router = Router(bus, self.client_id)
         self.outbox = Outbox(bus, asyncio.get_running_loop())
@@ -150,6 +154,10 @@ class Client:
     @overload
     async def control(self, message: terminals.OpenTerminal) -> terminals.TerminalOpened: ...
     @overload
+    async def control(self, message: tunnels.OpenTunnel) -> tunnels.TunnelOpened: ...
+    @overload
+    async def control(self, message: usage.GetUsage) -> usage.UsageNow: ...
+    @overload
     async def control(self, message: apps.ServerInfo) -> apps.ServerDescription: ...
     @overload
     async def control(
@@ -175,6 +183,8 @@ class Client:
     async def control(self, message: images.ListImages) -> images.ImageList: ...
     @overload
     async def control(self, message: images.PruneImages) -> images.ImagesPruned: ...
+    @overload
+    async def control(self, message: dashboard.OpenDashboard) -> dashboard.DashboardDoor: ...
     @overload
     async def control(
         self,

@@ -46,8 +46,8 @@ async def test_replies_of_another_client_are_neither_heard_nor_read(
         signed_in(platform, client, "ann", "call") as ann,
         signed_in(platform, client, "eve", "deploy") as eve,
     ):
-        own = subjects.inbox_owner(ann.bus.wire.inbox)
-        hers = subjects.client_id(own, "cl-1")
+        own = access_subjects.inbox_owner(ann.bus.wire.inbox)
+        hers = access_subjects.client_id(own, "cl-1")
         heard: list[bytes] = []
         await ann.bus.subscribe(
             subjects.replies_to("main", hers)[0], lambda delivery: heard.append(delivery.data)
@@ -74,7 +74,7 @@ async def test_filter_in_a_request_cannot_differ_from_its_subject(
 ) -> None:
     """Whoever may make a consumer of their own replies can't make one of all."""
     async with signed_in(platform, client, "eve", "call") as eve:
-        own = subjects.reply_owner(subjects.inbox_owner(eve.bus.wire.inbox))
+        own = access_subjects.reply_owner(access_subjects.inbox_owner(eve.bus.wire.inbox))
         body = (
             b'{"stream_name":"%s","config":{"name":"mine","ack_policy":"none","filter_subject":">"}}'
             % subjects.REPLIES.encode()
@@ -111,8 +111,8 @@ async def test_another_accounts_claims_and_monitoring_are_out_of_reach(
             "$SYS.REQ.CLAIMS.UPDATE",
             "$SYS.REQ.SERVER.PING",
             "$SYS.REQ.ACCOUNT.PING.CONNZ",
-            subjects.MINT_SERVICE,
-            subjects.mint_guest("rn-1"),
+            access_subjects.MINT_SERVICE,
+            access_subjects.mint_guest("rn-1"),
             subjects.command("rn-1"),
             access_subjects.SIGN_IN,
         )
@@ -208,18 +208,20 @@ async def test_runner_gets_credentials_for_its_own_containers_alone(platform: Pl
                 guest_public_key=public(key.jwt),
                 client_public_key=public(key.jwt),
             )
-            answer = await bus.request(subjects.mint_guest("rn-1"), request, MintGuestReply)
+            answer = await bus.request(access_subjects.mint_guest("rn-1"), request, MintGuestReply)
             assert isinstance(answer, Refused) and answer.kind == "denied"
-        await refused(bus, subjects.mint_guest("rn-2"), subjects.mint_for_runner("rn-2"))
+        await refused(
+            bus, access_subjects.mint_guest("rn-2"), access_subjects.mint_for_runner("rn-2")
+        )
 
 
 async def test_runner_opens_secrets_of_its_own_containers_alone(platform: Platform) -> None:
     await place(platform, "ct-theirs", "fn-a", runner_id="rn-2")
     async with runner(platform, "rn-1") as bus:
         request = OpenSecrets(container_id="ct-theirs", runner_id="rn-2", public_key=b"k" * 32)
-        answer = await bus.request(subjects.open_secrets("rn-1"), request, OpenReply)
+        answer = await bus.request(access_subjects.open_secrets("rn-1"), request, OpenReply)
         assert isinstance(answer, Refused) and answer.kind == "denied"
-        await refused(bus, subjects.open_secrets("rn-2"))
+        await refused(bus, access_subjects.open_secrets("rn-2"))
 
 
 async def test_runner_neither_poses_as_a_service_nor_commands_others(platform: Platform) -> None:
@@ -228,13 +230,13 @@ async def test_runner_neither_poses_as_a_service_nor_commands_others(platform: P
             request = MintService(
                 service=service, account=platform.account, public_key="U" + "A" * 55
             )
-            answer = await bus.request(subjects.mint_for_runner("rn-1"), request, MintReply)
+            answer = await bus.request(access_subjects.mint_for_runner("rn-1"), request, MintReply)
             assert isinstance(answer, Refused)
         theirs = subjects.runner_durable("rn-2")
         commands = subjects.COMMANDS
         await refused(
             bus,
-            subjects.MINT_SERVICE,
+            access_subjects.MINT_SERVICE,
             subjects.command("rn-2"),
             subjects.build("im-1"),
             f"{API}.CONSUMER.CREATE.{commands}.{theirs}.{subjects.command('rn-2')}",
@@ -260,8 +262,8 @@ async def test_service_acts_as_no_runner_and_sees_no_tokens(
     async with await platform.connect(credentials) as bus:
         await refused(
             bus,
-            subjects.mint_guest("rn-1"),
-            subjects.open_secrets("rn-1"),
+            access_subjects.mint_guest("rn-1"),
+            access_subjects.open_secrets("rn-1"),
             f"{API}.DIRECT.GET.KV_{access_subjects.ACCESS_TOKENS_BUCKET}.x",
             f"$KV.{access_subjects.MEMBERS_BUCKET}.x",
         )

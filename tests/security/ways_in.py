@@ -7,7 +7,7 @@ from typing import Any
 from squall_bus.accounts import new_key, owner_of
 from squall_bus.bus import Bus
 from squall_bus.signing_in import SignedInBus, sign_in
-from squall_contracts import subjects, tokens, verbs
+from squall_contracts import access_subjects, subjects, tokens, verbs
 from squall_contracts.guest import Credentials
 from squall_contracts.identity import MintedGuest, MintGuest, MintGuestReply
 from squall_contracts.placement import ContainerRecord
@@ -67,7 +67,7 @@ async def container(
     guest, client = new_key("user"), new_key("user")
     async with runner(platform, "rn-1") as bus:
         minted: Any = await bus.request(
-            subjects.mint_guest("rn-1"),
+            access_subjects.mint_guest("rn-1"),
             MintGuest(
                 container_id=container_id,
                 guest_public_key=guest.public,

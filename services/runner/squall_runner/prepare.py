@@ -5,7 +5,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from squall_bus.accounts import new_key
 from squall_bus.bus import Bus
-from squall_contracts import subjects
+from squall_contracts import access_subjects, subjects
 from squall_contracts.failures import Refused
 from squall_contracts.guest import Assignment, Credentials
 from squall_contracts.identity import MintedGuest, MintGuest, MintGuestReply
@@ -60,7 +60,7 @@ async def mint(bus: Bus, start: StartContainer, runner_id: str) -> tuple[Credent
     """The container's two users, its guest's and its client's. StartRefused, BusError."""
     guest, client = new_key("user"), new_key("user")
     reply: MintedGuest | Refused = await bus.request(
-        subjects.mint_guest(runner_id),
+        access_subjects.mint_guest(runner_id),
         MintGuest(
             container_id=start.container_id,
             guest_public_key=guest.public,

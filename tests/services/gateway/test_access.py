@@ -250,7 +250,7 @@ async def test_lobby_can_do_nothing_but_sign_in(platform: Platform) -> None:
         for subject in (
             subjects.up_api("list_apps"),
             subjects.UP_RENEW,
-            subjects.MINT_SERVICE,
+            access_subjects.MINT_SERVICE,
             "$JS.API.INFO",
             "$SYS.REQ.CLAIMS.UPDATE",
         ):

@@ -9,7 +9,7 @@ from squall_bus.accounts import Key, new_key, read_jwt, user_jwt
 from squall_bus.errors import BusError, BusRefused, PermissionRefused, RequestTimeout
 from squall_bus.job import Job
 from squall_bus.pull import StandingPull
-from squall_contracts import rights, subjects
+from squall_contracts import access_subjects, rights, subjects
 from squall_contracts.failures import Refused
 from squall_contracts.guest import Credentials
 from squall_contracts.identity import (
@@ -63,7 +63,7 @@ async def mint(platform: Platform, function_id: str = "fn-a", container_id: str 
     await put_container(platform, container_id, "placed", function_id)
     guest, client = new_key("user"), new_key("user")
     minted: Any = await platform.bus.request(
-        subjects.mint_guest("rn-1"),
+        access_subjects.mint_guest("rn-1"),
         MintGuest(
             container_id=container_id,
             guest_public_key=guest.public,
@@ -215,11 +215,13 @@ async def test_service_gets_a_user_in_a_workspace_and_not_in_platform(platform: 
 
     async def ask(service: str, account: str, public_key: str = key.public) -> Any:
         request = MintService(service=service, account=account, public_key=public_key)
-        return await platform.bus.request(subjects.MINT_SERVICE, request, MintReply)
+        return await platform.bus.request(access_subjects.MINT_SERVICE, request, MintReply)
 
     minted = await ask("scheduler", platform.account)
     assert isinstance(minted, Minted)
-    renewed: Any = await platform.bus.request(subjects.MINT_RENEW, Renew(jwt=minted.jwt), MintReply)
+    renewed: Any = await platform.bus.request(
+        access_subjects.MINT_RENEW, Renew(jwt=minted.jwt), MintReply
+    )
     assert isinstance(renewed, Minted)
     for refused in (
         await ask("scheduler", platform.server.keys.platform.public),
@@ -233,7 +235,7 @@ async def test_service_gets_a_user_in_a_workspace_and_not_in_platform(platform: 
 async def test_runner_in_a_workspace_neither_calls_nor_reads_calls(platform: Platform) -> None:
     key = new_key("user")
     minted: Any = await platform.bus.request(
-        subjects.mint_for_runner("rn-1"),
+        access_subjects.mint_for_runner("rn-1"),
         MintService(service="runner", account=platform.account, public_key=key.public),
         MintReply,
     )
