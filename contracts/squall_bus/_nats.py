@@ -209,7 +209,8 @@ class NatsWire(Client):  # type: ignore[misc, unused-ignore]
 
     async def _abandon_websocket(self) -> None:
         """A session whose socket never opened is closed by nobody else."""
-        transport, self._transport = self._transport, None
+        transport: Any = self._transport
+        self._transport = None
         if transport is not None:
             await transport._client.close()
 
