@@ -1,6 +1,7 @@
 """A function that tries what code in a container must not be able to do."""
 
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import squall
@@ -19,18 +20,17 @@ def reach(host: str, port: int) -> str:
 
 
 @app.function()
-def own_address() -> str:
-    return socket.gethostbyname(socket.gethostname())
-
-
-@app.function(max_inputs=1)
-def listen_for(seconds: float) -> None:
+def listen(seconds: float) -> Iterator[str]:
+    """Its own address, while it listens there; then whether anybody came."""
     with socket.create_server(("0.0.0.0", 7171)) as server:
+        yield socket.gethostbyname(socket.gethostname())
         server.settimeout(seconds)
         try:
             server.accept()
         except TimeoutError:
-            return
+            yield "nobody"
+        else:
+            yield "somebody"
 
 
 @app.function()
