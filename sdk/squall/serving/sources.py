@@ -122,7 +122,9 @@ def explained(error: ValidationError, model: type[BaseModel]) -> SettingsError:
 def _problem(where: tuple[int | str, ...], problem: Any, model: type[BaseModel]) -> str:
     path = ".".join(map(str, where))
     if problem["type"] == "extra_forbidden":
-        meant = difflib.get_close_matches(str(where[-1]), _fields(model, where[:-1]), n=1)
+        meant = difflib.get_close_matches(
+            str(where[-1]), _fields(model, where[:-1]), n=1, cutoff=0.5
+        )
         return f"{path} is not a setting" + (f": is {meant[0]} meant?" if meant else "")
     if problem["type"] == "missing":
         return f"{path} is missing"

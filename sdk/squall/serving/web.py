@@ -69,7 +69,9 @@ def create_app(
     shared: Any = {"dependencies": list(dependencies)}
     web.get("/health")(_health)
     web.post("/predict_sync", response_model=output_model, **shared)(routes.sync_route(sync_fn))
-    web.post("/predict_async", response_model=AsyncOutputModel, **shared)(routes.async_route(async_fn))
+    web.post("/predict_async", response_model=AsyncOutputModel, **shared)(
+        routes.async_route(async_fn)
+    )
     web.post("/predict_batch", response_model=list[Job], **shared)(routes.batch_route(sync_fn))
     web.get("/jobs/{job_id}", response_model=Job, **shared)(routes.job_route(job_fn))
     return web
