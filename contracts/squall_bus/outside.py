@@ -1,12 +1,14 @@
 """A NATS server that isn't Squall's: what a user's program publishes there."""
 
 import asyncio
+import logging
 from typing import Final
 
 from squall_bus.errors import BusRefused, BusUnreachable, StoreRefused, StoreTimeout
 
 _TIMEOUT_S: Final = 5.0
 _NO_STREAM: Final = 503
+_log: Final = logging.getLogger("squall.bus")
 
 
 class OutsideServer:
@@ -59,18 +61,21 @@ class OutsideServer:
         from squall_bus._stock import Client
 
         client = Client()
+        failed: list[Exception] = []
+
+        async def on_error(error: Exception) -> None:
+            failed[:] = [error]
+            _log.debug("%s: %s", _without_secrets(self._addresses[0]), error)
+
         try:
-            await client.connect(
-                self._addresses,
-                connect_timeout=int(_TIMEOUT_S),
-                max_reconnect_attempts=-1,
-                allow_reconnect=True,
-            )
+            async with asyncio.timeout(_TIMEOUT_S):
+                await client.connect(self._addresses, error_cb=on_error, max_reconnect_attempts=-1)
         except (NatsError, OSError, TimeoutError) as error:
             await client.close()
+            cause = failed[0] if failed else error
             shown = ", ".join(_without_secrets(each) for each in self._addresses)
-            kind = BusRefused if "uthorization" in str(error) else BusUnreachable
-            raise kind(f"no connection to {shown}: {str(error) or 'no answer in time'}") from error
+            kind = BusRefused if "uthorization" in str(cause) else BusUnreachable
+            raise kind(f"no connection to {shown}: {str(cause) or 'no answer in time'}") from error
         return client
 
 

@@ -54,6 +54,17 @@ PRINTS: dict[str, list[str]] = {
     "14_starlette.py": ["Hello, Ada!", "Bonjour, Ada!"],
     "15_flask.py": ["CAN YOU HEAR ME"],
     "16_websocket_chat.py": ["Ada: anybody there\\?", "Grace: I hear you"],
+    "20_serving.py": [
+        "plain: 2 stars",
+        "keen: 3 stars",
+        "later: 3 stars",
+        r"stars: \[1, 2, 3, 4, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5\]",
+        "some ran together: True",
+    ],
+    "21_embeddings.py": [
+        r"0\.[3-9]\d  (Sourdough|Knead)",
+        r"-?0\.[01]\d  (The goalkeeper|Interest rates)",
+    ],
     "17_streaming_endpoint.py": ["3", "2", "1", "Liftoff!", "one by one: True"],
 }
 

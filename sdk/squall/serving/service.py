@@ -6,8 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar, Final, NamedTuple
 
-from squall import experimental
-from squall._context import current_function_call_id
+from squall._context import current_function_call_id, is_local
 from squall._declaring.methods import concurrent, enter, exit, method
 from squall._declaring.parameters import parameter
 from squall.exception import InvalidError
@@ -138,7 +137,9 @@ class InferenceService:
         )
         if any(isinstance(each, Exception) and is_cuda_error(each) for each in outcomes):
             _log.error("the GPU is of no use to this container any more: it is replaced")
-            experimental.stop_fetching_inputs()
+            from squall.experimental import stop_fetching_inputs
+
+            stop_fetching_inputs()
         return outcomes
 
     async def _on_thread(self, work: Callable[[], Any]) -> Any:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import subprocess
 import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -11,12 +12,13 @@ import pytest
 from fakeredis import TcpFakeServer
 from moto.server import ThreadedMotoServer
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 from squall.serving import BackendError, QueueBackend, create_backend, register_backend
 from squall.serving.queues.memory import InMemoryBackend
 from squall.serving.queues.taskiq import TaskiqBackend
 from taskiq import InMemoryBroker
 
-from tests.bus.servers import plain_server  # type: ignore[attr-defined]
+from ...bus.natsd import BINARY, free_port
 
 
 @contextlib.asynccontextmanager
@@ -55,7 +57,7 @@ async def test_sqs_makes_the_queue_and_loses_not_even_its_first_message(aws: str
 
 async def test_sqs_says_what_the_server_refused(aws: str) -> None:
     async with closing(create_backend("sqs", broker_url=aws)) as backend:
-        with pytest.raises(Exception, match="(?i)alphanumeric"):
+        with pytest.raises(Exception, match=r"(?i)alphanumeric"):
             await backend.send_message("no such name!", "{}")
 
 
@@ -81,7 +83,7 @@ async def test_redis_messages_are_popped_in_their_order(redis_url: str) -> None:
 
 async def test_redis_that_is_away_raises_so_that_the_message_is_kept() -> None:
     async with closing(create_backend("redis", broker_url="redis://127.0.0.1:1/0")) as backend:
-        with pytest.raises(ConnectionError):
+        with pytest.raises(RedisConnectionError):
             await backend.send_message("outcomes", "{}")
 
 
@@ -110,20 +112,40 @@ async def test_memory_keeps_messages_by_queue() -> None:
     assert dict(backend.messages) == {"a": ["1"], "b": ["2"]}
 
 
-async def test_another_nats_server_stores_what_its_stream_takes(tmp_path: Path) -> None:
+@pytest.fixture
+def other_nats(tmp_path: Path) -> Iterator[str]:
+    """The address of a server that has nothing of Squall's."""
+    port = free_port()
+    flags = [
+        "--jetstream",
+        "--store_dir",
+        str(tmp_path),
+        "--addr",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    ]
+    with subprocess.Popen([BINARY, *flags], stderr=subprocess.PIPE, text=True) as server:
+        assert server.stderr is not None
+        assert any("Server is ready" in line for line in server.stderr)
+        yield f"nats://127.0.0.1:{port}"
+        server.terminate()
+        server.stderr.read()
+
+
+async def test_another_nats_server_stores_what_its_stream_takes(other_nats: str) -> None:
     from squall_bus._stock import Client
 
-    async with plain_server(tmp_path) as url:
-        client = Client()
-        await client.connect(url)
-        await client.jetstream().add_stream(name="OUT", subjects=["out.*"])
-        async with closing(create_backend("nats", broker_url=url)) as backend:
-            assert await backend.send_message("out.good", "hello")
-            with pytest.raises(BackendError, match="no stream there takes this subject"):
-                await backend.send_message("elsewhere", "hello")
-        found = await client.jetstream().get_last_msg("OUT", "out.good")
-        assert found.data == b"hello"
-        await client.close()
+    client = Client()
+    await client.connect(other_nats)
+    await client.jetstream().add_stream(name="OUT", subjects=["out.*"])
+    async with closing(create_backend("nats", broker_url=other_nats)) as backend:
+        assert await backend.send_message("out.good", "hello")
+        with pytest.raises(BackendError, match="no stream there takes this subject"):
+            await backend.send_message("elsewhere", "hello")
+    found = await client.jetstream().get_last_msg("OUT", "out.good")
+    assert found.data == b"hello"
+    await client.close()
 
 
 async def test_a_nats_server_that_is_away_is_named_without_its_password() -> None:

@@ -103,7 +103,11 @@ async def test_a_job_keeps_the_whole_message_and_its_queues(client: httpx.AsyncC
     [(model, request)] = stored
     assert model == "fast"
     assert request.message == Text(text="Hello", language="en")
-    assert (request.success_queue, request.failure_queue, request.meta) == ("good", "", {"trace": 7})
+    assert (request.success_queue, request.failure_queue, request.meta) == (
+        "good",
+        "",
+        {"trace": 7},
+    )
     extra = await client.post("/predict_async?model_name=fast", json={**asked, "extra": 1})
     assert extra.status_code == 422
 
@@ -113,7 +117,12 @@ async def test_a_batch_fails_only_where_an_input_does(client: httpx.AsyncClient)
     got = await client.post("/predict_batch?model_name=fast", json=texts)
     assert got.status_code == 200
     assert [each["state"] for each in got.json()] == ["done", "failed", "failed", "done"]
-    assert [each["output"] and each["output"]["upper"] for each in got.json()] == ["A", None, None, "B"]
+    assert [each["output"] and each["output"]["upper"] for each in got.json()] == [
+        "A",
+        None,
+        None,
+        "B",
+    ]
     assert "secret words" not in got.text
 
 
@@ -128,7 +137,9 @@ async def test_health_is_open_and_the_rest_needs_a_key(monkeypatch: pytest.Monke
     from fastapi import Depends
 
     auth = AuthConfig(secret="api", auth_header="x-key")
-    with pytest.raises(AuthConfigError, match="SERVING_API_KEYS has no keys.*squall secret create"):
+    with pytest.raises(
+        AuthConfigError, match=r"SERVING_API_KEYS has no keys.*squall secret create"
+    ):
         key_check(auth)
     monkeypatch.setenv("SERVING_API_KEYS", "one, two")
     web = create_app(

@@ -52,7 +52,7 @@ class Upper(InferencePipeline):
             raise ValueError("poison is no text")
         if "breaker" in texts:
             raise RuntimeError("CUDA error: an illegal memory access was encountered")
-        time.sleep(0.01)
+        time.sleep(0.2)
         return {"texts": [text.upper() for text in texts]}
 
     def postprocess(
