@@ -125,7 +125,7 @@ _HOMES = {
     "wsgi_app": "web",
 }
 _OLD = {"Stub": "App"}
-_MODULES = frozenset({"config", "runner"})
+_MODULES = frozenset({"config", "runner", "serving"})
 
 
 def __getattr__(name: str) -> Any:

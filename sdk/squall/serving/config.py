@@ -10,7 +10,7 @@ from squall.image import Image
 from squall.secret import Secret
 from squall.serving.errors import SettingsError
 from squall.serving.settings import AppSettings, CloudBucket, ModelSettings, Settings
-from squall.serving.sources import CARRIED, explained
+from squall.serving.sources import CARRIED, DEFAULT_FILES, FILES_VARIABLES, explained
 from squall.volume import Volume
 
 if TYPE_CHECKING:
@@ -94,6 +94,8 @@ class ServiceConfig:
         if build.extra_run_commands:
             image = image.run_commands(*build.extra_run_commands)
         image = image.env({**build.env}).workdir(build.workdir)
+        if build.python_sources:
+            image = image.add_local_python_source(*build.python_sources)
         for mount in self.deployment.mounts:
             if mount.type == "dir":
                 image = image.add_local_dir(mount.local_path, mount.remote_path)
@@ -157,6 +159,11 @@ def _read() -> Settings:
     try:
         return Settings()  # type: ignore[call-arg] # its sources fill it
     except ValidationError as error:
+        if all(each["type"] == "missing" and len(each["loc"]) == 1 for each in error.errors()):
+            raise SettingsError(
+                f"there are no settings: write {DEFAULT_FILES[0]} here (`squall init serving` does), "
+                f"or name files in {FILES_VARIABLES[0]}"
+            ) from error
         raise explained(error, Settings) from error
 
 

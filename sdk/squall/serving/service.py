@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar, Final, NamedTuple
 
-from squall._context import current_function_call_id, is_local
+from squall._context import current_function_call_id
 from squall._declaring.methods import concurrent, enter, exit, method
 from squall._declaring.parameters import parameter
 from squall.exception import InvalidError

@@ -15,7 +15,8 @@ class Part(BaseModel):
 
 class BuildConfig(Part):
     """The image. `image` None: Squall's own base with this Python; else an image's name, `tag` its
-    tag. `pip_packages`: what the pipeline imports. `extra_run_commands`: run after that."""
+    tag. `pip_packages`, `python_sources`: packages the pipeline imports, from a registry and from this
+    project. `extra_run_commands`: run between the two."""
 
     image: str | None = None
     tag: str | None = None
@@ -23,6 +24,7 @@ class BuildConfig(Part):
     env: dict[str, str] = Field(default_factory=dict)
     pip_packages: list[str] = Field(default_factory=list)
     extra_run_commands: list[str] = Field(default_factory=list)
+    python_sources: list[str] = Field(default_factory=list)
 
     @field_validator("extra_run_commands", mode="before")
     @classmethod

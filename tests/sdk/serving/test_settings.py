@@ -116,6 +116,11 @@ def test_wrong_settings_are_named_with_what_was_meant(
     assert "\n" not in str(raised.value)
 
 
+def test_without_any_settings_it_is_said_where_they_belong() -> None:
+    with pytest.raises(SettingsError, match=r"write serving\.yaml here .* SQUALL_SERVING_CONFIG"):
+        ServiceConfig()
+
+
 def test_missing_settings_are_named_all_at_once(here: Path) -> None:
     write(here / "serving.yaml", {"app_settings": {"app_prefix": "a"}, "model_settings": {}})
     with pytest.raises(SettingsError) as raised:

@@ -7,8 +7,9 @@ squall deploy service.py    to keep it up
 from collections.abc import Sequence
 from typing import Any
 
-import squall
 from pydantic import BaseModel
+
+import squall
 from squall.serving import (
     InferenceOutputModel,
     InferencePipeline,
