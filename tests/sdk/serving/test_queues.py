@@ -77,7 +77,7 @@ async def test_redis_messages_are_popped_in_their_order(redis_url: str) -> None:
         for body in ("first", "second"):
             assert await backend.send_message("outcomes", body)
     client = Redis.from_url(redis_url)
-    assert [await client.lpop("outcomes") for _ in range(3)] == [b"first", b"second", None]  # type: ignore[misc]
+    assert [await client.lpop("outcomes") for _ in range(3)] == [b"first", b"second", None]
     await client.aclose()
 
 

@@ -58,14 +58,11 @@ class Upper(InferencePipeline):
     def postprocess(
         self, input_list: list[Text], raw_output: dict[str, Any]
     ) -> Sequence[InferenceOutputModel]:
-        seen = {"batches": self.batches, "weights": self.weights, "process": os.getpid()}
+        seen = {"batches": self.batches, "weights": self.weights}
+        seen |= {"container": os.environ["SQUALL_TASK_ID"]}
         return [
-            Translated(
-                translated_text=text,
-                confidence=self.confidence,
-                container=os.environ["SQUALL_TASK_ID"],
-                status="odd" if text == "ODD" else "success",
-                **seen,
+            Translated.model_validate(
+                {"translated_text": text, "confidence": self.confidence, **seen}
             )
             for text in raw_output["texts"]
         ]
