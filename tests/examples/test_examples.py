@@ -64,6 +64,14 @@ PRINTS: dict[str, list[str]] = {
         r"0\.[3-9]\d  (Sourdough|Knead) .+",
         r"-?0\.[01]\d  (The goalkeeper|Interest rates) .+",
     ],
+    "22_image_pipeline.py": ["sheet of 640 × 240 pixels", "it is a PNG: True"],
+    "23_job_queue.py": [r"ticket fc-\w+: \[97, 1000000007\]"],
+    "24_data_pipeline.py": ["3 days, sold every day: coffee, tea"],
+    "25_gallery.py": [
+        "fetching birds, tea",
+        "fetching water",
+        r"\{'pages': \['birds', 'water'\]\}",
+    ],
     "17_streaming_endpoint.py": ["3", "2", "1", "Liftoff!", "one by one: True"],
 }
 

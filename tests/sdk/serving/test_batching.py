@@ -58,7 +58,8 @@ async def test_the_first_waits_for_others_and_a_full_batch_for_nobody() -> None:
 async def test_a_batch_that_does_not_fill_runs_when_the_time_is_over() -> None:
     recorder = Recorder()
     batcher: Batcher[int, str] = Batcher(recorder.run, max_size=4, wait_s=0.01)
-    assert await asyncio.gather(batcher.submit(0), batcher.submit(2)) == ["0", "2"]
+    both: list[str] = await asyncio.gather(*map(batcher.submit, [0, 2]))
+    assert both == ["0", "2"]
     assert recorder.batches == [[0, 2]]
 
 
