@@ -29,18 +29,18 @@ def draw(count: int) -> list[str]:
 
 @app.function(volumes={"/pictures": pictures.read_only()}, max_containers=4)
 @squall.concurrent(max_inputs=4)
-def shrink(name: str) -> Image.Image:
+def shrink(name: str) -> "Image.Image":
     with Image.open(f"/pictures/full/{name}") as picture:
         return picture.resize((160, 120))
 
 
 @app.function(volumes={"/pictures": pictures})
 def sheet(count: int) -> tuple[int, int]:
-    columns = 4
-    made = Image.new("RGB", (160 * columns, 120 * -(-count // columns)), "white")
+    made = Image.new("RGB", (640, 120 * -(-count // 4)), "white")
     for number, small in enumerate(shrink.map(draw.local(count))):
-        made.paste(small, (160 * (number % columns), 120 * (number // columns)))
+        made.paste(small, (160 * (number % 4), 120 * (number // 4)))
     made.save("/pictures/sheet.png")
+    pictures.commit()
     return made.width, made.height
 
 

@@ -32,6 +32,7 @@ def fetch(page: str) -> list[str]:
 @app.function(volumes={"/index": index})
 def build() -> None:
     WORDS.write_text(json.dumps({page: text.split() for page, text in pages.items()}))
+    index.commit()
 
 
 @app.cls(volumes={"/index": index.read_only()})
@@ -58,5 +59,5 @@ def main(word: str = "water") -> None:
         print(f"fetching {', '.join(wave)}")
         wave = sorted({link for links in fetch.map(wave) for link in links})
     build.remote()
-    url = search.get_web_url().replace("{word}", word)
+    url = str(search.get_web_url()).replace("{word}", word)
     print(json.load(urllib.request.urlopen(url)))

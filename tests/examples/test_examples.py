@@ -66,7 +66,7 @@ PRINTS: dict[str, list[str]] = {
     ],
     "22_image_pipeline.py": ["sheet of 640 × 240 pixels", "it is a PNG: True"],
     "23_job_queue.py": [r"ticket fc-\w+: \[97, 1000000007\]"],
-    "24_data_pipeline.py": ["3 days, sold every day: coffee, tea"],
+    "24_data_pipeline.py": [r"\d+-\d+-\d+ \{'coffee': \d+, 'tea': \d+\}"],
     "25_gallery.py": [
         "fetching birds, tea",
         "fetching water",
