@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from squall._declaring.parameters import parameter
     from squall.app import App
     from squall.call import FunctionCall
+    from squall.client import Client
     from squall.cls import Cls
+    from squall.cluster import Cluster, clustered
     from squall.dict import Dict
     from squall.environment import Environment
     from squall.file_pattern_matcher import FilePatternMatcher
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from squall.retries import Retries
     from squall.schedule import Cron, Period
     from squall.secret import Secret
+    from squall.server import Server
     from squall.volume import Volume
     from squall.web import (
         WebRequest,
@@ -48,7 +51,9 @@ __version__ = "0.1.0"
 
 __all__ = [
     "App",
+    "Client",
     "Cls",
+    "Cluster",
     "Cron",
     "Dict",
     "Environment",
@@ -61,11 +66,13 @@ __all__ = [
     "Queue",
     "Retries",
     "Secret",
+    "Server",
     "Volume",
     "WebRequest",
     "WebResponse",
     "asgi_app",
     "batched",
+    "clustered",
     "concurrent",
     "current_function_call_id",
     "current_input_id",
@@ -86,6 +93,12 @@ __all__ = [
 ]
 
 _HOMES = {
+    "clustered": "cluster",
+    "Server": "server",
+    "SchedulerPlacement": "_modal.placement",
+    "Mount": "_modal.mount",
+    "Cluster": "cluster",
+    "Client": "client",
     "App": "app",
     "Cls": "cls",
     "Cron": "schedule",
@@ -121,22 +134,28 @@ _HOMES = {
     "web_server": "web",
     "wsgi_app": "web",
 }
-_OLD = {"Stub": "App"}
-_MODULES = frozenset({"config", "runner"})
+_MODULES = {
+    **{name: f"squall.{name}" for name in ("config", "experimental", "runner", "types")},
+    **{name: f"squall._modal.{name}" for name in ("call_graph", "functions", "gpu", "output")},
+}
+"""Modules that are there without being imported, as Modal has them."""
 
 
 def __getattr__(name: str) -> Any:
-    if name in _OLD:
-        warnings.warn(
-            f"squall.{name} is now called squall.{_OLD[name]}",
-            exception.DeprecationError,
-            stacklevel=2,
-        )
-        name = _OLD[name]
     if name in _MODULES:
-        return importlib.import_module(f"squall.{name}")
+        return importlib.import_module(_MODULES[name])
     if name not in _HOMES:
-        raise AttributeError(f"module 'squall' has no attribute {name!r}")
+        from squall._modal import old_names
+
+        if name in old_names.GONE:
+            raise AttributeError(f"squall.{name} is gone: {old_names.GONE[name]}")
+        if name not in old_names.RENAMED:
+            raise AttributeError(f"module 'squall' has no attribute {name!r}")
+        now = old_names.RENAMED[name]
+        warnings.warn(
+            f"squall.{name} is now called squall.{now}", exception.DeprecationError, stacklevel=2
+        )
+        name = now
     value = getattr(importlib.import_module(f"squall.{_HOMES[name]}"), name)
     globals()[name] = value
     return value

@@ -205,6 +205,10 @@ class DeprecationError(UserWarning):
     """Warns that an old spelling is used and names the new one."""
 
 
+class NoEffectWarning(UserWarning):
+    """Warns that an option of Modal's cloud is accepted and has no effect here."""
+
+
 class PendingDeprecationError(UserWarning):
     """Warns that a spelling will become old."""
 

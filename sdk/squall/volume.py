@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from squall import _client, _sync, _validate
 from squall._apps.places import require
+from squall._modal.handle import Handle
+from squall._modal.spellings import old_spelling
 from squall._shared.iterating import synced_items
 from squall._volume.errors import translated
 from squall.exception import InvalidError
@@ -78,7 +80,7 @@ class _Managed:
         return getattr(owner.objects, self._verb)
 
 
-class Volume:
+class Volume(Handle):
     """A volume by name or id. Looking it up costs nothing until it is used.
 
     Mounted in a function (`volumes={"/data": volume}`) it is a directory there. What is written is
@@ -142,6 +144,27 @@ class Volume:
         )
 
     @classmethod
+    def lookup(
+        cls,
+        name: str,
+        *,
+        environment_name: str | None = None,
+        create_if_missing: bool = False,
+        client: object = None,
+    ) -> "Volume":
+        """The old spelling of `from_name`, which looks it up at once. NotFoundError."""
+        old_spelling("Volume.lookup", "Volume.from_name")
+        return cls.from_name(
+            name, environment_name=environment_name, create_if_missing=create_if_missing
+        ).hydrate()
+
+    @classmethod
+    def persisted(cls, name: str, environment_name: str | None = None) -> "Volume":
+        """The old spelling of `from_name(…, create_if_missing=True)`."""
+        old_spelling("Volume.persisted", "Volume.from_name(…, create_if_missing=True)")
+        return cls.from_name(name, environment_name=environment_name, create_if_missing=True)
+
+    @classmethod
     def from_id(cls, volume_id: str, client: object = None) -> "Volume":
         """The volume with that id (`vo-…`). When first used: NotFoundError if there is none."""
         _validate.text("volume_id", volume_id)
@@ -155,6 +178,7 @@ class Volume:
         client: object = None,
         environment_name: str | None = None,
         version: int | None = None,
+        create_options: object = None,
     ) -> "Ephemeral":
         """`with Volume.ephemeral() as volume:` a volume without a name that goes with the block."""
         from squall._volume.ephemeral import Ephemeral
