@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     )
     from squall._declaring.methods import batched, concurrent, enter, exit, method
     from squall._declaring.parameters import parameter
+    from squall._terminal.interacting import interact
     from squall.app import App
     from squall.call import FunctionCall
     from squall.client import Client
@@ -83,6 +84,7 @@ __all__ = [
     "exit",
     "fastapi_endpoint",
     "gather",
+    "interact",
     "is_local",
     "method",
     "parameter",
@@ -93,14 +95,10 @@ __all__ = [
 ]
 
 _HOMES = {
-    "clustered": "cluster",
-    "Server": "server",
-    "SchedulerPlacement": "_modal.placement",
-    "Mount": "_modal.mount",
-    "Cluster": "cluster",
-    "Client": "client",
     "App": "app",
+    "Client": "client",
     "Cls": "cls",
+    "Cluster": "cluster",
     "Cron": "schedule",
     "Dict": "dict",
     "Environment": "environment",
@@ -108,15 +106,19 @@ _HOMES = {
     "Function": "function",
     "FunctionCall": "call",
     "Image": "image",
+    "Mount": "_modal.mount",
     "Period": "schedule",
     "Queue": "queue",
     "Retries": "retries",
+    "SchedulerPlacement": "_modal.placement",
     "Secret": "secret",
+    "Server": "server",
     "Volume": "volume",
     "WebRequest": "web",
     "WebResponse": "web",
     "asgi_app": "web",
     "batched": "_declaring.methods",
+    "clustered": "cluster",
     "concurrent": "_declaring.methods",
     "current_function_call_id": "_context",
     "current_input_id": "_context",
@@ -126,6 +128,7 @@ _HOMES = {
     "exit": "_declaring.methods",
     "fastapi_endpoint": "web",
     "gather": "_calling.gathering",
+    "interact": "_terminal.interacting",
     "is_local": "_context",
     "method": "_declaring.methods",
     "parameter": "_declaring.parameters",

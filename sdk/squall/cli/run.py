@@ -69,6 +69,7 @@ def _parser() -> entry_args.Parser:
     add("reference", metavar="FILE[::function]", help="a .py file; with -m, a module")
     add("rest", metavar="arguments", nargs=argparse.REMAINDER, help="see squall run FILE --help")
     add("-d", "--detach", action="store_true", help="let the app go on when this command ends")
+    add("-i", "--interactive", action="store_true", help="let containers use this terminal")
     add("-q", "--quiet", action="store_true", help="show container output only, no progress")
     add("-w", "--write-result", type=Path, metavar="PATH", help="write the str or bytes returned")
     add("-m", "--module", action="store_true", help="take the reference as a module's name")
@@ -100,7 +101,7 @@ def _run(runnable: "Runnable", given: entry_args.EntryArgs, options: argparse.Na
     assert runnable.app is not None, "what a module declares has an app"
     with (
         squall.enable_output(quiet=options.quiet, timestamps=options.timestamps),
-        runnable.app.run(name=options.name, detach=options.detach),
+        runnable.app.run(name=options.name, detach=options.detach, interactive=options.interactive),
     ):
         return _call(runnable, given)
     return _NOTHING

@@ -22,6 +22,7 @@ from squall_gateway.deploying import Deploys
 from squall_gateway.functions import Functions
 from squall_gateway.identity import Identity
 from squall_gateway.schedules import Schedules
+from squall_gateway.terminals import Terminals
 from squall_gateway.web.tokens import Tokens
 
 STOP_GRACE_S: Final = 30.0
@@ -78,6 +79,7 @@ class Api:
             verbs.LIST_CONTAINERS.name: self.list_containers,
             verbs.STOP_CONTAINER.name: self.stop_container,
             verbs.EXEC.name: self.exec,
+            verbs.OPEN_TERMINAL.name: Terminals(self._placed, self._ask).open,
             verbs.SERVER_INFO.name: self.server_info,
             verbs.ENSURE_IMAGE.name: self.ensure_image,
             verbs.LIST_IMAGES.name: self.list_images,

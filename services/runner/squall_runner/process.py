@@ -20,6 +20,8 @@ import structlog
 from squall_contracts.apps import ExecFinished
 from squall_contracts.guest import ASSIGNMENT_VARIABLE
 from squall_contracts.images import FILES_OF_ENVIRONMENT
+from squall_contracts.terminals import Screen
+from squall_terminals.program import LocalProgram, Program
 
 from squall_runner import proctree
 from squall_runner.core import Found, Limits, RuntimeName
@@ -221,6 +223,22 @@ class ProcessRuntime:
             stdout=stdout[:EXEC_OUTPUT_BYTES],
             stderr=stderr[:EXEC_OUTPUT_BYTES],
         )
+
+    async def program(
+        self, handle: str, launch_env: dict[str, str], argv: Sequence[str], screen: Screen | None
+    ) -> Program:
+        if not _alive(handle):
+            raise StartRefused("the container has ended")
+        env, cwd = _surroundings(_pid(handle))
+        try:
+            return LocalProgram.start(
+                proctree.inside(_pid(handle), argv),
+                env={**env, **launch_env},
+                cwd=cwd,
+                screen=screen,
+            )
+        except OSError as error:
+            raise StartRefused(f"the command can't be run: {error}") from error
 
     async def remove(self, handle: str) -> None:
         if handle and _alive(handle):

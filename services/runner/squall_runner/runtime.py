@@ -8,6 +8,8 @@ from typing import Literal, Protocol
 
 import msgspec
 from squall_contracts.apps import ExecFinished
+from squall_contracts.terminals import Screen
+from squall_terminals.program import Program
 
 from squall_runner.core import Found, Limits, RuntimeName
 
@@ -145,6 +147,12 @@ class Runtime(Protocol):
         self, handle: str, launch_env: dict[str, str], argv: Sequence[str], timeout_s: float
     ) -> ExecFinished:
         """Run a command inside it. TimeoutError, StartRefused."""
+
+    async def program(
+        self, handle: str, launch_env: dict[str, str], argv: Sequence[str], screen: Screen | None
+    ) -> Program:
+        """Run a command inside it, to be talked to; None: without a terminal. StartRefused,
+        RuntimeUnavailable."""
 
     async def remove(self, handle: str) -> None:
         """Forget an ended container (killing it first if need be). What can't be removed is logged

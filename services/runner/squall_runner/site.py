@@ -30,7 +30,14 @@ from squall_runner.runtime import StartRefused
 
 log = structlog.get_logger()
 
-PACKAGES: Final = ("squall_contracts", "squall_bus", "squall_volumes", "squall", "squall_guest")
+PACKAGES: Final = (
+    "squall_contracts",
+    "squall_bus",
+    "squall_volumes",
+    "squall_terminals",
+    "squall",
+    "squall_guest",
+)
 ALONE: Final = (boot, mounting)
 """Run by their paths before any package is found."""
 OWN_DIRECTORY: Final = "own"
