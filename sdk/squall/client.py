@@ -3,6 +3,7 @@
 from typing import Self
 
 from squall import _client, _sync
+from squall._modal.handle import Absent
 from squall.exception import InvalidError
 
 __all__ = ["Client"]
@@ -32,6 +33,9 @@ class Client:
     async def hello(self) -> None:
         """Connect now. ConnectionError, AuthError."""
         await _client.connected()
+
+    anonymous = Absent("Squall's servers know who asks: use Client.from_env()")
+    close = Absent("the connection closes when the process ends")
 
     def is_closed(self) -> bool:
         """Whether there is no connection at present."""

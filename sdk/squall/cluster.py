@@ -17,7 +17,7 @@ from typing import Any, Final, Literal, NamedTuple, Self, TypeVar
 from squall import _container, _context, _validate
 from squall._declaring.methods import CLUSTER
 from squall._modal import spellings
-from squall._modal.handle import Handle
+from squall._modal.handle import Absent, Handle
 from squall.exception import ExecutionError, InvalidError
 
 __all__ = ["Cluster", "ClusterInfo", "clustered"]
@@ -82,6 +82,9 @@ class Cluster(Handle):
         if found is None:
             raise ExecutionError("no cluster runs this code: decorate its function with @clustered")
         return found
+
+    from_id = Absent("a cluster is known to its own containers: use from_context()")
+    hydrate = Absent("nothing is looked up: from_context() knows all")
 
     @property
     def object_id(self) -> str:

@@ -194,3 +194,30 @@ get_app_objects = _sync.synced_function(_get_app_objects)
 list_deployed_apps = _sync.synced_function(_list_deployed_apps)
 get_app_lifecycle = _sync.synced_function(_get_app_lifecycle)
 stop_app = _sync.synced_function(_stop_app)
+
+_STREAM = "use squall.Queue, or Queue.iterate for readers that leave the items there"
+_NOT_AVAILABLE = {
+    **dict.fromkeys(
+        ("AppendResult", "Entry", "IdempotencyConflict", "Stream", "StreamInfo", "StreamToken",
+         "StreamWriter"),
+        _STREAM,
+    ),
+    **dict.fromkeys(
+        ("ClusterReservation", "ClusterReservationTask", "list_cluster_reservations"),
+        "machines are yours: nothing is reserved",
+    ),
+    **dict.fromkeys(
+        ("ServerManager", "flash_get_containers", "server_forward"),
+        "the gateway routes requests: use @app.server or @squall.web_server",
+    ),
+    "DockerfileSpec": "use Image.from_dockerfile or Image.dockerfile_commands",
+    "OutboundPolicy": "use block_network=True",
+    "get_fabric_peers": "containers share no fabric: use get_cluster_info()",
+    "image_delete": "`squall image` removes images",
+}  # fmt: skip
+
+
+def __getattr__(name: str) -> NoReturn:
+    if name in _NOT_AVAILABLE:
+        raise AttributeError(f"squall.experimental.{name} is not available: {_NOT_AVAILABLE[name]}")
+    raise AttributeError(f"module 'squall.experimental' has no attribute {name!r}")

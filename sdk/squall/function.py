@@ -1,6 +1,5 @@
 """Functions: what `@app.function` makes of a function, and handles of deployed ones."""
 
-import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypeVar, cast
 
@@ -23,7 +22,7 @@ from squall._declaring.varying import Varying
 from squall._modal.handle import HISTORY, Absent, Handle
 from squall._modal.old_function import OldSpellings
 from squall.autoscaler import Autoscaler, AutoscalerSettings, FunctionStats, change, stats
-from squall.exception import DeprecationError, ExecutionError, InvalidError, NotFoundError
+from squall.exception import ExecutionError, InvalidError, NotFoundError
 
 if TYPE_CHECKING:
     from squall._client import Client
@@ -121,21 +120,6 @@ class Function(Handle, Varying["Function[P, R, O]"], OldSpellings, Generic[P, R,
         return made
 
     from_id = Absent("use from_name(app_name, name)")
-
-    @classmethod
-    def lookup(
-        cls,
-        app_name: str,
-        name: str,
-        *,
-        environment_name: str | None = None,
-        client: object = None,
-    ) -> "Function[..., Any, Any]":
-        """The old spelling of `from_name`."""
-        warnings.warn(
-            "Function.lookup is now called Function.from_name", DeprecationError, stacklevel=2
-        )
-        return cls.from_name(app_name, name, environment_name=environment_name)
 
     # --- what it is ----------------------------------------------------------------------------
 

@@ -102,7 +102,38 @@ _ELSEWHERE = {
 }
 
 
+_HISTORY = "what happened over time is in the services' metrics: see docs/metrics.md"
+_PEOPLE = "who may do what is in `squall token` and `squall admin`"
+_NOT_AVAILABLE = {
+    **dict.fromkeys(
+        ("AppStats", "FunctionStats", "MetricDefinition", "MetricSeries", "MetricsSchema",
+         "ObjectMetrics", "ServerStats", "StatsPercentile", "StatsPercentileDistribution",
+         "TimeSeriesPoint"),
+        _HISTORY,
+    ),
+    **dict.fromkeys(
+        ("MemberTokenInfo", "ProxyTokenInfo", "ServiceUserInfo", "TokenData", "WorkspaceMemberInfo",
+         "WorkspaceSettings"),
+        _PEOPLE,
+    ),
+    **dict.fromkeys(
+        ("BillingReportItem", "EnvironmentBillingSummary", "WorkspaceBillingSummary"),
+        "Squall sends no bills",
+    ),
+    **dict.fromkeys(
+        ("ServerContainerInfo", "ServerSessionCredentials"), "servers have no sessions here"
+    ),
+    "AppState": "AppInfo.state is a word",
+    "ServerInfo": "Server.info() gives FunctionInfo",
+    "ServerAutoscalerSettings": "it is FunctionAutoscalerSettings",
+    "VolumeCreateOptions": "volumes have none",
+    "VolumeMountInfo": "a function's volumes are those of its declaration",
+}  # fmt: skip
+
+
 def __getattr__(name: str) -> Any:
+    if name in _NOT_AVAILABLE:
+        raise AttributeError(f"squall.types.{name} is not available: {_NOT_AVAILABLE[name]}")
     if name not in _ELSEWHERE:
         raise AttributeError(f"module 'squall.types' has no attribute {name!r}")
     module, own = _ELSEWHERE[name]

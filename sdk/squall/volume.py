@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 from squall import _client, _sync, _validate
 from squall._apps.places import require
 from squall._modal.handle import Handle
-from squall._modal.spellings import old_spelling
+from squall._modal.old_volume import OldLookUps
 from squall._shared.iterating import synced_items
 from squall._volume.errors import translated
 from squall.exception import InvalidError
@@ -80,7 +80,7 @@ class _Managed:
         return getattr(owner.objects, self._verb)
 
 
-class Volume(Handle):
+class Volume(Handle, OldLookUps):
     """A volume by name or id. Looking it up costs nothing until it is used.
 
     Mounted in a function (`volumes={"/data": volume}`) it is a directory there. What is written is
@@ -142,27 +142,6 @@ class Volume(Handle):
             _environment=environment_name,
             _create=_validate.truth("create_if_missing", create_if_missing),
         )
-
-    @classmethod
-    def lookup(
-        cls,
-        name: str,
-        *,
-        environment_name: str | None = None,
-        create_if_missing: bool = False,
-        client: object = None,
-    ) -> "Volume":
-        """The old spelling of `from_name`, which looks it up at once. NotFoundError."""
-        old_spelling("Volume.lookup", "Volume.from_name")
-        return cls.from_name(
-            name, environment_name=environment_name, create_if_missing=create_if_missing
-        ).hydrate()
-
-    @classmethod
-    def persisted(cls, name: str, environment_name: str | None = None) -> "Volume":
-        """The old spelling of `from_name(…, create_if_missing=True)`."""
-        old_spelling("Volume.persisted", "Volume.from_name(…, create_if_missing=True)")
-        return cls.from_name(name, environment_name=environment_name, create_if_missing=True)
 
     @classmethod
     def from_id(cls, volume_id: str, client: object = None) -> "Volume":

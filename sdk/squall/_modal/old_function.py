@@ -1,16 +1,36 @@
 """What Functions were asked for in earlier versions of Modal, each with a warning."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from squall._modal.spellings import old_spelling
+
+if TYPE_CHECKING:
+    from squall.function import Function
 
 
 class OldSpellings:
     """Base of Function."""
 
+    from_name: Any
     remote: Any
     get_web_url: Any
     update_autoscaler: Any
+
+    @classmethod
+    def lookup(
+        cls,
+        app_name: str,
+        name: str,
+        *,
+        environment_name: str | None = None,
+        client: object = None,
+    ) -> "Function[..., Any, Any]":
+        """`from_name`."""
+        old_spelling("Function.lookup", "Function.from_name")
+        found: Function[..., Any, Any] = cls.from_name(
+            app_name, name, environment_name=environment_name
+        )
+        return found
 
     @property
     def call(self) -> Any:

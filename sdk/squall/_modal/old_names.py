@@ -13,6 +13,8 @@ GONE: Final = {
     "aio_lookup": "use Function.from_name(…)",
     "lookup": "use Function.from_name(…) or Cls.from_name(…)",
     "container_app": "what an app defines can be used in its functions directly",
+    "sessioned": "requests of one client may go to any container: keep what it needs in a Dict",
+    "billing": "Squall sends no bills",
     "is_remote": "use not is_local()",
 }
 """An AttributeError says what to use."""
