@@ -62,7 +62,7 @@ class Vector(InferenceOutputModel):
 class Embeddings(InferencePipeline):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        from minilm import MiniLM
+        from minilm import MiniLM  # type: ignore[import-not-found, unused-ignore]
 
         self.model = MiniLM()
 
