@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from squall._declaring.parameters import parameter
     from squall.app import App
     from squall.call import FunctionCall
+    from squall.cloud_bucket_mount import CloudBucketMount
     from squall.cls import Cls
     from squall.dict import Dict
     from squall.environment import Environment
@@ -48,6 +49,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "App",
+    "CloudBucketMount",
     "Cls",
     "Cron",
     "Dict",
@@ -87,6 +89,7 @@ __all__ = [
 
 _HOMES = {
     "App": "app",
+    "CloudBucketMount": "cloud_bucket_mount",
     "Cls": "cls",
     "Cron": "schedule",
     "Dict": "dict",

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from squall_contracts.dead import DeadLetter as Entry
 
     from squall._apps.running import RunContext
+    from squall._volume.mounts import Mounted
     from squall.dead_letters import DeadLetters
     from squall.image import Image
     from squall.secret import Secret
-    from squall.volume import Volume
 
 __all__ = ["App", "LocalEntrypoint"]
 
@@ -45,7 +45,7 @@ class App(Declaring):
         tags: Mapping[str, str] | None = None,
         image: "Image | None" = None,
         secrets: "Sequence[Secret]" = (),
-        volumes: "Mapping[str, Volume] | Mapping[PurePosixPath, Volume] | None" = None,
+        volumes: "Mapping[str, Mounted] | Mapping[PurePosixPath, Mounted] | None" = None,
         include_source: bool = True,
     ) -> None:
         """`name`: 1 to 64 letters, digits, `-`, `_`, `.`; needed to deploy. `image`: for functions
@@ -101,7 +101,7 @@ class App(Declaring):
         return self._image
 
     @property
-    def volumes(self) -> "dict[str, Volume]":
+    def volumes(self) -> "dict[str, Mounted]":
         """By mount path, for all its functions."""
         return dict(self._volumes)
 

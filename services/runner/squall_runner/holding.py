@@ -56,6 +56,8 @@ def unheld(start: StartContainer) -> str:
         return "it has secrets, which are opened for a container that starts and for no other"
     if start.spec.volumes:
         return "it has volumes, whose newest state a container begins with"
+    if start.spec.buckets:
+        return "it has buckets, which are mounted for a container that starts"
     return ""
 
 
