@@ -149,7 +149,7 @@ def test_a_volume_is_mounted_once(platform: Platform) -> None:
     volume = squall.Volume.from_name("v")
     with pytest.raises(InvalidError, match="/a and at /b"):
         squall.App("a").function(volumes={"/a": volume, "/b": volume.read_only()})
-    with pytest.raises(InvalidError, match=r"must be a squall\.Volume, not str"):
+    with pytest.raises(InvalidError, match=r"must be a squall\.Volume or .*, not str"):
         squall.App("a").cls(volumes={"/a": "v"})  # type: ignore[arg-type]
 
 
@@ -218,7 +218,7 @@ def test_bucket_mounts_are_checked_where_they_are_made() -> None:
     assert (sent.path, sent.bucket, sent.key_prefix, sent.read_only) == (
         "/data", "things", "in/", True,
     )  # fmt: skip
-    for message, options in {
+    refused: dict[str, dict[str, object]] = {
         "must end in '/'": {"key_prefix": "in"},
         "no part of it": {"key_prefix": "in/../"},
         "OIDC": {"oidc_auth_role_arn": "arn:aws:iam::1:role/x"},
@@ -227,7 +227,8 @@ def test_bucket_mounts_are_checked_where_they_are_made() -> None:
             "secret": squall.Secret.from_dict({"AWS_ACCESS_KEY_ID": "a"})
         },
         "without credentials": {"bucket_endpoint_url": "http://me:secret@s3"},
-    }.items():
+    }
+    for message, options in refused.items():
         chosen: dict[str, object] = {"secret": keys, **options}
         with pytest.raises(InvalidError, match=message):
             squall.CloudBucketMount("things", **chosen)  # type: ignore[arg-type]
