@@ -6,13 +6,17 @@ set positional-arguments
 _default:
     @just --list --unsorted
 
-# Start a server that stays, or single services: just up gateway scheduler
+# Start everything as containers, or replace single services: just up gateway scheduler
 up *services:
-    uv run squall up "$@"
+    deploy/compose up "$@"
 
-# Stop what `just up` started
+# Stop what `just up` started; state stays
 down:
-    uv run squall down
+    deploy/compose down
+
+# Follow the logs of all services, or of some
+logs *services:
+    deploy/compose logs "$@"
 
 # Format, lint, types, architecture, version against changelog
 check:

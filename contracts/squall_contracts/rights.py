@@ -2,7 +2,13 @@
 
 from typing import Final
 
-from squall_contracts import state_subjects, subjects, version_subjects, web_subjects
+from squall_contracts import (
+    state_subjects,
+    subjects,
+    terminal_subjects,
+    version_subjects,
+    web_subjects,
+)
 
 _WRITERS: Final = {
     subjects.WORKSPACES_BUCKET: ("gateway",),
@@ -100,8 +106,8 @@ def client_may(owner: str, container_id: str = "") -> tuple[list[str], list[str]
         publish += [f"$O.{bucket}.>", f"$JS.API.STREAM.PURGE.OBJ_{bucket}"]
         publish += _reads(f"OBJ_{bucket}")
     publish += _keeps_volumes()
-    if container_id:
-        publish.append(subjects.up_volume(container_id))
+    speaks, hears = _talks(container_id)
+    publish += speaks
     subscribe = [
         "reply.*.*.*",
         "result.*.*.*",
@@ -110,8 +116,29 @@ def client_may(owner: str, container_id: str = "") -> tuple[list[str], list[str]
         state_subjects.QUEUE_ALL,
         state_subjects.ROOM_ALL,
         f"{subjects.inbox(owner)}.>",
+        *hears,
     ]
     return publish, subscribe
+
+
+def _talks(container_id: str) -> tuple[list[str], list[str]]:
+    """(publish, subscribe) for terminals and tunnels: a container has its own ends of its own ones."""
+    if not container_id:
+        publish = [
+            terminal_subjects.UP_TERMINALS,
+            terminal_subjects.TERMINALS_TO_CONTAINERS,
+        ]
+        return publish, [terminal_subjects.TERMINAL_CALLS, terminal_subjects.TERMINALS_TO_CLIENTS]
+    publish = [
+        subjects.up_volume(container_id),
+        terminal_subjects.TERMINAL_CALLS,
+        terminal_subjects.terminals_from_container(container_id),
+        terminal_subjects.tunnels_from_container(container_id),
+    ]
+    return publish, [
+        terminal_subjects.terminals_to_container(container_id),
+        terminal_subjects.tunnels_to_container(container_id),
+    ]
 
 
 def _collections() -> list[str]:

@@ -14,6 +14,7 @@ from squall_contracts import (
     placement,
     schedules,
     secrets,
+    terminals,
     webtokens,
 )
 from squall_contracts.message import Message
@@ -51,6 +52,7 @@ CANCEL_CALL: Final = Verb("cancel_call", apps.CancelCall, apps.DoneReply)
 LIST_CONTAINERS: Final = Verb("list_containers", apps.ListContainers, placement.ContainerListReply)
 STOP_CONTAINER: Final = Verb("stop_container", apps.StopContainerRequest, apps.DoneReply)
 EXEC: Final = Verb("exec", apps.ExecRequest, apps.ExecReply)
+OPEN_TERMINAL: Final = Verb("open_terminal", terminals.OpenTerminal, terminals.OpenTerminalReply)
 SERVER_INFO: Final = Verb("server_info", apps.ServerInfo, apps.ServerReply)
 ENSURE_IMAGE: Final = Verb("ensure_image", images.EnsureImage, images.ImageReply)
 LIST_IMAGES: Final = Verb("list_images", images.ListImages, images.ImageListReply)
@@ -120,6 +122,7 @@ VERBS: Final[dict[str, Verb]] = {
         LIST_CONTAINERS,
         STOP_CONTAINER,
         EXEC,
+        OPEN_TERMINAL,
         SERVER_INFO,
         ENSURE_IMAGE,
         LIST_IMAGES,

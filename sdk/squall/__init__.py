@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     )
     from squall._declaring.methods import batched, concurrent, enter, exit, method
     from squall._declaring.parameters import parameter
+    from squall._terminal.interacting import interact
     from squall.app import App
     from squall.call import FunctionCall
     from squall.cloud_bucket_mount import CloudBucketMount
@@ -78,6 +79,7 @@ __all__ = [
     "exit",
     "fastapi_endpoint",
     "gather",
+    "interact",
     "is_local",
     "method",
     "parameter",
@@ -116,6 +118,7 @@ _HOMES = {
     "exit": "_declaring.methods",
     "fastapi_endpoint": "web",
     "gather": "_calling.gathering",
+    "interact": "_terminal.interacting",
     "is_local": "_context",
     "method": "_declaring.methods",
     "parameter": "_declaring.parameters",

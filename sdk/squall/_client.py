@@ -20,6 +20,7 @@ from squall_contracts import (
     secrets,
     state_subjects,
     subjects,
+    terminals,
     verbs,
 )
 from squall_contracts.failures import Refused
@@ -144,6 +145,8 @@ class Client:
     async def control(self, message: apps.ListContainers) -> placement.ContainerList: ...
     @overload
     async def control(self, message: apps.ExecRequest) -> apps.ExecFinished: ...
+    @overload
+    async def control(self, message: terminals.OpenTerminal) -> terminals.TerminalOpened: ...
     @overload
     async def control(self, message: apps.ServerInfo) -> apps.ServerDescription: ...
     @overload

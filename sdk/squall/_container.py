@@ -28,6 +28,13 @@ class _Here:
 def enter(assignment: Assignment) -> None:
     """This process runs `assignment`: call once, before the user's module is imported."""
     _Here.assignment = assignment
+    sys.breakpointhook = _breakpoint
+
+
+def _breakpoint(*args: Any, **kwargs: Any) -> Any:
+    from squall._terminal import interacting
+
+    return interacting.breakpoint_hook(sys._getframe(1), *args, **kwargs)
 
 
 def assignment() -> Assignment | None:
@@ -107,6 +114,9 @@ class running:  # noqa: N801 - a context manager
 
     def __exit__(self, *_: object) -> None:
         _running.reset(self._token)
+        interacting = sys.modules.get("squall._terminal.interacting")
+        if interacting is not None:
+            interacting.leave(self._now)
 
 
 def leave() -> None:

@@ -191,16 +191,17 @@ class App(Declaring):
     ) -> "RunContext":
         """Run the app while a `with` (or `async with`) block lasts; then its containers stop.
 
-        `detach`: it goes on after the block, and after this process. Entering raises
+        `detach`: it goes on after the block, and after this process. `interactive`: its containers
+        may use this terminal, by `interact()` and `breakpoint()`; needs `enable_output()`. Entering raises
         ConnectionError, AuthError, ImageBuildError, or InvalidError for a declaration at fault.
         """
         from squall._apps.running import RunContext
 
-        _validate.nothing_yet("interactive", interactive)
         return RunContext(
             self,
             name=name if name is None else _validate.object_name("name", name),
             detach=_validate.truth("detach", detach),
+            interactive=_validate.truth("interactive", interactive),
             environment=environment_name
             if environment_name is None
             else _validate.environment_name(environment_name),

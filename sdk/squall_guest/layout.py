@@ -6,6 +6,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from squall._modal import alias
 from squall.exception import InvalidError
 from squall_contracts.functions import FileEntry
 from squall_contracts.guest import Assignment
@@ -73,12 +74,14 @@ def _lay(source: Path, target: Path, entry: FileEntry) -> None:
 
 
 def enter_root(assignment: Assignment) -> None:
-    """Modules under /root are importable, here and in child processes, and come first; the working
-    folder is /root unless the image or the runner chose another."""
+    """Modules under /root are importable, here and in child processes, and come first, and `modal`
+    is where the client has it; the working folder is /root unless the image or the runner chose
+    another."""
     home = Path(assignment.root) / "root"
     if Path.cwd() == Path("/"):
         home.mkdir(parents=True, exist_ok=True)
         os.chdir(home)
     sys.path.insert(0, str(home))
     inherited = os.environ.get("PYTHONPATH")
+    alias.use()
     os.environ["PYTHONPATH"] = f"{home}{os.pathsep}{inherited}" if inherited else str(home)

@@ -21,9 +21,28 @@ ALLOWED: dict[str, set[str]] = {
         "prometheus_client",
     },
     "squall_volumes": BASE | {"squall_bus"},
-    "squall": BASE | {"squall_bus", "squall_volumes", "cloudpickle", "dotenv", "rich", "uvloop"},
+    "squall_terminals": BASE | {"squall_bus"},
+    "squall": BASE
+    | {
+        "squall_bus",
+        "squall_volumes",
+        "squall_terminals",
+        "cloudpickle",
+        "dotenv",
+        "rich",
+        "uvloop",
+    },
     "squall.cli": BASE
-    | {"squall", "squall_bus", "squall_volumes", "typer", "rich", "uvloop", "watchfiles"},
+    | {
+        "squall",
+        "squall_bus",
+        "squall_volumes",
+        "squall_terminals",
+        "typer",
+        "rich",
+        "uvloop",
+        "watchfiles",
+    },
     "squall_guest": BASE
     | {"squall", "squall_bus", "cloudpickle", "uvloop", "fastapi", "h11", "wsproto"},
     "squall_gateway": ON_THE_BUS | {"aiohttp", "croniter", "squall_volumes"},
@@ -31,7 +50,8 @@ ALLOWED: dict[str, set[str]] = {
     "squall_scheduler": ON_THE_BUS,
     "squall_autoscaler": ON_THE_BUS,
     "squall_cron": ON_THE_BUS | {"croniter"},
-    "squall_runner": ON_THE_BUS | {"aiohttp", "aiodocker", "pynvml", "squall_volumes", "uv"},
+    "squall_runner": ON_THE_BUS
+    | {"aiohttp", "aiodocker", "pynvml", "squall_volumes", "squall_terminals", "uv"},
     "squall_server": ON_THE_BUS | {"nats_server", "uvloop", *SERVICES},
 }
 FOR_SERVICES_ONLY = {"squall_bus.service", "squall_bus.logs", "squall_bus.monitor"}

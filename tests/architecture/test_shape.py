@@ -15,7 +15,7 @@ IMPURE = {
 }  # fmt: skip
 CLOCKS = {"now", "today", "utcnow"}
 SUBJECT = re.compile(
-    r"(call|retry|reply|result|dead|cancel|superseded|log|up|down|build|command|event|platform|dict|queue|room)"
+    r"(call|retry|reply|result|dead|cancel|superseded|log|up|down|build|command|event|platform|dict|queue|room|terminal|tunnel)"
     r"(\.([A-Za-z0-9_]+|[*>]|\x00))*\.([*>]|\x00)"
 )
 """A subject with something put in or left open; \\x00 stands for the `{…}` of an f-string."""
@@ -23,6 +23,7 @@ SPELLERS = {
     "squall_contracts.subjects",
     "squall_contracts.state_subjects",
     "squall_contracts.version_subjects",
+    "squall_contracts.terminal_subjects",
     "squall_contracts.rights",
 }
 STREAMS = {

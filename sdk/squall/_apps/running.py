@@ -5,6 +5,7 @@ Round trips after connecting: one for images and missing content, all at once, a
 
 import asyncio
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -31,6 +32,8 @@ from squall._volume.mounts import look_up
 from squall.exception import Error, InvalidError, NotFoundError
 
 if TYPE_CHECKING:
+    from squall._terminal.attending import Attendant
+    from squall._terminal.keyboard import Keyboard
     from squall.app import App
 
 
@@ -101,12 +104,26 @@ class RunContext:
     """What `app.run()` returns: enter it with `with` or `async with`; gives the app."""
 
     def __init__(
-        self, app: "App", *, name: str | None, detach: bool, environment: str | None
+        self,
+        app: "App",
+        *,
+        name: str | None,
+        detach: bool,
+        environment: str | None,
+        interactive: bool = False,
+        keyboard: "Keyboard | None" = None,
+        shape: "Callable[[Plan], None] | None" = None,
     ) -> None:
+        """`keyboard`: for an interactive run; None: the terminal of this process, if it has one.
+        `shape` may change what is sent to the server."""
         self._app = app
         self._name = name or app.name or "app"
         self._detach = detach
         self._environment = environment
+        self._interactive = interactive
+        self._keyboard = keyboard
+        self._shape = shape
+        self._attendant: Attendant | None = None
         self.local_files: frozenset[Path] = frozenset()
         """Absolute paths of the files here that the app was made of, once it runs."""
         self._entered = False
@@ -118,7 +135,7 @@ class RunContext:
         self._check()
         opening = asyncio.run_coroutine_threadsafe(_client.connected(), _sync.sdk_loop())
         try:
-            made = plan(self._app)
+            made = self._plan()
         except BaseException:
             opening.cancel()
             raise
@@ -132,17 +149,31 @@ class RunContext:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> bool:
-        _sync.run(self._stop())
+        try:
+            _sync.run(self._stop())
+        finally:
+            if self._keyboard is not None:
+                self._keyboard.close()
         return kind is KeyboardInterrupt
 
     async def __aenter__(self) -> "App":
         self._check()
-        made = plan(self._app)
+        made = self._plan()
         await _sync.hop(self._start(made))
         return self._app
 
     async def __aexit__(self, *_: object) -> None:
-        await _sync.hop(self._stop())
+        try:
+            await _sync.hop(self._stop())
+        finally:
+            if self._keyboard is not None:
+                self._keyboard.close()
+
+    def _plan(self) -> Plan:
+        made = plan(self._app)
+        if self._shape is not None:
+            self._shape(made)
+        return made
 
     def _check(self) -> None:
         if _container.assignment() is not None and _context.running.get() is None:
@@ -152,7 +183,17 @@ class RunContext:
             )
         if self._entered:
             raise InvalidError("a run is entered once: call app.run() again for another")
+        if self._interactive:
+            self._take_keyboard()
         self._entered = True
+
+    def _take_keyboard(self) -> None:
+        from squall._terminal.keyboard import Keyboard
+
+        if showing.current() is None:
+            raise InvalidError("interactive: nothing is shown: use squall.enable_output()")
+        if self._keyboard is None:
+            self._keyboard = Keyboard()
 
     async def _start(self, made: Plan) -> None:
         self.local_files = frozenset(
@@ -179,6 +220,11 @@ class RunContext:
         hydrate(self._app, place, started)
         if not self._detach:
             self._keeper = _sync.background(_keep(client, started.app_id))
+        if self._keyboard is not None:
+            from squall._terminal.attending import Attendant
+
+            self._attendant = Attendant(client, started.app_id, self._keyboard)
+            await self._attendant.open()
         output = showing.current()
         if output is not None:
             output.app_started(self._name, started.app_id)
@@ -194,6 +240,8 @@ class RunContext:
             self._keeper.cancel()
             self._keeper = None
         client = _client.current()
+        if self._attendant is not None:
+            await self._attendant.close()
         try:
             if client is not None and app_id is not None and not self._detach:
                 await _stop_app(client, app_id)

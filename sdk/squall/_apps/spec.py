@@ -8,6 +8,7 @@ from squall_contracts.functions import FileEntry, FunctionSpec
 
 from squall._apps.source import Source, entries, source_of
 from squall._image.files import Content
+from squall._modal import alias
 from squall._volume.mounts import bucket, divided
 from squall.exception import InvalidError, SerializationError
 
@@ -110,7 +111,7 @@ def _spec(
         is_async=options.is_async,
         image_id=image.image_id,
         files=tuple(laid[path] for path in sorted(laid)),
-        env=options.env,
+        env={**options.env, **_modal()},
         resources=options.resources,
         scaling=options.scaling,
         retry=options.retry,
@@ -130,6 +131,11 @@ def _spec(
         web=options.web,
         buckets=tuple(bucket(path, each) for path, each in made.buckets[function.name].items()),
     )
+
+
+def _modal() -> dict[str, str]:
+    """The variable that lets containers import modal where this process does."""
+    return {alias.VARIABLE: "1"} if alias.installed() else {}
 
 
 def _ships_source(app: "App", function: "Function[Any, Any, Any]") -> bool:

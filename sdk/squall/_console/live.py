@@ -23,6 +23,7 @@ class LiveOutput:
         self._timestamps = timestamps
         self._console = console or Console(highlight=False, soft_wrap=True)
         self._lock = threading.RLock()
+        self._end = "\n"
         self._tasks = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -44,7 +45,7 @@ class LiveOutput:
         self._live.start()
 
     def _print(self, text: Text) -> None:
-        self._console.print(text)
+        self._console.print(text, end=self._end)
 
     def _show(self, key: object, description: str) -> None:
         with self._lock:
@@ -120,6 +121,15 @@ class LiveOutput:
         with self._lock:
             if (task := self._ids.pop(key, None)) is not None:
                 self._tasks.remove_task(task)
+
+    def suspend(self, purpose: str) -> None:
+        self._print(Text(f"this terminal talks to a container ({purpose})", style="dim"))
+        self._live.stop()
+        self._end = "\r\n"
+
+    def resume(self) -> None:
+        self._end = "\n"
+        self._live.start()
 
     def close(self) -> None:
         self._live.stop()

@@ -57,5 +57,12 @@ class PlainOutput:
     def progress_ended(self, key: int) -> None:
         """Nothing was drawn."""
 
+    def suspend(self, purpose: str) -> None:
+        self._say(f"this terminal talks to a container ({purpose})")
+        self._lines.end = "\r\n"
+
+    def resume(self) -> None:
+        self._lines.end = "\n"
+
     def close(self) -> None:
         self._lines.close()

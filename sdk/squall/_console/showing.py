@@ -42,6 +42,10 @@ class Output(Protocol):
     def logs(self, batch: LogBatch) -> None: ...
     def progress(self, key: int, name: str, done: int, sent: int, complete: bool) -> None: ...
     def progress_ended(self, key: int) -> None: ...
+    def suspend(self, purpose: str) -> None:
+        """A container has the terminal until `resume`: don't draw, and end lines as it needs them."""
+
+    def resume(self) -> None: ...
     def close(self) -> None: ...
 
 
@@ -197,6 +201,8 @@ class Lines:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self.end = "\n"
+        """What ends a line: a terminal in raw mode needs more."""
         self._kept = [
             (stream, stream.line_buffering, stream.write_through)
             for stream in (sys.stdout, sys.stderr)
@@ -208,11 +214,11 @@ class Lines:
     def write(self, text: str, stream: TextIO) -> None:
         with self._lock:
             if _of_this_process(stream):
-                left = memoryview(f"{text}\n".encode(stream.encoding, "replace"))
+                left = memoryview(f"{text}{self.end}".encode(stream.encoding, "replace"))
                 while left:
                     left = left[os.write(stream.fileno(), left) :]
             else:
-                stream.write(f"{text}\n")
+                stream.write(f"{text}{self.end}")
                 stream.flush()
 
     def close(self) -> None:

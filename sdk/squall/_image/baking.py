@@ -14,6 +14,7 @@ from squall_contracts import images
 
 from squall._image.files import Collector
 from squall._image.sources import python_source_entries
+from squall._modal import alias
 from squall.exception import InvalidError, ModuleNotMountable
 
 ARGUMENTS_LIMIT_BYTES: Final = 2 << 20
@@ -79,7 +80,9 @@ class BakedFunction:
         name = self.function.__qualname__
         try:
             size = len(cloudpickle.dumps((self.args, self.kwargs)))
-            pickled: bytes = cloudpickle.dumps((self.function, self.args, self.kwargs))
+            pickled: bytes = cloudpickle.dumps(
+                (alias.carried(self.function), self.args, self.kwargs)
+            )
         except Exception as error:  # user objects raise what they like while they are pickled
             raise InvalidError(f"run_function: {name} can't be pickled: {error}") from error
         if size > ARGUMENTS_LIMIT_BYTES:

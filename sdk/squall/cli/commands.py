@@ -22,6 +22,7 @@ from squall.cli import (
     secrets,
     serve,
     servers,
+    shell,
     token,
     up,
     volumes,
@@ -51,6 +52,7 @@ def run_command(context: typer.Context) -> None:
 
 app.command("deploy")(deploy.deploy)
 app.command("serve")(serve.serve)
+app.command("shell")(shell.shell)
 app.command("up")(up.up)
 app.command("down")(up.down)
 app.command("doctor")(doctor.doctor)

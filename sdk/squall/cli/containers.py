@@ -1,6 +1,5 @@
 """`squall container`: which run, how one started, what they print, a command inside, the end."""
 
-import sys
 from collections.abc import Iterator
 from typing import Annotated
 
@@ -10,7 +9,7 @@ from squall_contracts import subjects
 from squall_contracts.coldstart import EXPLAINED, ColdStart, Phase, cold_start
 from squall_contracts.placement import ContainerList, ContainerRecord
 
-from squall.cli import control, logs
+from squall.cli import control, logs, shell
 from squall.cli.report import say
 from squall.cli.tables import Env, Json, ago, show, show_json
 
@@ -127,16 +126,7 @@ def stop_container(
 def exec_in_container(
     container: Container,
     argv: Annotated[list[str], typer.Argument(metavar="COMMAND...", help="What to run.")],
-    timeout_s: Annotated[
-        float, typer.Option("--timeout", min=1, help="Seconds it may take.")
-    ] = 60.0,
+    pty: shell.Pty = None,
 ) -> None:
-    """Run a command in a running container; its exit status becomes this command's."""
-    reply: words.ExecFinished = control.ask(
-        words.ExecRequest(container_id=container, argv=tuple(argv), timeout_s=timeout_s)
-    )
-    sys.stdout.buffer.write(reply.stdout)
-    sys.stdout.buffer.flush()
-    sys.stderr.buffer.write(reply.stderr)
-    sys.stderr.buffer.flush()
-    raise typer.Exit(reply.exit_code)
+    """Run a command in a running container and talk to it; its exit status becomes this command's."""
+    raise typer.Exit(shell.in_container(container, tuple(argv), pty))

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from squall.cli import control, loading, refs
+from squall.cli.modal import Modal
 from squall.cli.report import say
 from squall.cli.tables import Env, Json, show_json
 
@@ -27,6 +28,7 @@ def deploy(
             "recreate: new ones start when the old ones have ended."
         ),
     ] = "rolling",
+    modal: Modal = False,
     module: Annotated[
         bool, typer.Option("-m", help="Take the reference as a module's name.")
     ] = False,

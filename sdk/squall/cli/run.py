@@ -10,6 +10,7 @@ from pathlib import Path
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from squall._modal import alias
 from squall.cli import class_args, entry_args, loading, refs
 from squall.cli.report import INTERRUPTED
 from squall.exception import InvalidError
@@ -31,6 +32,7 @@ def main(argv: Sequence[str]) -> int:
     from squall.cli import servers
 
     signal.signal(signal.SIGTERM, _terminated)
+    alias.use(options.modal)
     asks_help = "--help" in options.rest or "-h" in options.rest
     with servers.for_this_run(detached=options.detach, asks_help=asks_help) as server:
         runnable = loading.runnable(reference)
@@ -67,10 +69,12 @@ def _parser() -> entry_args.Parser:
     add("reference", metavar="FILE[::function]", help="a .py file; with -m, a module")
     add("rest", metavar="arguments", nargs=argparse.REMAINDER, help="see squall run FILE --help")
     add("-d", "--detach", action="store_true", help="let the app go on when this command ends")
+    add("-i", "--interactive", action="store_true", help="let containers use this terminal")
     add("-q", "--quiet", action="store_true", help="show container output only, no progress")
     add("-w", "--write-result", type=Path, metavar="PATH", help="write the str or bytes returned")
     add("-m", "--module", action="store_true", help="take the reference as a module's name")
     add("-n", "--name", help="name of the app for this run")
+    add("--modal", action="store_true", help="scripts that import modal get Squall under that name")
     add("-e", "--env", help="environment to run in")
     add("--timestamps", action="store_true", help="put the time before container output")
     return parser
@@ -97,7 +101,7 @@ def _run(runnable: "Runnable", given: entry_args.EntryArgs, options: argparse.Na
     assert runnable.app is not None, "what a module declares has an app"
     with (
         squall.enable_output(quiet=options.quiet, timestamps=options.timestamps),
-        runnable.app.run(name=options.name, detach=options.detach),
+        runnable.app.run(name=options.name, detach=options.detach, interactive=options.interactive),
     ):
         return _call(runnable, given)
     return _NOTHING

@@ -18,6 +18,7 @@ import msgspec
 import typer
 
 from squall.cli import refs, servers
+from squall.cli.modal import Modal
 from squall.cli.report import say
 from squall.cli.tables import Env
 from squall.config import find_server
@@ -45,6 +46,7 @@ def serve(
         str | None, typer.Option("--name", "-n", help="Name of the app while it is served.")
     ] = None,
     env: Env = None,
+    modal: Modal = False,
     module: Annotated[
         bool, typer.Option("-m", help="Take the reference as a module's name.")
     ] = False,

@@ -5,21 +5,19 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import time
 from contextlib import suppress
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
 from squall.cli import servers
+from squall.cli import services as single
 from squall.cli.report import say
 from squall.config import running_server, settings
 from squall.exception import ConnectionError, InvalidError
 
-SERVICES: Final = ("gateway", "builder", "scheduler", "autoscaler", "cron", "runner")
 DOWN_WITHIN_S: Final = 180.0
 """Writing the state of many functions to disk takes its time."""
 
@@ -28,9 +26,10 @@ def up(
     services: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[SERVICE]...", help=f"Of {', '.join(SERVICES)}; none: a whole server."
+            metavar="[SERVICE]...", help=f"Of {', '.join(single.SERVICES)}; none: a whole server."
         ),
     ] = None,
+    *,
     foreground: Annotated[
         bool, typer.Option("--foreground", help="Stay, and show the server's log.")
     ] = False,
@@ -42,11 +41,21 @@ def up(
         int | None,
         typer.Option(min=0, max=65535, help="Port of web endpoints; default: 8000, if it is free."),
     ] = None,
+    nats_url: Annotated[
+        str | None,
+        typer.Option(help="For single services: where NATS is; several with commas between."),
+    ] = None,
+    credentials: Annotated[
+        Path | None,
+        typer.Option(help="For single services: a creds file, or a directory of SERVICE.creds."),
+    ] = None,
 ) -> None:
     """Keep a server on this machine, or run single services."""
     servers.require_server_parts()
     if services:
-        raise typer.Exit(_run_services(services))
+        raise typer.Exit(single.run(services, nats_url, credentials))
+    if nats_url is not None or credentials is not None:
+        raise InvalidError("--nats-url and --credentials are for single services: name some")
     options = _options(runtime, port, web_port)
     state = settings().state_dir
     if (running := running_server(state)) is not None:
@@ -91,7 +100,7 @@ def _where(told: dict[str, Any]) -> str:
 def _stay(command: list[str]) -> int:
     """Run the server as a part of this command; returns its status."""
     process = subprocess.Popen([*command, "--until-parent-exits"], stdout=subprocess.PIPE)
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, single.interrupt)
     with suppress(KeyboardInterrupt):  # a terminal's Ctrl-C reached the server too
         told = servers.read_announcement(process, None)
         say(f"{servers.describe(told, _where(told))} (Ctrl-C stops it)")
@@ -140,24 +149,3 @@ def _ended(pid: int, within_s: float) -> bool:
             return True
         time.sleep(0.05)
     return False
-
-
-def _run_services(names: list[str]) -> int:
-    """Run services in the foreground until one ends or a signal comes; returns the worst status."""
-    unknown = [name for name in names if name not in SERVICES or not find_spec(f"squall_{name}")]
-    if unknown:
-        raise InvalidError(f"no service {unknown[0]!r}: choose of {', '.join(SERVICES)}")
-    command = [sys.executable, "-P", "-m"]
-    if len(names) == 1:
-        os.execv(sys.executable, [*command, f"squall_{names[0]}"])
-    processes = [subprocess.Popen([*command, f"squall_{name}"]) for name in names]
-    signal.signal(signal.SIGTERM, _interrupt)
-    with suppress(KeyboardInterrupt):  # a terminal's Ctrl-C reached the services too
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
-    for process in processes:
-        servers.stop_process(process)
-    return max(0, *(process.wait() for process in processes))
-
-
-def _interrupt(_number: int, _frame: object) -> None:
-    raise KeyboardInterrupt

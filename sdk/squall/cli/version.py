@@ -6,6 +6,7 @@ import sys
 
 import msgspec
 
+from squall._modal import alias
 from squall.cli import loading, refs, report
 from squall.cli.serve import Told
 
@@ -15,6 +16,7 @@ def main() -> int:
     import squall
 
     options = _parser().parse_args()
+    alias.use()
     app = loading.app(refs.parse(options.reference, as_module=options.module))
     context = app.run(name=options.name)
     with squall.enable_output(timestamps=options.timestamps), context:

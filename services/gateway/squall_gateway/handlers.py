@@ -11,6 +11,7 @@ from squall_bus.errors import BusError, NoResponder, RequestTimeout, SquallRefus
 from squall_bus.service import Context
 from squall_contracts import apps, images, placement, subjects, verbs
 from squall_contracts.failures import Refused
+from squall_contracts.message import Message
 
 from squall_gateway import core
 from squall_gateway.apps import Apps
@@ -22,6 +23,7 @@ from squall_gateway.deploying import Deploys
 from squall_gateway.functions import Functions
 from squall_gateway.identity import Identity
 from squall_gateway.schedules import Schedules
+from squall_gateway.terminals import Terminals
 from squall_gateway.web.tokens import Tokens
 
 STOP_GRACE_S: Final = 30.0
@@ -78,6 +80,7 @@ class Api:
             verbs.LIST_CONTAINERS.name: self.list_containers,
             verbs.STOP_CONTAINER.name: self.stop_container,
             verbs.EXEC.name: self.exec,
+            verbs.OPEN_TERMINAL.name: Terminals(self._placed, self._ask).open,
             verbs.SERVER_INFO.name: self.server_info,
             verbs.ENSURE_IMAGE.name: self.ensure_image,
             verbs.LIST_IMAGES.name: self.list_images,
@@ -115,6 +118,13 @@ class Api:
         except msgspec.DecodeError as error:
             raise SquallRefusal("invalid", f"{name}: {error}") from error
         return await self._table[name](subjects.speaker(subject), request)
+
+    async def ask(self, account: str, verb: verbs.Verb, request: Message) -> Any:
+        """The same from within the gateway, for a workspace. SquallRefusal."""
+        answer = await self._table[verb.name](account, request)
+        if isinstance(answer, Refused):
+            raise SquallRefusal(answer.kind, answer.message)
+        return answer
 
     # --- calls -----------------------------------------------------------------------------------
 

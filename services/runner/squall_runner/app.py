@@ -11,10 +11,11 @@ from anyio.abc import TaskGroup, TaskStatus
 from squall_bus.consume import consume
 from squall_bus.errors import BusError
 from squall_bus.service import Context, Service
-from squall_contracts import subjects
+from squall_contracts import subjects, terminal_subjects
 from squall_contracts.apps import ExecRequest
 from squall_contracts.functions import FunctionRecord
 from squall_contracts.placement import RUNNER_BEAT_S, RUNNER_TTL_S, RunnerRecord
+from squall_contracts.terminals import OpenTerminal
 
 from squall_runner import machine
 from squall_runner.buckets.desk import Buckets
@@ -160,6 +161,9 @@ async def _intakes(
     tasks.start_soon(_beat, context, record, offer)
     tasks.start_soon(pool.expire)
     answering = await bus.respond(subjects.runner_exec(identity), ExecRequest, runner.exec)
+    terminals = await bus.respond(
+        terminal_subjects.runner_terminal(identity), OpenTerminal, runner.terminals.open
+    )
     task_status.started()
     log.info(
         "runner.ready", runner_id=identity, runtime=record.runtime, cpu=record.cpu, gpus=record.gpus
@@ -169,6 +173,7 @@ async def _intakes(
         await context.stopping.wait()
         intake.cancel_scope.cancel()
     await answering.close()
+    await terminals.close()
     if settings.ephemeral:
         await runner.stop_all("the runner stops", settings.drain_s * STOP_SHARE)
 
@@ -199,7 +204,7 @@ async def _beat(
 def _runtime(settings: Settings, identity: str, slots: Slots, tasks: TaskGroup) -> Runtime:
     if settings.runtime == "docker":
         return DockerRuntime(settings, identity, tasks)
-    return ProcessRuntime(settings, slots.directory)
+    return ProcessRuntime(settings, slots.directory, tasks)
 
 
 SERVICE = Service(name="runner", settings=Settings, run=run)

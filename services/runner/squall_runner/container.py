@@ -17,6 +17,8 @@ from squall_contracts.placement import (
     StartContainer,
     StartPath,
 )
+from squall_contracts.terminals import Screen
+from squall_terminals.program import Program
 
 from squall_runner import core
 from squall_runner.buckets.desk import NONE, ContainerBuckets
@@ -75,6 +77,8 @@ class Container:
         self._stop_changed = anyio.Event()
         self.stop_reason: str | None = None
         self._to_tell: ContainerReport | None = None
+        self.over = anyio.Event()
+        """Set once its processes have ended."""
         self.volumes: ContainerVolumes | None = None
         """Of a container that has some mounted."""
         self.buckets: ContainerBuckets = NONE
@@ -124,6 +128,13 @@ class Container:
         env = core.environment(self.start)
         return await self._runtime.exec(self._handle, env, argv, timeout_s)
 
+    async def program(self, argv: tuple[str, ...], screen: Screen | None, term: str) -> Program:
+        """Run a command in it, to be talked to. StartRefused, RuntimeUnavailable."""
+        if not self._handle:
+            raise StartRefused(f"container {self.start.container_id} has not started yet")
+        env = {**core.environment(self.start), "TERM": term}
+        return await self._runtime.program(self._handle, env, argv, screen)
+
     async def watch(self) -> None:
         """Return once it has ended and everything of it is told and gone."""
         with structlog.contextvars.bound_contextvars(container_id=self.start.container_id):
@@ -141,6 +152,7 @@ class Container:
                         stopping.start_soon(self.volumes.attend, self.start.container_id)
                     ended = await self._runtime.wait(self._handle, self.slot.directory)
                     stopping.cancel_scope.cancel()
+                self.over.set()
                 self.gpus = ()  # before its end is told: whoever hears of it gives them to another
                 output.deadline = anyio.current_time() + OUTPUT_AFTER_END_S
                 if core.says_why(ended.code) and self.stop_reason is None:

@@ -13,8 +13,10 @@ from aiodocker.containers import DockerContainer
 from anyio.abc import TaskGroup
 from squall_contracts.apps import ExecFinished
 from squall_contracts.guest import ASSIGNMENT_VARIABLE
+from squall_contracts.terminals import Screen
+from squall_terminals.program import Program
 
-from squall_runner import docker_output, engine, gpus, owner, sandbox_image, sweep
+from squall_runner import docker_exec, docker_output, engine, gpus, owner, sandbox_image, sweep
 from squall_runner.core import Found, Limits, RuntimeName
 from squall_runner.networks import Networks
 from squall_runner.runtime import (
@@ -25,6 +27,7 @@ from squall_runner.runtime import (
     Layout,
     RunnerError,
     Sink,
+    Started,
     StartRefused,
 )
 from squall_runner.settings import Settings
@@ -161,7 +164,7 @@ class DockerRuntime:
             )
         return container.id
 
-    async def start(self, handle: str, launch: Launch) -> str:
+    async def start(self, handle: str, launch: Launch) -> Started:
         with anyio.CancelScope(shield=True):
             try:
                 await self._start(handle)
@@ -171,7 +174,7 @@ class DockerRuntime:
                 log.warning("sandbox.unfit", error=str(error))
                 handle = await self._start_without_sandbox(handle, launch)
         self._tasks.start_soon(self._refill_later, launch.block_network)
-        return handle
+        return Started(handle=handle)
 
     async def _start(self, handle: str) -> None:
         with engine.told("start the container"):
@@ -271,6 +274,14 @@ class DockerRuntime:
         return ExecFinished(
             exit_code=int(shown["ExitCode"]), stdout=bytes(output[1]), stderr=bytes(output[2])
         )
+
+    async def program(
+        self, handle: str, launch_env: dict[str, str], argv: Sequence[str], screen: Screen | None
+    ) -> Program:
+        with engine.told("run the command"):
+            return await docker_exec.start(
+                self._container(handle), argv, env=launch_env, screen=screen
+            )
 
     async def remove(self, handle: str) -> None:
         await sweep.remove(self._docker, handle)

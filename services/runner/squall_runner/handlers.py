@@ -31,6 +31,7 @@ from squall_runner.runtime import Runtime, RuntimeUnavailable, StartRefused
 from squall_runner.settings import Settings
 from squall_runner.slots import Slots
 from squall_runner.starter import Starter
+from squall_runner.terminals import Terminals
 from squall_runner.volumes.desk import Desk
 
 log = structlog.get_logger()
@@ -68,6 +69,7 @@ class Runner:
         self._containers: dict[str, Container] = {}
         self._ended: OrderedDict[str, None] = OrderedDict()
         self._none_left = anyio.Event()
+        self.terminals = Terminals(context.bus, self._containers, tasks)
         self._metrics = Metrics(context.registry)
         self._metrics.containers.set_function(lambda: len(self._containers))
 

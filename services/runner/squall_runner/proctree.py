@@ -1,5 +1,7 @@
 """A process with all its descendants, and what they hold."""
 
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -22,3 +24,17 @@ def memory_bytes(pid: int) -> int:
     except OSError:
         return 0
     return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+
+
+def inside(pid: int, argv: Sequence[str]) -> list[str]:
+    """`argv` as a command that sees what `pid` sees: mounts of its own, where it has any."""
+    try:
+        same = Path(f"/proc/{pid}/ns/mnt").readlink() == Path("/proc/self/ns/mnt").readlink()
+    except PermissionError:
+        same = True
+    nsenter = shutil.which("nsenter")
+    if same or nsenter is None:
+        return list(argv)
+    user = Path(f"/proc/{pid}/ns/user").readlink() != Path("/proc/self/ns/user").readlink()
+    flags = ["--mount", "--root", "--wd", *(["--user", "--preserve-credentials"] if user else [])]
+    return [nsenter, f"--target={pid}", *flags, "--", *argv]

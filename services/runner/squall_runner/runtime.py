@@ -8,6 +8,8 @@ from typing import Literal, Protocol
 
 import msgspec
 from squall_contracts.apps import ExecFinished
+from squall_contracts.terminals import Screen
+from squall_terminals.program import Program
 
 from squall_runner.core import Found, Limits, RuntimeName
 
@@ -55,6 +57,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     slot: str
     """Names the container to its runtime; its directories are the slot's."""
     labels: dict[str, str]
+    workspace: str
     reference: str
     """A Docker image, or the directory of a virtual environment."""
     directory: Path
@@ -67,6 +70,15 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     block_network: bool = False
     gpus: tuple[int, ...] = ()
     binds: tuple[Bind, ...] = ()
+
+
+class Started(msgspec.Struct, frozen=True, kw_only=True):
+    """A container that runs."""
+
+    handle: str
+    forked: bool = False
+    why_not: str = ""
+    """Why it was not forked where the runtime forks; empty: it doesn't, or it was."""
 
 
 class Exit(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,8 +128,8 @@ class Runtime(Protocol):
     async def create(self, launch: Launch) -> str:
         """Make a container ready to start; returns its handle. Raises as `start`."""
 
-    async def start(self, handle: str, launch: Launch) -> str:
-        """Start it; returns its handle from now on. StartRefused, RuntimeUnavailable."""
+    async def start(self, handle: str, launch: Launch) -> Started:
+        """Start it; it has the returned handle from now on. StartRefused, RuntimeUnavailable."""
 
     async def limit(self, handle: str, limits: Limits) -> None:
         """Give a running container other limits. RunnerError: it can't have them."""
@@ -145,6 +157,12 @@ class Runtime(Protocol):
         self, handle: str, launch_env: dict[str, str], argv: Sequence[str], timeout_s: float
     ) -> ExecFinished:
         """Run a command inside it. TimeoutError, StartRefused."""
+
+    async def program(
+        self, handle: str, launch_env: dict[str, str], argv: Sequence[str], screen: Screen | None
+    ) -> Program:
+        """Run a command inside it, to be talked to; None: without a terminal. StartRefused,
+        RuntimeUnavailable."""
 
     async def remove(self, handle: str) -> None:
         """Forget an ended container (killing it first if need be). What can't be removed is logged

@@ -24,14 +24,21 @@ import anyio
 import anyio.to_thread
 import structlog
 
-from squall_runner import boot, mounting
+from squall_runner import boot, mounting, zygote
 from squall_runner.core import minor
 from squall_runner.runtime import StartRefused
 
 log = structlog.get_logger()
 
-PACKAGES: Final = ("squall_contracts", "squall_bus", "squall_volumes", "squall", "squall_guest")
-ALONE: Final = (boot, mounting)
+PACKAGES: Final = (
+    "squall_contracts",
+    "squall_bus",
+    "squall_volumes",
+    "squall_terminals",
+    "squall",
+    "squall_guest",
+)
+ALONE: Final = (boot, mounting, zygote)
 """Run by their paths before any package is found."""
 OWN_DIRECTORY: Final = "own"
 PACKAGES_DIRECTORY: Final = "packages"

@@ -242,3 +242,24 @@ def test_apps_see_no_headers_of_the_connection_no_forged_ones_and_no_secret() ->
     assert passed == ((b"authorization", b"theirs"), (b"x-a", b"1"), (b"x-a", b"2"))
     kept = core.request_headers(headers, from_proxy=True, is_socket=False, authenticated=False)
     assert {b"x-forwarded-for", b"modal-secret"} <= {name for name, _ in kept}
+
+
+# --- the server itself ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("host", "path", "at_home"),
+    [
+        ("localhost:8000", "/v1/apps", True),
+        ("10.0.0.1", "/", True),
+        ("main--a-f.squall.test", "/v1/apps", False),
+        ("nobody.squall.test", "/v1/apps", False),
+        ("localhost", "/web/nobody/v1", False),
+    ],
+)
+def test_only_what_is_asked_at_no_endpoints_name_is_asked_of_the_server(
+    host: str, path: str, at_home: bool
+) -> None:
+    made = directory(record(web=WebSpec(kind="asgi")))
+    where = made.find(host, path, "GET")
+    assert (isinstance(where, Missing) and where.at_home) is at_home

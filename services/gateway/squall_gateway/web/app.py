@@ -12,7 +12,7 @@ from squall_gateway.settings import Settings
 from squall_gateway.web.core import PATH_PREFIX, Directory, Endpoint
 from squall_gateway.web.directory import Follower
 from squall_gateway.web.exchange import Exchange
-from squall_gateway.web.front import Front
+from squall_gateway.web.front import Front, Handler
 from squall_gateway.web.listening import listening
 from squall_gateway.web.tokens import Tokens
 
@@ -27,6 +27,11 @@ class Ingress:
         self._exchange = Exchange(context)
         self._front = Front(settings, self._directory, self._exchange, tokens)
         self._base = settings.web_url
+
+    def mount(self, prefix: str, site: Handler) -> None:
+        """Let `site` answer what the server itself is asked at `prefix`, a first segment such as
+        `/v1`, and below."""
+        self._front.mount(prefix, site)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

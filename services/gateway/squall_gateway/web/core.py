@@ -72,6 +72,8 @@ class Missing(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     allow: tuple[str, ...] = ()
     """The methods there are, for a 405."""
+    at_home: bool = False
+    """It was asked of the server itself, not at an endpoint's name."""
 
 
 def endpoints_of(
@@ -153,7 +155,8 @@ class Directory:
             named = self._named.get(label) if _NAME.fullmatch(label) else None
             if named:
                 return _chosen(named, f"{PATH_PREFIX}{label}", f"{slash or '/'}{rest}", method)
-        return Missing(status=404, reason="nothing is served here")
+            return Missing(status=404, reason="nothing is served here")
+        return Missing(status=404, reason="nothing is served here", at_home=True)
 
 
 def _insert(among: list[Endpoint], endpoint: Endpoint) -> None:

@@ -38,14 +38,22 @@ class Front:
         self._log = settings.web_access_log
         self._requests = Requests(settings, exchange)
         self._sockets = Sockets(settings, exchange)
+        self._sites: dict[str, Handler] = {}
+        self._draining = False
+
+    def mount(self, prefix: str, site: Handler) -> None:
+        """Let `site` answer what the server itself is asked at `prefix` (`/v1`) and below."""
+        self._sites[prefix] = site
 
     async def handle(self, request: BaseRequest) -> web.StreamResponse:
         """Answer one request. CancelledError when its client is gone."""
         since_s = time.monotonic()
-        asked = Asked(request, new_id("rq"))
+        asked = Asked(request, new_id("rq"), is_last=lambda: self._draining)
         status = 499
         try:
             answer = await self._answer(asked)
+            if self._draining and not answer.prepared:
+                answer.force_close()
             status = answer.status
             return answer
         finally:
@@ -68,6 +76,9 @@ class Front:
         asked.believe(core.origin(peer, asked.host, headers, self._trusted))
         found = self._directory.find(asked.host, asked.raw_path, asked.request.method)
         if isinstance(found, Missing):
+            site = self._site(asked.raw_path) if found.at_home else None
+            if site is not None:
+                return await site(asked)
             allow = {"Allow": ", ".join(found.allow)} if found.allow else {}
             return refusal(asked.request_id, found.status, found.reason, allow)
         asked.found = found
@@ -91,6 +102,17 @@ class Front:
         except BusError as error:
             log.warning("web.bus_failed", request_id=asked.request_id, error=str(error))
             return refusal(asked.request_id, 503, "the server can't take requests just now")
+
+    def _site(self, path: str) -> Handler | None:
+        """What is mounted at `path` or above it."""
+        first = "/" + path.removeprefix("/").partition("/")[0]
+        return self._sites.get(first)
+
+    def drain(self) -> None:
+        """The gateway ends: each connection ends with the request that is on it, and WebSockets,
+        which have no end of their own, now."""
+        self._draining = True
+        self._sockets.drain()
 
     async def close(self) -> None:
         """Let go of what is parked."""

@@ -1,0 +1,88 @@
+"""Subjects of terminals and tunnels: as subjects.py for calls. Nothing here is stored."""
+
+from typing import Final
+
+from squall_contracts.subjects import _token
+
+# --- a client and a runner ------------------------------------------------------------------------
+
+
+def terminal_to_runner(session: str) -> str:
+    """Client -> runner, as the workspace spells it."""
+    return f"up.terminal.{_token(session)}"
+
+
+def terminal_heard_by_runner(account: str, session: str) -> str:
+    """terminal_to_runner as the platform sees it."""
+    return f"up.{_token(account)}.terminal.{_token(session)}"
+
+
+def terminal_from_runner(account: str, session: str) -> str:
+    """Runner -> client, platform side."""
+    return f"down.{_token(account)}.terminal.{_token(session)}"
+
+
+def terminal_heard_by_client(session: str) -> str:
+    """Workspace side of terminal_from_runner."""
+    return f"down.terminal.{_token(session)}"
+
+
+UP_TERMINALS: Final = "up.terminal.*"
+
+
+def runner_terminal(runner_id: str) -> str:
+    """Gateway -> runner (request): OpenTerminal."""
+    return f"platform.terminal.{_token(runner_id)}"
+
+
+# --- a client and a container ---------------------------------------------------------------------
+
+
+def terminal_call(app_id: str) -> str:
+    """Container -> the client that runs its app: TerminalCall. Asked as a request, so that the server
+    says when nobody hears it; the answer comes on the stream, since clients may not reply."""
+    return f"terminal.call.{_token(app_id)}"
+
+
+TERMINAL_CALLS: Final = "terminal.call.*"
+
+
+def terminal_to_client(container_id: str, session: str) -> str:
+    return f"terminal.up.{_token(container_id)}.{_token(session)}"
+
+
+def terminal_to_container(container_id: str, session: str) -> str:
+    return f"terminal.down.{_token(container_id)}.{_token(session)}"
+
+
+TERMINALS_TO_CLIENTS: Final = "terminal.up.*.*"
+TERMINALS_TO_CONTAINERS: Final = "terminal.down.*.*"
+
+
+def terminals_to_container(container_id: str) -> str:
+    """All sessions of a container."""
+    return f"terminal.down.{_token(container_id)}.*"
+
+
+def terminals_from_container(container_id: str) -> str:
+    return f"terminal.up.{_token(container_id)}.*"
+
+
+# --- a gateway and a container: tunnels -----------------------------------------------------------
+
+
+def tunnel_to_gateway(container_id: str, tunnel_id: str) -> str:
+    return f"tunnel.up.{_token(container_id)}.{_token(tunnel_id)}"
+
+
+def tunnel_to_container(container_id: str, tunnel_id: str) -> str:
+    return f"tunnel.down.{_token(container_id)}.{_token(tunnel_id)}"
+
+
+def tunnels_to_container(container_id: str) -> str:
+    """All tunnels of a container."""
+    return f"tunnel.down.{_token(container_id)}.*"
+
+
+def tunnels_from_container(container_id: str) -> str:
+    return f"tunnel.up.{_token(container_id)}.*"

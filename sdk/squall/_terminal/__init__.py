@@ -1,0 +1,1 @@
+"""Talking to what runs in containers: shells, `interact()`, breakpoints, commands."""

@@ -1,0 +1,135 @@
+"""`just up` as it stands: the image, the keys, every service a container of its own."""
+
+import itertools
+import os
+import shutil
+import subprocess
+import threading
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.bench.floor import free_port
+from tests.system.conftest import connected_to, docker_engine, load
+
+ROOT = Path(__file__).parents[2]
+
+
+class Deployed:
+    """One project of deploy/compose, beside any other on this machine."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.port = free_port()
+        self.project = f"squalltest{uuid.uuid4().hex[:8]}"
+        self.environment = {
+            **os.environ,
+            "COMPOSE_PROJECT_NAME": self.project,
+            "SQUALL_HOME": str(home),
+            "SQUALL_IMAGE": "squall-deploy-test",
+            "SQUALL_NATS_PORT": str(self.port),
+            "SQUALL_WEB_PORTS": str(free_port()),
+            "SQUALL_RUNNER_MONITOR_PORT": str(free_port()),
+        }
+
+    @property
+    def credentials(self) -> Path:
+        return self.home / "fleet" / "workspace-main.creds"
+
+    def do(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [str(ROOT / "deploy" / "compose"), *arguments]
+        done = subprocess.run(
+            command,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        return done
+
+    def containers(self) -> dict[str, str]:
+        """Service -> id of its one container."""
+        asked = subprocess.run(
+            ["docker", "ps", "--no-trunc", "--filter", f"label=com.docker.compose.project={self.project}",
+             "--format", '{{.Label "com.docker.compose.service"}} {{.ID}}'],
+            capture_output=True, text=True, check=True, timeout=30,
+        )  # fmt: skip
+        return dict(line.split() for line in asked.stdout.splitlines())
+
+
+def has_compose() -> bool:
+    if shutil.which("docker-compose"):
+        return True
+    asked = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False)
+    return asked.returncode == 0
+
+
+@pytest.fixture
+def deployed(tmp_path: Path) -> Iterator[Deployed]:
+    if docker_engine() is None or not has_compose():
+        pytest.skip("needs a Docker engine and its compose")
+    if os.geteuid() != 0:
+        pytest.skip("only root can give files to the services' user")
+    running = Deployed(tmp_path)
+    try:
+        running.do("up")
+        yield running
+    finally:
+        running.do("down")
+
+
+@pytest.mark.docker
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_scheduler_is_replaced_under_a_map_without_a_failed_call(deployed: Deployed) -> None:
+    before = deployed.containers()
+    assert set(before) == {
+        "nats", "gateway", "builder", "scheduler", "autoscaler", "cron", "runner",
+    }  # fmt: skip
+    url = f"nats://127.0.0.1:{deployed.port}"
+    began, replaced = threading.Event(), threading.Event()
+    results: list[tuple[int, int]] = []
+
+    def inputs() -> Iterator[int]:
+        for number in itertools.count():
+            yield number
+            if replaced.wait(0.02):
+                return
+
+    def consume(function: Any) -> None:
+        for x, square, _ in function.map(inputs(), order_outputs=False):
+            results.append((x, square))
+            began.set()
+
+    with connected_to(url, str(deployed.credentials), "docker"):
+        module = load("endurance")
+        with module.app.run():
+            consumer = threading.Thread(target=consume, args=(module.slow_square,))
+            consumer.start()
+            assert began.wait(120)
+            deployed.do("up", "scheduler")
+            replaced.set()
+            consumer.join(120)
+            assert not consumer.is_alive()
+            assert sorted(results) == [(x, x * x) for x in range(len(results))]
+            # The new scheduler places what nobody had placed before.
+            assert module.long_nap.remote(0.0)
+    after = deployed.containers()
+    assert {service for service in before if before[service] != after[service]} == {"scheduler"}
+
+
+def test_every_service_has_its_own_credentials_and_a_health_check() -> None:
+    file = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())
+    for name, service in file["services"].items():
+        if name == "nats":
+            continue
+        mounted = [volume for volume in service["volumes"] if "/fleet/" in volume]
+        assert any(f"/fleet/{name}.creds:" in volume for volume in mounted), name
+        keys = [volume for volume in mounted if "/fleet/keys" in volume]
+        assert bool(keys) == (name == "gateway"), name
