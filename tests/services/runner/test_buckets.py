@@ -1,9 +1,10 @@
 """How buckets are mounted, and that a runner that died finds them again."""
 
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
+import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -75,21 +76,19 @@ def store() -> Iterator[s3.Server]:
 
 
 @pytest.fixture
-async def buckets(tmp_path: Path) -> AsyncIterator[Buckets]:
-    made = runner(tmp_path)
-    yield made
-    await made.sweep(())
-
-
-def runner(folder: Path) -> Buckets:
-    settings = Settings(runtime="process", state_dir=str(folder / "runner"))
-    return Buckets(settings, ProcessRuntime(settings, folder / "containers"))
+async def runner(tmp_path: Path) -> AsyncIterator[Callable[[], Buckets]]:
+    """A runner's, as it is again after a restart each time."""
+    settings = Settings(runtime="process", state_dir=str(tmp_path / "runner"))
+    runtime = ProcessRuntime(settings, tmp_path / "containers", anyio.create_task_group())
+    yield lambda: Buckets(settings, runtime)
+    await Buckets(settings, runtime).sweep(())
 
 
 @needs_rclone
 async def test_a_mount_outlives_its_runner_and_the_next_one_takes_it_down(
-    buckets: Buckets, store: s3.Server, tmp_path: Path
+    runner: Callable[[], Buckets], store: s3.Server
 ) -> None:
+    buckets, later = runner(), runner()
     mount = BucketMount(
         path="/data", bucket="things", endpoint_url=store.endpoint, force_path_style=True
     )
@@ -97,7 +96,6 @@ async def test_a_mount_outlives_its_runner_and_the_next_one_takes_it_down(
     first = await buckets.mount("ct-1", (mount,), {"/data": store.keys})
     second = await buckets.mount("ct-2", (mount,), {"/data": store.keys})
     place = first.binds[0].source
-    later = runner(tmp_path)
     await later.sweep(["ct-1"])
     assert (place / "kept.txt").read_text() == "kept"
     assert "is no longer mounted" in await second.lost()
@@ -109,8 +107,9 @@ async def test_a_mount_outlives_its_runner_and_the_next_one_takes_it_down(
 
 @needs_rclone
 async def test_what_is_missing_here_is_named(
-    buckets: Buckets, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    runner: Callable[[], Buckets], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    buckets = runner()
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(StartRefused, match=r"/data needs rclone.*apt-get install rclone fuse3"):
         await buckets.mount("ct-1", (MOUNT,), {})
