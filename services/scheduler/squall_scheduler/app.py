@@ -67,7 +67,9 @@ async def schedule(
     this replica still leads; None: there is no other."""
     term = term or Term()
     memory = Memory(context.bus, settings.brake())
-    world = World(Ledger(context.bus, settings.ended_kept_s, term), memory, time.time)
+    world = World(
+        Ledger(context.bus, settings.ended_kept_s, term), memory, time.time, settings.quota()
+    )
     await world.ledger.restore()
     with metrics.of(world):
         await _schedule(settings, context, metrics, world, term)

@@ -9,7 +9,7 @@ from squall_bus.bus import Delivery
 from squall_contracts import subjects
 from squall_contracts.fleet import OrderRecord, RunnerOrder
 from squall_contracts.functions import FunctionRecord
-from squall_contracts.identity import WorkspaceRecord
+from squall_contracts.identity import Quota, WorkspaceRecord
 from squall_contracts.placement import (
     ENDED,
     ContainerRecord,
@@ -24,6 +24,7 @@ from squall_scheduler.core import Cluster
 from squall_scheduler.faults import after_request, refuses
 from squall_scheduler.ledger import Ledger
 from squall_scheduler.memory import Memory
+from squall_scheduler.sharing import NO_QUOTA, filled
 from squall_scheduler.snapshot import Snapshots, near
 from squall_scheduler.whereabouts import Whereabouts
 
@@ -31,7 +32,15 @@ from squall_scheduler.whereabouts import Whereabouts
 class World:
     """Functions, targets, runners, containers. `changed` is set when a decision may change."""
 
-    def __init__(self, ledger: Ledger, memory: Memory, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        memory: Memory,
+        clock: Callable[[], float],
+        quota: Quota = NO_QUOTA,
+    ) -> None:
+        """`quota`: of workspaces that have none of their own."""
+        self._quota = quota
         self.ledger = ledger
         self.memory = memory
         self.clock = clock
@@ -95,7 +104,8 @@ class World:
         if record is None:
             self.entitled.pop(account, None)
         else:
-            self.entitled[account] = record
+            quota = filled(record.quota, self._quota)
+            self.entitled[account] = msgspec.structs.replace(record, quota=quota)
         self.changed.set()
 
     def on_target(self, function_id: str, target: Target | None) -> None:
