@@ -1,6 +1,5 @@
 """A machine that loses touch: its work is done elsewhere, once, and when it is back it gives up its own."""
 
-import contextlib
 import importlib.util
 import sys
 import time
@@ -16,14 +15,14 @@ from squall import _client
 from squall._sync import run
 from squall_contracts import fleet as words
 from squall_contracts.apps import ListContainers
-from squall_contracts.placement import ENDED, ContainerRecord
+from squall_contracts.placement import ContainerRecord
 
 from tests.system.conftest import connected_to
 from tests.system.fleet import Fleet
 
 from .hosts import Hosts, possible
 
-BOUND_S = 60
+BOUND_S = 90
 RUNNERS = ("runner1", "runner2")
 
 
@@ -102,48 +101,35 @@ def until(true: Callable[[], bool]) -> None:
         time.sleep(0.1)
 
 
-def alive(container_ids: set[str]) -> set[str]:
-    """Which of these containers still have a process."""
-    found: set[str] = set()
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            found.add(process.environ().get("SQUALL_TASK_ID", ""))
-    return found & container_ids
+def alive(diary: Path, container_ids: set[str]) -> set[str]:
+    """Which of these containers still have their process."""
+    pids = {each: int((diary / each).read_text()) for each in container_ids}
+    return {each for each, pid in pids.items() if psutil.pid_exists(pid)}
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_work_of_a_lost_machine_is_done_elsewhere_and_it_comes_back_empty(fleet: Pair) -> None:
-    module = load_app()
+    module, diary = load_app(), fleet.state / "diary"
+    diary.mkdir()
+    lost, other = (fleet.runner_id(name) for name in RUNNERS)
     with module.app.run():
-        lost = fleet.runner_id("runner1")
-        order(fleet.runner_id("runner2"), "cordon")
-        first = [module.nap.spawn(number, 0.2) for number in range(2)]
-        assert squall.gather(*first) == [0, 1]
-        calls = [module.nap.spawn(number, 5.0) for number in range(2, 4)]
-        until(lambda: sum(record.state == "ready" for record in containers()) == 2)
-        stale = {record.container_id for record in containers() if record.runner_id == lost}
-        assert len(stale) == 2
+        order(other, "cordon")
+        calls = [module.nap.spawn(number, 5.0, str(diary)) for number in range(2)]
+        until(lambda: len(list(diary.iterdir())) == 2)
+        stale = {path.name for path in diary.iterdir()}
         fleet.hosts.cut("runner1")
-        order(fleet.runner_id("runner2"), "work")
-        assert squall.gather(*calls) == [2, 3]
-        by_id = {record.container_id: record for record in containers(ended=True)}
-        until(lambda: all(containers_of(stale, "failed")))
-        assert {record.runner_id for record in by_id.values()} == {
-            lost,
-            fleet.runner_id("runner2"),
+        order(other, "work")
+        assert squall.gather(*calls) == [0, 1]
+        done = [record for record in containers(ended=True) if record.container_id in stale]
+        assert {(record.runner_id, record.state, record.reason) for record in done} == {
+            (lost, "failed", "machine lost")
         }
-        assert alive(stale), "it lost touch: nobody could tell it to stop"
+        assert alive(diary, stale) == stale, "nobody could tell them to stop"
         fleet.hosts.join("runner1")
-        until(lambda: not alive(stale))
-        assert squall.gather(*calls) == [2, 3]
+        until(lambda: not alive(diary, stale))
+        assert squall.gather(*calls) == [0, 1]
         # It is a machine like any other again.
-        order(fleet.runner_id("runner2"), "drain")
+        order(other, "drain")
         until(lambda: all(record.runner_id == lost for record in containers()))
-        assert module.nap.remote(9, 0.0) == 9
-
-
-def containers_of(ids: set[str], state: str) -> Iterator[bool]:
-    for record in containers(ended=True):
-        if record.container_id in ids:
-            yield record.state == state and record.state in ENDED
+        assert module.nap.remote(9, 0.0, str(diary)) == 9

@@ -20,7 +20,7 @@ from squall_contracts.placement import (
 
 from squall_scheduler.brakes import culprit
 from squall_scheduler.deaths import Mortuary, is_death
-from squall_scheduler.faults import LOST, cause, is_accident, startup_failure
+from squall_scheduler.faults import STRAY_GRACE_S, cause, is_accident, is_lost, startup_failure
 from squall_scheduler.handlers import Scheduler
 from squall_scheduler.inputs import Accounts
 from squall_scheduler.settings import Settings
@@ -30,8 +30,6 @@ from squall_scheduler.world import World
 log = structlog.get_logger()
 
 LONGEST_MS = 1000.0 * 24 * 3600
-STRAY_GRACE_S = 2.0
-"""For a container nobody wants any more, such as one given up as lost that came back."""
 
 
 class Reports:
@@ -57,7 +55,7 @@ class Reports:
     async def on_runner(self, report: ContainerReport) -> None:
         """A runner's word: created, started, ended, and what it ran when it died."""
         record = self._world.ledger.containers.get(report.container_id)
-        if record is None or (record.state == "failed" and record.reason == LOST):
+        if record is None or is_lost(record):
             await self._stop_stray(report)
             return
         if record.workspace != report.workspace or record.runner_id != report.runner_id:

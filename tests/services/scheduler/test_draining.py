@@ -93,3 +93,27 @@ async def test_a_machine_whose_clock_is_a_day_off_runs_containers(
     await stage.want(2)  # another round, in which its age is looked at
     await stage.started(2)
     assert stage.stops == []
+
+
+async def test_lost_machine_that_comes_back_is_told_what_was_given_up(stage: Stage) -> None:
+    await stage.declare()
+    await stage.join("rn-1")
+    await stage.want(1)
+    start = await stage.ready()
+    await stage.runners.delete("rn-1")
+    await stage.until_record(start.container_id, "failed")
+    assert stage.stops == []
+    await stage.kill()  # whoever leads then knows it from the records
+    await stage.join("rn-1")
+    await stage.start()
+    await stage.until(lambda: stage.stops)
+    assert [stop.container_id for stop in stage.stops] == [start.container_id]
+    again = await stage.started(2)
+    await stage.report(again, "starting")
+    await stage.guest(again, "ready")
+    await stage.until_record(again.container_id, "ready")
+    await stage.runners.delete("rn-1")
+    await stage.until_record(again.container_id, "failed")
+    await stage.join("rn-1")
+    await stage.until(lambda: len(stage.stops) == 2)
+    assert stage.stops[1].container_id == again.container_id
