@@ -86,4 +86,4 @@ async def editing(_: Floor, running: Measured) -> list[Figure]:
 
 async def _until(client: httpx.AsyncClient, url: str, text: str) -> None:
     while (await client.get(url)).text != text:
-        await asyncio.sleep(0.005)
+        continue
