@@ -7,6 +7,7 @@ from collections.abc import Callable
 import msgspec
 from squall_bus.bus import Delivery
 from squall_contracts import subjects
+from squall_contracts.fleet import OrderRecord, RunnerOrder
 from squall_contracts.functions import FunctionRecord
 from squall_contracts.identity import Quota, WorkspaceRecord
 from squall_contracts.placement import (
@@ -49,6 +50,8 @@ class World:
         """Gone from the registry; kept until nothing is left of them."""
         self.targets: dict[str, int] = {}
         self.runners: dict[str, RunnerRecord] = {}
+        self.orders: dict[str, RunnerOrder] = {}
+        """Runners that are not simply to work."""
         self.gone: dict[str, float] = {}
         """Runners whose lease expired, and when that was seen."""
         self.refused: set[str] = set()
@@ -125,6 +128,14 @@ class World:
             if runner_id not in self.gone and before is not None and _offers_as(before, record):
                 return
             self.gone.pop(runner_id, None)
+        self.changed.set()
+
+    def on_order(self, runner_id: str, record: OrderRecord | None) -> None:
+        """An operator took a runner out of work, or back."""
+        if record is None:
+            self.orders.pop(runner_id, None)
+        else:
+            self.orders[runner_id] = record.order
         self.changed.set()
 
     def on_stats(self, delivery: Delivery) -> None:
@@ -262,6 +273,7 @@ class World:
             heard=self.heard,
             told=self.told,
             runners=self.runners,
+            orders=self.orders,
             gone=self.gone,
             workspaces=self.entitled,
             brakes=self.memory.brakes,
