@@ -58,6 +58,7 @@ class FakeConsumer:
             "name": self.name,
             "stream_name": self.stream.name,
             "config": self.config,
+            "delivered": {"stream_seq": max(self.counts, default=0)},
             "num_pending": self.pending(),
             "num_ack_pending": len(self.open),
             "num_waiting": len(self.asked),

@@ -56,6 +56,8 @@ class ConsumerState(NamedTuple):
     waiting: int
     """Pull requests open."""
     redelivered: int
+    delivered_seq: int = 0
+    """The newest message of the stream it has delivered; 0: none."""
 
 
 class StoredMessage(NamedTuple):
@@ -258,6 +260,7 @@ class Admin:
             int(info["num_ack_pending"]),
             int(info.get("num_waiting", 0)),
             int(info.get("num_redelivered", 0)),
+            int(info["delivered"]["stream_seq"]),
         )
 
     async def consumers(self, stream: str) -> list[str]:

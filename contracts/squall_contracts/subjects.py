@@ -142,6 +142,11 @@ def result_of_call(environment: str, call_id: str) -> str:
     return f"result.{check_environment(environment)}.*.{_token(call_id)}"
 
 
+def reply_of_call(environment: str, call_id: str) -> str:
+    """A call's results that somebody waits for, whoever that is."""
+    return f"reply.{check_environment(environment)}.*.{_token(call_id)}"
+
+
 def dead(environment: str, function_id: str, input_id: str) -> str:
     """Where the letter of an input that failed for good is kept."""
     return f"dead.{check_environment(environment)}.{_token(function_id)}.{_token(input_id)}"

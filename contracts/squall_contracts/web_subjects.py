@@ -36,3 +36,8 @@ def web_speaker(subject: str) -> str:
 
 def web_token_key(account: str, token_id: str) -> str:
     return f"{_token(account)}.{_token(token_id)}"
+
+
+def web_token_anywhere(token_id: str) -> tuple[str, str]:
+    """Stream and filter of a token's entry, whichever workspace it is of."""
+    return f"KV_{WEB_TOKENS_BUCKET}", f"$KV.{WEB_TOKENS_BUCKET}.*.{_token(token_id)}"

@@ -1,11 +1,15 @@
-"""Client <-> gateway: tokens that open web endpoints made with `requires_proxy_auth`."""
+"""Client <-> gateway: tokens that open web endpoints made with `requires_proxy_auth`, or the REST
+API."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
 from squall_contracts.failures import Refused
 from squall_contracts.message import Message
+
+Scope = Literal["web", "api"]
+"""`web`: web endpoints made with `requires_proxy_auth`. `api`: the REST API of its workspace."""
 
 
 class TokenRecord(Message, frozen=True, kw_only=True):
@@ -17,12 +21,14 @@ class TokenRecord(Message, frozen=True, kw_only=True):
     """Of its secret, which nobody keeps."""
     created_unix_s: float
     comment: str = ""
+    scopes: tuple[Scope, ...] = ("web",)
 
 
 class CreateToken(Message, frozen=True, kw_only=True):
     """Reply: TokenCreated."""
 
     comment: Annotated[str, Meta(max_length=200)] = ""
+    scopes: Annotated[tuple[Scope, ...], Meta(min_length=1)] = ("web",)
 
 
 class TokenCreated(Message, frozen=True, kw_only=True, tag="token_created"):
@@ -39,6 +45,7 @@ class TokenEntry(Message, frozen=True, kw_only=True):
     token_id: str
     created_unix_s: float
     comment: str = ""
+    scopes: tuple[Scope, ...] = ("web",)
 
 
 class TokenList(Message, frozen=True, kw_only=True, tag="token_list"):

@@ -6,11 +6,11 @@ import threading
 import time
 from typing import Any, NamedTuple
 
-from squall import _container, _pickling
+from squall import _container
 from squall.exception import InvalidError
 from squall_contracts.calls import Raised, Report, Returned
 
-from squall_guest import report
+from squall_guest import forms, report
 from squall_guest.desk import Held
 from squall_guest.inputs import Body, Run
 from squall_guest.interrupt import ERRORS, Guard
@@ -79,7 +79,7 @@ def _gather(body: Body, run: Run) -> Gathered:
     for held in run.batch:
         try:
             body.callee(held)
-            args, kwargs = _pickling.load_call(held.payload(0))
+            args, kwargs = forms.load_call(callee, held.payload(0))
             bound = _bound(callee, signature, args, kwargs)
         except Exception as error:  # noqa: BLE001 - unpickling runs user code
             failure = report.failure(error, "arguments")
@@ -122,7 +122,8 @@ def _share(run: Run, gathered: Gathered, value: object) -> list[Report]:
 
 def _returned(run: Run, held: Held, value: object) -> Report:
     try:
-        return Returned(_index(held), _pickling.dumps(value), time.monotonic() - run.began_s)
+        payload = forms.dumper(held.payload(0))(value)
+        return Returned(_index(held), payload, time.monotonic() - run.began_s)
     except Exception as error:  # noqa: BLE001 - pickling runs user code
         return Raised(_index(held), report.failure(error, "result"))
 

@@ -1,4 +1,4 @@
-"""One input, from its pickled arguments to its outcome: for sync functions and for async ones."""
+"""One input, from its arguments to its outcome: for sync functions and for async ones."""
 
 import asyncio
 import inspect
@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any
 
-from squall import _container, _pickling
+from squall import _container
 from squall.exception import DeserializationError, InvalidError
 from squall_bus.bus import Bus
 from squall_bus.errors import DigestMismatch, ObjectMissing
@@ -16,7 +16,7 @@ from squall_contracts.calls import BlobRef, Exhausted, Raised, Report, Returned,
 from squall_contracts.failures import Failure, FailureKind
 from squall_contracts.functions import FunctionSpec
 
-from squall_guest import report
+from squall_guest import forms, report
 from squall_guest.desk import Held
 from squall_guest.interrupt import ERRORS, Guard, Reason
 from squall_guest.load import Callee, Service
@@ -115,7 +115,8 @@ class Body:
                     raise ERRORS[run.reason]
                 with _container.running(inputs, index):
                     callee = self.callee(run.held)
-                    args, kwargs = _pickling.load_call(run.held.payload(run.position))
+                    payload = run.held.payload(run.position)
+                    args, kwargs = forms.load_call(callee, payload)
                     run.stage = "exception"
                     value = callee.function(*args, **kwargs)
                     if callee.is_generator:
@@ -136,7 +137,7 @@ class Body:
         try:
             with _container.running(inputs, index):
                 callee = self.callee(run.held)
-                args, kwargs = _pickling.load_call(run.held.payload(run.position))
+                args, kwargs = forms.load_call(callee, run.held.payload(run.position))
                 run.stage = "exception"
                 if callee.is_generator:
                     produced = _checked_iterator(callee, callee.function(*args, **kwargs))
@@ -174,7 +175,7 @@ class Body:
             )
         run_s = time.monotonic() - run.began_s
         run.stage = "result"
-        return Returned(index, _pickling.dumps(value), run_s)
+        return Returned(index, forms.dumper(run.held.payload(run.position))(value), run_s)
 
     def _drain(self, run: Run, index: int, produced: Iterator[object]) -> Exhausted:
         count = 0
@@ -204,7 +205,7 @@ class Body:
 
     def _yielded(self, run: Run, index: int, position: int, value: object) -> None:
         run.stage = "result"
-        payload = _pickling.dumps(value)
+        payload = forms.dumper(run.held.payload(run.position))(value)
         run.stage = "exception"
         item = Yielded(index, run.held.inputs.attempt, position, payload)
         self.outbox.put(run.held, item, len(payload), None)

@@ -72,6 +72,10 @@ def where_am_i() -> dict[str, object]:
     }
 
 
+def unjsonable() -> object:
+    return [1, object()]
+
+
 def fail(text: str) -> None:
     raise Odd(text)
 

@@ -31,6 +31,11 @@ class Fleet:
         self.url = f"nats://{host}:{self.port}"
         self.credentials = state / "client.creds"
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._web_ports: dict[str, int] = {}
+
+    def web_port(self, gateway: str) -> int:
+        """Where a gateway takes web requests, each time it is started."""
+        return self._web_ports.setdefault(gateway, free_port())
 
     def up(self) -> None:
         write_credentials(self.credentials, self.keyring.client("main"))
@@ -78,7 +83,7 @@ class Fleet:
             "SQUALL_CREDENTIALS": str(self.state / f"{service}.creds"),
             "SQUALL_READY_FILE": str(self.state / f"{name}.ready"),
             "SQUALL_GATEWAY_KEYS_DIR": str(self.state / "keys"),
-            "SQUALL_GATEWAY_WEB_PORTS": "0",
+            "SQUALL_GATEWAY_WEB_PORTS": str(self.web_port(name) if service == "gateway" else 0),
             "SQUALL_RUNNER_RUNTIME": self.runtime,
             "SQUALL_RUNNER_STATE_DIR": str(
                 self.state / (name if service == "runner" else "runner")

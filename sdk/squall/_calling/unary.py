@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
 from squall_contracts import subjects
 from squall_contracts.calls import (
     Exhausted,
@@ -15,6 +16,7 @@ from squall_contracts.calls import (
     Results,
     Returned,
 )
+from squall_contracts.forms import is_json
 from squall_contracts.message import encode, input_id
 
 from squall import _context, _errors, _pickling, _traceback
@@ -153,6 +155,8 @@ def value_of(outcome: Outcome, data: bytes | None) -> Any:
 
 def load_result(data: bytes) -> Any:
     """A result's value. ExecutionError if it can't be unpickled here."""
+    if is_json(data):  # the call was made over HTTP
+        return msgspec.json.decode(data)
     try:
         return _pickling.loads(data)
     except DeserializationError as error:

@@ -1,5 +1,6 @@
-"""`squall token`: tokens that open web endpoints made with `requires_proxy_auth`."""
+"""`squall token`: tokens that open web endpoints made with `requires_proxy_auth`, or the REST API."""
 
+import enum
 from typing import Annotated
 
 import typer
@@ -10,20 +11,34 @@ from squall.cli.report import say
 from squall.cli.tables import Json, ago, show, show_json
 
 app = typer.Typer(
-    help="Make, list and delete tokens that open web endpoints.", no_args_is_help=True
+    help="Make, list and delete tokens that open web endpoints or the REST API.",
+    no_args_is_help=True,
 )
+
+
+class Scope(enum.Enum):
+    web = "web"
+    api = "api"
 
 
 @app.command("create")
 def create(
-    comment: Annotated[str, typer.Option(help="What it is for.")] = "", json: Json = False
+    comment: Annotated[str, typer.Option(help="What it is for.")] = "",
+    scope: Annotated[
+        Scope, typer.Option(help="web: endpoints made with requires_proxy_auth. api: the REST API.")
+    ] = Scope.web,
+    json: Json = False,
 ) -> None:
     """Make a token. Its secret is shown this once."""
-    made: webtokens.TokenCreated = control.ask(webtokens.CreateToken(comment=comment))
+    asked = webtokens.CreateToken(comment=comment, scopes=(scope.value,))
+    made: webtokens.TokenCreated = control.ask(asked)
     if json:
         show_json({"token_id": made.token_id, "secret": made.secret})
         return
     say("send these headers with each request; the secret is not shown again")
+    if scope is Scope.api:
+        print(f"Authorization: Bearer {made.token_id}.{made.secret}")
+        return
     print(f"Squall-Key: {made.token_id}\nSquall-Secret: {made.secret}")
 
 
@@ -35,9 +50,12 @@ def list_tokens(json: Json = False) -> None:
         show_json(listed.tokens)
         return
     show(
-        ([each.token_id, ago(each.created_unix_s), each.comment] for each in listed.tokens),
-        ("token", "age", "comment"),
-        empty="no web tokens",
+        (
+            [each.token_id, ago(each.created_unix_s), ", ".join(each.scopes), each.comment]
+            for each in listed.tokens
+        ),
+        ("token", "age", "scope", "comment"),
+        empty="no tokens",
     )
 
 

@@ -23,6 +23,8 @@ from squall_gateway.identity import Identity
 from squall_gateway.metrics import Metrics
 from squall_gateway.opening import Opening
 from squall_gateway.reaper import Reaper
+from squall_gateway.rest import routes
+from squall_gateway.rest.app import Rest
 from squall_gateway.settings import Settings
 from squall_gateway.sweeper import Sweeper
 from squall_gateway.volume_sweeper import VolumeSweeper
@@ -76,6 +78,8 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
     own = Apps(settings, context, urls)
     collections = Collections(context, own.environments)
     api = Api(context, identity, own, collections, tokens)
+    rest = Rest(settings, context, api)
+    ingress.mount(routes.PREFIX, rest.handle)
     opening = Opening(context, own.registry, own.secrets, own.sealing)
     flight = _InFlight()
     minting: tuple[tuple[str, type[Any], Callable[[str, Any], Awaitable[object]]], ...] = (
@@ -110,6 +114,7 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
         await flight.over()
         for task in background:
             task.cancel()
+    await rest.close()
 
 
 SERVICE: Final = Service(name="gateway", settings=Settings, run=run)

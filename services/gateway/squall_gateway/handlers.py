@@ -11,6 +11,7 @@ from squall_bus.errors import BusError, NoResponder, RequestTimeout, SquallRefus
 from squall_bus.service import Context
 from squall_contracts import apps, images, placement, subjects, verbs
 from squall_contracts.failures import Refused
+from squall_contracts.message import Message
 
 from squall_gateway import core
 from squall_gateway.apps import Apps
@@ -117,6 +118,13 @@ class Api:
         except msgspec.DecodeError as error:
             raise SquallRefusal("invalid", f"{name}: {error}") from error
         return await self._table[name](subjects.speaker(subject), request)
+
+    async def ask(self, account: str, verb: verbs.Verb, request: Message) -> Any:
+        """The same from within the gateway, for a workspace. SquallRefusal."""
+        answer = await self._table[verb.name](account, request)
+        if isinstance(answer, Refused):
+            raise SquallRefusal(answer.kind, answer.message)
+        return answer
 
     # --- calls -----------------------------------------------------------------------------------
 

@@ -59,3 +59,5 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """After this long without a response, a request is answered 303: come back for it."""
     web_parked_s: Positive = 60.0
     """How long a client may take to come back before its request is cancelled."""
+    rest_max_body_bytes: Count = 32 * 1024**2
+    """Of one request of the REST API: a call's arguments, as JSON."""

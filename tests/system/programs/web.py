@@ -151,6 +151,10 @@ class Asgi:
         except OSError:
             self.seen.append("slow: the client is gone")
 
+    async def page_nap(self, scope: Message, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(float(scope["query_string"]))
+        await answer(send, b"awake")
+
     async def page_hang(self, scope: Message, receive: Receive, send: Send) -> None:
         try:
             await asyncio.sleep(600)

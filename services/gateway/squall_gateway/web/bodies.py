@@ -1,7 +1,7 @@
 """Responses as aiohttp writes them, and reading request bodies within their limits."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
 from aiohttp import hdrs, web
@@ -65,24 +65,34 @@ class Upload:
         async with asyncio.timeout(self._patience_s):
             return await self._request.content.read()
 
+    async def collected(self) -> bytes:
+        """All of it, of whatever size is taken. BodyTooLarge, TimeoutError."""
+        await self._continue()
+        parts = [part async for part in self._parts()]
+        return b"".join(parts)
+
     async def pump(self, talk: Talk) -> None:
         """Send all of it to the guest, as fast as that reads. BodyTooLarge, TimeoutError, TalkOver."""
         await self._continue()
-        content = self._request.content
 
         def frame(data: bytes, more: bool) -> Data:
             return Data(talk.session, data, more)
 
+        async for data in self._parts():
+            await talk.say(data, frame, True)
+        await talk.say(b"", frame, False)
+
+    async def _parts(self) -> AsyncIterator[bytes]:
+        content = self._request.content
         while True:
             async with asyncio.timeout(self._patience_s):
                 data = await content.readany()
             if not data and content.at_eof():
-                await talk.say(b"", frame, False)
                 return
             self._read += len(data)
             if self._read > self._limit:
                 raise BodyTooLarge(self._limit)
-            await talk.say(data, frame, True)
+            yield data
 
     async def _continue(self) -> None:
         if self._expects and self._request.transport is not None:

@@ -39,6 +39,7 @@ class Front:
         self._requests = Requests(settings, exchange)
         self._sockets = Sockets(settings, exchange)
         self._sites: dict[str, Handler] = {}
+        self._draining = False
 
     def mount(self, prefix: str, site: Handler) -> None:
         """Let `site` answer what the server itself is asked at `prefix` (`/v1`) and below."""
@@ -47,10 +48,12 @@ class Front:
     async def handle(self, request: BaseRequest) -> web.StreamResponse:
         """Answer one request. CancelledError when its client is gone."""
         since_s = time.monotonic()
-        asked = Asked(request, new_id("rq"))
+        asked = Asked(request, new_id("rq"), is_last=lambda: self._draining)
         status = 499
         try:
             answer = await self._answer(asked)
+            if self._draining and not answer.prepared:
+                answer.force_close()
             status = answer.status
             return answer
         finally:
@@ -104,6 +107,12 @@ class Front:
         """What is mounted at `path` or above it."""
         first = "/" + path.removeprefix("/").partition("/")[0]
         return self._sites.get(first)
+
+    def drain(self) -> None:
+        """The gateway ends: each connection ends with the request that is on it, and WebSockets,
+        which have no end of their own, now."""
+        self._draining = True
+        self._sockets.drain()
 
     async def close(self) -> None:
         """Let go of what is parked."""

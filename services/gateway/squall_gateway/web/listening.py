@@ -10,6 +10,7 @@ import structlog
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 from squall_bus.settings import SettingsError
+from squall_bus.tasks import within
 
 from squall_gateway.settings import Settings
 from squall_gateway.web.front import Front
@@ -18,6 +19,8 @@ log = structlog.get_logger()
 
 READ_BYTES: Final = 1024 * 1024
 BACKLOG: Final = 1024
+IDLE_S: Final = 1.0
+"""How long a connection is left to its client once the gateway ends and no request is on it."""
 
 
 class Listener(web.Server):
@@ -40,6 +43,24 @@ class Listener(web.Server):
         )
         self._most = settings.web_max_connections
 
+        self._none_left = asyncio.Event()
+
+    def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
+        super().connection_lost(handler, exc)
+        if not self._connections:
+            self._none_left.set()
+
+    async def emptied(self, limit_s: float) -> bool:
+        """Wait until the last connection is gone; False if that takes too long."""
+        self._none_left.clear()
+        if not self._connections:
+            return True
+        try:
+            await within(limit_s, self._none_left.wait())
+        except TimeoutError:
+            return False
+        return True
+
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
         super().connection_made(handler, transport)
         if len(self._connections) > self._most:
@@ -60,9 +81,20 @@ async def listening(front: Front, settings: Settings) -> AsyncIterator[int]:
         yield port
     finally:
         listener.close()
-        server.pre_shutdown()
-        await server.shutdown(settings.drain_s / 2)  # it takes up to twice as long
+        front.drain()
+        await _drained(server, settings.drain_s)
         await listener.wait_closed()
+
+
+async def _drained(server: Listener, drain_s: float) -> None:
+    """Let requests finish. Every answer says by now that it is its connection's last; a connection
+    that is idle for a while is closed, so that its client does not ask into a closing one."""
+    if await server.emptied(min(IDLE_S, drain_s / 10)):
+        return
+    server.pre_shutdown()
+    if not await server.emptied(drain_s * 0.7):
+        log.warning("web.drain_cut", connections=len(server.connections))
+    await server.shutdown(drain_s / 20)  # it takes up to twice as long
 
 
 def _bound(host: str, ports: Sequence[int]) -> socket.socket:

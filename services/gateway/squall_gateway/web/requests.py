@@ -1,6 +1,7 @@
 """HTTP requests: head and body in, response out, and what happens when that takes long."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -29,8 +30,12 @@ _SOCKET_SCHEMES: Final = {"http": "ws", "https": "wss"}
 class Asked:
     """What is known of one request."""
 
-    def __init__(self, request: BaseRequest, request_id: str) -> None:
+    def __init__(
+        self, request: BaseRequest, request_id: str, is_last: Callable[[], bool] = lambda: False
+    ) -> None:
+        """`is_last`: whether its connection takes no request after it."""
         self.request = request
+        self.is_last = is_last
         self.request_id = request_id
         target = request.raw_path
         if not target.startswith("/"):  # a proxy's absolute form, or `*`
@@ -198,6 +203,8 @@ class Requests:
         if not first.more and hdrs.CONTENT_LENGTH not in reply.headers:
             reply.content_length = len(first.data)
         bodiless = asked.request.method == "HEAD" or first.status in {204, 304}
+        if asked.is_last():
+            reply.force_close()
         try:
             await reply.prepare(asked.request)
         except ValueError as error:

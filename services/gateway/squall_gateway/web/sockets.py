@@ -19,6 +19,7 @@ HEARTBEAT_S: Final = 30.0
 CLOSE_S: Final = 5.0
 NO_STATUS: Final = 1005
 LOST: Final = 1006
+RESTART: Final = 1012
 """Codes that say how a WebSocket ended but may not be sent in a close."""
 
 
@@ -26,6 +27,15 @@ class Sockets:
     def __init__(self, settings: Settings, exchange: Exchange) -> None:
         self._settings = settings
         self._exchange = exchange
+        self._talks: set[Talk] = set()
+        """Of those that are open."""
+
+    def drain(self) -> None:
+        """Close all: their clients come back, to another gateway or the next."""
+        for talk in list(self._talks):
+            closed = Closed(talk.session, RESTART, "the server restarts")
+            talk.tell(closed)
+            talk.hear(closed)
 
     async def serve(self, asked: Asked) -> web.StreamResponse:
         """Open a WebSocket with its app, and pass messages until it ends. BusError."""
@@ -63,10 +73,14 @@ class Sockets:
         socket.headers.extend(core.response_headers(first.headers))
         socket.headers[REQUEST_ID] = asked.request_id
         await socket.prepare(asked.request)
-        async with asyncio.TaskGroup() as both:
-            talker = both.create_task(_from_app(turn.talk, socket))
-            await _from_client(turn.talk, socket)
-            talker.cancel()
+        self._talks.add(turn.talk)
+        try:
+            async with asyncio.TaskGroup() as both:
+                talker = both.create_task(_from_app(turn.talk, socket))
+                await _from_client(turn.talk, socket)
+                talker.cancel()
+        finally:
+            self._talks.discard(turn.talk)
         return socket
 
 

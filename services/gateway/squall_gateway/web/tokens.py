@@ -1,4 +1,5 @@
-"""Tokens that open endpoints made with `requires_proxy_auth`: made once, kept as hashes."""
+"""Tokens that open endpoints made with `requires_proxy_auth`, or the REST API: made once, kept as
+hashes."""
 
 import hashlib
 import hmac
@@ -38,7 +39,7 @@ class Tokens:
             entry = await self._bucket.get(web_subjects.web_token_key(account, token_id))
         except ValueError:
             return False
-        known = entry.value.sha256 if entry is not None else ""
+        known = entry.value.sha256 if entry and "web" in entry.value.scopes else ""
         return hmac.compare_digest(known, _digest(secret))
 
     async def create(self, account: str, request: CreateToken) -> TokenCreated:
@@ -49,6 +50,7 @@ class Tokens:
             sha256=_digest(secret),
             created_unix_s=time.time(),
             comment=request.comment,
+            scopes=request.scopes,
         )
         await self._bucket.create(web_subjects.web_token_key(account, token_id), record)
         return TokenCreated(token_id=token_id, secret=secret)
@@ -57,7 +59,10 @@ class Tokens:
         records = (await self._bucket.items(f"{account}.")).values()
         entries = [
             TokenEntry(
-                token_id=each.token_id, created_unix_s=each.created_unix_s, comment=each.comment
+                token_id=each.token_id,
+                created_unix_s=each.created_unix_s,
+                comment=each.comment,
+                scopes=each.scopes,
             )
             for each in records
         ]
