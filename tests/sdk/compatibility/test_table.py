@@ -17,7 +17,7 @@ def found() -> list[Row]:
 
 
 def test_the_page_is_what_the_signatures_say() -> None:
-    assert PAGE.read_text() == page(), "run python -m tests.compatibility"
+    assert PAGE.read_text() == page(), "run python -m tests.sdk.compatibility"
 
 
 def test_nothing_that_scripts_need_is_missing(found: list[Row]) -> None:

@@ -14,7 +14,7 @@ from squall._modal.handle import Absent
 from .notes import NOT_YET, NOTES, REFUSED
 from .ranks import Rank, rank
 
-PAGE: Final = Path(__file__).parents[2] / "docs" / "modal-compatibility.md"
+PAGE: Final = Path(__file__).parents[3] / "docs" / "modal-compatibility.md"
 State = Literal["works", "refused", "not yet", "missing"]
 RUNNER: Final = {"DeployResult", "deploy_app"}
 """What Modal's documentation names of that module; the rest is its own."""

@@ -1,5 +1,0 @@
-"""`python -m tests.compatibility`: write docs/modal-compatibility.md anew."""
-
-from .table import PAGE, page
-
-PAGE.write_text(page())
