@@ -9,7 +9,7 @@ from pathlib import Path
 
 from squall_bus.accounts import write_credentials
 from squall_bus.keyring import Keyring
-from squall_bus.resolver import server_config
+from squall_bus.resolver import Cluster, server_config
 from squall_server.natsd import find_binary
 
 from tests.bench.floor import free_port
@@ -19,16 +19,17 @@ READY_WITHIN_S = 60
 
 
 class Fleet:
-    """nats-server and the six services, each a process of its own."""
+    """nats-server, or three of them, and the six services, each a process of its own."""
 
-    def __init__(self, state: Path, runtime: str, host: str) -> None:
+    def __init__(self, state: Path, runtime: str, host: str, *, nodes: int = 1) -> None:
         self.state = state
         self.runtime = runtime
         self.keyring = Keyring(state / "keys")
         self.keyring.workspace("main")
-        self.port = free_port()
         self.host = host
-        self.url = f"nats://{host}:{self.port}"
+        self.nats = ["nats"] if nodes == 1 else [f"nats{number + 1}" for number in range(nodes)]
+        self._ports = {name: (free_port(), free_port()) for name in self.nats}
+        self.url = ",".join(f"nats://{host}:{self._ports[name][0]}" for name in self.nats)
         self.credentials = state / "client.creds"
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self._web_ports: dict[str, int] = {}
@@ -39,8 +40,9 @@ class Fleet:
 
     def up(self) -> None:
         write_credentials(self.credentials, self.keyring.client("main"))
-        self._configure_nats()
-        self.start("nats")
+        for name in self.nats:
+            self._configure_nats(name)
+            self.start(name)
         for service in SERVICES:
             write_credentials(self.state / f"{service}.creds", self.keyring.service(service))
         self.start("gateway")
@@ -50,36 +52,47 @@ class Fleet:
         for service in SERVICES[1:]:
             self.wait_ready(service)
 
-    def _configure_nats(self) -> None:
-        accounts = self.state / "accounts"
-        accounts.mkdir()
+    def _configure_nats(self, name: str) -> None:
+        port, _ = self._ports[name]
+        accounts = self.state / name / "accounts"
+        accounts.mkdir(parents=True)
         jwts = self.keyring.account_jwts()
         for account, jwt in jwts.items():
             (accounts / f"{account}.jwt").write_text(jwt)
-        (self.state / "nats.conf").write_text(
+        (self.state / f"{name}.conf").write_text(
             server_config(
-                name="fleet",
-                listen=f"{self.host}:{self.port}",
+                name=name,
+                listen=f"{self.host}:{port}",
                 operator=self.keyring.operator_jwt(),
                 system_account=self.keyring.system.public,
                 accounts=jwts,
-                jetstream_dir=self.state / "jetstream",
+                jetstream_dir=self.state / name / "jetstream",
                 accounts_dir=accounts,
+                cluster=self._cluster(name),
             )
+        )
+
+    def _cluster(self, name: str) -> Cluster | None:
+        if len(self.nats) == 1:
+            return None
+        routes = tuple(f"{self.host}:{own}" for _, own in self._ports.values())
+        return Cluster(
+            listen=f"{self.host}:{self._ports[name][1]}", routes=routes, password="cluster"
         )
 
     def start(self, name: str) -> None:
         """Start `nats`, a service, or one more of it: `runner2` is a second runner."""
         service = name.rstrip("0123456789")
         log = (self.state / f"{name}.log").open("ab")
-        if name == "nats":
-            command = [find_binary(), "--config", str(self.state / "nats.conf")]
+        if service == "nats":
+            command = [find_binary(), "--config", str(self.state / f"{name}.conf")]
         else:
             command = [sys.executable, "-m", f"squall_{service}"]
             (self.state / f"{name}.ready").unlink(missing_ok=True)
         environment = {
             **os.environ,
             "SQUALL_NATS_URLS": self.url,
+            "SQUALL_REPLICAS": str(len(self.nats)),
             "SQUALL_CREDENTIALS": str(self.state / f"{service}.creds"),
             "SQUALL_READY_FILE": str(self.state / f"{name}.ready"),
             "SQUALL_GATEWAY_KEYS_DIR": str(self.state / "keys"),
