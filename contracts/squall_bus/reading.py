@@ -34,13 +34,14 @@ _log: Final = logging.getLogger("squall.bus")
 class Stored:
     """One message as the stream holds it."""
 
-    __slots__ = ("_headers", "data", "pending", "seq", "subject")
+    __slots__ = ("_headers", "data", "pending", "seq", "stored_unix_s", "subject")
 
     def __init__(self, subject: str, reply: str, data: bytes, headers: bytes | None) -> None:
         words = reply.split(".")
         self.subject = subject
         self.data = data
         self.seq = int(words[-4])
+        self.stored_unix_s = int(words[-2]) / NANOSECONDS
         self.pending = int(words[-1])
         """How many followed it when it was sent."""
         self._headers = headers

@@ -64,6 +64,7 @@ def guest_may(environment: str, function_id: str, container_id: str) -> tuple[li
         f"web.ask.{environment}.{function_id}.*",
         subjects.up_container(container_id),
         subjects.up_stats(container_id),
+        terminal_subjects.up_span(container_id),
         subjects.UP_RENEW,
         f"$O.{subjects.BLOBS_BUCKET}.>",
         f"$JS.API.STREAM.PURGE.OBJ_{subjects.BLOBS_BUCKET}",

@@ -9,6 +9,7 @@ from squall_contracts import (
     autoscaling,
     breakers,
     collections,
+    dashboard,
     environments,
     fleet,
     images,
@@ -16,6 +17,8 @@ from squall_contracts import (
     schedules,
     secrets,
     terminals,
+    tunnels,
+    usage,
     webtokens,
 )
 from squall_contracts.message import Message
@@ -54,6 +57,8 @@ LIST_CONTAINERS: Final = Verb("list_containers", apps.ListContainers, placement.
 STOP_CONTAINER: Final = Verb("stop_container", apps.StopContainerRequest, apps.DoneReply)
 EXEC: Final = Verb("exec", apps.ExecRequest, apps.ExecReply)
 OPEN_TERMINAL: Final = Verb("open_terminal", terminals.OpenTerminal, terminals.OpenTerminalReply)
+OPEN_TUNNEL: Final = Verb("open_tunnel", tunnels.OpenTunnel, tunnels.OpenTunnelReply)
+GET_USAGE: Final = Verb("get_usage", usage.GetUsage, usage.UsageReply)
 SERVER_INFO: Final = Verb("server_info", apps.ServerInfo, apps.ServerReply)
 ENSURE_IMAGE: Final = Verb("ensure_image", images.EnsureImage, images.ImageReply)
 LIST_RUNNERS: Final = Verb("list_runners", fleet.ListRunners, fleet.RunnerListReply)
@@ -62,6 +67,9 @@ LIST_IMAGES: Final = Verb("list_images", images.ListImages, images.ImageListRepl
 CREATE_TOKEN: Final = Verb("create_token", webtokens.CreateToken, webtokens.CreateTokenReply)
 LIST_TOKENS: Final = Verb("list_tokens", webtokens.ListTokens, webtokens.TokenListReply)
 DELETE_TOKEN: Final = Verb("delete_token", webtokens.DeleteToken, apps.DoneReply)
+OPEN_DASHBOARD: Final = Verb(
+    "open_dashboard", dashboard.OpenDashboard, dashboard.OpenDashboardReply
+)
 PRUNE_IMAGES: Final = Verb("prune_images", images.PruneImages, images.PruneReply)
 OPEN_COLLECTION: Final = Verb(
     "open_collection", collections.OpenCollection, collections.CollectionReply
@@ -126,6 +134,8 @@ VERBS: Final[dict[str, Verb]] = {
         STOP_CONTAINER,
         EXEC,
         OPEN_TERMINAL,
+        OPEN_TUNNEL,
+        GET_USAGE,
         SERVER_INFO,
         ENSURE_IMAGE,
         LIST_RUNNERS,
@@ -152,5 +162,6 @@ VERBS: Final[dict[str, Verb]] = {
         CREATE_TOKEN,
         LIST_TOKENS,
         DELETE_TOKEN,
+        OPEN_DASHBOARD,
     )
 }

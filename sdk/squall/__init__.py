@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from squall._declaring.methods import batched, concurrent, enter, exit, method
     from squall._declaring.parameters import parameter
     from squall._terminal.interacting import interact
+    from squall._terminal.tunnelling import Tunnel, forward
     from squall.app import App
     from squall.call import FunctionCall
     from squall.client import Client
@@ -68,6 +69,7 @@ __all__ = [
     "Retries",
     "Secret",
     "Server",
+    "Tunnel",
     "Volume",
     "WebRequest",
     "WebResponse",
@@ -83,6 +85,7 @@ __all__ = [
     "exception",
     "exit",
     "fastapi_endpoint",
+    "forward",
     "gather",
     "interact",
     "is_local",
@@ -113,6 +116,7 @@ _HOMES = {
     "SchedulerPlacement": "_modal.placement",
     "Secret": "secret",
     "Server": "server",
+    "Tunnel": "_terminal.tunnelling",
     "Volume": "volume",
     "WebRequest": "web",
     "WebResponse": "web",
@@ -127,6 +131,7 @@ _HOMES = {
     "enter": "_declaring.methods",
     "exit": "_declaring.methods",
     "fastapi_endpoint": "web",
+    "forward": "_terminal.tunnelling",
     "gather": "_calling.gathering",
     "interact": "_terminal.interacting",
     "is_local": "_context",

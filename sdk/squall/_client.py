@@ -14,6 +14,7 @@ from squall_contracts import (
     autoscaling,
     breakers,
     collections,
+    dashboard,
     environments,
     images,
     placement,
@@ -21,6 +22,8 @@ from squall_contracts import (
     state_subjects,
     subjects,
     terminals,
+    tunnels,
+    usage,
     verbs,
 )
 from squall_contracts.failures import Refused
@@ -148,6 +151,10 @@ class Client:
     @overload
     async def control(self, message: terminals.OpenTerminal) -> terminals.TerminalOpened: ...
     @overload
+    async def control(self, message: tunnels.OpenTunnel) -> tunnels.TunnelOpened: ...
+    @overload
+    async def control(self, message: usage.GetUsage) -> usage.UsageNow: ...
+    @overload
     async def control(self, message: apps.ServerInfo) -> apps.ServerDescription: ...
     @overload
     async def control(self, message: images.EnsureImage) -> images.ImageStatus: ...
@@ -155,6 +162,8 @@ class Client:
     async def control(self, message: images.ListImages) -> images.ImageList: ...
     @overload
     async def control(self, message: images.PruneImages) -> images.ImagesPruned: ...
+    @overload
+    async def control(self, message: dashboard.OpenDashboard) -> dashboard.DashboardDoor: ...
     @overload
     async def control(
         self,

@@ -11,6 +11,7 @@ from squall.cli import (
     collections,
     config,
     containers,
+    dashboard,
     dead,
     deploy,
     doctor,
@@ -25,6 +26,7 @@ from squall.cli import (
     servers,
     shell,
     token,
+    top,
     up,
     volumes,
 )
@@ -54,8 +56,10 @@ def run_command(context: typer.Context) -> None:
 app.command("deploy")(deploy.deploy)
 app.command("serve")(serve.serve)
 app.command("shell")(shell.shell)
+app.command("top")(top.top)
 app.command("up")(up.up)
 app.command("down")(up.down)
+app.command("dashboard")(dashboard.dashboard)
 app.command("doctor")(doctor.doctor)
 for name, group in (
     ("app", apps.app),

@@ -1,4 +1,5 @@
-"""`squall token`: tokens that open web endpoints made with `requires_proxy_auth`, or the REST API."""
+"""`squall token`: tokens that open web endpoints made with `requires_proxy_auth`, the REST API or the
+dashboard."""
 
 import enum
 from typing import Annotated
@@ -11,7 +12,7 @@ from squall.cli.report import say
 from squall.cli.tables import Json, ago, show, show_json
 
 app = typer.Typer(
-    help="Make, list and delete tokens that open web endpoints or the REST API.",
+    help="Make, list and delete tokens that open web endpoints, the REST API or the dashboard.",
     no_args_is_help=True,
 )
 
@@ -19,13 +20,18 @@ app = typer.Typer(
 class Scope(enum.Enum):
     web = "web"
     api = "api"
+    dashboard = "dashboard"
 
 
 @app.command("create")
 def create(
     comment: Annotated[str, typer.Option(help="What it is for.")] = "",
     scope: Annotated[
-        Scope, typer.Option(help="web: endpoints made with requires_proxy_auth. api: the REST API.")
+        Scope,
+        typer.Option(
+            help="web: endpoints made with requires_proxy_auth. api: the REST API. "
+            "dashboard: its login page."
+        ),
     ] = Scope.web,
     json: Json = False,
 ) -> None:
@@ -34,6 +40,10 @@ def create(
     made: webtokens.TokenCreated = control.ask(asked)
     if json:
         show_json({"token_id": made.token_id, "secret": made.secret})
+        return
+    if scope is Scope.dashboard:
+        say("sign in to the dashboard with this; it is not shown again")
+        print(f"{made.token_id}.{made.secret}")
         return
     say("send these headers with each request; the secret is not shown again")
     if scope is Scope.api:

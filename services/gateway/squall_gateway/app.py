@@ -18,6 +18,8 @@ from squall_contracts.secrets import OpenSecrets
 from squall_gateway.apps import Apps
 from squall_gateway.collections import Collections
 from squall_gateway.collector import Collector
+from squall_gateway.dashboard.app import PREFIX, Dashboard
+from squall_gateway.dashboard.door import Door
 from squall_gateway.handlers import Api
 from squall_gateway.identity import Identity
 from squall_gateway.metrics import Metrics
@@ -27,6 +29,8 @@ from squall_gateway.rest import routes
 from squall_gateway.rest.app import Rest
 from squall_gateway.settings import Settings
 from squall_gateway.sweeper import Sweeper
+from squall_gateway.tracing import Traces
+from squall_gateway.tunnels import Tunnels
 from squall_gateway.volume_sweeper import VolumeSweeper
 from squall_gateway.web.app import Ingress
 from squall_gateway.web.tokens import Tokens
@@ -70,14 +74,29 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
     await ensure_platform(context.bus, context.replicas)
     identity = Identity(keyring, context, settings.credential_ttl_s)
     tokens = Tokens(context.bus)
-    ingress = Ingress(settings, context, tokens)
+    traces = Traces(context)
+    ingress = Ingress(settings, context, tokens, traces)
 
     async def urls(account: str, records: Iterable[FunctionRecord]) -> dict[str, str]:
         return ingress.urls(records, await identity.workspace_name(account))
 
     own = Apps(settings, context, urls)
     collections = Collections(context, own.environments)
-    api = Api(context, identity, own, collections, tokens)
+    tunnels = Tunnels(settings, context)
+    door = Door(keyring, tokens)
+    api = Api(
+        context,
+        identity,
+        own,
+        collections=collections,
+        tokens=tokens,
+        tunnels=tunnels,
+        door=door,
+    )
+    dashboard = Dashboard(context, api.ask, door) if settings.dashboard else None
+    if dashboard is not None:
+        ingress.mount(PREFIX, dashboard.handle)
+        ingress.front.observe(dashboard.observe)
     rest = Rest(settings, context, api)
     ingress.mount(routes.PREFIX, rest.handle)
     opening = Opening(context, own.registry, own.secrets, own.sealing)
@@ -95,7 +114,13 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
     ]
     # Opening a workspace takes credentials, which this very service mints from here on.
     await identity.provision(settings.workspaces)
-    async with ingress.running(), asyncio.TaskGroup() as group:
+    leave = dashboard.leave if dashboard is not None else lambda: None
+    async with (
+        traces.running(),
+        ingress.running(leave),
+        tunnels.running(),
+        asyncio.TaskGroup() as group,
+    ):
         collector = Collector(context, own.registry, settings.pool_idle_s)
         background = [
             group.create_task(collector.run()),
@@ -103,6 +128,9 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
             group.create_task(Sweeper(collections, context).run()),
             group.create_task(VolumeSweeper(context, settings.volume_sweep_s).run()),
         ]
+        if dashboard is not None:
+            door.url = f"{ingress.base}{PREFIX}/"
+            background.append(group.create_task(dashboard.attention.run()))
         answer = flight.counted(Metrics(context.registry).timed(api.answer))
         open_intakes.append(
             await context.bus.respond(subjects.API_ALL, msgspec.Raw, answer, queue=QUEUE)

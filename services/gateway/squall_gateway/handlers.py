@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -19,12 +20,15 @@ from squall_gateway.bounds import FunctionsNow
 from squall_gateway.calls import cancel_call
 from squall_gateway.clearing import Clearing
 from squall_gateway.collections import Collections
+from squall_gateway.dashboard.door import Door
 from squall_gateway.deploying import Deploys
 from squall_gateway.functions import Functions
 from squall_gateway.identity import Identity
 from squall_gateway.machines import Machines
 from squall_gateway.schedules import Schedules
 from squall_gateway.terminals import Terminals
+from squall_gateway.tunnels import Tunnels
+from squall_gateway.usage import Usage
 from squall_gateway.web.tokens import Tokens
 
 STOP_GRACE_S: Final = 30.0
@@ -43,8 +47,11 @@ class Api:
         context: Context,
         identity: Identity,
         own: Apps,
+        *,
         collections: Collections,
         tokens: Tokens,
+        tunnels: Tunnels,
+        door: Door,
     ) -> None:
         self._context = context
         self._identity = identity
@@ -83,6 +90,8 @@ class Api:
             verbs.STOP_CONTAINER.name: self.stop_container,
             verbs.EXEC.name: self.exec,
             verbs.OPEN_TERMINAL.name: Terminals(self._placed, self._ask).open,
+            verbs.OPEN_TUNNEL.name: partial(tunnels.open, self._placed),
+            verbs.GET_USAGE.name: Usage(context).now,
             verbs.SERVER_INFO.name: self.server_info,
             verbs.ENSURE_IMAGE.name: self.ensure_image,
             verbs.LIST_RUNNERS.name: machines.list,
@@ -109,6 +118,7 @@ class Api:
             verbs.CREATE_TOKEN.name: tokens.create,
             verbs.LIST_TOKENS.name: tokens.list,
             verbs.DELETE_TOKEN.name: tokens.delete,
+            verbs.OPEN_DASHBOARD.name: door.open,
         }
 
     async def answer(self, subject: str, body: msgspec.Raw) -> object:
