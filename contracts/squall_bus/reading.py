@@ -141,6 +141,8 @@ class _Reader:
         else:
             config["filter_subjects"] = self._subjects
         verb = f"CONSUMER.CREATE.{self._stream}.{self._name}"
+        if len(self._subjects) == 1:
+            verb = f"{verb}.{self._subjects[0]}"  # so that the server can tell who may read what
         body = {"stream_name": self._stream, "config": config}
         info = await call_api(self._bus, verb, body)
         self._sid = self._bus.wire.listen(self._inbox, self._hear)

@@ -28,6 +28,8 @@ def terminal_heard_by_client(session: str) -> str:
 
 
 UP_TERMINALS: Final = "up.terminal.*"
+TERMINALS_TO_RUNNERS: Final = "up.*.terminal.*"
+TERMINALS_FROM_RUNNERS: Final = "down.*.terminal.*"
 
 
 def runner_terminal(runner_id: str) -> str:

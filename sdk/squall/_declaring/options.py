@@ -45,6 +45,7 @@ class Options:
     startup_timeout_s: float | None
     max_inputs: int
     block_network: bool
+    restricted: bool
     nonpreemptible: bool
     serialized: bool
     include_source: bool | None
@@ -170,6 +171,7 @@ def options_of(
     startup_timeout: object,
     is_generator: bool | None,
     block_network: object,
+    restrict_modal_access: object = False,
     nonpreemptible: object,
     include_source: object,
     concurrency: Concurrency,
@@ -230,6 +232,7 @@ def options_of(
         volumes=volumes,
         web=web,
         block_network=_validate.truth("block_network", block_network),
+        restricted=_validate.truth("restrict_modal_access", restrict_modal_access),
         nonpreemptible=_validate.truth("nonpreemptible", nonpreemptible),
         serialized=_validate.truth("serialized", serialized),
         include_source=None

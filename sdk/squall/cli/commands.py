@@ -18,6 +18,7 @@ from squall.cli import (
     environments,
     functions,
     images,
+    proxy_tokens,
     run,
     runners,
     schedules,
@@ -29,6 +30,7 @@ from squall.cli import (
     top,
     up,
     volumes,
+    workspaces,
 )
 
 app = typer.Typer(
@@ -75,6 +77,8 @@ for name, group in (
     ("environment", environments.app),
     ("volume", volumes.app),
     ("token", token.app),
+    ("workspace", workspaces.app),
+    ("proxy-token", proxy_tokens.app),
     ("config", config.app),
     ("admin", admin.app),
 ):

@@ -10,11 +10,13 @@ from anyio.abc import TaskStatus
 from squall_bus.keyring import Keyring
 from squall_bus.layout import ensure_platform
 from squall_bus.service import Context, Service
-from squall_contracts import subjects
+from squall_contracts import access_subjects, subjects
 from squall_contracts.functions import FunctionRecord
 from squall_contracts.identity import MintGuest, MintService, Renew
 from squall_contracts.secrets import OpenSecrets
+from squall_contracts.tokens import SignIn
 
+from squall_gateway.access.app import Access
 from squall_gateway.apps import Apps
 from squall_gateway.collections import Collections
 from squall_gateway.collector import Collector
@@ -72,13 +74,14 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
     """Answer the control API and mint credentials until told to stop."""
     keyring = await asyncio.to_thread(Keyring, Path(settings.keys_dir))
     await ensure_platform(context.bus, context.replicas)
-    identity = Identity(keyring, context, settings.credential_ttl_s)
+    access = Access(keyring, context, settings.credential_ttl_s)
+    identity = Identity(keyring, context, access.signing_in, settings.credential_ttl_s)
     tokens = Tokens(context.bus)
     traces = Traces(context)
     ingress = Ingress(settings, context, tokens, traces)
 
     async def urls(account: str, records: Iterable[FunctionRecord]) -> dict[str, str]:
-        return ingress.urls(records, await identity.workspace_name(account))
+        return ingress.urls(records, await access.accounts.name(account))
 
     own = Apps(settings, context, urls)
     collections = Collections(context, own.environments)
@@ -86,7 +89,7 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
     door = Door(keyring, tokens)
     api = Api(
         context,
-        identity,
+        access,
         own,
         collections=collections,
         tokens=tokens,
@@ -97,23 +100,27 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
     if dashboard is not None:
         ingress.mount(PREFIX, dashboard.handle)
         ingress.front.observe(dashboard.observe)
-    rest = Rest(settings, context, api)
+    rest = Rest(settings, context, api, access.tokens)
     ingress.mount(routes.PREFIX, rest.handle)
     opening = Opening(context, own.registry, own.secrets, own.sealing)
     flight = _InFlight()
     minting: tuple[tuple[str, type[Any], Callable[[str, Any], Awaitable[object]]], ...] = (
-        (subjects.MINT_SERVICE, MintService, identity.mint_service),
-        (subjects.MINT_GUEST, MintGuest, identity.mint_guest),
-        (subjects.MINT_RENEW, Renew, identity.renew_service),
+        (access_subjects.MINT_SERVICE, MintService, identity.mint_service),
+        (access_subjects.MINT_FOR_RUNNER_ALL, MintService, identity.mint_for_runner),
+        (access_subjects.MINT_GUEST_ALL, MintGuest, identity.mint_guest),
+        (access_subjects.MINT_RENEW, Renew, identity.renew_service),
         (subjects.RENEW_ALL, Renew, identity.renew),
-        (subjects.OPEN_SECRETS, OpenSecrets, opening.open),
+        (access_subjects.SIGN_IN_ALL, SignIn, access.signing_in.sign_in),
+        (access_subjects.OPEN_SECRETS_ALL, OpenSecrets, opening.open),
     )
     open_intakes = [
         await context.bus.respond(subject, kind, flight.counted(handler), queue=QUEUE)
         for subject, kind, handler in minting
     ]
     # Opening a workspace takes credentials, which this very service mints from here on.
-    await identity.provision(settings.workspaces)
+    await access.accounts.provision(settings.workspaces)
+    if settings.admin_token_file and settings.workspaces:
+        await access.first_token(settings.workspaces[0], Path(settings.admin_token_file))
     leave = dashboard.leave if dashboard is not None else lambda: None
     async with (
         traces.running(),

@@ -10,11 +10,12 @@ from typing import Any, Final
 import msgspec
 from squall_bus.errors import BusError, NoResponder, RequestTimeout, SquallRefusal
 from squall_bus.service import Context
-from squall_contracts import apps, images, placement, subjects, verbs
+from squall_contracts import access_subjects, apps, images, placement, subjects, verbs
 from squall_contracts.failures import Refused
 from squall_contracts.message import Message
 
 from squall_gateway import core
+from squall_gateway.access.app import Access
 from squall_gateway.apps import Apps
 from squall_gateway.bounds import FunctionsNow
 from squall_gateway.calls import cancel_call
@@ -23,7 +24,6 @@ from squall_gateway.collections import Collections
 from squall_gateway.dashboard.door import Door
 from squall_gateway.deploying import Deploys
 from squall_gateway.functions import Functions
-from squall_gateway.identity import Identity
 from squall_gateway.machines import Machines
 from squall_gateway.schedules import Schedules
 from squall_gateway.terminals import Terminals
@@ -45,7 +45,7 @@ class Api:
     def __init__(
         self,
         context: Context,
-        identity: Identity,
+        access: Access,
         own: Apps,
         *,
         collections: Collections,
@@ -54,7 +54,7 @@ class Api:
         door: Door,
     ) -> None:
         self._context = context
-        self._identity = identity
+        self._accounts = access.accounts
         self._apps = own
         bus = context.bus
         self._images = bus.kv(subjects.IMAGES_BUCKET, images.ImageRecord)
@@ -118,6 +118,7 @@ class Api:
             verbs.CREATE_TOKEN.name: tokens.create,
             verbs.LIST_TOKENS.name: tokens.list,
             verbs.DELETE_TOKEN.name: tokens.delete,
+            **access.verbs,
             verbs.OPEN_DASHBOARD.name: door.open,
         }
 
@@ -148,7 +149,7 @@ class Api:
             subjects.calls_of(request.call_id)
         except ValueError as error:
             raise SquallRefusal("invalid", f"cancel_call: {error}") from error
-        if request.reply_to and not _is_reply(request.reply_to, request.call_id):
+        if request.reply_to and not access_subjects.is_reply(request.reply_to, request.call_id):
             raise SquallRefusal("invalid", f"reply_to: {request.reply_to!r} is not of this call")
         workspace = await self._context.workspaces.get(account)
         await cancel_call(
@@ -289,7 +290,7 @@ class Api:
     async def server_info(self, account: str, _request: apps.ServerInfo) -> apps.ServerDescription:
         return apps.ServerDescription(
             version=version("squall"),
-            workspace=await self._identity.workspace_name(account),
+            workspace=await self._accounts.name(account),
             runtimes=tuple(sorted(await self._runtimes())),
         )
 
@@ -306,9 +307,3 @@ class Api:
             raise SquallRefusal("exhausted", f"{who} does not answer: {error}") from error
         except BusError as error:
             raise SquallRefusal("internal", f"{who}: {error}") from error
-
-
-def _is_reply(subject: str, call_id: str) -> bool:
-    """Whether results of this call, and nothing else, go there."""
-    parts = subject.split(".")
-    return len(parts) == 4 and parts[0] in {"reply", "result"} and parts[3] == call_id

@@ -15,6 +15,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Directory of the operator's and the accounts' seeds; made when it is missing."""
     workspaces: tuple[str, ...] = ("main",)
     """Workspaces that exist from the start; others are made by whoever holds the keys."""
+    admin_token_file: str = ""
+    """Where the first run writes an operator's token, if there is none of any kind yet; empty:
+    nowhere."""
     credential_ttl_s: Positive = 3600.0
     """For how long credentials are minted; holders renew them before."""
     app_ttl_s: Positive = 45.0

@@ -60,6 +60,7 @@ async def _serve(
     task_status: TaskStatus[None],
 ) -> None:
     state, bus, identity = Path(settings.state_dir), context.bus, record.runner_id
+    context.workspaces.runner_id = identity
     slots = Slots(state / "containers")
     runtime = _runtime(settings, identity, slots, tasks)
     await runtime.open()

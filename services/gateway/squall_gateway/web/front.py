@@ -102,7 +102,9 @@ class Front:
             found.endpoint.account, headers
         ):
             said = {"WWW-Authenticate": 'Bearer realm="squall"'}
-            return refusal(asked.request_id, 401, "this needs a token of `squall token`", said)
+            return refusal(
+                asked.request_id, 401, "this needs a token of `squall proxy-token`", said
+            )
         is_socket = _is_socket(asked.request)
         asked.passed = core.request_headers(
             headers,
