@@ -198,10 +198,6 @@ def logs_of_app(environment: str, app_id: str) -> str:
     return f"log.{check_environment(environment)}.{_token(app_id)}.>"
 
 
-def logs_of_function(environment: str, function_id: str) -> str:
-    return f"log.{check_environment(environment)}.*.{_token(function_id)}.*"
-
-
 def logs_of_container(container_id: str) -> str:
     return f"log.*.*.*.{_token(container_id)}"
 
