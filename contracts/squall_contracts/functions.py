@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
+from squall_contracts.buckets import BucketMount
 from squall_contracts.calls import RESULT_TTL_S
 from squall_contracts.message import Message
 from squall_contracts.secrets import SecretUse
@@ -184,11 +185,14 @@ class FunctionSpec(Message, frozen=True, kw_only=True):
     variant: Variant | None = None
     """In a pool: what its callers want otherwise, which the other fields say already."""
     block_network: bool = False
+    restricted: bool = False
+    """The SDK in its containers may neither call nor ask for anything."""
     memory_snapshot: bool = False
     """Containers may start from a process that has imported the module and run the `snap` hooks."""
     nonpreemptible: bool = False
     """Its containers make room for nobody while they work."""
     volumes: tuple[VolumeMount, ...] = ()
+    buckets: tuple[BucketMount, ...] = ()
     schedule: Cron | Every | None = None
     """When it is called by itself, once its app is deployed; None: never."""
     web: WebSpec | None = None

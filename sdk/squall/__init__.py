@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from squall._declaring.methods import batched, concurrent, enter, exit, method
     from squall._declaring.parameters import parameter
     from squall._terminal.interacting import interact
+    from squall._terminal.tunnelling import Tunnel, forward
     from squall.app import App
     from squall.call import FunctionCall
     from squall.client import Client
+    from squall.cloud_bucket_mount import CloudBucketMount
     from squall.cls import Cls
     from squall.cluster import Cluster, clustered
     from squall.dict import Dict
@@ -53,6 +55,7 @@ __version__ = "0.1.0"
 __all__ = [
     "App",
     "Client",
+    "CloudBucketMount",
     "Cls",
     "Cluster",
     "Cron",
@@ -68,6 +71,7 @@ __all__ = [
     "Retries",
     "Secret",
     "Server",
+    "Tunnel",
     "Volume",
     "WebRequest",
     "WebResponse",
@@ -83,6 +87,7 @@ __all__ = [
     "exception",
     "exit",
     "fastapi_endpoint",
+    "forward",
     "gather",
     "interact",
     "is_local",
@@ -97,6 +102,7 @@ __all__ = [
 _HOMES = {
     "App": "app",
     "Client": "client",
+    "CloudBucketMount": "cloud_bucket_mount",
     "Cls": "cls",
     "Cluster": "cluster",
     "Cron": "schedule",
@@ -113,6 +119,7 @@ _HOMES = {
     "SchedulerPlacement": "_modal.placement",
     "Secret": "secret",
     "Server": "server",
+    "Tunnel": "_terminal.tunnelling",
     "Volume": "volume",
     "WebRequest": "web",
     "WebResponse": "web",
@@ -127,6 +134,7 @@ _HOMES = {
     "enter": "_declaring.methods",
     "exit": "_declaring.methods",
     "fastapi_endpoint": "web",
+    "forward": "_terminal.tunnelling",
     "gather": "_calling.gathering",
     "interact": "_terminal.interacting",
     "is_local": "_context",

@@ -345,13 +345,13 @@ class Function(Handle, Varying["Function[P, R, O]"], OldSpellings, Generic[P, R,
     @property
     def logs(self) -> "Logs":
         """What its containers print."""
-        from squall_contracts.subjects import logs_of_function
+        from squall_contracts.viewing_subjects import logs_of_function_of_any_app
 
         from squall.logs import Logs
 
         async def place(client: "Client") -> str:
             target = await self._resolve(client)
-            return logs_of_function(target.environment, target.function_id)
+            return logs_of_function_of_any_app(target.environment, target.function_id)
 
         return Logs(place)
 

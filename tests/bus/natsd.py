@@ -45,6 +45,7 @@ class NatsServer:
                 accounts=self.keys.account_jwts(),
                 jetstream_dir=folder / "js",
                 accounts_dir=folder / "jwt",
+                lobby_user=self.keys.lobby_user(),
             )
         )
 
@@ -70,6 +71,15 @@ class NatsServer:
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(how)
             self.process.wait()
+
+    def pause(self) -> None:
+        """Keep the connections and answer nothing, until `resume`."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
 
     def close(self) -> None:
         self.stop()

@@ -29,22 +29,37 @@ class Fleet:
         self.host = host
         self.nats = ["nats"] if nodes == 1 else [f"nats{number + 1}" for number in range(nodes)]
         self._ports = {name: (free_port(), free_port()) for name in self.nats}
-        self.url = ",".join(f"nats://{host}:{self._ports[name][0]}" for name in self.nats)
+        self.url = ",".join(
+            f"nats://{self.address(name)}:{self._ports[name][0]}" for name in self.nats
+        )
         self.credentials = state / "client.creds"
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self._web_ports: dict[str, int] = {}
+
+    def address(self, _nats: str) -> str:
+        """Where one of the NATS servers listens."""
+        return self.host
+
+    def prefix(self, _name: str) -> list[str]:
+        """What a command line begins with to run elsewhere than here."""
+        return []
 
     def web_port(self, gateway: str) -> int:
         """Where a gateway takes web requests, each time it is started."""
         return self._web_ports.setdefault(gateway, free_port())
 
-    def up(self) -> None:
+    def prepare(self) -> None:
+        """Everything that must be on disk before the first of them starts."""
         write_credentials(self.credentials, self.keyring.client("main"))
         for name in self.nats:
             self._configure_nats(name)
-            self.start(name)
         for service in SERVICES:
             write_credentials(self.state / f"{service}.creds", self.keyring.service(service))
+
+    def up(self) -> None:
+        self.prepare()
+        for name in self.nats:
+            self.start(name)
         self.start("gateway")
         self.wait_ready("gateway")
         for service in SERVICES[1:]:
@@ -62,7 +77,7 @@ class Fleet:
         (self.state / f"{name}.conf").write_text(
             server_config(
                 name=name,
-                listen=f"{self.host}:{port}",
+                listen=f"{self.address(name)}:{port}",
                 operator=self.keyring.operator_jwt(),
                 system_account=self.keyring.system.public,
                 accounts=jwts,
@@ -75,9 +90,11 @@ class Fleet:
     def _cluster(self, name: str) -> Cluster | None:
         if len(self.nats) == 1:
             return None
-        routes = tuple(f"{self.host}:{own}" for _, own in self._ports.values())
+        routes = tuple(f"{self.address(each)}:{own}" for each, (_, own) in self._ports.items())
         return Cluster(
-            listen=f"{self.host}:{self._ports[name][1]}", routes=routes, password="cluster"
+            listen=f"{self.address(name)}:{self._ports[name][1]}",
+            routes=routes,
+            password="cluster",
         )
 
     def start(self, name: str) -> None:
@@ -108,7 +125,11 @@ class Fleet:
         }
         with log:
             self.processes[name] = subprocess.Popen(
-                command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                [*self.prefix(name), *command],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
             )
 
     def wait_ready(self, name: str) -> None:

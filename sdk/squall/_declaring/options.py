@@ -25,9 +25,9 @@ from squall.exception import InvalidError
 from squall.function import Function
 
 if TYPE_CHECKING:
+    from squall._volume.mounts import Mounted
     from squall.image import Image
     from squall.secret import Secret
-    from squall.volume import Volume
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +45,7 @@ class Options:
     startup_timeout_s: float | None
     max_inputs: int
     block_network: bool
+    restricted: bool
     nonpreemptible: bool
     serialized: bool
     include_source: bool | None
@@ -57,7 +58,7 @@ class Options:
     result_ttl_s: float | None = None
     methods: tuple[MethodSpec, ...] = ()
     parameters: tuple[ParameterSpec, ...] = ()
-    volumes: "Mapping[str, Volume]" = field(default_factory=dict)
+    volumes: "Mapping[str, Mounted]" = field(default_factory=dict)
     """By mount path; those of the app come beside them."""
     web: WebSpec | None = None
 
@@ -170,6 +171,7 @@ def options_of(
     startup_timeout: object,
     is_generator: bool | None,
     block_network: object,
+    restrict_modal_access: object = False,
     nonpreemptible: object,
     include_source: object,
     concurrency: Concurrency,
@@ -179,7 +181,7 @@ def options_of(
     result_ttl: object = None,
     methods: tuple[MethodSpec, ...] = (),
     parameters: tuple[ParameterSpec, ...] = (),
-    volumes: "Mapping[str, Volume]",
+    volumes: "Mapping[str, Mounted]",
     web: WebSpec | None = None,
 ) -> Options:
     """Check everything a decorator was told. InvalidError names the first field at fault."""
@@ -230,6 +232,7 @@ def options_of(
         volumes=volumes,
         web=web,
         block_network=_validate.truth("block_network", block_network),
+        restricted=_validate.truth("restrict_modal_access", restrict_modal_access),
         nonpreemptible=_validate.truth("nonpreemptible", nonpreemptible),
         serialized=_validate.truth("serialized", serialized),
         include_source=None

@@ -33,8 +33,6 @@ WITHOUT_EFFECT: Final = {
 }
 """Of Modal's cloud: accepted, with one notice a process."""
 REFUSED: Final = {
-    "restrict_modal_access": "containers can use the Squall API: keep untrusted code out of them, "
-    "or block_network=True",
     "network_file_systems": "there are none: use volumes={path: squall.Volume.from_name(…)}",
 }
 """Leaving them out would change what a script means."""

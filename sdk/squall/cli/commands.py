@@ -11,6 +11,7 @@ from squall.cli import (
     collections,
     config,
     containers,
+    dashboard,
     dead,
     deploy,
     doctor,
@@ -18,6 +19,7 @@ from squall.cli import (
     functions,
     images,
     init,
+    proxy_tokens,
     run,
     runners,
     schedules,
@@ -26,8 +28,10 @@ from squall.cli import (
     servers,
     shell,
     token,
+    top,
     up,
     volumes,
+    workspaces,
 )
 
 app = typer.Typer(
@@ -55,8 +59,10 @@ def run_command(context: typer.Context) -> None:
 app.command("deploy")(deploy.deploy)
 app.command("serve")(serve.serve)
 app.command("shell")(shell.shell)
+app.command("top")(top.top)
 app.command("up")(up.up)
 app.command("down")(up.down)
+app.command("dashboard")(dashboard.dashboard)
 app.command("doctor")(doctor.doctor)
 for name, group in (
     ("app", apps.app),
@@ -73,6 +79,8 @@ for name, group in (
     ("volume", volumes.app),
     ("init", init.app),
     ("token", token.app),
+    ("workspace", workspaces.app),
+    ("proxy-token", proxy_tokens.app),
     ("config", config.app),
     ("admin", admin.app),
 ):

@@ -24,6 +24,7 @@ from squall_contracts.placement import (
 )
 
 from squall_runner import core
+from squall_runner.buckets.desk import Buckets
 from squall_runner.container import Container, surely
 from squall_runner.metrics import Metrics
 from squall_runner.runtime import Runtime, RuntimeUnavailable, StartRefused
@@ -31,6 +32,7 @@ from squall_runner.settings import Settings
 from squall_runner.slots import Slots
 from squall_runner.starter import Starter
 from squall_runner.terminals import Terminals
+from squall_runner.usage import Usage
 from squall_runner.volumes.desk import Desk
 
 log = structlog.get_logger()
@@ -53,6 +55,7 @@ class Runner:
         slots: Slots,
         starter: Starter,
         desk: Desk,
+        buckets: Buckets,
         tasks: TaskGroup,
     ) -> None:
         self._settings = settings
@@ -62,11 +65,13 @@ class Runner:
         self._slots = slots
         self._starter = starter
         self._desk = desk
+        self._buckets = buckets
         self._tasks = tasks
         self._containers: dict[str, Container] = {}
         self._ended: OrderedDict[str, None] = OrderedDict()
         self._none_left = anyio.Event()
         self.terminals = Terminals(context.bus, self._containers, tasks)
+        self.usage = Usage(settings, runner_id, self._containers)
         self._metrics = Metrics(context.registry)
         self._metrics.containers.set_function(lambda: len(self._containers))
 
@@ -195,11 +200,13 @@ class Runner:
             container = self._container(slot.record.start)
             container.slot = slot
             container.volumes = self._desk.adopt(slot.record.start.workspace, slot.directory)
+            container.buckets = self._buckets.adopt(name)
             container.adopt()
             self._containers[slot.record.start.container_id] = container
             log.info("container.adopted", slot=name, lost=name in plan.lost)
             run = self._lost if name in plan.lost else self._watch
             self._tasks.start_soon(run, container)
+        await self._buckets.sweep((*plan.adopt, *plan.lost))
 
     async def stop_all(self, reason: str, grace_s: float) -> None:
         """Stop every container and return when all have ended."""

@@ -1,11 +1,11 @@
 """What a container needs before its guest can start: its image, its credentials, its assignment."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit, urlunsplit
 
 from squall_bus.accounts import new_key
 from squall_bus.bus import Bus
-from squall_contracts import subjects
+from squall_contracts import access_subjects, subjects
 from squall_contracts.failures import Refused
 from squall_contracts.guest import Assignment, Credentials
 from squall_contracts.identity import MintedGuest, MintGuest, MintGuestReply
@@ -25,6 +25,8 @@ class Own:
     users: tuple[Credentials, Credentials]
     """Its guest's and its client's."""
     secrets: dict[str, str]
+    bucket_secrets: Mapping[str, Mapping[str, str]]
+    """By mount path; the runner's alone."""
 
 
 class Images:
@@ -56,16 +58,13 @@ class Images:
         self._known.pop(subjects.image_key(account, image_id), None)
 
 
-async def mint(bus: Bus, start: StartContainer) -> tuple[Credentials, Credentials]:
+async def mint(bus: Bus, start: StartContainer, runner_id: str) -> tuple[Credentials, Credentials]:
     """The container's two users, its guest's and its client's. StartRefused, BusError."""
     guest, client = new_key("user"), new_key("user")
     reply: MintedGuest | Refused = await bus.request(
-        subjects.MINT_GUEST,
+        access_subjects.mint_guest(runner_id),
         MintGuest(
-            account=start.workspace,
             container_id=start.container_id,
-            function_id=start.function_id,
-            environment=start.environment,
             guest_public_key=guest.public,
             client_public_key=client.public,
         ),

@@ -26,7 +26,7 @@ REFUSED: Final[dict[str, str]] = {
 
 NOTES: Final[dict[str, str]] = {
     "App.function": "`cloud`, `region`, `routing_region`, `i6pn`, `proxy`, `ephemeral_disk`, "
-    "`experimental_options`: accepted with a notice; `restrict_modal_access`, "
+    "`experimental_options`: accepted with a notice; "
     "`network_file_systems`: refused",
     "App.cls": "as `App.function`",
     "App.server": "`routing_region`, `compute_region`, `h2_enabled`, `scaleup_window`, "

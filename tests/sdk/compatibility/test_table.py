@@ -72,8 +72,8 @@ def test_options_of_the_cloud_are_told_once(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.warns(NoEffectWarning, match="region has no effect here"):
         app.function(region="us-east")(plain)
     app.cls(region="eu-west")(type("Plain", (), {"m": squall.method()(_method)}))
-    with pytest.raises(InvalidError, match="restrict_modal_access"):
-        app.function(restrict_modal_access=True)
+    with pytest.raises(InvalidError, match="network_file_systems"):
+        app.function(network_file_systems={"/nfs": None})
 
 
 def _method(self: object) -> None:
