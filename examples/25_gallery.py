@@ -1,7 +1,4 @@
-"""Much of it together: many containers crawl a little web, a class searches it over HTTP.
-
-squall run examples/25_gallery.py
-"""
+"""Much of it together: many containers crawl a little web, a class searches it over HTTP."""
 
 import json
 import urllib.request
@@ -22,7 +19,6 @@ WEB = {
 
 
 @app.function(retries=2, max_containers=3)
-@squall.concurrent(max_inputs=10)
 def fetch(page: str) -> list[str]:
     text, links = WEB[page]
     pages.put(page, text)

@@ -67,7 +67,7 @@ class DeploymentConfig(Part):
     whole batch that runs and one that is collected. `allow_concurrent_inputs_handler`: requests at
     a time in one container of the endpoints. `retries`: how often an input that failed by itself is
     run again. `volume_reload_interval_seconds` None or -1: volumes are never reloaded. `secure`:
-    callers need a token of `squall token`. `region`: has no meaning on one's own machines.
+    callers need a token of `squall proxy-token`. `region`: has no meaning on one's own machines.
     """
 
     region: str | None = None
