@@ -262,6 +262,7 @@ def runner_may(runner_id: str, owner: str) -> tuple[list[str], list[str]]:
     return publish, [
         f"{subjects.inbox(owner)}.>",
         subjects.runner_exec(runner_id),
+        terminal_subjects.runner_usage(runner_id),
         terminal_subjects.runner_terminal(runner_id),
         terminal_subjects.runner_usage(runner_id),
         terminal_subjects.TERMINALS_TO_RUNNERS,
