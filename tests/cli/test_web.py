@@ -46,7 +46,7 @@ def test_a_deploy_says_where_endpoints_are_and_tokens_open_them(
     assert headers["Squall-Secret"] not in json.dumps(listed)
     assert squall("proxy-token", "delete", headers["Squall-Key"], **stack).returncode == 0
     assert httpx.get(urls["closed"], headers=headers, timeout=60).status_code == 401
-    assert "no web tokens" in squall("proxy-token", "list", **stack).stdout
+    assert "no tokens" in squall("proxy-token", "list", **stack).stdout
     gone = squall("proxy-token", "delete", headers["Squall-Key"], **stack)
     assert (gone.returncode, "there is no web token" in gone.stderr) == (1, True)
     assert squall("app", "stop", "pages", **stack).returncode == 0
