@@ -88,6 +88,12 @@ class Talk:
             self._thank(len(frame.data))
         return frame
 
+    def put_back(self, frame: Data | Started) -> None:
+        """A frame that was taken is the next to be taken again."""
+        self._arrived.appendleft(frame)
+        self._unthanked -= len(frame.data)
+        _wake(self._reader)
+
     async def until_closed(self) -> Closed:
         """Wait until the other end has closed it. One listener at a time."""
         while self.closed is None:

@@ -155,6 +155,15 @@ class Asgi:
         await asyncio.sleep(float(scope["query_string"]))
         await answer(send, b"awake")
 
+    async def page_late(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Much, after a while."""
+        await asyncio.sleep(float(scope["query_string"].partition(b"&")[0]))
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(12):
+            body = bytes(1024**2)
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
     async def page_hang(self, scope: Message, receive: Receive, send: Send) -> None:
         try:
             await asyncio.sleep(600)

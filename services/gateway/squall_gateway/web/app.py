@@ -13,6 +13,7 @@ from squall_gateway.web.core import PATH_PREFIX, Directory, Endpoint
 from squall_gateway.web.directory import Follower
 from squall_gateway.web.exchange import Exchange
 from squall_gateway.web.front import Front, Handler
+from squall_gateway.web.lending import Lending
 from squall_gateway.web.listening import listening
 from squall_gateway.web.tokens import Tokens
 
@@ -25,7 +26,8 @@ class Ingress:
         self._directory = Directory(settings.web_domain)
         self._follower = Follower(context, self._directory)
         self._exchange = Exchange(context)
-        self._front = Front(settings, self._directory, self._exchange, tokens)
+        self._lending = Lending(context.bus)
+        self._front = Front(settings, self._directory, self._exchange, self._lending, tokens)
         self._base = settings.web_url
 
     def mount(self, prefix: str, site: Handler) -> None:
@@ -40,6 +42,7 @@ class Ingress:
         async with asyncio.TaskGroup() as group:
             following = group.create_task(self._follower.follow(ready))
             await ready.wait()
+            await self._lending.open()
             async with listening(self._front, self._settings) as port:
                 if not self._base:
                     self._base = f"http://{_shown(self._settings.web_host)}:{port}"
@@ -48,6 +51,7 @@ class Ingress:
                     await asyncio.to_thread(path.write_text, self._base)
                 yield
             await self._front.close()
+            await self._lending.close()
             await self._exchange.close()
             following.cancel()
 

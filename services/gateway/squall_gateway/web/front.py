@@ -12,10 +12,12 @@ from squall_contracts.message import new_id
 
 from squall_gateway.settings import Settings
 from squall_gateway.web import core
+from squall_gateway.web.asked import Asked
 from squall_gateway.web.bodies import BodyTooLarge, refusal
 from squall_gateway.web.core import Directory, Missing
 from squall_gateway.web.exchange import Exchange
-from squall_gateway.web.requests import Asked, Requests
+from squall_gateway.web.lending import Lending
+from squall_gateway.web.requests import Requests
 from squall_gateway.web.sockets import Sockets
 from squall_gateway.web.tokens import Tokens
 
@@ -29,14 +31,19 @@ class Front:
     """Answers whatever comes in; made once for each listener."""
 
     def __init__(
-        self, settings: Settings, directory: Directory, exchange: Exchange, tokens: Tokens
+        self,
+        settings: Settings,
+        directory: Directory,
+        exchange: Exchange,
+        lending: Lending,
+        tokens: Tokens,
     ) -> None:
         self._directory = directory
         self._tokens = tokens
         self._trusted = core.networks(settings.web_trusted_proxies)
         self._max_body = settings.web_max_body_bytes
         self._log = settings.web_access_log
-        self._requests = Requests(settings, exchange)
+        self._requests = Requests(settings, exchange, lending)
         self._sockets = Sockets(settings, exchange)
         self._sites: dict[str, Handler] = {}
         self._draining = False

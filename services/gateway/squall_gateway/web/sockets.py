@@ -10,9 +10,9 @@ from squall_contracts.web import Accepted, Closed, Data, Said, Started
 
 from squall_gateway.settings import Settings
 from squall_gateway.web import core
+from squall_gateway.web.asked import Asked
 from squall_gateway.web.bodies import REQUEST_ID, Reply, refusal
 from squall_gateway.web.exchange import Exchange
-from squall_gateway.web.requests import Asked
 from squall_gateway.web.turns import Turn
 
 HEARTBEAT_S: Final = 30.0
