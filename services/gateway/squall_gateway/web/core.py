@@ -55,7 +55,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """Of two that claim one address the newer has it."""
 
 
-class Found(msgspec.Struct, frozen=True, kw_only=True):
+class Found(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Where a request goes."""
 
     endpoint: Endpoint
@@ -242,7 +242,7 @@ def printable(text: str) -> str:
 # --- headers ----------------------------------------------------------------------------------------
 
 
-class Origin(msgspec.Struct, frozen=True):
+class Origin(msgspec.Struct, frozen=True, gc=False):
     """Who asks, and how, once trusted proxies have been believed."""
 
     client: str

@@ -97,7 +97,7 @@ class Front:
         is_socket = _is_socket(asked.request)
         asked.passed = core.request_headers(
             headers,
-            from_proxy=core.is_trusted(peer, self._trusted),
+            from_proxy=bool(self._trusted) and core.is_trusted(peer, self._trusted),
             is_socket=is_socket,
             authenticated=found.endpoint.web.requires_proxy_auth,
         )

@@ -108,12 +108,12 @@ class Requests:
         wait_s = self._settings.web_request_wait_s
         while uploading is not None and not uploading.done():
             try:
-                return await within(wait_s, turn.talk.take())
+                return await turn.talk.take(wait_s)
             except TimeoutError:
                 if turn.container_id is None:
                     return Closed(turn.session, 504, "no container took the request in time")
         try:
-            return await within(wait_s, turn.talk.take())
+            return await turn.talk.take(wait_s)
         except TimeoutError:
             return None
 
@@ -131,6 +131,8 @@ class Requests:
         bodiless = asked.request.method == "HEAD" or first.status in {204, 304}
         if asked.is_last():
             reply.force_close()
+        if not first.more or (first.data and not bodiless):
+            reply.leave_with_body()
         try:
             await reply.prepare(asked.request)
         except ValueError as error:

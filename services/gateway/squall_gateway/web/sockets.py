@@ -4,7 +4,6 @@ import asyncio
 from typing import Final
 
 from aiohttp import WSMsgType, hdrs, web
-from squall_bus.tasks import within
 from squall_bus.webtalk import Talk, TalkOver
 from squall_contracts.web import Accepted, Closed, Data, Said, Started
 
@@ -55,7 +54,7 @@ class Sockets:
 
     async def _greet(self, asked: Asked, turn: Turn) -> web.StreamResponse:
         try:
-            first = await within(self._settings.web_request_wait_s, turn.talk.take())
+            first = await turn.talk.take(self._settings.web_request_wait_s)
         except TimeoutError:
             return refusal(asked.request_id, 504, "no container took the WebSocket in time")
         if isinstance(first, Started):
