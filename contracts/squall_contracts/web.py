@@ -171,17 +171,17 @@ def slug(text: str) -> str:
 
 
 def subdomain(
-    workspace: str, suffix: str, app: str, function: str, spec: WebSpec, *, dev: bool
+    workspace: str, suffix: str, app: str, function: str, spec: WebSpec, *, dev: str = ""
 ) -> str:
     """`<workspace>--<app>-<function>`, the first label of an endpoint's host and its name in paths.
 
     `function` may be `Class.method`. Routes share one address for each app. The environment's web
-    suffix follows the workspace, if it has one; an app that only runs gets `-dev`; what is too long
-    is cut and ends in a digest.
+    suffix follows the workspace, if it has one; an app that only runs has `dev` at the end; what is
+    too long is cut and ends in a digest.
     """
     named = spec.label or (app if spec.kind == "route" else f"{app}-{function}")
     owner = slug(f"{workspace}-{suffix}") if suffix else slug(workspace)
-    full = f"{owner}--{slug(named)}{'-dev' if dev else ''}"
+    full = f"{owner}--{slug(named)}{f'-{slug(dev)}' if dev else ''}"
     if len(full) <= SUBDOMAIN_CHARACTERS:
         return full
     return f"{full[:56]}-{hashlib.sha256(full.encode()).hexdigest()[:6]}"

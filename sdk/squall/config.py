@@ -7,6 +7,7 @@ Keys: `server_url`, `credentials` (path of a NATS credentials file) and `environ
 import itertools
 import json
 import os
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,6 +102,15 @@ def settings() -> Settings:
         config_path=config_path(),
         state_dir=state_dir(),
     )
+
+
+def dev_suffix() -> str:
+    """What addresses of apps that only run end in: SQUALL_DEV_SUFFIX, by default `dev`, so that
+    several people can serve one app. InvalidError."""
+    suffix = os.environ.get("SQUALL_DEV_SUFFIX") or "dev"
+    if not re.fullmatch(r"[a-z0-9]{1,20}", suffix):
+        raise InvalidError(f"SQUALL_DEV_SUFFIX: {suffix!r}: use 1 to 20 small letters and digits")
+    return suffix
 
 
 def save_profile(name: str, values: dict[str, str]) -> None:

@@ -1,14 +1,16 @@
 """Wiring of the ingress: the directory, the exchange and the listener."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from squall_bus.errors import SquallRefusal
 from squall_bus.service import Context
 from squall_contracts.functions import FunctionRecord
 
 from squall_gateway.settings import Settings
+from squall_gateway.web.claims import clash
 from squall_gateway.web.core import PATH_PREFIX, Directory, Endpoint
 from squall_gateway.web.directory import Follower
 from squall_gateway.web.exchange import Exchange
@@ -54,6 +56,13 @@ class Ingress:
             await self._lending.close()
             await self._exchange.close()
             following.cancel()
+
+    def claim(self, records: Sequence[FunctionRecord], workspace: str) -> None:
+        """Refuse a deployed app with an address that another has. SquallRefusal."""
+        wanted, others = self._follower.rivals(records, workspace)
+        fault = clash(wanted, others)
+        if fault is not None:
+            raise SquallRefusal("already_exists", fault)
 
     def urls(self, records: Iterable[FunctionRecord], workspace: str) -> dict[str, str]:
         """The addresses of what was just written, by function or `Class.method`. They answer at

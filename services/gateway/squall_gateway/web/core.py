@@ -94,7 +94,7 @@ def endpoints_of(
                     record.app_name,
                     name,
                     web,
-                    dev=record.ephemeral,
+                    dev=record.dev_suffix if record.ephemeral else "",
                 ),
                 account=record.workspace,
                 environment=record.environment,
