@@ -22,8 +22,9 @@ ContainerState = Literal[
 ENDED: frozenset[ContainerState] = frozenset({"stopped", "failed"})
 
 
-StartPath = Literal["", "plain", "warm", "snapshot"]
-"""How a container came to be: made from nothing, from a container waiting with Squall's imports
+StartPath = Literal["", "plain", "forked", "warm", "snapshot"]
+"""How a container came to be: made from nothing, forked from a process that has Squall's imports
+behind it (process runtime), from a container that waits with Squall's imports
 behind it, or from one that has the user's imports and snap hooks behind it. Empty: not told yet."""
 
 

@@ -3,6 +3,7 @@
 Describing an image does no I/O. Local files are read when an app starts, by `resolve`.
 """
 
+import functools
 import os
 import secrets
 from collections.abc import Mapping, Sequence
@@ -209,9 +210,12 @@ def resolve(image: Image) -> ResolvedImage:
     return ResolvedImage(recipe, collector.uploads, tuple(laid[path] for path in sorted(laid)))
 
 
-_process_nonce: Final = secrets.token_hex(8)
+@functools.cache
+def _process_nonce() -> str:
+    """Drawn when it is first asked for: a process that is forked before then draws its own."""
+    return secrets.token_hex(8)
 
 
 def _forced() -> str:
     """A nonce of this process where the environment asks to build everything anew."""
-    return _process_nonce if os.environ.get(FORCE_VARIABLE, "0") not in ("", "0") else ""
+    return _process_nonce() if os.environ.get(FORCE_VARIABLE, "0") not in ("", "0") else ""

@@ -200,7 +200,7 @@ async def _beat(
 def _runtime(settings: Settings, identity: str, slots: Slots, tasks: TaskGroup) -> Runtime:
     if settings.runtime == "docker":
         return DockerRuntime(settings, identity, tasks)
-    return ProcessRuntime(settings, slots.directory)
+    return ProcessRuntime(settings, slots.directory, tasks)
 
 
 SERVICE = Service(name="runner", settings=Settings, run=run)

@@ -33,14 +33,19 @@ def main() -> None:
     attend(guest, exit_file)
 
 
-def run_guest() -> None:
+def find_packages() -> None:
     """Squall's own packages come first on sys.path and are always the runner's; what they need
     comes last, so that the user's versions win."""
+    site = __file__.rpartition("/")[0]
+    if f"{site}/own" not in sys.path:  # it is in a fork of a zygote
+        sys.path.insert(0, f"{site}/own")
+        sys.path.append(f"{site}/packages")
+
+
+def run_guest() -> None:
     import runpy
 
-    site = __file__.rpartition("/")[0]
-    sys.path.insert(0, f"{site}/own")
-    sys.path.append(f"{site}/packages")
+    find_packages()
     sys.argv = ["squall_guest"]
     runpy.run_module("squall_guest", run_name="__main__", alter_sys=True)
 

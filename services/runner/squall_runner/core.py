@@ -23,6 +23,8 @@ THREAD_VARIABLES: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_T
 START_PREFIXES: Final = ("PYTHON", "LD_", "MALLOC_", "GLIBC_", "NVIDIA_")
 """Variables only a starting process reads: setting them later has no effect."""
 
+LOCALE_PREFIXES: Final = ("LC_", "LANG")
+
 _SIGNALS: Final = {1: "SIGHUP", 2: "SIGINT", 4: "SIGILL", 6: "SIGABRT", 7: "SIGBUS", 8: "SIGFPE"}
 _SIGNALS.update({9: "SIGKILL", 11: "SIGSEGV", 13: "SIGPIPE", 15: "SIGTERM", 24: "SIGXCPU"})
 
@@ -173,6 +175,16 @@ def environment(start: StartContainer) -> dict[str, str]:
 def starts_alone(env: Mapping[str, str]) -> bool:
     """Whether a variable only counts when the interpreter starts, so that no warm one will do."""
     return any(name.startswith(START_PREFIXES) for name in env)
+
+
+def needs_an_interpreter(env: Mapping[str, str], common: Mapping[str, str]) -> str:
+    """Why a container with this environment must start a Python of its own, one that was started
+    with `common` being no good for it; empty: it needn't."""
+    read_at_start = (*START_PREFIXES, *LOCALE_PREFIXES)
+    for name in sorted(env):
+        if name.startswith(read_at_start) and env[name] != common.get(name):
+            return f"{name} counts when Python starts"
+    return ""
 
 
 def choose_gpus(

@@ -27,6 +27,7 @@ from squall_runner.runtime import (
     Layout,
     RunnerError,
     Sink,
+    Started,
     StartRefused,
 )
 from squall_runner.settings import Settings
@@ -163,7 +164,7 @@ class DockerRuntime:
             )
         return container.id
 
-    async def start(self, handle: str, launch: Launch) -> str:
+    async def start(self, handle: str, launch: Launch) -> Started:
         with anyio.CancelScope(shield=True):
             try:
                 await self._start(handle)
@@ -173,7 +174,7 @@ class DockerRuntime:
                 log.warning("sandbox.unfit", error=str(error))
                 handle = await self._start_without_sandbox(handle, launch)
         self._tasks.start_soon(self._refill_later, launch.block_network)
-        return handle
+        return Started(handle=handle)
 
     async def _start(self, handle: str) -> None:
         with engine.told("start the container"):

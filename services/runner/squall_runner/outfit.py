@@ -96,6 +96,7 @@ class Outfitter:
                 "squall.workspace": start.workspace,
                 "squall.gpus": ",".join(map(str, gpus)),
             },
+            workspace=start.workspace,
             reference=image.reference,
             directory=slot.directory,
             site=site,

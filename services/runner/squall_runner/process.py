@@ -5,9 +5,7 @@ refused. The tree outlives the runner and is adopted by its first process's id a
 """
 
 import asyncio
-import json
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -17,16 +15,16 @@ from typing import Final
 
 import anyio
 import structlog
+from anyio.abc import TaskGroup
 from squall_contracts.apps import ExecFinished
-from squall_contracts.guest import ASSIGNMENT_VARIABLE
-from squall_contracts.images import FILES_OF_ENVIRONMENT
 from squall_contracts.terminals import Screen
 from squall_terminals.program import LocalProgram, Program
 
-from squall_runner import proctree
+from squall_runner import core, proctree
 from squall_runner.core import Found, Limits, RuntimeName
-from squall_runner.docker import CA_VARIABLES, EXEC_OUTPUT_BYTES
+from squall_runner.docker import EXEC_OUTPUT_BYTES
 from squall_runner.follow import Follower
+from squall_runner.forks import Origin, Zygote, ZygoteLost
 from squall_runner.owner import start_ticks
 from squall_runner.runtime import (
     COMPILE,
@@ -36,14 +34,15 @@ from squall_runner.runtime import (
     Piece,
     RuntimeUnavailable,
     Sink,
-    Source,
+    Started,
     StartRefused,
 )
 from squall_runner.settings import Settings
+from squall_runner.wardrobe import SOURCES, Plan, Wardrobe, make_root
+from squall_runner.zygotes import Zygotes
 
 log = structlog.get_logger()
 
-SOURCES: Final[tuple[Source, Source]] = ("stdout", "stderr")
 LINGER_S: Final = 2.0
 """How long a killed tree's first process may take to end its descendants."""
 HANDLE_FILE: Final = "process"
@@ -54,9 +53,11 @@ class ProcessRuntime:
 
     name: RuntimeName = "process"
 
-    def __init__(self, settings: Settings, containers: Path) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, containers: Path, tasks: TaskGroup) -> None:
         self._containers = containers
+        self._wardrobe = Wardrobe(self.layout, settings.ca_bundle)
+        self._zygotes = Zygotes(settings.zygotes, settings.warm_window_s, tasks)
+        self._forked: dict[int, Zygote] = {}
         self._follower: Follower
         self._ended: dict[str, asyncio.Event] = {}
         self._children: dict[int, subprocess.Popen[bytes]] = {}
@@ -67,6 +68,7 @@ class ProcessRuntime:
         self._follower = Follower()
 
     async def close(self) -> None:
+        await self._zygotes.close()
         self._follower.close()
         for child in self._children.values():
             child.returncode = child.poll() or 0  # left running on purpose: no ResourceWarning
@@ -102,22 +104,41 @@ class ProcessRuntime:
             raise StartRefused(
                 f"image {launch.reference} is gone from this machine; run again to rebuild it"
             )
-        await asyncio.to_thread(_make_root, launch)
+        await asyncio.to_thread(make_root, launch)
         for source in SOURCES:
             (launch.directory / source).touch(0o600)
         return ""
 
-    async def start(self, handle: str, launch: Launch) -> str:
-        directory = launch.directory
+    async def start(self, handle: str, launch: Launch) -> Started:
+        plan = self._wardrobe.plan(launch)
+        kept = plan.keep(launch.directory)
+        why_not = core.needs_an_interpreter(plan.env, self._wardrobe.own(launch))
+        if not why_not:
+            try:
+                return Started(handle=await self._fork(launch, kept), forked=True)
+            except ZygoteLost as error:
+                why_not = str(error)
+        return Started(handle=self._execute(launch, plan), why_not=why_not)
+
+    async def _fork(self, launch: Launch, kept: Path) -> str:
+        origin = Origin(
+            workspace=launch.workspace, reference=launch.reference, site=str(launch.site)
+        )
+        own = self._wardrobe.own(launch)
+        forked, zygote = await self._zygotes.fork(origin, own, kept)
+        self._forked[forked.pid] = zygote
+        return _noted(launch, forked.pid, forked.ticks)
+
+    def _execute(self, launch: Launch, plan: Plan) -> str:
         outputs = [
-            os.open(directory / source, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
-            for source in SOURCES
+            os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+            for path in (plan.stdout, plan.stderr)
         ]
         try:
-            child = subprocess.Popen(  # noqa: ASYNC220 - a fork of milliseconds; asyncio's blocks too
+            child = subprocess.Popen(
                 [f"{launch.reference}/bin/python", "-P", str(launch.site / "boot.py")],
-                env=self._env(launch),
-                cwd=_workdir(launch),
+                env=plan.env,
+                cwd=plan.cwd,
                 stdin=subprocess.DEVNULL,
                 stdout=outputs[0],
                 stderr=outputs[1],
@@ -129,9 +150,7 @@ class ProcessRuntime:
             for output in outputs:
                 os.close(output)
         self._children[child.pid] = child
-        made = f"{child.pid}:{start_ticks(child.pid)}:{launch.slot}"
-        (directory / HANDLE_FILE).write_text(made)
-        return made
+        return _noted(launch, child.pid, start_ticks(child.pid))
 
     async def limit(self, handle: str, limits: Limits) -> None:
         """What must be kept was refused; the rest are shares, which processes don't have."""
@@ -165,6 +184,9 @@ class ProcessRuntime:
         try:
             return Exit(code=int((directory / "out" / "exit").read_text()))
         except FileNotFoundError:  # the first process was itself killed
+            zygote = self._forked.get(_pid(handle))
+            if zygote is not None:
+                status = await zygote.status(_pid(handle))
             if status is None:
                 return Exit(code=None)
             return Exit(code=128 - status if status < 0 else status)
@@ -195,9 +217,8 @@ class ProcessRuntime:
     ) -> ExecFinished:
         if not _alive(handle):
             raise StartRefused("the container has ended")
-        pid = _pid(handle)
-        env, cwd = _surroundings(pid)
         try:
+            env, cwd = self._surroundings(handle)
             process = await asyncio.create_subprocess_exec(
                 *argv,
                 env={**env, **launch_env},
@@ -229,8 +250,8 @@ class ProcessRuntime:
     ) -> Program:
         if not _alive(handle):
             raise StartRefused("the container has ended")
-        env, cwd = _surroundings(_pid(handle))
         try:
+            env, cwd = self._surroundings(handle)
             return LocalProgram.start(
                 proctree.inside(_pid(handle), argv),
                 env={**env, **launch_env},
@@ -244,9 +265,14 @@ class ProcessRuntime:
         if handle and _alive(handle):
             await self.kill(handle)
         self._ended.pop(handle, None)
-        child = self._children.pop(_pid(handle), None) if handle else None
+        if not handle:
+            return
+        child = self._children.pop(_pid(handle), None)
         if child is not None:
             child.poll()
+        zygote = self._forked.pop(_pid(handle), None)
+        if zygote is not None:
+            zygote.forget(_pid(handle))
 
     async def found(self) -> list[Found]:
         """Also ended ones: their directories still hold the exit code and the output."""
@@ -257,26 +283,10 @@ class ProcessRuntime:
                 items.append(Found(slot=directory.name, handle=record.read_text()))
         return items
 
-    def _env(self, launch: Launch) -> dict[str, str]:
-        """The image's variables and the function's; nothing of the runner's own but the locale."""
-        directory = launch.directory
-        env = {
-            "PATH": f"{launch.reference}/bin:{os.environ.get('PATH', os.defpath)}",
-            "HOME": str(directory / "root" / "root"),
-            "VIRTUAL_ENV": launch.reference,
-            "LANG": os.environ.get("LANG", "C.UTF-8"),
-            "PYTHONUNBUFFERED": "1",
-            **launch.env,
-            ASSIGNMENT_VARIABLE: self.layout(directory).assignment,
-            "SQUALL_EXIT_FILE": str(directory / "out" / "exit"),
-        }
-        if launch.binds:
-            env["SQUALL_MOUNTS"] = json.dumps(
-                [[str(bind.source), bind.target, bind.read_only] for bind in launch.binds]
-            )
-        if self._settings.ca_bundle:
-            env = {**dict.fromkeys(CA_VARIABLES, self._settings.ca_bundle), **env}
-        return env
+    def _surroundings(self, handle: str) -> tuple[dict[str, str], Path]:
+        """A container's environment and working directory. OSError."""
+        env = Plan.of(self._containers / handle.rpartition(":")[2]).env
+        return env, Path(f"/proc/{_pid(handle)}/cwd").readlink()
 
     def _ended_event(self, handle: str) -> asyncio.Event:
         return self._ended.setdefault(handle, asyncio.Event())
@@ -297,33 +307,17 @@ class ProcessRuntime:
             os.close(descriptor)
 
 
-def _make_root(launch: Launch) -> None:
-    """The container's root directory, with what the image's steps left for it."""
-    root = launch.directory / "root"
-    (root / "root").mkdir(parents=True, exist_ok=True)
-    built = Path(launch.reference) / FILES_OF_ENVIRONMENT
-    if built.is_dir():
-        shutil.copytree(built, root, symlinks=True, dirs_exist_ok=True)
-
-
-def _workdir(launch: Launch) -> Path:
-    """The image's working directory below the container's root; /root when it names none."""
-    home = launch.directory / "root" / (launch.workdir or "/root").lstrip("/")
-    home.mkdir(parents=True, exist_ok=True)
-    return home
-
-
-def _surroundings(pid: int) -> tuple[dict[str, str], Path]:
-    """A process's environment and working directory."""
-    environment = Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace")
-    env = dict(item.partition("=")[::2] for item in environment.split("\0") if "=" in item)
-    return env, Path(f"/proc/{pid}/cwd").readlink()
-
-
 def _pid(handle: str) -> int:
     return int(handle.partition(":")[0])
 
 
 def _alive(handle: str) -> bool:
     pid, ticks, _ = handle.split(":")
-    return start_ticks(int(pid)) == ticks
+    return bool(ticks) and start_ticks(int(pid)) == ticks
+
+
+def _noted(launch: Launch, pid: int, ticks: str) -> str:
+    """The handle of a process, kept for the next runner as well."""
+    handle = f"{pid}:{ticks}:{launch.slot}"
+    (launch.directory / HANDLE_FILE).write_text(handle)
+    return handle

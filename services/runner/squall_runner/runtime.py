@@ -57,6 +57,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     slot: str
     """Names the container to its runtime; its directories are the slot's."""
     labels: dict[str, str]
+    workspace: str
     reference: str
     """A Docker image, or the directory of a virtual environment."""
     directory: Path
@@ -69,6 +70,15 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     block_network: bool = False
     gpus: tuple[int, ...] = ()
     binds: tuple[Bind, ...] = ()
+
+
+class Started(msgspec.Struct, frozen=True, kw_only=True):
+    """A container that runs."""
+
+    handle: str
+    forked: bool = False
+    why_not: str = ""
+    """Why it was not forked where the runtime forks; empty: it doesn't, or it was."""
 
 
 class Exit(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,8 +128,8 @@ class Runtime(Protocol):
     async def create(self, launch: Launch) -> str:
         """Make a container ready to start; returns its handle. Raises as `start`."""
 
-    async def start(self, handle: str, launch: Launch) -> str:
-        """Start it; returns its handle from now on. StartRefused, RuntimeUnavailable."""
+    async def start(self, handle: str, launch: Launch) -> Started:
+        """Start it; it has the returned handle from now on. StartRefused, RuntimeUnavailable."""
 
     async def limit(self, handle: str, limits: Limits) -> None:
         """Give a running container other limits. RunnerError: it can't have them."""

@@ -36,6 +36,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Containers kept started ahead for each image in use; 0: none."""
     warm_window_s: Annotated[float, msgspec.Meta(ge=1)] = 600.0
     """An image counts as in use this long after its last start."""
+    zygotes: Annotated[int, msgspec.Meta(ge=0, le=1024)] = 8
+    """Images whose containers are forked from a process that has Squall's imports behind it, at
+    most, each while its image is in use; 0: none. Process runtime only."""
     snapshots: Annotated[int, msgspec.Meta(ge=0, le=64)] = 4
     """Containers held ready for one function with a memory snapshot, at most: as many as lately
     started together; 0: none."""

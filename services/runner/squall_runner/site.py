@@ -24,7 +24,7 @@ import anyio
 import anyio.to_thread
 import structlog
 
-from squall_runner import boot, mounting
+from squall_runner import boot, mounting, zygote
 from squall_runner.core import minor
 from squall_runner.runtime import StartRefused
 
@@ -38,7 +38,7 @@ PACKAGES: Final = (
     "squall",
     "squall_guest",
 )
-ALONE: Final = (boot, mounting)
+ALONE: Final = (boot, mounting, zygote)
 """Run by their paths before any package is found."""
 OWN_DIRECTORY: Final = "own"
 PACKAGES_DIRECTORY: Final = "packages"

@@ -194,7 +194,7 @@ class SnapshotPool:
         handle = await self._runtime.create(launch)
         warm: Warm | None = None
         try:
-            handle = await self._runtime.start(handle, launch)
+            handle = (await self._runtime.start(handle, launch)).handle
             slot.note(handle=handle)
             pipe = await self._opened(slot, handle, start)
             warm = Warm(slot, handle, pipe, limits, volumes, laid=True)

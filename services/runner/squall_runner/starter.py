@@ -219,7 +219,8 @@ class Starter:
             if not piped:
                 slot.assignment.write_bytes(assigned)
             watch.end(SANDBOX)
-            handle = await self._runtime.start(handle, launch)
+            began = await self._runtime.start(handle, launch)
+            handle = began.handle
             watch.end(START)
             if piped:
                 ended = partial(self._runtime.wait, handle, slot.directory)
@@ -228,8 +229,12 @@ class Starter:
             await self._drop(slot, handle, volumes)
             raise
         container.volumes = volumes
-        container.started(slot, handle, watch.begun("plain", self._why_plain(container)))
-        return "plain"
+        path: StartPath = "forked" if began.forked else "plain"
+        why = [self._why_new(container)]
+        if began.why_not:
+            why.append(f"not forked: {began.why_not}")
+        container.started(slot, handle, watch.begun(path, "; ".join(why)))
+        return path
 
     def _getting(
         self, start: StartContainer, own: Own
@@ -244,7 +249,7 @@ class Starter:
 
         return mint, unseal
 
-    def _why_plain(self, container: Container) -> str:
+    def _why_new(self, container: Container) -> str:
         start, reason = container.start, "no warm container was ready"
         if start.spec.memory_snapshot:
             reason = self._snapshots.why_none(start)

@@ -180,7 +180,7 @@ class WarmPool:
             volumes = await self._desk.prepare(key.workspace, key.volumes, slot.directory)
             launch = self._launch(key, slot, self._last[key], volumes)
             handle = await self._runtime.create(launch)
-            handle = await self._runtime.start(handle, launch)
+            handle = (await self._runtime.start(handle, launch)).handle
             slot.note(handle=handle)
             with anyio.fail_after(OPENING_S):
                 pipe = await open_for_writing(slot.assignment, self._threads)
@@ -205,6 +205,7 @@ class WarmPool:
         return Launch(
             slot=slot.name,
             labels={"squall.workspace": key.workspace, "squall.warm": "1"},
+            workspace=key.workspace,
             reference=key.reference,
             directory=slot.directory,
             site=Path(key.site),

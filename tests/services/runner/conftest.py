@@ -7,16 +7,17 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
 from anyio.abc import TaskGroup
 from squall_contracts.message import new_id
-from squall_runner import boot
+from squall_runner import boot, zygote
 from squall_runner.core import Limits
 from squall_runner.docker import DockerRuntime
 from squall_runner.process import ProcessRuntime
-from squall_runner.runtime import Launch, Piece, Runtime, RuntimeUnavailable
+from squall_runner.runtime import Launch, Piece, Runtime, RuntimeUnavailable, Started
 from squall_runner.settings import Settings
 from squall_runner.slots import Slot, Slots
 
@@ -40,11 +41,14 @@ class Bench:
         self.site = state / "site"
         self.reference = IMAGE if runtime.name == "docker" else sys.prefix
         self.made: list[tuple[str, Slot]] = []
+        self.last = Started(handle="")
         guest = self.site / "own" / "squall_guest"
         guest.mkdir(parents=True)
         (guest / "__init__.py").touch()
         (guest / "__main__.py").write_text(GUEST)
-        shutil.copyfile(boot.__file__, self.site / "boot.py")
+        (guest / "preload.py").touch()
+        for module in (boot, zygote):
+            shutil.copy(str(module.__file__), self.site)
 
     async def start(
         self,
@@ -53,6 +57,7 @@ class Bench:
         env: dict[str, str] | None = None,
         limits: Limits | None = None,
         block_network: bool = False,
+        workspace: str = "lab",
     ) -> tuple[str, Slot]:
         slot = self.slots.slot(new_id("ct"))
         slot.make()
@@ -60,6 +65,7 @@ class Bench:
         launch = Launch(
             slot=slot.name,
             labels={},
+            workspace=workspace,
             reference=self.reference,
             directory=slot.directory,
             site=self.site,
@@ -68,7 +74,8 @@ class Bench:
             limits=limits or Limits(cpu_shares=128, pids=256),
             block_network=block_network,
         )
-        handle = await self.runtime.start(await self.runtime.create(launch), launch)
+        started = await self.runtime.start(await self.runtime.create(launch), launch)
+        self.last, handle = started, started.handle
         self.made.append((handle, slot))
         return handle, slot
 
@@ -122,17 +129,25 @@ async def open_docker(settings: Settings, runner_id: str, tasks: TaskGroup) -> R
 
 @pytest.fixture(params=["process", pytest.param("docker", marks=pytest.mark.docker)])
 async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
+    async with opened_bench(request.param, tmp_path) as made:
+        yield made
+
+
+@asynccontextmanager
+async def opened_bench(name: str, state: Path, **settings: Any) -> AsyncIterator[Bench]:
     """Everything started on it is removed at the end."""
     runner_id = new_id("rn")
-    settings = Settings(state_dir=str(tmp_path), network="squall-test", sandboxes=0)
+    chosen = Settings(
+        **{"state_dir": str(state), "network": "squall-test", "sandboxes": 0, **settings}
+    )
     async with hosted_tasks() as tasks:
         runtime: Runtime
-        if request.param == "docker":
-            runtime = await open_docker(settings, runner_id, tasks)
+        if name == "docker":
+            runtime = await open_docker(chosen, runner_id, tasks)
         else:
-            runtime = ProcessRuntime(settings, tmp_path / "containers")
+            runtime = ProcessRuntime(chosen, state / "containers", tasks)
             await runtime.open()
-        made = Bench(runtime, tmp_path, runner_id)
+        made = Bench(runtime, state, runner_id)
         yield made
         for handle, slot in made.made:
             await runtime.remove(handle)

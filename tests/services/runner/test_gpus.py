@@ -49,6 +49,7 @@ async def test_docker_is_asked_for_the_very_devices(tmp_path: Path) -> None:
         runtime = DockerRuntime(Settings(), "rn-1", tasks)
         launch = Launch(
             slot="ct-1",
+            workspace="lab",
             labels={"squall.gpus": "1,3"},
             reference="image",
             directory=tmp_path,
