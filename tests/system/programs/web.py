@@ -211,6 +211,17 @@ def files() -> None:
     subprocess.Popen([sys.executable, "-m", "http.server", "8123", "--bind", "127.0.0.1"])
 
 
+@app.function(max_containers=1)
+@squall.concurrent(max_inputs=10)
+@squall.web_server(8124, startup_timeout=20)
+def mortal() -> None:
+    program = "import http.server, os; from http.server import *\n"
+    program += "class Handler(SimpleHTTPRequestHandler):\n"
+    program += "    def do_POST(self): os._exit(1)\n"
+    program += "ThreadingHTTPServer(('127.0.0.1', 8124), Handler).serve_forever()"
+    subprocess.Popen([sys.executable, "-c", program])
+
+
 @app.function()
 @squall.asgi_app()
 def never() -> Any:
