@@ -64,6 +64,10 @@ class NatsWire(Client):  # type: ignore[misc, unused-ignore]
         self._returning = False
         """The connection was lost, and what is to be said anew on the next has not all been said."""
 
+    @property
+    def is_clustered(self) -> bool:
+        return "cluster" in self._server_info
+
     # --- sending ------------------------------------------------------------------------------
 
     def send(

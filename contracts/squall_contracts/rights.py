@@ -15,6 +15,7 @@ _WRITERS: Final = {
     subjects.APPS_BUCKET: ("gateway",),
     subjects.FUNCTIONS_BUCKET: ("gateway",),
     web_subjects.WEB_TOKENS_BUCKET: ("gateway",),
+    version_subjects.ORDERS_BUCKET: ("gateway",),
     subjects.IMAGES_BUCKET: ("builder",),
     subjects.CONTAINERS_BUCKET: ("scheduler",),
     subjects.DEATHS_BUCKET: ("scheduler",),

@@ -10,6 +10,7 @@ from squall_contracts import (
     breakers,
     collections,
     environments,
+    fleet,
     images,
     placement,
     schedules,
@@ -55,6 +56,8 @@ EXEC: Final = Verb("exec", apps.ExecRequest, apps.ExecReply)
 OPEN_TERMINAL: Final = Verb("open_terminal", terminals.OpenTerminal, terminals.OpenTerminalReply)
 SERVER_INFO: Final = Verb("server_info", apps.ServerInfo, apps.ServerReply)
 ENSURE_IMAGE: Final = Verb("ensure_image", images.EnsureImage, images.ImageReply)
+LIST_RUNNERS: Final = Verb("list_runners", fleet.ListRunners, fleet.RunnerListReply)
+ORDER_RUNNER: Final = Verb("order_runner", fleet.OrderRunner, fleet.RunnerReply)
 LIST_IMAGES: Final = Verb("list_images", images.ListImages, images.ImageListReply)
 CREATE_TOKEN: Final = Verb("create_token", webtokens.CreateToken, webtokens.CreateTokenReply)
 LIST_TOKENS: Final = Verb("list_tokens", webtokens.ListTokens, webtokens.TokenListReply)
@@ -125,6 +128,8 @@ VERBS: Final[dict[str, Verb]] = {
         OPEN_TERMINAL,
         SERVER_INFO,
         ENSURE_IMAGE,
+        LIST_RUNNERS,
+        ORDER_RUNNER,
         LIST_IMAGES,
         PRUNE_IMAGES,
         OPEN_COLLECTION,

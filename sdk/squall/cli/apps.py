@@ -8,7 +8,7 @@ from squall_contracts import subjects
 
 from squall.cli import control, logs
 from squall.cli.report import say
-from squall.cli.tables import Env, Json, ago, moment, show, show_json
+from squall.cli.tables import Env, Json, ago, fields_of, moment, show, show_json
 from squall.exception import InvalidError
 
 app = typer.Typer(help="List, read and stop apps.", no_args_is_help=True)
@@ -82,7 +82,7 @@ def history(
     if json:
         show_json(
             [
-                {field: getattr(each, field) for field in each.__struct_fields__}
+                {field: getattr(each, field) for field in fields_of(each)}
                 | {"restorable": each.version in reply.restorable}
                 for each in reply.versions
             ]

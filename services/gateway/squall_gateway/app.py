@@ -67,7 +67,7 @@ class _InFlight:
 async def run(settings: Settings, context: Context, *, task_status: TaskStatus[None]) -> None:
     """Answer the control API and mint credentials until told to stop."""
     keyring = await asyncio.to_thread(Keyring, Path(settings.keys_dir))
-    await ensure_platform(context.bus)
+    await ensure_platform(context.bus, context.replicas)
     identity = Identity(keyring, context, settings.credential_ttl_s)
     tokens = Tokens(context.bus)
     ingress = Ingress(settings, context, tokens)

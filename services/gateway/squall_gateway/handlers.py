@@ -22,6 +22,7 @@ from squall_gateway.collections import Collections
 from squall_gateway.deploying import Deploys
 from squall_gateway.functions import Functions
 from squall_gateway.identity import Identity
+from squall_gateway.machines import Machines
 from squall_gateway.schedules import Schedules
 from squall_gateway.terminals import Terminals
 from squall_gateway.web.tokens import Tokens
@@ -58,6 +59,7 @@ class Api:
         places = own.environments
         clearing = Clearing(context, own, own.secrets, places, collections)
         timetable = Schedules(context, own.registry)
+        machines = Machines(context)
         self._table: dict[str, Handler] = {
             verbs.START_APP.name: own.start,
             verbs.DEPLOY_APP.name: deploys.deploy,
@@ -83,6 +85,8 @@ class Api:
             verbs.OPEN_TERMINAL.name: Terminals(self._placed, self._ask).open,
             verbs.SERVER_INFO.name: self.server_info,
             verbs.ENSURE_IMAGE.name: self.ensure_image,
+            verbs.LIST_RUNNERS.name: machines.list,
+            verbs.ORDER_RUNNER.name: machines.order,
             verbs.LIST_IMAGES.name: self.list_images,
             verbs.PRUNE_IMAGES.name: self.prune_images,
             verbs.OPEN_COLLECTION.name: collections.open,

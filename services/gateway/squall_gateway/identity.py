@@ -63,7 +63,8 @@ class Identity:
         await self._push(self._keyring.workspaces())
         for name, account in self._keyring.workspaces().items():
             # Streams can be made only if the claims were applied: the proof of the push.
-            await ensure_workspace(await self._context.workspaces.get(account))
+            workspace = await self._context.workspaces.get(account)
+            await ensure_workspace(workspace, self._context.replicas)
             if await self._workspaces.get(account) is None:
                 record = WorkspaceRecord(account=account, name=name, created_unix_s=time.time())
                 await self._workspaces.put(account, record)

@@ -156,7 +156,7 @@ async def _live(
         inbox=subjects.inbox(owner_of(credentials.jwt)),
     )
     workspaces = Workspaces(bus, service.name, servers)
-    context = Context(bus, workspaces, servers, stopping, ground.registry)
+    context = Context(bus, workspaces, servers, stopping, registry=ground.registry)
     observe(bus, service.name, ground.registry)
     try:
         async with anyio.create_task_group() as group:
