@@ -24,7 +24,7 @@ class StartApp(Message, frozen=True, kw_only=True):
     functions: tuple[FunctionSpec, ...]
     client_id: str
     detach: bool = False
-    dev_suffix: Annotated[str, Meta(pattern="^[a-z0-9]{1,20}$")] = "dev"
+    dev_suffix: Annotated[str, Meta(min_length=1, max_length=20)] = "dev"
     """What the addresses of its web endpoints end in."""
 
 

@@ -8,7 +8,7 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 from squall_contracts.functions import FunctionRecord, can_run, endpoints
-from squall_contracts.web import Headers, WebSpec, subdomain
+from squall_contracts.web import Headers, WebSpec, slug, subdomain
 
 PATH_PREFIX: Final = "/web/"
 """Of addresses for clients without wildcard names: `/web/<subdomain>/…`."""
@@ -94,7 +94,7 @@ def endpoints_of(
                     record.app_name,
                     name,
                     web,
-                    dev=record.dev_suffix if record.ephemeral else "",
+                    dev=(slug(record.dev_suffix) or "dev") if record.ephemeral else "",
                 ),
                 account=record.workspace,
                 environment=record.environment,
