@@ -246,7 +246,9 @@ class Admin:
         if inactive_after_s is not None:
             config["inactive_threshold"] = int(inactive_after_s * NANOSECONDS)
         body = {"stream_name": stream, "config": config, "action": ""}
-        await call_api(self._bus, f"CONSUMER.CREATE.{stream}.{durable}", body)
+        # With the filter in its subject, the server can tell who may read what.
+        named = f"{durable}.{filters[0]}" if len(filters) == 1 else durable
+        await call_api(self._bus, f"CONSUMER.CREATE.{stream}.{named}", body)
 
     async def delete_consumer(self, stream: str, durable: str) -> bool:
         """Whether it existed."""

@@ -5,7 +5,13 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
-from squall_contracts import state_subjects, subjects, version_subjects, web_subjects
+from squall_contracts import (
+    access_subjects,
+    state_subjects,
+    subjects,
+    version_subjects,
+    web_subjects,
+)
 from squall_contracts.calls import RESULT_TTL_S
 from squall_contracts.collections import MAX_ITEMS, CollectionKind
 
@@ -135,6 +141,10 @@ PLATFORM_BUCKETS: Final = (
     state_subjects.SECRETS_BUCKET,
     state_subjects.ENVIRONMENTS_BUCKET,
     web_subjects.WEB_TOKENS_BUCKET,
+    access_subjects.ACCESS_TOKENS_BUCKET,
+    access_subjects.MEMBERS_BUCKET,
+    access_subjects.SIGN_INS_BUCKET,
+    access_subjects.REVOCATIONS_BUCKET,
 )
 """In each of them single keys may expire: `put(..., ttl_s=)`."""
 

@@ -61,16 +61,19 @@ def server_config(
     accounts: dict[str, str],
     jetstream_dir: Path,
     accounts_dir: Path,
+    lobby_user: str = "",
     cluster: Cluster | None = None,
 ) -> str:
     """nats-server configuration in operator mode with a full resolver.
 
     `operator` is the operator's JWT; `accounts` maps the accounts the server must know before
-    anybody can push claims (SYS, PLATFORM) to their JWTs; `listen` is `host:port`, port -1: any.
+    anybody can push claims (SYS, PLATFORM, LOBBY) to their JWTs; `listen` is `host:port`, port -1:
+    any. `lobby_user` is the JWT of those who connect without one; empty: they are turned away.
     `cluster` None: the server stands alone; otherwise `name` must be its own alone.
     """
     preload = "\n".join(f"  {account}: {jwt}" for account, jwt in accounts.items())
     quoted = msgspec.json.encode
+    lobby = f"default_sentinel: {lobby_user}\n" if lobby_user else ""
     joined = "" if cluster is None else _cluster_config(cluster)
     return f"""server_name: {name}
 {joined}listen: "{listen}"
@@ -86,7 +89,7 @@ resolver: {{
 resolver_preload: {{
 {preload}
 }}
-max_payload: {MAX_PAYLOAD_BYTES}
+{lobby}max_payload: {MAX_PAYLOAD_BYTES}
 max_control_line: {MAX_CONTROL_LINE_BYTES}
 max_pending: 256MB
 write_deadline: "20s"

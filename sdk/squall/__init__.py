@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from squall._declaring.methods import batched, concurrent, enter, exit, method
     from squall._declaring.parameters import parameter
     from squall._terminal.interacting import interact
+    from squall._terminal.tunnelling import Tunnel, forward
     from squall.app import App
     from squall.call import FunctionCall
     from squall.cls import Cls
@@ -62,6 +63,7 @@ __all__ = [
     "Queue",
     "Retries",
     "Secret",
+    "Tunnel",
     "Volume",
     "WebRequest",
     "WebResponse",
@@ -76,6 +78,7 @@ __all__ = [
     "exception",
     "exit",
     "fastapi_endpoint",
+    "forward",
     "gather",
     "interact",
     "is_local",
@@ -101,6 +104,7 @@ _HOMES = {
     "Queue": "queue",
     "Retries": "retries",
     "Secret": "secret",
+    "Tunnel": "_terminal.tunnelling",
     "Volume": "volume",
     "WebRequest": "web",
     "WebResponse": "web",
@@ -114,6 +118,7 @@ _HOMES = {
     "enter": "_declaring.methods",
     "exit": "_declaring.methods",
     "fastapi_endpoint": "web",
+    "forward": "_terminal.tunnelling",
     "gather": "_calling.gathering",
     "interact": "_terminal.interacting",
     "is_local": "_context",

@@ -94,14 +94,13 @@ def _servers(folder: Path, nodes: Sequence[str]) -> list[tuple[str, Cluster | No
 
 
 def _config(keyring: Keyring, name: str, listen: str, data: Path, cluster: Cluster | None) -> str:
-    jwts = keyring.account_jwts()
-    known = (keyring.system.public, keyring.platform.public)
     return server_config(
         name=name,
         listen=listen,
         operator=keyring.operator_jwt(),
         system_account=keyring.system.public,
-        accounts={account: jwts[account] for account in known},
+        accounts=keyring.preloaded_jwts(),
+        lobby_user=keyring.lobby_user(),
         jetstream_dir=data / "jetstream",
         accounts_dir=data / "accounts",
         cluster=cluster,

@@ -1,5 +1,6 @@
 """A process with all its descendants, and what they hold."""
 
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,3 +39,13 @@ def inside(pid: int, argv: Sequence[str]) -> list[str]:
     user = Path(f"/proc/{pid}/ns/user").readlink() != Path("/proc/self/ns/user").readlink()
     flags = ["--mount", "--root", "--wd", *(["--user", "--preserve-credentials"] if user else [])]
     return [nsenter, f"--target={pid}", *flags, "--", *argv]
+
+
+def cpu_s(pid: int) -> float:
+    """Processor time of a process and of the children it has waited for; 0 once it is gone."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return 0.0
+    fields = stat.rpartition(")")[2].split()
+    return sum(int(field) for field in fields[11:15]) / os.sysconf("SC_CLK_TCK")

@@ -14,7 +14,7 @@ import anyio
 import structlog
 from squall_bus.bus import Bus
 from squall_bus.sealing import KeyPair, Unsealable, new_pair
-from squall_contracts import subjects
+from squall_contracts import access_subjects
 from squall_contracts.failures import Refused
 from squall_contracts.message import encode
 from squall_contracts.placement import StartContainer
@@ -37,7 +37,7 @@ async def opened(bus: Bus, start: StartContainer, runner_id: str) -> dict[str, s
         return {}
     pair = new_pair()
     reply: ResealedSecrets | Refused = await bus.request(
-        subjects.OPEN_SECRETS,
+        access_subjects.open_secrets(runner_id),
         OpenSecrets(container_id=start.container_id, runner_id=runner_id, public_key=pair.public),
         OpenReply,
     )

@@ -251,7 +251,7 @@ class Starter:
         """What fills `own`, to be done at the same time."""
 
         async def mint() -> None:
-            own.users = await prepare.mint(self._context.bus, start)
+            own.users = await prepare.mint(self._context.bus, start, self._runner_id)
 
         async def unseal() -> None:
             own.secrets = await secrets.opened(self._context.bus, start, self._runner_id)
