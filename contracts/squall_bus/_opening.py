@@ -11,6 +11,10 @@ from squall_bus._stock import nats_errors, unmask_websockets
 from squall_bus.errors import BusError, BusRefused, BusUnreachable
 from squall_bus.tasks import within
 
+PING_S = 8
+"""Three unanswered in a row and the connection counts as lost: after a broken network the kernel alone
+might not try again for minutes."""
+
 
 async def open_wire(
     servers: Sequence[str],
@@ -45,7 +49,7 @@ async def open_wire(
                     disconnected_cb=wire.on_lost,
                     reconnected_cb=wire.on_reconnected,
                     closed_cb=wire.on_closed,
-                    ping_interval=20,
+                    ping_interval=PING_S,
                 ),
             )
         except (nats_errors.Error, OSError, TimeoutError) as error:

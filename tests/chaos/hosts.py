@@ -72,6 +72,11 @@ class Hosts:
     def address(self, name: str) -> str:
         return f"{self._net}.{self._numbers[name]}"
 
+    @property
+    def own_address(self) -> str:
+        """This machine's, among them."""
+        return f"{self._net}.1"
+
     def inside(self, name: str) -> list[str]:
         """What a command line begins with to run on a host."""
         return ["ip", "netns", "exec", self._space(name)]

@@ -21,7 +21,7 @@ from squall_contracts.scaling import Target
 
 from squall_scheduler.brakes import Brake, BrakeLimits, after_crash
 from squall_scheduler.core import Cluster
-from squall_scheduler.faults import after_request, refuses
+from squall_scheduler.faults import STRAY_GRACE_S, after_request, is_lost, refuses
 from squall_scheduler.ledger import Ledger
 from squall_scheduler.memory import Memory
 from squall_scheduler.sharing import NO_QUOTA, filled
@@ -124,11 +124,22 @@ class World:
         else:
             before = self.runners.get(runner_id)
             self.runners[runner_id] = record
+            if runner_id in self.gone:
+                self._recall(runner_id)
             self.whereabouts.holds(runner_id, before.snapshots if before else (), record.snapshots)
             if runner_id not in self.gone and before is not None and _offers_as(before, record):
                 return
             self.gone.pop(runner_id, None)
         self.changed.set()
+
+    def _recall(self, runner_id: str) -> None:
+        """A machine that was lost is back: what it had was given up, and it doesn't know."""
+        for container_id, record in self.ledger.containers.items():
+            if record.runner_id == runner_id and is_lost(record):
+                stop = StopContainer(
+                    container_id=container_id, grace_s=STRAY_GRACE_S, reason="it was given up"
+                )
+                self.ledger.command(container_id, stop)
 
     def on_order(self, runner_id: str, record: OrderRecord | None) -> None:
         """An operator took a runner out of work, or back."""
@@ -191,6 +202,8 @@ class World:
                 self.whereabouts.used(record.runner_id, near(function.spec))
             if record.state == "placed" and function is not None:
                 self.ledger.command(container_id, self.start_command(record, function))
+        for runner_id in self.runners:
+            self._recall(runner_id)
         self.changed.set()
 
     # --- containers -------------------------------------------------------------------------------

@@ -1,6 +1,9 @@
 """A machine that is drained loses its containers to others, and nothing is left short meanwhile."""
 
+import time
+
 import msgspec
+import pytest
 from hypothesis import given
 from squall_contracts import version_subjects
 from squall_contracts.fleet import OrderRecord
@@ -72,3 +75,45 @@ async def test_cordoned_runner_keeps_what_it_has_and_gets_no_more(stage: Stage) 
     await stage.started(6)
     placed = [await stage.until_record(start.container_id, "placed") for start in stage.starts[3:]]
     assert "rn-1" in {record.runner_id for record in placed}
+
+
+@pytest.mark.parametrize("off_s", [-86_400.0, 86_400.0])
+async def test_a_machine_whose_clock_is_a_day_off_runs_containers(
+    stage: Stage, off_s: float
+) -> None:
+    await stage.declare()
+    await stage.join()
+    await stage.want(1)
+    start = await stage.started()
+    await stage.report(start, "starting", at_unix_s=time.time() + off_s)
+    await stage.guest(start, "importing", at_unix_s=time.time() + off_s)
+    await stage.guest(start, "ready", at_unix_s=time.time() + off_s)
+    record = await stage.until_record(start.container_id, "ready")
+    assert abs(record.since_unix_s["starting"] - time.time()) < 60
+    await stage.want(2)  # another round, in which its age is looked at
+    await stage.started(2)
+    assert stage.stops == []
+
+
+async def test_lost_machine_that_comes_back_is_told_what_was_given_up(stage: Stage) -> None:
+    await stage.declare()
+    await stage.join("rn-1")
+    await stage.want(1)
+    start = await stage.ready()
+    await stage.runners.delete("rn-1")
+    await stage.until_record(start.container_id, "failed")
+    assert stage.stops == []
+    await stage.kill()  # whoever leads then knows it from the records
+    await stage.join("rn-1")
+    await stage.start()
+    await stage.until(lambda: stage.stops)
+    assert [stop.container_id for stop in stage.stops] == [start.container_id]
+    again = await stage.started(2)
+    await stage.report(again, "starting")
+    await stage.guest(again, "ready")
+    await stage.until_record(again.container_id, "ready")
+    await stage.runners.delete("rn-1")
+    await stage.until_record(again.container_id, "failed")
+    await stage.join("rn-1")
+    await stage.until(lambda: len(stage.stops) == 2)
+    assert stage.stops[1].container_id == again.container_id
