@@ -1,12 +1,15 @@
 """`with_options` and its kin: what is asked of the server, and what is refused before."""
 
+import asyncio
 import pickle
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import squall
-from squall.exception import ExecutionError, InvalidError
+from squall import _client, _sync
+from squall._modal import spellings
+from squall.exception import ExecutionError, InvalidError, NoEffectWarning
 from squall_contracts import apps
 from squall_contracts.functions import BatchPolicy, RetryPolicy, Variant
 
@@ -57,7 +60,7 @@ def bound(platform: Platform) -> list[apps.BindPool]:
     return [each for each in platform.asked if isinstance(each, apps.BindPool)]
 
 
-def test_options_are_sent_as_chosen_and_add_up() -> None:
+def test_options_are_sent_as_chosen_and_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
     first = plain.with_options(cpu=(1, 2), memory=256, gpu="h100:2", timeout=9)
     assert variant_of(first) == Variant(
         cpu=1.0, cpu_limit=2.0, memory_mib=256, gpus=("H100:2",), timeout_s=9.0
@@ -74,7 +77,9 @@ def test_options_are_sent_as_chosen_and_add_up() -> None:
     )
     batched = single_method("with_batching", max_batch_size=3, wait_ms=50)
     assert variant_of(batched) == Variant(batch=BatchPolicy(max_size=3, wait_s=0.05))
-    assert plain.with_options(region="moon")._variant == Variant()  # type: ignore[attr-defined]
+    monkeypatch.setattr(spellings, "_said", set())
+    with pytest.warns(NoEffectWarning, match="region has no effect"):
+        assert plain.with_options(region="moon")._variant == Variant()  # type: ignore[attr-defined]
 
 
 def single_method(how: str, **options: Any) -> Any:
@@ -143,6 +148,20 @@ def test_pool_is_asked_for_once_and_again_when_its_time_is_over(platform: Platfo
     with f.app.run():
         assert varied.remote(5) == 25
         assert len(bound(platform)) == 4
+
+
+def test_instances_made_anew_ask_once_for_their_pool_even_all_at_once(platform: Platform) -> None:
+    async def targets(size: int) -> set[str]:
+        client = await _client.connected()
+        pools = [loose(size=size)._squall_pool for _ in range(20)]
+        found = await asyncio.gather(*(each.target(client, "run") for each in pools))
+        return {each.function_id for each in found}
+
+    with app.run():
+        three, four = _sync.run(targets(3)), _sync.run(targets(4))
+    assert len(three) == len(four) == 1
+    assert three != four
+    assert [each.arguments for each in bound(platform)] == [{"size": 3}, {"size": 4}]
 
 
 def test_varied_handles_travel_and_bind_where_they_arrive(platform: Platform) -> None:
