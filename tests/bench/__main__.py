@@ -18,9 +18,10 @@ import uvloop
 from squall import _client
 from squall._sync import run
 
-from tests.bench import noop_app, shared_state, web
+from tests.bench import noop_app, serving, shared_state, web
 from tests.bench.coldstarts import cold, deployed, plain_start, snapshot
 from tests.bench.copying import bare_copy
+from tests.bench.editing import editing
 from tests.bench.figures import Figure, measured, quantile, report
 from tests.bench.floor import Floor, floor
 from tests.bench.lanes import lanes
@@ -279,6 +280,11 @@ async def on_the_web(_: Floor, running: Measured) -> list[Figure]:
     return [measured(figure) async for figure in web.figures(running)]
 
 
+async def served_model(_: Floor, __: Measured) -> list[Figure]:
+    """(j) A model behind squall.serving."""
+    return [measured(await serving.throughput())]
+
+
 PARTS = {
     "calls": calls,
     "maps": maps,
@@ -294,6 +300,8 @@ PARTS = {
     "volumes": volumes,
     "web": on_the_web,
     "mounts": mounts,
+    "serving": served_model,
+    "editing": editing,
 }
 
 

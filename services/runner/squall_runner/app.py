@@ -19,6 +19,7 @@ from squall_contracts.terminals import OpenTerminal
 from squall_contracts.usage import RunnerUsage
 
 from squall_runner import machine
+from squall_runner.buckets.desk import Buckets
 from squall_runner.docker import DockerRuntime
 from squall_runner.files import Files
 from squall_runner.handlers import Runner
@@ -70,6 +71,7 @@ async def _serve(
         limit_bytes=settings.file_cache_mib * 1024 * 1024,
     )
     desk = await Desk.open(context, settings, runtime)
+    buckets = Buckets(settings, runtime)
     sites = Sites(state / "site", ca_bundle=settings.ca_bundle)
     pool = WarmPool(settings, slots, runtime, desk, tasks)
     outfitter = Outfitter(
@@ -78,6 +80,7 @@ async def _serve(
         runtime=runtime,
         files=files,
         desk=desk,
+        buckets=buckets,
         cores=record.cpu,
     )
     snapshots = SnapshotPool(
@@ -106,6 +109,7 @@ async def _serve(
         slots=slots,
         starter=starter,
         desk=desk,
+        buckets=buckets,
         tasks=tasks,
     )
     try:
