@@ -61,7 +61,7 @@ def test_a_single_call_passes_a_map_of_the_same_function(program: Program) -> No
     results = stamp.map([0.02] * 150)
     next(results)
     done_at = stamp.remote(0.0)
-    assert sum(at > done_at for at in results) > 75
+    assert sum(at > done_at for at in results) > 50
 
 
 def test_bounds_change_while_it_runs(program: Program) -> None:
