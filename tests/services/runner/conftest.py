@@ -17,7 +17,7 @@ from squall_runner import boot, zygote
 from squall_runner.core import Limits
 from squall_runner.docker import DockerRuntime
 from squall_runner.process import ProcessRuntime
-from squall_runner.runtime import Launch, Piece, Runtime, RuntimeUnavailable, Started
+from squall_runner.runtime import Bind, Launch, Piece, Runtime, RuntimeUnavailable, Started
 from squall_runner.settings import Settings
 from squall_runner.slots import Slot, Slots
 
@@ -58,6 +58,7 @@ class Bench:
         limits: Limits | None = None,
         block_network: bool = False,
         workspace: str = "lab",
+        binds: tuple[Bind, ...] = (),
     ) -> tuple[str, Slot]:
         slot = self.slots.slot(new_id("ct"))
         slot.make()
@@ -73,6 +74,7 @@ class Bench:
             workdir="",
             limits=limits or Limits(cpu_shares=128, pids=256),
             block_network=block_network,
+            binds=binds,
         )
         started = await self.runtime.start(await self.runtime.create(launch), launch)
         self.last, handle = started, started.handle
