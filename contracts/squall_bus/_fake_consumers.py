@@ -139,7 +139,9 @@ class FakeConsumer:
         if self.acks:
             self.open[kept.seq] = self.sequence
             self._wait_for_ack(kept.seq, self.sequence)
-        words = (self.stream.name, self.name, count, kept.seq, self.sequence, 0, self.pending())
+        stored_ns = int(kept.stored_at * NANOSECONDS)
+        place = (self.stream.name, self.name, count, kept.seq, self.sequence)
+        words = (*place, stored_ns, self.pending())
         ack = "$JS.ACK." + ".".join(map(str, words))
         data = b"" if self.config.get("headers_only") else kept.data
         self.stream.send(f"{to}\n{kept.subject}", ack, data, kept.headers)

@@ -64,6 +64,10 @@ class NatsWire(Client):  # type: ignore[misc, unused-ignore]
         self._returning = False
         """The connection was lost, and what is to be said anew on the next has not all been said."""
 
+    @property
+    def is_clustered(self) -> bool:
+        return "cluster" in self._server_info
+
     # --- sending ------------------------------------------------------------------------------
 
     def send(
@@ -199,6 +203,12 @@ class NatsWire(Client):  # type: ignore[misc, unused-ignore]
             await self._process_op_err(nats_errors.Error(err_msg))
             return
         await super()._process_err(err_msg.lower())
+
+    async def _process_op_err(self, e: Exception) -> None:
+        """As nats-py does, but what became of the connection can be read in its end."""
+        if not self.is_closed:
+            self._last_error = str(e) or type(e).__name__
+        await super()._process_op_err(e)
 
     async def _process_pong(self) -> None:
         """As nats-py does, but a ping whose waiter gave up must not end the read loop."""

@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import nkeys
 
@@ -9,6 +10,10 @@ from squall_bus._nats import RECONNECT_WAIT_S, NatsWire
 from squall_bus._stock import nats_errors, unmask_websockets
 from squall_bus.errors import BusError, BusRefused, BusUnreachable
 from squall_bus.tasks import within
+
+PING_S = 8
+"""Three unanswered in a row and the connection counts as lost: after a broken network the kernel alone
+might not try again for minutes."""
 
 
 async def open_wire(
@@ -20,10 +25,11 @@ async def open_wire(
     seed: str,
     timeout_s: float,
 ) -> NatsWire:
-    """Connect to the first server that answers; each is tried once. BusUnreachable, BusRefused."""
+    """Connect to the first server that answers; each is tried once. An empty `seed`: without
+    credentials. BusUnreachable, BusRefused."""
     if any(url.startswith(("ws://", "wss://")) for url in servers):
         unmask_websockets()
-    keys = nkeys.from_seed(bytearray(seed.encode()))
+    signing_in = _signing_in(jwt, seed) if seed else {}
     failure: BusError = BusUnreachable("no server is named: give at least one NATS URL")
     for url in servers:
         wire = NatsWire(inbox)
@@ -34,8 +40,7 @@ async def open_wire(
                     [url],
                     name=name,
                     inbox_prefix=inbox,
-                    user_jwt_cb=lambda: bytearray(jwt().encode()),
-                    signature_cb=lambda nonce: base64.b64encode(keys.sign(nonce.encode())),
+                    **signing_in,
                     allow_reconnect=False,
                     max_reconnect_attempts=1,
                     reconnect_time_wait=RECONNECT_WAIT_S,  # type: ignore[arg-type]
@@ -44,7 +49,7 @@ async def open_wire(
                     disconnected_cb=wire.on_lost,
                     reconnected_cb=wire.on_reconnected,
                     closed_cb=wire.on_closed,
-                    ping_interval=20,
+                    ping_interval=PING_S,
                 ),
             )
         except (nats_errors.Error, OSError, TimeoutError) as error:
@@ -58,6 +63,14 @@ async def open_wire(
         wire.set_server_pool(list(servers))
         return wire
     raise failure
+
+
+def _signing_in(jwt: Callable[[], str], seed: str) -> dict[str, Any]:
+    keys = nkeys.from_seed(bytearray(seed.encode()))
+    return {
+        "user_jwt_cb": lambda: bytearray(jwt().encode()),
+        "signature_cb": lambda nonce: base64.b64encode(keys.sign(nonce.encode())),
+    }
 
 
 def _why(url: str, wire: NatsWire, error: Exception, timeout_s: float) -> BusError:

@@ -55,6 +55,9 @@ class Wire(Protocol):
     def is_closed(self) -> bool: ...
     @property
     def max_payload(self) -> int: ...
+    @property
+    def is_clustered(self) -> bool:
+        """Whether streams may have replicas elsewhere than on the server this is connected to."""
 
     def send(
         self, subject: str, payload: bytes, reply: str = "", headers: bytes | None = None

@@ -10,13 +10,13 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import msgspec
 import nkeys
-from squall_contracts import subjects
+from squall_contracts import rights, subjects
 from squall_contracts.guest import Credentials
 
 from squall_bus.errors import BusRefused
@@ -25,6 +25,9 @@ KeyKind = Literal["operator", "account", "user"]
 Role = Literal["client", "guest", "service", "system"]
 
 MAX_PAYLOAD_BYTES: Final = 8 * 1024 * 1024
+LOBBY_PAYLOAD_BYTES: Final = 4096
+LOBBY_CONNECTIONS: Final = 4096
+"""At a time: a connection is there for some milliseconds."""
 
 _PREFIX: Final[dict[KeyKind, int]] = {
     "operator": nkeys.PREFIX_BYTE_OPERATOR,
@@ -163,19 +166,23 @@ def account_jwt(
     jetstream: bool = True,
     imports: Sequence[dict[str, Any]] = (),
     exports: Sequence[dict[str, Any]] = (),
+    limits: Mapping[str, int] | None = None,
+    revocations: Mapping[str, int] | None = None,
 ) -> str:
     """An account's claims. Every limit is spelled: an omitted one would mean zero.
 
-    Storage is unlimited here because NATS limits are reservations, which a few accounts use up.
+    Storage is unlimited but for `limits`, because NATS limits are reservations, which a few accounts
+    use up. `revocations`: public keys, and until when (Unix seconds) JWTs made for them are void.
     """
     unlimited = ("subs", "data", "imports", "exports", "conn")
-    limits: dict[str, int | bool] = dict.fromkeys(unlimited, -1)
-    limits |= {"payload": MAX_PAYLOAD_BYTES, "wildcards": True, "leaf": 0}
+    bounds: dict[str, int | bool] = dict.fromkeys(unlimited, -1)
+    bounds |= {"payload": MAX_PAYLOAD_BYTES, "wildcards": True, "leaf": 0}
     if jetstream:
-        limits |= {"mem_storage": 0, "disk_storage": -1, "streams": -1, "consumer": -1}
+        bounds |= {"mem_storage": 0, "disk_storage": -1, "streams": -1, "consumer": -1}
     nats: dict[str, Any] = {
         "type": "account",
-        "limits": limits,
+        "limits": bounds | dict(limits or {}),
+        "revocations": dict(revocations or {}),
         "default_permissions": {"pub": {}, "sub": {}},
         "imports": list(imports),
         "exports": list(exports),
@@ -188,7 +195,7 @@ def system_jwt(operator: Key, account: str) -> str:
     return account_jwt(operator, account, "SYS", jetstream=False)
 
 
-def platform_jwt(operator: Key, account: str) -> str:
+def platform_jwt(operator: Key, account: str, revocations: Mapping[str, int] | None = None) -> str:
     """PLATFORM: exports what workspaces say to it and hear from it, pinned by account."""
     token = subjects.EXPORT_ACCOUNT_TOKEN
     up = {"name": "up", "subject": subjects.UP_EXPORT, "type": "service"}
@@ -197,19 +204,56 @@ def platform_jwt(operator: Key, account: str) -> str:
         {**up, "response_type": "Stream", "account_token_position": token},
         {**down, "account_token_position": token},
     ]
-    return account_jwt(operator, account, "PLATFORM", exports=exports)
+    return account_jwt(operator, account, "PLATFORM", exports=exports, revocations=revocations)
 
 
-def workspace_jwt(operator: Key, account: str, name: str, platform: str) -> str:
-    """A workspace: imports its own part of what PLATFORM exports."""
+def lobby_jwt(operator: Key, account: str, platform: str) -> str:
+    """Where those are who have no credentials yet: they may ask PLATFORM for some."""
+    limits = {"conn": LOBBY_CONNECTIONS, "payload": LOBBY_PAYLOAD_BYTES}
+    imports = [_up_import(account, platform)]
+    return account_jwt(operator, account, "LOBBY", jetstream=False, imports=imports, limits=limits)
+
+
+def lobby_user_jwt(account: Key) -> str:
+    """The user of whoever connects without credentials; it needs no key."""
+    user = new_key("user")
+    publish, subscribe = rights.lobby_may()
+    nats: dict[str, Any] = {
+        "type": "user",
+        "subs": 8,
+        "data": -1,
+        "payload": LOBBY_PAYLOAD_BYTES,
+        "bearer_token": True,
+        "pub": {"allow": publish},
+        "sub": {"allow": subscribe},
+        "tags": ["role:lobby"],
+    }
+    return _sign(account, user.public, "lobby", nats, None)
+
+
+def _up_import(account: str, platform: str) -> dict[str, str]:
+    return {
+        "name": "up",
+        "subject": subjects.up_import(account),
+        "account": platform,
+        "type": "service",
+        "local_subject": subjects.UP_LOCAL,
+    }
+
+
+def workspace_jwt(
+    operator: Key,
+    account: str,
+    name: str,
+    platform: str,
+    *,
+    limits: Mapping[str, int] | None = None,
+    revocations: Mapping[str, int] | None = None,
+) -> str:
+    """A workspace: imports its own part of what PLATFORM exports. `limits` and `revocations` as
+    of account_jwt."""
     imports = [
-        {
-            "name": "up",
-            "subject": subjects.up_import(account),
-            "account": platform,
-            "type": "service",
-            "local_subject": subjects.UP_LOCAL,
-        },
+        _up_import(account, platform),
         {
             "name": "down",
             "subject": subjects.down_import(account),
@@ -218,7 +262,9 @@ def workspace_jwt(operator: Key, account: str, name: str, platform: str) -> str:
             "local_subject": subjects.DOWN_LOCAL,
         },
     ]
-    return account_jwt(operator, account, name, imports=imports)
+    return account_jwt(
+        operator, account, name, imports=imports, limits=limits, revocations=revocations
+    )
 
 
 def user_jwt(
@@ -229,22 +275,30 @@ def user_jwt(
     publish: Sequence[str],
     subscribe: Sequence[str],
     never_publish: Sequence[str] = (),
+    never_subscribe: Sequence[str] = (),
+    answers_within_s: float | None = None,
     tags: Sequence[str] = (),
     expires_unix_s: float | None = None,
 ) -> str:
-    """A user of `account` for the public key `user`; None: it does not expire."""
+    """A user of `account` for the public key `user`; None: it does not expire. With
+    `answers_within_s` it may answer each request it hears, once and for so long."""
     pub: dict[str, list[str]] = {"allow": list(publish)}
     if never_publish:
         pub["deny"] = list(never_publish)
+    sub: dict[str, list[str]] = {"allow": list(subscribe)}
+    if never_subscribe:
+        sub["deny"] = list(never_subscribe)
     nats: dict[str, Any] = {
         "type": "user",
         "subs": -1,
         "data": -1,
         "payload": -1,
         "pub": pub,
-        "sub": {"allow": list(subscribe)},
+        "sub": sub,
         "tags": list(tags),
     }
+    if answers_within_s is not None:
+        nats["resp"] = {"max": 1, "ttl": int(answers_within_s * 1e9)}
     expires = None if expires_unix_s is None else int(expires_unix_s)
     return _sign(account, user, name, nats, expires)
 

@@ -9,6 +9,7 @@ import msgspec
 from squall_bus._wire import decode_headers, status_of
 from squall_bus.api import NANOSECONDS, Json, call_api
 from squall_bus.errors import ApiRefused, NotFound
+from squall_bus.looking import following, newest
 
 if TYPE_CHECKING:
     from squall_bus.bus import Bus
@@ -201,15 +202,14 @@ class Admin:
 
     async def last_message(self, stream: str, subject: str) -> StoredMessage | None:
         """The newest stored message of a subject (no wildcard); None if there is none."""
-        reply = await self._bus.call(f"$JS.API.DIRECT.GET.{stream}.{subject}", b"")
+        reply = await newest(self._bus, stream, subject)
         return None if status_of(reply.headers) else _stored(reply.data, reply.headers)
 
     async def next_message(
         self, stream: str, subject_filter: str, *, from_seq: int = 1
     ) -> StoredMessage | None:
         """The first stored message from `from_seq` on that matches; None if there is none."""
-        body = msgspec.json.encode({"seq": from_seq, "next_by_subj": subject_filter})
-        reply = await self._bus.call(f"$JS.API.DIRECT.GET.{stream}", body)
+        reply = await following(self._bus, stream, subject_filter, from_seq)
         return None if status_of(reply.headers) else _stored(reply.data, reply.headers)
 
     # --- consumers ----------------------------------------------------------------------------
@@ -246,7 +246,9 @@ class Admin:
         if inactive_after_s is not None:
             config["inactive_threshold"] = int(inactive_after_s * NANOSECONDS)
         body = {"stream_name": stream, "config": config, "action": ""}
-        await call_api(self._bus, f"CONSUMER.CREATE.{stream}.{durable}", body)
+        # With the filter in its subject, the server can tell who may read what.
+        named = f"{durable}.{filters[0]}" if len(filters) == 1 else durable
+        await call_api(self._bus, f"CONSUMER.CREATE.{stream}.{named}", body)
 
     async def delete_consumer(self, stream: str, durable: str) -> bool:
         """Whether it existed."""

@@ -16,6 +16,8 @@ NANOSECONDS: Final = 1_000_000_000
 STREAM_NOT_FOUND: Final = 10059
 CONSUMER_NOT_FOUND: Final = 10014
 MESSAGE_NOT_FOUND: Final = 10037
+PEERS_AWAY: Final = 10005
+"""Fewer servers are there than a stream wants replicas: one may just be starting."""
 _MISSING: Final = frozenset({STREAM_NOT_FOUND, CONSUMER_NOT_FOUND, MESSAGE_NOT_FOUND})
 
 Json = dict[str, Any]
@@ -50,7 +52,7 @@ async def call_api(
             if fault is None:
                 return answer
             code = int(fault.get("err_code", 0))
-            if code not in UNAVAILABLE or left_s <= delay_s:
+            if code not in (*UNAVAILABLE, PEERS_AWAY) or left_s <= delay_s:
                 kind = NotFound if code in _MISSING else ApiRefused
                 raise kind(code, str(fault.get("description", "")), verb)
         await asyncio.sleep(delay_s)

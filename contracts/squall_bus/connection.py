@@ -23,7 +23,7 @@ _log: Final = logging.getLogger("squall.bus")
 
 async def connect(
     servers: Sequence[str],
-    credentials: Credentials,
+    credentials: Credentials | None,
     *,
     name: str,
     inbox: str,
@@ -32,20 +32,20 @@ async def connect(
 ) -> Bus:
     """Connect to the first of `servers` that answers, and reconnect forever after.
 
-    `name` is shown by the server's monitoring; `inbox` is subjects.inbox(owner id). `renew` gives a
-    new JWT for the old one; None: the JWT does not expire. BusUnreachable when no server answers,
-    BusRefused when the credentials aren't taken
-    or don't cover `inbox`.
+    `name` is shown by the server's monitoring; `inbox` is subjects.inbox(owner id), or begins with
+    that. Without `credentials` one is in the lobby, where nothing can be done but to sign in.
+    `renew` gives a new JWT for the old one; None: the JWT does not expire. BusUnreachable when no
+    server answers, BusRefused when the credentials aren't taken or don't cover `inbox`.
     """
     from squall_bus._opening import open_wire
 
-    holder = _Holder(credentials.jwt)
+    holder = _Holder("" if credentials is None else credentials.jwt)
     wire = await open_wire(
         servers,
         name=name,
         inbox=inbox,
         jwt=lambda: holder.jwt,
-        seed=credentials.seed,
+        seed="" if credentials is None else credentials.seed,
         timeout_s=connect_timeout_s,
     )
     bus = Bus(wire, name=name)
@@ -94,12 +94,21 @@ def renewal_delay_s(jwt: str, now_unix_s: float, spread: float) -> float | None:
 
 
 async def _keep_renewed(bus: Bus, holder: _Holder, renew: Callable[[str], Awaitable[str]]) -> None:
-    """Renew with jitter, so that a fleet started at once doesn't renew at once, then reconnect."""
+    """Renew with jitter, so that a fleet started at once doesn't renew at once, then reconnect.
+
+    A machine that slept finds its connection lost, and its JWT perhaps expired: it renews then.
+    """
+    lost = asyncio.Event()
+    bus.wire.hooks.lost.append(lost.set)
     while True:
         delay_s = renewal_delay_s(holder.jwt, time.time(), random.random())
         if delay_s is None:
             return
-        await asyncio.sleep(delay_s)
+        lost.clear()
+        await _event_within(lost, delay_s)
+        due_s = renewal_delay_s(holder.jwt, time.time(), 0.0)
+        if lost.is_set() and due_s:
+            continue
         try:
             holder.jwt = await renew(holder.jwt)
         except Exception as error:  # noqa: BLE001 - whatever it was, the old JWT may serve a while yet
@@ -108,3 +117,12 @@ async def _keep_renewed(bus: Bus, holder: _Holder, renew: Callable[[str], Awaita
             await asyncio.sleep(max(0.2, min(RETRY_S, life_s / 4)))
             continue
         await bus.wire.reconnect()
+
+
+async def _event_within(event: asyncio.Event, seconds: float) -> None:
+    """Return once `event` is set, or after `seconds`."""
+    waiting = asyncio.ensure_future(event.wait())
+    try:
+        await asyncio.wait([waiting], timeout=seconds)
+    finally:
+        waiting.cancel()

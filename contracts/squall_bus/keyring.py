@@ -7,7 +7,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +18,8 @@ from squall_bus.accounts import (
     InvalidCredentials,
     Key,
     KeyKind,
+    lobby_jwt,
+    lobby_user_jwt,
     new_key,
     operator_jwt,
     platform_jwt,
@@ -54,6 +56,7 @@ class Keyring:
         self.operator = self._key("operator", "operator")
         self.system = self._key("system", "account")
         self.platform = self._key("platform", "account")
+        self.lobby = self._key("lobby", "account")
         self._accounts: dict[str, tuple[str, Key]] = {}
         self.reload()
 
@@ -89,14 +92,42 @@ class Keyring:
         """Account -> JWT of all accounts: what a server that has just been made must know."""
         jwts = {
             self.system.public: system_jwt(self.operator, self.system.public),
-            self.platform.public: platform_jwt(self.operator, self.platform.public),
+            self.platform.public: self.platform_jwt(),
+            self.lobby.public: lobby_jwt(self.operator, self.lobby.public, self.platform.public),
         }
         for name, account in self.workspaces().items():
             jwts[account] = self.workspace_jwt(name, account)
         return jwts
 
-    def workspace_jwt(self, name: str, account: str) -> str:
-        return workspace_jwt(self.operator, account, name, self.platform.public)
+    def preloaded_jwts(self) -> dict[str, str]:
+        """Those of account_jwts that a server needs before anybody can push claims."""
+        known = (self.system.public, self.platform.public, self.lobby.public)
+        return {account: jwt for account, jwt in self.account_jwts().items() if account in known}
+
+    def platform_jwt(self, revocations: Mapping[str, int] | None = None) -> str:
+        return platform_jwt(self.operator, self.platform.public, revocations)
+
+    def workspace_jwt(
+        self,
+        name: str,
+        account: str,
+        *,
+        limits: Mapping[str, int] | None = None,
+        revocations: Mapping[str, int] | None = None,
+    ) -> str:
+        """See accounts.workspace_jwt."""
+        return workspace_jwt(
+            self.operator,
+            account,
+            name,
+            self.platform.public,
+            limits=limits,
+            revocations=revocations,
+        )
+
+    def lobby_user(self) -> str:
+        """The JWT of whoever connects without one: nats-server's `default_sentinel`."""
+        return lobby_user_jwt(self.lobby)
 
     # --- users -----------------------------------------------------------------------------------
 
@@ -142,12 +173,29 @@ class Keyring:
             publish=publish,
             subscribe=subscribe,
             never_publish=never,
+            never_subscribe=rights.service_never_hears(service),
             tags=["role:service", f"service:{service}"],
         )
         return Credentials(jwt=jwt, seed=key.seed)
 
+    def runner(self, runner_id: str) -> Credentials:
+        """One runner's user in PLATFORM; it does not expire."""
+        key = new_key("user")
+        publish, subscribe = rights.runner_may(runner_id, key.public)
+        jwt = user_jwt(
+            self.platform,
+            key.public,
+            "runner",
+            publish=publish,
+            subscribe=subscribe,
+            answers_within_s=rights.RUNNER_ANSWERS_S,
+            tags=["role:service", "service:runner", f"runner:{runner_id}"],
+        )
+        return Credentials(jwt=jwt, seed=key.seed)
+
     def client(self, workspace: str) -> Credentials:
-        """A user's own credentials in a workspace; they don't expire."""
+        """Credentials in a workspace for whoever has the keys anyway: they may do everything there,
+        as an operator, and don't expire."""
         key = new_key("user")
         publish, subscribe = rights.client_may(key.public)
         jwt = user_jwt(

@@ -8,6 +8,7 @@ from squall_contracts.message import new_id
 
 from squall_bus._wire import decode_headers, status_of
 from squall_bus.errors import KeyExists, RevisionMismatch, StoreRefused
+from squall_bus.looking import newest
 from squall_bus.subscriptions import decode_as
 from squall_bus.watch import Change, Watch
 
@@ -47,10 +48,7 @@ class KeyValue(Generic[M]):
         self._prefix = f"$KV.{bucket}."
 
     async def get(self, key: str) -> Entry[M] | None:
-        """None if it has no value. Undecodable if what it holds is of another kind.
-
-        With several servers the answer may be some milliseconds old; updates still check it.
-        """
+        """None if it has no value. Undecodable if what it holds is of another kind."""
         revision, data = await self._last(check_key(key))
         if data is None:
             return None
@@ -104,8 +102,7 @@ class KeyValue(Generic[M]):
 
     async def _last(self, key: str) -> tuple[int, bytes | None]:
         """The newest revision of a key, and its bytes: None for a deletion or an expiry."""
-        subject = f"$JS.API.DIRECT.GET.{self._stream}.{self._prefix}{key}"
-        reply = await self._bus.call(subject, b"")
+        reply = await newest(self._bus, self._stream, f"{self._prefix}{key}")
         if status_of(reply.headers) == 404:
             return 0, None
         headers = decode_headers(reply.headers)

@@ -4,7 +4,14 @@ import asyncio
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from squall_contracts import state_subjects, subjects, version_subjects, web_subjects
+import msgspec
+from squall_contracts import (
+    access_subjects,
+    state_subjects,
+    subjects,
+    version_subjects,
+    web_subjects,
+)
 from squall_contracts.calls import RESULT_TTL_S
 from squall_contracts.collections import MAX_ITEMS, CollectionKind
 
@@ -17,6 +24,25 @@ HOUR_S: Final = 3600.0
 DAY_S: Final = 24 * HOUR_S
 CONSUMERS_PER_STREAM: Final = 20_000
 """Two for each function in use; without it a stream takes no more than 1,000."""
+
+
+class Replicas(msgspec.Struct, frozen=True, kw_only=True):
+    """On how many servers of a cluster streams and buckets are kept: 1, 3 or 5."""
+
+    everywhere: int = 1
+    of: dict[str, int] = {}
+    """Streams and buckets that differ, by name."""
+
+    def __post_init__(self) -> None:
+        """ValueError names what can't be."""
+        for name, count in {"": self.everywhere, **self.of}.items():
+            if name and name not in known_names():
+                raise ValueError(f"there is no stream or bucket {name!r}")
+            if count not in {1, 3, 5}:
+                raise ValueError(f"{name or 'all'} can't have {count} replicas: 1, 3 or 5")
+
+    def count(self, name: str) -> int:
+        return self.of.get(name, self.everywhere)
 
 
 class Objects(NamedTuple):
@@ -110,52 +136,87 @@ PLATFORM_BUCKETS: Final = (
     version_subjects.RELEASES_BUCKET,
     version_subjects.POOLS_BUCKET,
     version_subjects.FAULTS_BUCKET,
+    version_subjects.ORDERS_BUCKET,
     state_subjects.COLLECTIONS_BUCKET,
     state_subjects.SECRETS_BUCKET,
     state_subjects.ENVIRONMENTS_BUCKET,
     web_subjects.WEB_TOKENS_BUCKET,
+    access_subjects.ACCESS_TOKENS_BUCKET,
+    access_subjects.MEMBERS_BUCKET,
+    access_subjects.SIGN_INS_BUCKET,
+    access_subjects.REVOCATIONS_BUCKET,
 )
 """In each of them single keys may expire: `put(..., ttl_s=)`."""
 
 
-async def ensure_workspace(bus: "Bus") -> None:
+def known_names() -> frozenset[str]:
+    """Every stream and bucket there is."""
+    streams = (*WORKSPACE_STREAMS, *PLATFORM_STREAMS, DICT_STREAM, QUEUE_STREAM, TAKEN_STREAM)
+    objects = (*(each.name for each in WORKSPACE_OBJECTS), state_subjects.DICT_VALUES_BUCKET)
+    names = (each.name for each in streams)
+    return frozenset({*names, *objects, *WORKSPACE_BUCKETS, *PLATFORM_BUCKETS})
+
+
+async def ensure_workspace(bus: "Bus", replicas: Replicas | None = None) -> None:
     """Make what a workspace needs, over a connection in its account; change what differs.
 
-    ApiRefused where the server won't have it.
+    `replicas` None: one of each. ApiRefused where the server won't have it.
     """
+    own = replicas or Replicas()
     await _together(
-        *(bus.admin.ensure_stream(stream) for stream in WORKSPACE_STREAMS),
+        *(bus.admin.ensure_stream(_kept(stream, own)) for stream in WORKSPACE_STREAMS),
         *(
-            bus.admin.ensure_objects(bucket.name, bucket.ttl_s, own_ttls=bucket.own_ttls)
+            bus.admin.ensure_objects(
+                bucket.name,
+                bucket.ttl_s,
+                own_ttls=bucket.own_ttls,
+                replicas=own.count(bucket.name),
+            )
             for bucket in WORKSPACE_OBJECTS
         ),
-        *(bus.admin.ensure_bucket(bucket) for bucket in WORKSPACE_BUCKETS),
+        *(
+            bus.admin.ensure_bucket(bucket, replicas=own.count(bucket))
+            for bucket in WORKSPACE_BUCKETS
+        ),
     )
 
 
-async def ensure_collections(bus: "Bus", kind: CollectionKind) -> None:
+async def ensure_collections(
+    bus: "Bus", kind: CollectionKind, replicas: Replicas | None = None
+) -> None:
     """Make what a workspace's dicts, or its queues, are kept in: with the first of them, since a
     stream costs 73 KB and a file. ApiRefused where the server won't have it."""
+    own = replicas or Replicas()
     if kind == "queue":
         await _together(
-            bus.admin.ensure_stream(QUEUE_STREAM), bus.admin.ensure_stream(TAKEN_STREAM)
+            bus.admin.ensure_stream(_kept(QUEUE_STREAM, own)),
+            bus.admin.ensure_stream(_kept(TAKEN_STREAM, own)),
         )
         return
+    values = state_subjects.DICT_VALUES_BUCKET
     await _together(
-        bus.admin.ensure_stream(DICT_STREAM),
-        bus.admin.ensure_objects(state_subjects.DICT_VALUES_BUCKET),
+        bus.admin.ensure_stream(_kept(DICT_STREAM, own)),
+        bus.admin.ensure_objects(values, replicas=own.count(values)),
     )
 
 
-async def ensure_platform(bus: "Bus") -> None:
+async def ensure_platform(bus: "Bus", replicas: Replicas | None = None) -> None:
     """Make what the platform needs, over a connection in its own account; change what differs.
 
-    ApiRefused where the server won't have it.
+    `replicas` None: one of each. ApiRefused where the server won't have it.
     """
+    own = replicas or Replicas()
     await _together(
-        *(bus.admin.ensure_stream(stream) for stream in PLATFORM_STREAMS),
-        *(bus.admin.ensure_bucket(bucket) for bucket in PLATFORM_BUCKETS),
+        *(bus.admin.ensure_stream(_kept(stream, own)) for stream in PLATFORM_STREAMS),
+        *(
+            bus.admin.ensure_bucket(bucket, replicas=own.count(bucket))
+            for bucket in PLATFORM_BUCKETS
+        ),
     )
+
+
+def _kept(stream: StreamConfig, replicas: Replicas) -> StreamConfig:
+    return msgspec.structs.replace(stream, replicas=replicas.count(stream.name))
 
 
 async def _together(*steps: Coroutine[Any, Any, None]) -> None:

@@ -22,6 +22,7 @@ from squall_bus.errors import (
     PermissionRefused,
     UploadDisturbed,
 )
+from squall_bus.looking import newest
 from squall_bus.object_records import (
     CHUNK_BYTES,
     ObjectInfo,
@@ -134,7 +135,7 @@ class Objects:
         """A single chunk is fetched by its subject, which saves making and removing a consumer."""
         subject = f"$O.{self.bucket}.C.{info.nuid}"
         if info.chunks == 1:
-            reply = await self._bus.call(f"$JS.API.DIRECT.GET.{self._stream}.{subject}", b"")
+            reply = await newest(self._bus, self._stream, subject)
             if not status_of(reply.headers):
                 yield reply.data
             return
@@ -144,8 +145,7 @@ class Objects:
 
     async def info(self, name: str) -> ObjectInfo | None:
         """What is known of it; None if there is no such object."""
-        subject = f"$JS.API.DIRECT.GET.{self._stream}.{meta_subject(self.bucket, name)}"
-        reply = await self._bus.call(subject, b"")
+        reply = await newest(self._bus, self._stream, meta_subject(self.bucket, name))
         return None if status_of(reply.headers) == 404 else read_info(reply.data)
 
     async def delete(self, name: str) -> None:

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 RETRY_S: Final = 0.05
 RETRY_MAX_S: Final = 2.0
+IN_CLUSTER_S: Final = 1.0
+"""Heartbeats in a cluster: the server that had the request may die while ours lives on. Twice this is
+less than the others need to agree on who takes over."""
+IN_CLUSTER_RETRY_S: Final = 0.25
 WARN_AFTER: Final = 20
 """Refused requests in a row after which it is logged that the consumer can't be reached."""
 HEARTBEAT: Final = 100
@@ -57,9 +61,11 @@ class StandingPull:
         self._max_held = max_held
         self._held = 0
         self._on_settled = self._settled if max_held is not None else None
-        self._heartbeat_s = heartbeat_s
+        clustered = bus.wire.is_clustered
+        self._heartbeat_s = min(heartbeat_s, IN_CLUSTER_S) if clustered else heartbeat_s
+        self._retry_max_s = IN_CLUSTER_RETRY_S if clustered else RETRY_MAX_S
         self._tail = (
-            f',"expires":{int(expires_s * 1e9)},"idle_heartbeat":{int(heartbeat_s * 1e9)}}}'
+            f',"expires":{int(expires_s * 1e9)},"idle_heartbeat":{int(self._heartbeat_s * 1e9)}}}'
         )
         self._base = f"{bus.wire.inbox}.{new_id('p')}"
         self._generation = 0
@@ -210,7 +216,9 @@ class StandingPull:
             self._outstanding = max(0, self._outstanding - int(unfilled or 0))
             self._top_up()
             return
-        delay_s = min(RETRY_MAX_S, RETRY_S * 2 ** min(self._refused, 10)) * random.uniform(0.7, 1)
+        delay_s = min(self._retry_max_s, RETRY_S * 2 ** min(self._refused, 10)) * random.uniform(
+            0.7, 1
+        )
         self._refused += 1
         if self._refused == WARN_AFTER:
             _log.warning("%s can't be pulled from: %s", self._what, status_text(headers))

@@ -34,13 +34,14 @@ _log: Final = logging.getLogger("squall.bus")
 class Stored:
     """One message as the stream holds it."""
 
-    __slots__ = ("_headers", "data", "pending", "seq", "subject")
+    __slots__ = ("_headers", "data", "pending", "seq", "stored_unix_s", "subject")
 
     def __init__(self, subject: str, reply: str, data: bytes, headers: bytes | None) -> None:
         words = reply.split(".")
         self.subject = subject
         self.data = data
         self.seq = int(words[-4])
+        self.stored_unix_s = int(words[-2]) / NANOSECONDS
         self.pending = int(words[-1])
         """How many followed it when it was sent."""
         self._headers = headers
@@ -140,6 +141,8 @@ class _Reader:
         else:
             config["filter_subjects"] = self._subjects
         verb = f"CONSUMER.CREATE.{self._stream}.{self._name}"
+        if len(self._subjects) == 1:
+            verb = f"{verb}.{self._subjects[0]}"  # so that the server can tell who may read what
         body = {"stream_name": self._stream, "config": config}
         info = await call_api(self._bus, verb, body)
         self._sid = self._bus.wire.listen(self._inbox, self._hear)

@@ -41,6 +41,17 @@ async def push_account(system: Bus, jwt: str, operator: Key) -> None:
         raise BusRefused(f"the server refused account {claims.sub}: {reason}")
 
 
+class Cluster(msgspec.Struct, frozen=True, kw_only=True):
+    """How a server finds the others of its cluster; hosts as they reach one another."""
+
+    listen: str
+    """host:port for the others."""
+    routes: tuple[str, ...]
+    """host:port of all of them; its own is harmless."""
+    password: str
+    """Shared by them: whoever has it may join, and sees everything."""
+
+
 def server_config(
     *,
     name: str,
@@ -50,16 +61,22 @@ def server_config(
     accounts: dict[str, str],
     jetstream_dir: Path,
     accounts_dir: Path,
+    lobby_user: str = "",
+    cluster: Cluster | None = None,
 ) -> str:
     """nats-server configuration in operator mode with a full resolver.
 
     `operator` is the operator's JWT; `accounts` maps the accounts the server must know before
-    anybody can push claims (SYS, PLATFORM) to their JWTs; `listen` is `host:port`, port -1: any.
+    anybody can push claims (SYS, PLATFORM, LOBBY) to their JWTs; `listen` is `host:port`, port -1:
+    any. `lobby_user` is the JWT of those who connect without one; empty: they are turned away.
+    `cluster` None: the server stands alone; otherwise `name` must be its own alone.
     """
     preload = "\n".join(f"  {account}: {jwt}" for account, jwt in accounts.items())
     quoted = msgspec.json.encode
+    lobby = f"default_sentinel: {lobby_user}\n" if lobby_user else ""
+    joined = "" if cluster is None else _cluster_config(cluster)
     return f"""server_name: {name}
-listen: "{listen}"
+{joined}listen: "{listen}"
 operator: {operator}
 system_account: {system_account}
 resolver: {{
@@ -72,7 +89,7 @@ resolver: {{
 resolver_preload: {{
 {preload}
 }}
-max_payload: {MAX_PAYLOAD_BYTES}
+{lobby}max_payload: {MAX_PAYLOAD_BYTES}
 max_control_line: {MAX_CONTROL_LINE_BYTES}
 max_pending: 256MB
 write_deadline: "20s"
@@ -81,5 +98,20 @@ jetstream {{
   max_mem: 1GB
   max_file: 100TB
   limits {{ default_max_consumers: -1 }}
+}}
+"""
+
+
+def _cluster_config(cluster: Cluster) -> str:
+    # Clients are told of all servers by name; addresses the servers see may mean nothing to them.
+    routes = ", ".join(
+        f'"nats-route://squall:{cluster.password}@{host}"' for host in cluster.routes
+    )
+    return f"""cluster {{
+  name: squall
+  listen: "{cluster.listen}"
+  no_advertise: true
+  authorization {{ user: squall, password: "{cluster.password}", timeout: 2 }}
+  routes: [{routes}]
 }}
 """

@@ -18,6 +18,7 @@ from squall_bus.accounts import owner_of, read_credentials
 from squall_bus.bus import Bus
 from squall_bus.connection import connect
 from squall_bus.errors import BusError
+from squall_bus.layout import Replicas
 from squall_bus.lease import lead
 from squall_bus.logs import LogFormat, LogLevel, configure_logs
 from squall_bus.monitor import monitoring, observe
@@ -46,6 +47,8 @@ class Context:
     """NATS URLs as this process reaches them."""
     stopping: anyio.Event
     """Set once the service must close its intakes, finish what it took and return."""
+    replicas: Replicas = field(default_factory=Replicas)
+    """Of the streams and buckets this process makes."""
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     """Where the service puts its metrics, whose names begin with `squall_<service>_`."""
 
@@ -109,6 +112,11 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
     log_level: LogLevel = "info"
     ready_file: str = ""
     """Made when the service is ready, removed when it ends; empty: none."""
+    replicas: int = 1
+    """On how many of NATS's servers each stream and bucket is kept: 1, 3 or 5. The gateways make
+    them, and change those that differ."""
+    replicas_of: dict[str, int] = {}
+    """Streams and buckets that differ from that, by name: `{"LOGS": 1}`."""
     monitor: str = ""
     """HOST:PORT on which `/metrics`, `/live` and `/ready` are served; empty: nowhere."""
 
@@ -126,7 +134,7 @@ async def serve(service: Service[S], settings: S, process: Process) -> None:
             inbox=subjects.inbox(owner_of(credentials.jwt)),
         )
         workspaces = Workspaces(bus, service.name, process.nats_urls)
-        context = Context(bus, workspaces, process.nats_urls, stopping)
+        context = Context(bus, workspaces, process.nats_urls, stopping, _replicas(process))
         ready = anyio.Event()
         observe(bus, service.name, context.registry)
 
@@ -225,4 +233,12 @@ def _read_process(environment: dict[str, str]) -> Process:
         raise SettingsError("SQUALL_NATS_URLS is required, such as nats://127.0.0.1:4222")
     if not process.credentials:
         raise SettingsError("SQUALL_CREDENTIALS is required: the path of the service's creds file")
+    _replicas(process)
     return process
+
+
+def _replicas(process: Process) -> Replicas:
+    try:
+        return Replicas(everywhere=process.replicas, of=process.replicas_of)
+    except ValueError as error:
+        raise SettingsError(f"SQUALL_REPLICAS, SQUALL_REPLICAS_OF: {error}") from error

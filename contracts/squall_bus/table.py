@@ -13,6 +13,7 @@ from squall_bus._wire import decode_headers, status_of
 from squall_bus.admin import stored_unix_s
 from squall_bus.errors import KeyExists, RequestTimeout, RevisionMismatch, StoreRefused
 from squall_bus.kv import WRONG_REVISION
+from squall_bus.looking import newest
 
 if TYPE_CHECKING:
     from squall_bus.acks import OnStored
@@ -53,6 +54,8 @@ class Table:
     def begin_get(self, subject: str) -> "asyncio.Future[Reply]":
         """Ask for a row now and read the reply later, with `row_of`: quicker than `get` by a task,
         but asked only once. ConnectionLost, RequestTimeout, PermissionRefused, BusClosed."""
+        if self._bus.wire.is_clustered:
+            return asyncio.ensure_future(newest(self._bus, self._stream, subject))
         loop = asyncio.get_running_loop()
         self._bus.asking()  # for `get_at_once`, next time
         asked = self._bus.begin_call(f"$JS.API.DIRECT.GET.{self._stream}.{subject}", b"")

@@ -70,6 +70,10 @@ class FakeWire:
     def max_payload(self) -> int:
         return MAX_PAYLOAD_BYTES
 
+    @property
+    def is_clustered(self) -> bool:
+        return False
+
     def send(
         self, subject: str, payload: bytes, reply: str = "", headers: bytes | None = None
     ) -> None:

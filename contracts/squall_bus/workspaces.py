@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final
 
-from squall_contracts import subjects
+from squall_contracts import access_subjects, subjects
 from squall_contracts.failures import Refused
 from squall_contracts.guest import Credentials
 from squall_contracts.identity import Minted, MintReply, MintService
@@ -26,6 +26,8 @@ class Workspaces:
     """
 
     def __init__(self, platform: Bus, service: str, servers: Sequence[str]) -> None:
+        self.runner_id = ""
+        """Set by a runner before it asks for anything: it is minted for under its own id."""
         self._platform = platform
         self._service = service
         self._servers = tuple(servers)
@@ -87,8 +89,9 @@ class Workspaces:
         return mint_again
 
     async def _mint(self, account: str, key: Key) -> str:
+        own = self.runner_id
         reply: Minted | Refused = await self._platform.request(
-            subjects.MINT_SERVICE,
+            access_subjects.mint_for_runner(own) if own else access_subjects.MINT_SERVICE,
             MintService(service=self._service, account=account, public_key=key.public),
             MintReply,
             timeout_s=MINT_TIMEOUT_S,

@@ -54,6 +54,8 @@ class Inputs(msgspec.Struct, frozen=True, array_like=True):
     """The method to call, where the function is a class."""
     scheduled_unix_s: float | None = None
     """The due time this call is made for; None: its caller wanted it now."""
+    trace: str = ""
+    """The `traceparent` of the span this call is; empty: it isn't traced."""
 
 
 class Returned(msgspec.Struct, frozen=True, array_like=True, tag="r"):

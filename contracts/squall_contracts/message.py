@@ -1,9 +1,10 @@
 """What all messages share: the base Struct, the wire encoding and the ids."""
 
 import os
-from typing import Final, TypeVar
+from typing import Annotated, Final, TypeVar
 
 import msgspec
+from msgspec import Meta
 
 ID_ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 ID_LENGTH: Final = 22
@@ -11,14 +12,21 @@ ID_LENGTH: Final = 22
 
 _ID_BYTES: Final = 20
 """29 bits more than an id holds: no character is noticeably likelier than another."""
+CONTRACT: Final = 1
+"""The newest contract this code reads: see Message.contract."""
 _encoder: Final = msgspec.msgpack.Encoder()
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Base of everything that crosses the bus. Subclasses repeat `kw_only=True`: it isn't inherited.
 
-    Messages evolve by adding fields with defaults; unknown fields are ignored when read.
+    Messages evolve by adding fields with defaults; unknown fields are ignored when read. Those that
+    are arrays on the wire (calls, frames) evolve by adding fields at the end.
     """
+
+    contract: Annotated[int, Meta(ge=1, le=CONTRACT)] = 1
+    """What a reader must know to understand it; on the wire only when it is not 1. Raised by a change
+    that older readers would misread, which then refuse it instead."""
 
 
 M = TypeVar("M")
@@ -31,7 +39,15 @@ def encode(message: object) -> bytes:
 
 def decode(payload: bytes, kind: type[M]) -> M:
     """Read `payload` as a `kind`. msgspec.DecodeError or ValidationError names the field at fault."""
-    return msgspec.msgpack.decode(payload, type=kind)
+    try:
+        return msgspec.msgpack.decode(payload, type=kind)
+    except msgspec.ValidationError as error:
+        if "contract`" in str(error):
+            raise msgspec.ValidationError(
+                f"written by a newer Squall than this one, which reads contract {CONTRACT}: "
+                f"upgrade this one ({error})"
+            ) from error
+        raise
 
 
 def new_id(prefix: str) -> str:

@@ -129,6 +129,8 @@ class ContainerRecord(Message, frozen=True, kw_only=True):
     version: int
     state: ContainerState
     runner_id: str = ""
+    restricted: bool = False
+    """Its code may use nothing of the workspace's: see FunctionSpec.restricted."""
     finish_within_s: float = 0.0
     """The longest one of its inputs may run: what it is granted to end."""
     cpu: float = 0.0

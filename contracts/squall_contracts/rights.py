@@ -1,20 +1,25 @@
 """What each role may touch on the bus: the permission lists that go into its credentials."""
 
+from collections.abc import Iterable
 from typing import Final
 
 from squall_contracts import (
+    access_subjects,
     state_subjects,
     subjects,
     terminal_subjects,
+    verbs,
     version_subjects,
     web_subjects,
 )
+from squall_contracts.scopes import EVERYTHING, Scope, included
 
 _WRITERS: Final = {
     subjects.WORKSPACES_BUCKET: ("gateway",),
     subjects.APPS_BUCKET: ("gateway",),
     subjects.FUNCTIONS_BUCKET: ("gateway",),
     web_subjects.WEB_TOKENS_BUCKET: ("gateway",),
+    version_subjects.ORDERS_BUCKET: ("gateway",),
     subjects.IMAGES_BUCKET: ("builder",),
     subjects.CONTAINERS_BUCKET: ("scheduler",),
     subjects.DEATHS_BUCKET: ("scheduler",),
@@ -27,10 +32,22 @@ _WRITERS: Final = {
     state_subjects.COLLECTIONS_BUCKET: ("gateway",),
     state_subjects.SECRETS_BUCKET: ("gateway",),
     state_subjects.ENVIRONMENTS_BUCKET: ("gateway",),
+    access_subjects.ACCESS_TOKENS_BUCKET: ("gateway",),
+    access_subjects.MEMBERS_BUCKET: ("gateway",),
+    access_subjects.SIGN_INS_BUCKET: ("gateway",),
+    access_subjects.REVOCATIONS_BUCKET: ("gateway",),
 }
 """Who may write each registry bucket; services may read all but those below."""
-_READERS: Final = {state_subjects.SECRETS_BUCKET: ("gateway",)}
-_ASKERS: Final = {subjects.OPEN_SECRETS: ("runner",)}
+_READERS: Final = {
+    state_subjects.SECRETS_BUCKET: ("gateway",),
+    access_subjects.ACCESS_TOKENS_BUCKET: ("gateway",),
+    web_subjects.WEB_TOKENS_BUCKET: ("gateway",),
+}
+_ASKERS: Final = {
+    access_subjects.OPEN_SECRETS_ALL: ("runner",),
+    access_subjects.MINT_GUEST_ALL: ("runner",),
+    access_subjects.MINT_FOR_RUNNER_ALL: ("runner",),
+}
 """Requests between services that not everyone may make."""
 SERVICES: Final = ("gateway", "builder", "scheduler", "autoscaler", "cron", "runner")
 
@@ -63,6 +80,7 @@ def guest_may(environment: str, function_id: str, container_id: str) -> tuple[li
         f"web.ask.{environment}.{function_id}.*",
         subjects.up_container(container_id),
         subjects.up_stats(container_id),
+        terminal_subjects.up_span(container_id),
         subjects.UP_RENEW,
         f"$O.{subjects.BLOBS_BUCKET}.>",
         f"$JS.API.STREAM.PURGE.OBJ_{subjects.BLOBS_BUCKET}",
@@ -83,42 +101,85 @@ def guest_may(environment: str, function_id: str, container_id: str) -> tuple[li
     ]
 
 
-def client_may(owner: str, container_id: str = "") -> tuple[list[str], list[str]]:
-    """(publish, subscribe) of an SDK client: it calls, asks the gateway, and reads what comes back.
+def client_may(
+    owner: str, scopes: Iterable[Scope] = EVERYTHING, container_id: str = ""
+) -> tuple[list[str], list[str]]:
+    """(publish, subscribe) of an SDK client that has these scopes.
 
-    `owner` is the user's public key, which names its inbox. Client ids are chosen per process, so
-    a client may listen to the replies of any other client of its own workspace. The client in a
-    container may also ask its runner to commit and reload the volumes mounted there.
+    `owner` is the user's public key, which names its inbox. The client in a container may also ask
+    its runner to commit and reload the volumes mounted there.
     """
-    publish = [
-        subjects.CALL_ALL,
-        "up.api.*",
-        "up.hint.*",
-        subjects.UP_RENEW,
-        "$JS.API.INFO",
-        f"$JS.API.STREAM.INFO.{subjects.CALLS}",
-    ]
-    publish.append(f"$JS.API.STREAM.PURGE.{subjects.DEAD}")
-    for stream in (subjects.REPLIES, subjects.RESULTS, subjects.DEAD, subjects.LOGS):
-        publish += _reads(stream)
-    publish += _collections()
-    for bucket in (subjects.CODE_BUCKET, subjects.BLOBS_BUCKET, state_subjects.DICT_VALUES_BUCKET):
-        publish += [f"$O.{bucket}.>", f"$JS.API.STREAM.PURGE.OBJ_{bucket}"]
-        publish += _reads(f"OBJ_{bucket}")
-    publish += _keeps_volumes()
-    speaks, hears = _talks(container_id)
-    publish += speaks
-    subscribe = [
-        "reply.*.*.*",
-        "result.*.*.*",
-        subjects.DOWN_LOCAL,
-        "log.>",
-        state_subjects.QUEUE_ALL,
-        state_subjects.ROOM_ALL,
-        f"{subjects.inbox(owner)}.>",
-        *hears,
-    ]
+    has = included(scopes)
+    publish = [subjects.UP_RENEW, "$JS.API.INFO", *_asks(has)]
+    subscribe = [f"{subjects.inbox(owner)}.>", subjects.DOWN_LOCAL]
+    if "read" in has:
+        publish += [*_reads(subjects.LOGS), *_reads(subjects.DEAD)]
+        publish += [f"$JS.API.STREAM.INFO.{subjects.CALLS}"]
+        subscribe.append("log.>")
+    if "call" in has:
+        own = access_subjects.reply_owner(owner)
+        publish += [*_calls(), *_reads_replies(own)]
+        subscribe += [
+            f"reply.*.{own}.*.*",
+            f"result.*.{own}.*.*",
+            state_subjects.QUEUE_ALL,
+            state_subjects.ROOM_ALL,
+        ]
+    if "deploy" in has:
+        publish += [
+            *_keeps_objects(subjects.CODE_BUCKET),
+            f"$JS.API.STREAM.PURGE.{subjects.DEAD}",
+        ]
+    if container_id or "deploy" in has:
+        speaks, hears = _talks(container_id)
+        publish += speaks
+        subscribe += hears
     return publish, subscribe
+
+
+def _asks(has: frozenset[Scope]) -> list[str]:
+    """The requests of the control API these scopes allow."""
+    return [subjects.up_api(verb.name) for verb in verbs.VERBS.values() if verb.scope in has]
+
+
+def _calls() -> list[str]:
+    """What it takes to call functions, and to use what they share."""
+    return [
+        subjects.CALL_ALL,
+        "up.hint.*",
+        *_reads(subjects.RESULTS),
+        *_collections(),
+        *_keeps_objects(subjects.BLOBS_BUCKET),
+        *_keeps_objects(state_subjects.DICT_VALUES_BUCKET),
+        *_reads(f"OBJ_{subjects.CODE_BUCKET}"),
+        *_keeps_volumes(),
+    ]
+
+
+def _reads_replies(own: str) -> list[str]:
+    """What it takes to read again what came to one's own key, and to nobody else's."""
+    api, stream = "$JS.API", subjects.REPLIES
+    return [
+        f"{api}.CONSUMER.CREATE.{stream}.*.reply.*.{own}.>",
+        f"{api}.CONSUMER.INFO.{stream}.*",
+        f"{api}.CONSUMER.MSG.NEXT.{stream}.*",
+        f"{api}.CONSUMER.DELETE.{stream}.*",
+        f"$JS.ACK.{stream}.>",
+    ]
+
+
+def _keeps_objects(bucket: str) -> list[str]:
+    """What it takes to read and write objects."""
+    return [
+        f"$O.{bucket}.>",
+        f"$JS.API.STREAM.PURGE.OBJ_{bucket}",
+        *_reads(f"OBJ_{bucket}"),
+    ]
+
+
+def lobby_may() -> tuple[list[str], list[str]]:
+    """(publish, subscribe) of who has no credentials yet: to ask for some."""
+    return [access_subjects.SIGN_IN], [f"{subjects.inbox(access_subjects.LOBBY_OWNER)}.>"]
 
 
 def _talks(container_id: str) -> tuple[list[str], list[str]]:
@@ -168,6 +229,50 @@ def service_may(service: str, owner: str) -> tuple[list[str], list[str], list[st
             never += _reads(f"KV_{bucket}")
     never += [subject for subject, askers in _ASKERS.items() if service not in askers]
     return [">"], [">", f"{subjects.inbox(owner)}.>"], never
+
+
+def runner_may(runner_id: str, owner: str) -> tuple[list[str], list[str]]:
+    """(publish, subscribe) of one runner in PLATFORM: its own commands, its own lease, and requests
+    made in its own name. Whoever asks it for something gets an answer, see RUNNER_ANSWERS_S."""
+    api, own = "$JS.API", subjects.runner_durable(runner_id)
+    stream = subjects.COMMANDS
+    read = (
+        subjects.IMAGES_BUCKET,
+        subjects.FUNCTIONS_BUCKET,
+        subjects.CONTAINERS_BUCKET,
+        subjects.RUNNERS_BUCKET,
+    )
+    publish = [
+        f"{api}.INFO",
+        *(f"{api}.DIRECT.GET.KV_{bucket}.>" for bucket in read),
+        f"{api}.CONSUMER.CREATE.{stream}.{own}.{subjects.command(runner_id)}",
+        f"{api}.CONSUMER.INFO.{stream}.{own}",
+        f"{api}.CONSUMER.MSG.NEXT.{stream}.{own}",
+        f"$JS.ACK.{stream}.{own}.>",
+        f"$KV.{subjects.RUNNERS_BUCKET}.{runner_id}",
+        subjects.CONTAINER_EVENT_ALL,
+        access_subjects.mint_guest(runner_id),
+        access_subjects.mint_for_runner(runner_id),
+        access_subjects.open_secrets(runner_id),
+        access_subjects.MINT_RENEW,
+        terminal_subjects.TERMINALS_FROM_RUNNERS,
+    ]
+    return publish, [
+        f"{subjects.inbox(owner)}.>",
+        subjects.runner_exec(runner_id),
+        terminal_subjects.runner_terminal(runner_id),
+        terminal_subjects.TERMINALS_TO_RUNNERS,
+        subjects.VOLUME_REQUESTS_ALL,
+    ]
+
+
+RUNNER_ANSWERS_S: Final = 3700.0
+"""For so long after it was asked a runner may answer: a command in a container may run for an hour."""
+
+
+def service_never_hears(service: str) -> list[str]:
+    """Subjects a service must not subscribe to: secrets of those who sign in go there."""
+    return [] if service == "gateway" else [access_subjects.SIGN_IN_ALL]
 
 
 def service_in_workspace_may(service: str, owner: str) -> tuple[list[str], list[str]]:

@@ -112,14 +112,21 @@ def consumer(function_id: str, lane: Lane) -> str:
     return f"{_token(function_id)}_{lane}"
 
 
+def _client(identifier: str) -> str:
+    """Two tokens: whose key it is, and which process; a service's id has nobody's key."""
+    owner, separator, process = identifier.partition(".")
+    return f"{_token(owner)}.{_token(process)}" if separator else f"_.{_token(owner)}"
+
+
 def reply(environment: str, client_id: str, call_id: str) -> str:
-    """Where results go that a client waits for. The client's id is a secret between it and guests."""
-    return f"reply.{check_environment(environment)}.{_token(client_id)}.{_token(call_id)}"
+    """Where results go that a client waits for: `client_id` as of client_id(…), or any id of a
+    service's."""
+    return f"reply.{check_environment(environment)}.{_client(client_id)}.{_token(call_id)}"
 
 
 def result(environment: str, client_id: str, call_id: str) -> str:
     """Where results go that may be collected days later."""
-    return f"result.{check_environment(environment)}.{_token(client_id)}.{_token(call_id)}"
+    return f"result.{check_environment(environment)}.{_client(client_id)}.{_token(call_id)}"
 
 
 KEPT_RESULTS: Final = "result."
@@ -128,18 +135,18 @@ KEPT_RESULTS: Final = "result."
 
 def replies_to(environment: str, client_id: str) -> tuple[str, str]:
     """What a client listens to: everything sent back to it."""
-    middle = f"{check_environment(environment)}.{_token(client_id)}"
+    middle = f"{check_environment(environment)}.{_client(client_id)}"
     return f"reply.{middle}.*", f"result.{middle}.*"
 
 
 def replies_to_anywhere(client_id: str) -> str:
     """What is sent back to a client, in whichever environment, and not stored for long."""
-    return f"reply.*.{_token(client_id)}.*"
+    return f"reply.*.{_client(client_id)}.*"
 
 
 def result_of_call(environment: str, call_id: str) -> str:
     """A spawned call's stored results, whoever spawned it."""
-    return f"result.{check_environment(environment)}.*.{_token(call_id)}"
+    return f"result.{check_environment(environment)}.*.*.{_token(call_id)}"
 
 
 def reply_of_call(environment: str, call_id: str) -> str:
@@ -245,6 +252,10 @@ def volume_requests(account: str, container_id: str) -> str:
     return f"up.{_token(account)}.volume.{_token(container_id)}"
 
 
+VOLUME_REQUESTS_ALL: Final = "up.*.volume.*"
+"""volume_requests of all containers."""
+
+
 def speaker(subject: str) -> str:
     """The account a message under `up.` came from: the server put it there, nobody can forge it."""
     head, account, *rest = subject.split(".")
@@ -339,11 +350,6 @@ def container_event(container_id: str) -> str:
 
 
 CONTAINER_EVENT_ALL: Final = "event.container.*"
-MINT_SERVICE: Final = "platform.mint.service"
-MINT_GUEST: Final = "platform.mint.guest"
-MINT_RENEW: Final = "platform.mint.renew"
-OPEN_SECRETS: Final = "platform.secrets.open"
-"""Runner -> gateway (request): OpenSecrets."""
 REMOVE_IMAGE: Final = "platform.image.remove"
 
 

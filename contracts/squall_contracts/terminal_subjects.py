@@ -1,8 +1,8 @@
-"""Subjects of terminals and tunnels: as subjects.py for calls. Nothing here is stored."""
+"""Subjects of terminals, tunnels, traces and of looking on: as subjects.py for calls."""
 
 from typing import Final
 
-from squall_contracts.subjects import _token
+from squall_contracts.subjects import _token, check_environment
 
 # --- a client and a runner ------------------------------------------------------------------------
 
@@ -28,6 +28,8 @@ def terminal_heard_by_client(session: str) -> str:
 
 
 UP_TERMINALS: Final = "up.terminal.*"
+TERMINALS_TO_RUNNERS: Final = "up.*.terminal.*"
+TERMINALS_FROM_RUNNERS: Final = "down.*.terminal.*"
 
 
 def runner_terminal(runner_id: str) -> str:
@@ -86,3 +88,32 @@ def tunnels_to_container(container_id: str) -> str:
 
 def tunnels_from_container(container_id: str) -> str:
     return f"tunnel.up.{_token(container_id)}.*"
+
+
+# --- a container and the gateway: traces ----------------------------------------------------------
+
+
+def up_span(container_id: str) -> str:
+    """Container -> gateway: SpansTold."""
+    return f"up.span.{_token(container_id)}"
+
+
+SPANS_ALL: Final = "up.*.span.*"
+"""up_span of all containers, as the platform sees it."""
+
+
+# --- looking on ----------------------------------------------------------------------------------
+
+
+def runner_usage(runner_id: str) -> str:
+    """Gateway -> runner (request): RunnerUsage."""
+    return f"platform.usage.{_token(runner_id)}"
+
+
+def replies_of_all() -> tuple[str, str]:
+    """What is sent back to anybody in the workspace."""
+    return "reply.*.*.*", "result.*.*.*"
+
+
+def logs_of_container_in_app(environment: str, app_id: str, container_id: str) -> str:
+    return f"log.{check_environment(environment)}.{_token(app_id)}.*.{_token(container_id)}"

@@ -11,6 +11,8 @@ POOLS_BUCKET: Final = "pools"
 """Which pools are in use; entries expire."""
 FAULTS_BUCKET: Final = "faults"
 """What the scheduler must remember of functions and machines that fail."""
+ORDERS_BUCKET: Final = "runner_orders"
+"""Runners that operators have taken out of work."""
 
 
 def superseded(environment: str, function_id: str) -> str:

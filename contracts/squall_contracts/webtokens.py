@@ -8,8 +8,9 @@ from msgspec import Meta
 from squall_contracts.failures import Refused
 from squall_contracts.message import Message
 
-Scope = Literal["web", "api"]
-"""`web`: web endpoints made with `requires_proxy_auth`. `api`: the REST API of its workspace."""
+Scope = Literal["web", "api", "dashboard"]
+"""`web`: web endpoints made with `requires_proxy_auth`. `api`: the REST API of its workspace.
+`dashboard`: a browser's session, until the token is deleted."""
 
 
 class TokenRecord(Message, frozen=True, kw_only=True):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from squall._declaring.methods import batched, concurrent, enter, exit, method
     from squall._declaring.parameters import parameter
     from squall._terminal.interacting import interact
+    from squall._terminal.tunnelling import Tunnel, forward
     from squall.app import App
     from squall.call import FunctionCall
     from squall.cloud_bucket_mount import CloudBucketMount
@@ -64,6 +65,7 @@ __all__ = [
     "Queue",
     "Retries",
     "Secret",
+    "Tunnel",
     "Volume",
     "WebRequest",
     "WebResponse",
@@ -78,6 +80,7 @@ __all__ = [
     "exception",
     "exit",
     "fastapi_endpoint",
+    "forward",
     "gather",
     "interact",
     "is_local",
@@ -104,6 +107,7 @@ _HOMES = {
     "Queue": "queue",
     "Retries": "retries",
     "Secret": "secret",
+    "Tunnel": "_terminal.tunnelling",
     "Volume": "volume",
     "WebRequest": "web",
     "WebResponse": "web",
@@ -117,6 +121,7 @@ _HOMES = {
     "enter": "_declaring.methods",
     "exit": "_declaring.methods",
     "fastapi_endpoint": "web",
+    "forward": "_terminal.tunnelling",
     "gather": "_calling.gathering",
     "interact": "_terminal.interacting",
     "is_local": "_context",

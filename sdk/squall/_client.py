@@ -10,22 +10,27 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, overload
 
 from squall_contracts import (
+    access_subjects,
     apps,
     autoscaling,
     breakers,
     collections,
+    dashboard,
     environments,
+    identity,
     images,
     placement,
     secrets,
     state_subjects,
     subjects,
     terminals,
+    tokens,
+    tunnels,
+    usage,
     verbs,
 )
 from squall_contracts.failures import Refused
 from squall_contracts.guest import Credentials
-from squall_contracts.identity import MintReply, Renew
 from squall_contracts.message import Message, new_id
 
 from squall import _container, _errors, _sync, config
@@ -61,7 +66,8 @@ class Client:
         """For digests of values only a holder of these credentials can make, see Sealed.mark."""
         self.environment = environment
         """Where calls and look-ups go that name no environment."""
-        self.client_id = new_id("cl")
+        owner = access_subjects.inbox_owner(bus.wire.inbox)
+        self.client_id = access_subjects.client_id(owner, new_id("cl"))
         self._numbers = itertools.count()
         self.router = Router(bus, self.client_id)
         self.outbox = Outbox(bus, asyncio.get_running_loop())
@@ -148,13 +154,37 @@ class Client:
     @overload
     async def control(self, message: terminals.OpenTerminal) -> terminals.TerminalOpened: ...
     @overload
+    async def control(self, message: tunnels.OpenTunnel) -> tunnels.TunnelOpened: ...
+    @overload
+    async def control(self, message: usage.GetUsage) -> usage.UsageNow: ...
+    @overload
     async def control(self, message: apps.ServerInfo) -> apps.ServerDescription: ...
+    @overload
+    async def control(
+        self, message: tokens.IssueToken | tokens.IssuePlatformToken | tokens.RotateToken
+    ) -> tokens.TokenIssued: ...
+    @overload
+    async def control(
+        self, message: identity.CreateWorkspace | identity.SetQuota
+    ) -> identity.WorkspaceEntry: ...
+    @overload
+    async def control(self, message: identity.ListWorkspaces) -> identity.WorkspaceList: ...
+    @overload
+    async def control(self, message: tokens.ListAccessTokens) -> tokens.AccessTokenList: ...
+    @overload
+    async def control(self, message: tokens.PutMember) -> tokens.MemberEntry: ...
+    @overload
+    async def control(self, message: tokens.ListMembers) -> tokens.MemberList: ...
+    @overload
+    async def control(self, message: tokens.RevokeToken | tokens.RemoveMember) -> apps.Done: ...
     @overload
     async def control(self, message: images.EnsureImage) -> images.ImageStatus: ...
     @overload
     async def control(self, message: images.ListImages) -> images.ImageList: ...
     @overload
     async def control(self, message: images.PruneImages) -> images.ImagesPruned: ...
+    @overload
+    async def control(self, message: dashboard.OpenDashboard) -> dashboard.DashboardDoor: ...
     @overload
     async def control(
         self,
@@ -253,12 +283,15 @@ async def _open() -> Client:
     server = config.find_server()
     if server is None:
         raise ConnectionError(
-            "no Squall server: start one with `squall up`, or set SQUALL_SERVER_URL and "
-            "SQUALL_CREDENTIALS"
+            "no Squall server: start one with `squall up`, or sign in to one with `squall token set`"
         )
+    environment = config.settings().environment
+    if server.token:
+        bus, seed = await _sign_in(server.url.split(","), server.token)
+        return _hold(Client(bus, environment, seed))
     credentials = config.read_credentials(server.credentials)
     bus = await _connect(server.url.split(","), credentials)
-    return _hold(Client(bus, config.settings().environment, credentials.seed))
+    return _hold(Client(bus, environment, credentials.seed))
 
 
 def _hold(client: Client) -> Client:
@@ -267,18 +300,27 @@ def _hold(client: Client) -> Client:
     return client
 
 
+async def _sign_in(servers: list[str], token: str) -> "tuple[Bus, str]":
+    from squall_bus.signing_in import sign_in
+
+    async with translated():
+        found = await sign_in(servers, token, name="squall-sdk")
+    return found.bus, found.seed
+
+
+async def identify(servers: list[str], token: str) -> tokens.Caller:
+    """Who a token is of, as the server says. AuthError when it won't have it."""
+    from squall_bus.signing_in import whoever
+
+    async with translated():
+        return await whoever(servers, token)
+
+
 async def _connect(servers: list[str], credentials: Credentials) -> "Bus":
     from squall_bus.connection import claims, connect
+    from squall_bus.signing_in import renewing
 
     held: list[Bus] = []
-
-    async def renew(jwt: str) -> str:
-        reply = await held[0].request(subjects.UP_RENEW, Renew(jwt=jwt), MintReply)
-        if isinstance(reply, Refused):
-            raise _errors.of_refusal(reply)
-        jwt_now: str = reply.jwt
-        return jwt_now
-
     async with translated():
         said = claims(credentials.jwt)
         bus = await connect(
@@ -286,7 +328,7 @@ async def _connect(servers: list[str], credentials: Credentials) -> "Bus":
             credentials,
             name="squall-sdk",
             inbox=subjects.inbox(said["sub"]),
-            renew=renew if said.get("exp") else None,
+            renew=renewing(held) if said.get("exp") else None,
         )
     held.append(bus)
     return bus

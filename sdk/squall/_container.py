@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from squall_contracts.calls import Inputs
     from squall_contracts.functions import MethodSpec
 
+    from squall._tracing import Traced
     from squall.app import App
     from squall.function import Function
 
@@ -104,19 +105,48 @@ def _remember(function: "Function[Any, Any, Any]") -> None:
 class running:  # noqa: N801 - a context manager
     """Around each input, in the thread or task that runs it."""
 
-    __slots__ = ("_now", "_token")
+    __slots__ = ("_now", "_token", "_traced")
 
     def __init__(self, inputs: "Inputs", index: int) -> None:
-        self._now = Running(inputs.call_id, index, inputs.scheduled_unix_s)
+        self._traced = _traced(inputs, index) if inputs.trace else None
+        trace = "" if self._traced is None else self._traced.traceparent
+        self._now = Running(inputs.call_id, index, inputs.scheduled_unix_s, trace)
 
     def __enter__(self) -> None:
         self._token = _running.set(self._now)
+        if self._traced is not None:
+            self._traced.begin()
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         _running.reset(self._token)
+        if self._traced is not None:
+            self._traced.end(error)
         interacting = sys.modules.get("squall._terminal.interacting")
         if interacting is not None:
             interacting.leave(self._now)
+
+
+def _traced(inputs: "Inputs", index: int) -> "Traced":
+    from squall_contracts.message import input_id
+
+    from squall._tracing import Traced
+
+    here = _Here.assignment
+    attributes = {
+        "squall.call_id": inputs.call_id,
+        "squall.input_id": input_id(inputs.call_id, index),
+        "squall.attempt": str(inputs.attempt),
+    }
+    name = inputs.method
+    if here is not None:
+        name = f"{here.spec.name}.{inputs.method}" if inputs.method else here.spec.name
+        attributes |= {
+            "squall.function": here.spec.name,
+            "squall.function_id": here.function_id,
+            "squall.container_id": here.container_id,
+            "squall.app": here.app_name,
+        }
+    return Traced(f"run {name}", inputs.trace, attributes)
 
 
 def leave() -> None:

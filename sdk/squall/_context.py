@@ -17,6 +17,8 @@ class Running:
     call_id: str
     index: int
     scheduled_unix_s: float | None
+    trace: str = ""
+    """The `traceparent` of this run; empty: it isn't traced."""
 
 
 running: ContextVar[Running | None] = ContextVar("squall_running", default=None)

@@ -1,14 +1,15 @@
 """Settings: `~/.squall.toml` profiles, overridden by `SQUALL_*`, and how a server is found.
 
 A profile is a table of the file; the one with `active = true` holds, or `SQUALL_PROFILE` names it.
-Keys: `server_url`, `credentials` (path of a NATS credentials file) and `environment`.
+Keys: `server_url`, `token_id` and `token_secret` (or `credentials`, the path of a NATS credentials
+file) and `environment`. A file with a secret in it must be readable by its owner alone.
 """
 
 import itertools
 import json
 import os
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from squall_contracts.guest import Credentials
 from squall.exception import AuthError, InvalidError, NotFoundError
 
 DEFAULT_ENVIRONMENT = "main"
-KEYS = ("server_url", "credentials", "environment")
+KEYS = ("server_url", "token_id", "token_secret", "credentials", "environment")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +26,10 @@ class Server:
     """Where a server listens and what opens it."""
 
     url: str
-    credentials: str
-    """Path of the NATS credentials file."""
+    credentials: str = ""
+    """Path of the NATS credentials file; empty: the token opens it."""
+    token: str = field(default="", repr=False)
+    """`<id>.<secret>`; empty: none."""
     runtime: str = ""
     source: str = ""
     """Where this was learnt, for people: a file, or the environment."""
@@ -38,6 +41,8 @@ class Settings:
 
     server_url: str | None
     credentials: str | None
+    token_id: str | None
+    token_secret: str | None = field(repr=False)
     environment: str
     profile: str | None
     config_path: Path
@@ -79,7 +84,15 @@ def load_profiles() -> dict[str, dict[str, Any]]:
             raise InvalidError(
                 f"{path}: [{name}] has an unknown key {min(unknown)!r}: use {', '.join(KEYS)}"
             )
+    if any("token_secret" in table for table in tables.values()):
+        _check_private(path)
     return tables
+
+
+def _check_private(path: Path) -> None:
+    """InvalidError where others than the owner can read a file with a secret."""
+    if os.name == "posix" and path.stat().st_mode & 0o077:
+        raise InvalidError(f"{path} holds a token and others can read it: chmod 600 {path}")
 
 
 def settings() -> Settings:
@@ -94,6 +107,8 @@ def settings() -> Settings:
     return Settings(
         server_url=os.environ.get("SQUALL_SERVER_URL") or profile.get("server_url"),
         credentials=os.environ.get("SQUALL_CREDENTIALS") or profile.get("credentials"),
+        token_id=os.environ.get("SQUALL_TOKEN_ID") or profile.get("token_id"),
+        token_secret=os.environ.get("SQUALL_TOKEN_SECRET") or profile.get("token_secret"),
         environment=os.environ.get("SQUALL_ENVIRONMENT")
         or profile.get("environment")
         or DEFAULT_ENVIRONMENT,
@@ -135,8 +150,8 @@ def _write(profiles: dict[str, dict[str, Any]]) -> None:
         parts.append("\n".join([f"[{json.dumps(name)}]", *lines]))
     path = config_path()
     fresh = path.with_name(f"{path.name}.{os.getpid()}")
-    fresh.write_text("\n\n".join(parts) + "\n")
-    fresh.chmod(0o600)
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write("\n\n".join(parts) + "\n")
     fresh.replace(path)
 
 
@@ -148,18 +163,21 @@ def use_server(server: Server | None) -> None:
 def find_server() -> Server | None:
     """The server this process should use; None if none is configured and none runs here.
 
-    InvalidError if a URL is set without credentials.
+    InvalidError if a URL is set with nothing that opens it.
     """
     if _Chosen.server is not None:
         return _Chosen.server
     now = settings()
     if now.server_url is not None:
+        source = "environment" if os.environ.get("SQUALL_SERVER_URL") else str(now.config_path)
+        if now.token_id is not None and now.token_secret is not None:
+            token = f"{now.token_id}.{now.token_secret}"
+            return Server(url=now.server_url, token=token, source=source)
         if now.credentials is None:
             raise InvalidError(
-                "SQUALL_SERVER_URL is set without SQUALL_CREDENTIALS: "
-                "set it to the path of a credentials file"
+                f"{now.server_url} is set without a token: use `squall token set`, or set "
+                "SQUALL_TOKEN_ID and SQUALL_TOKEN_SECRET (or SQUALL_CREDENTIALS, a file's path)"
             )
-        source = "environment" if os.environ.get("SQUALL_SERVER_URL") else str(now.config_path)
         return Server(url=now.server_url, credentials=now.credentials, source=source)
     return running_server(now.state_dir)
 

@@ -58,7 +58,7 @@ def fastapi_endpoint(
 
     Arguments come from the query or the body, as FastAPI has it, and any origin may ask. `docs`:
     whether /docs is served. `label`: takes the place of app and function in its address.
-    `requires_proxy_auth`: only for holders of a token of `squall token`. InvalidError names a field
+    `requires_proxy_auth`: only for holders of a token of `squall proxy-token`. InvalidError names a field
     at fault.
     """
     _with_parentheses("fastapi_endpoint", _misused)

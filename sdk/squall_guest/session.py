@@ -7,6 +7,7 @@ import sys
 import time
 from typing import Final, Literal
 
+from squall._tracing import tell_by
 from squall.exception import DeserializationError
 from squall_bus.bus import Bus
 from squall_bus.connection import connect
@@ -26,6 +27,7 @@ from squall_guest.execute import Executor
 from squall_guest.inputs import Run, size_of
 from squall_guest.intake import Intake
 from squall_guest.outbox import Outbox
+from squall_guest.spans import Spans
 from squall_guest.watch import GRACE_S, Watch
 
 STATS_S: Final = 2.0
@@ -60,6 +62,7 @@ class Session:
             renew=self._renew,
         )
         self._tasks.create_task(self._end_with_connection())
+        tell_by(Spans(self.bus, given.container_id).tell)
         await self.report("importing")
         self._intake = Intake(
             self.bus,

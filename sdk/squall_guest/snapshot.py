@@ -8,6 +8,7 @@ import logging
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import msgspec
 from squall import _container
 from squall_contracts.guest import Template
 from squall_contracts.message import decode
@@ -63,14 +64,18 @@ def take(path: str) -> Snapshot:
         service, home = _prepared(template)
     except BaseException as error:  # user code's imports and hooks may raise anything
         failure = report.failure(error, "startup")
-        Path(template.failure_path).write_text(failure.message)
-        raise SnapshotFailed(failure.traceback) from error
+        said, trace = failure.message, failure.traceback
+        if template.assignment.secrets:  # what user code raises may quote one: this goes to files
+            said = trace = type(error).__name__
+        Path(template.failure_path).write_text(said)
+        raise SnapshotFailed(trace) from error
     return Snapshot(service, home, FirstToGo())
 
 
 def _prepared(template: Template) -> tuple[load.Service, Home]:
     given = template.assignment
     layout.set_environment(given)
+    given = msgspec.structs.replace(given, secrets={})
     layout.lay_files(given)
     layout.enter_root(given)
     _container.enter(given)

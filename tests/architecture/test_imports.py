@@ -19,6 +19,7 @@ ALLOWED: dict[str, set[str]] = {
         "aiohttp",
         "multidict",
         "prometheus_client",
+        "opentelemetry",
     },
     "squall_volumes": BASE | {"squall_bus"},
     "squall_terminals": BASE | {"squall_bus"},
@@ -45,7 +46,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "squall_guest": BASE
     | {"squall", "squall_bus", "cloudpickle", "uvloop", "fastapi", "h11", "wsproto"},
-    "squall_gateway": ON_THE_BUS | {"aiohttp", "croniter", "squall_volumes"},
+    "squall_gateway": ON_THE_BUS | {"aiohttp", "croniter", "jinja2", "squall_volumes"},
     "squall_builder": ON_THE_BUS | {"aiohttp", "aiodocker", "cloudpickle", "uv"},
     "squall_scheduler": ON_THE_BUS,
     "squall_autoscaler": ON_THE_BUS,

@@ -23,6 +23,8 @@ SPELLERS = {
     "squall_contracts.subjects",
     "squall_contracts.state_subjects",
     "squall_contracts.version_subjects",
+    "squall_contracts.access_subjects",
+    "squall_contracts.viewing_subjects",
     "squall_contracts.terminal_subjects",
     "squall_contracts.rights",
 }

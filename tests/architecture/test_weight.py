@@ -13,12 +13,22 @@ HEAVY_FOR_USERS = {
     "nacl",
     "nats",
     "nkeys",
+    "opentelemetry",
     "pydantic",
     "rich",
     "structlog",
     "typer",
 }
-HEAVY_FOR_GUESTS = {"aiohttp", "aiodocker", "anyio", "pydantic", "rich", "structlog", "typer"}
+HEAVY_FOR_GUESTS = {
+    "aiohttp",
+    "aiodocker",
+    "anyio",
+    "opentelemetry",
+    "pydantic",
+    "rich",
+    "structlog",
+    "typer",
+}
 
 
 def loaded_by(statement: str) -> set[str]:

@@ -45,6 +45,7 @@ class NatsServer:
                 accounts=self.keys.account_jwts(),
                 jetstream_dir=folder / "js",
                 accounts_dir=folder / "jwt",
+                lobby_user=self.keys.lobby_user(),
             )
         )
 

@@ -1,5 +1,8 @@
 """`squall run` against a running server: what it runs, prints, writes and returns."""
 
+import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -179,3 +182,44 @@ def test_result_that_is_no_text_is_not_written(
     assert done.returncode == 2
     assert "str or bytes" in done.stderr
     assert not (home / "out").exists()
+
+
+DETACHED = """
+import os
+import squall
+from pathlib import Path
+
+app = squall.App("left")
+
+@app.function()
+def wait_for(path: str) -> str:
+    import time
+    while not Path(path).exists():
+        time.sleep(0.05)
+    return "found it"
+
+@app.local_entrypoint()
+def main(path: str):
+    print(wait_for.spawn(path).object_id)
+"""
+COLLECT = "import squall, sys; print(squall.FunctionCall.from_id(sys.argv[1]).get(timeout=60))"
+
+
+def test_detached_app_goes_on_when_its_command_has_ended(
+    squall: Squall, stack: dict[str, str], write: Write, home: Path, environment: dict[str, str]
+) -> None:
+    write("left.py", DETACHED)
+    flag = home / "flag"
+    done = squall("run", "-q", "--detach", "left.py", "--path", str(flag), **stack)
+    assert done.returncode == 0, done.stderr
+    call_id = done.stdout.strip()
+    listed = json.loads(squall("app", "list", "--json", **stack).stdout)
+    [app] = [each for each in listed if each["name"] == "left"]
+    assert app["state"] == "detached"
+    flag.touch()
+    collected = subprocess.run(
+        [sys.executable, "-c", COLLECT, call_id], env={**environment, **stack},
+        capture_output=True, text=True, check=True, timeout=90,
+    )  # fmt: skip
+    assert collected.stdout.strip() == "found it"
+    assert squall("app", "stop", app["app_id"], **stack).returncode == 0

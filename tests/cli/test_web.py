@@ -37,17 +37,17 @@ def test_a_deploy_says_where_endpoints_are_and_tokens_open_them(
     assert httpx.get(urls["opened"], timeout=60).json() == {"who": "anybody"}
     assert httpx.get(urls["closed"], timeout=60).status_code == 401
 
-    made = squall("token", "create", "--comment", "for a test", **stack)
+    made = squall("proxy-token", "create", "--comment", "for a test", **stack)
     assert "not shown again" in made.stderr
     headers = dict(line.split(": ") for line in made.stdout.splitlines())
     assert httpx.get(urls["closed"], headers=headers, timeout=60).status_code == 200
-    listed = json.loads(squall("token", "list", "--json", **stack).stdout)
+    listed = json.loads(squall("proxy-token", "list", "--json", **stack).stdout)
     assert [each["comment"] for each in listed] == ["for a test"]
     assert headers["Squall-Secret"] not in json.dumps(listed)
-    assert squall("token", "delete", headers["Squall-Key"], **stack).returncode == 0
+    assert squall("proxy-token", "delete", headers["Squall-Key"], **stack).returncode == 0
     assert httpx.get(urls["closed"], headers=headers, timeout=60).status_code == 401
-    assert "no web tokens" in squall("token", "list", **stack).stdout
-    gone = squall("token", "delete", headers["Squall-Key"], **stack)
+    assert "no web tokens" in squall("proxy-token", "list", **stack).stdout
+    gone = squall("proxy-token", "delete", headers["Squall-Key"], **stack)
     assert (gone.returncode, "there is no web token" in gone.stderr) == (1, True)
     assert squall("app", "stop", "pages", **stack).returncode == 0
 

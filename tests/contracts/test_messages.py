@@ -42,7 +42,7 @@ def test_every_message_is_frozen_and_explained_or_named(kind: type[msgspec.Struc
     [
         (
             Inputs("fc-1", "reply.main.c.fc-1", (Input(0, b"x"),)),
-            b"\x97\xa4fc-1\xb1reply.main.c.fc-1\x91\x92\x00\xc4\x01x\x00\xa0\xa0\xc0",
+            b"\x98\xa4fc-1\xb1reply.main.c.fc-1\x91\x92\x00\xc4\x01x\x00\xa0\xa0\xc0\xa0",
         ),
         (
             Results("fc-1", "ct-1", (Returned(0, b"x", 0.5),)),

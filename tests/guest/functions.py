@@ -273,6 +273,16 @@ class Ahead:
         return self.story, self.loop is asyncio.get_running_loop()
 
 
+class Quoting:
+    @squall.enter(snap=True)
+    def load(self) -> None:
+        raise LookupError(os.environ["PASSWORD"])
+
+    @squall.method()
+    def tell(self) -> int:
+        return 1
+
+
 class Calling:
     @squall.enter(snap=True)
     def load(self) -> None:

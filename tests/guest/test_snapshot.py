@@ -26,7 +26,14 @@ TELL = (MethodSpec(name="tell", is_async=True),)
 class Place:
     """Where a guest prepares itself."""
 
-    def __init__(self, rig: Rig, folder: Path, function: Function, code: bytes | None) -> None:
+    def __init__(
+        self,
+        rig: Rig,
+        folder: Path,
+        function: Function,
+        code: bytes | None,
+        secrets: dict[str, str],
+    ) -> None:
         for name in ("files/root", "root/root"):
             (folder / name).mkdir(parents=True)
         (folder / "files" / "root" / "functions.py").write_bytes(FUNCTIONS.read_bytes())
@@ -36,6 +43,7 @@ class Place:
         self.assignment: Assignment = rig.assignment(function, folder, ahead=True)
         nobody = Credentials(jwt="", seed="")
         blank: dict[str, Any] = {"container_id": "snap-1", "servers": (), "guest": nobody}
+        blank["secrets"] = secrets
         given = msgspec.structs.replace(self.assignment, client=nobody, **blank)
         template = Template(assignment=given, code=code, failure_path=str(self.failure))
         (folder / "template").write_bytes(encode(template))
@@ -44,10 +52,10 @@ class Place:
 
 @pytest.fixture
 def place(rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Any":
-    """`place(function, code=None)`: a prepared folder, and the guest at work in it."""
+    """`place(function, code=None, **secrets)`: a prepared folder, and the guest at work in it."""
 
-    def make(function: Function, code: bytes | None = None) -> tuple[Place, Guest]:
-        made = Place(rig, tmp_path / "snapshot", function, code)
+    def make(function: Function, code: bytes | None = None, **secrets: str) -> tuple[Place, Guest]:
+        made = Place(rig, tmp_path / "snapshot", function, code, secrets)
         monkeypatch.setenv(TEMPLATE_VARIABLE, str(made.folder / "template"))
         return made, rig.start(made.assignment, made.folder, made.pipe)
 
@@ -90,3 +98,12 @@ async def test_a_hook_that_needs_the_server_is_told_so(rig: Rig, place: Any) -> 
     assert said.startswith("SnapshotCreationError: a snapshot is made without a connection")
     assert len(said.splitlines()) == 1
     assert "functions.py" in guest.output()
+
+
+async def test_a_hook_that_quotes_a_secret_is_not_quoted(rig: Rig, place: Any) -> None:
+    function = await rig.function("Quoting", methods=TELL, memory_snapshot=True)
+    at, guest = place(function, PASSWORD="swordfish")
+    assert await guest.exit_code() == EXIT_STARTUP
+    assert at.failure.read_text() == "LookupError"
+    assert "LookupError" in guest.output()
+    assert "swordfish" not in guest.output()

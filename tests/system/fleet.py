@@ -9,7 +9,7 @@ from pathlib import Path
 
 from squall_bus.accounts import write_credentials
 from squall_bus.keyring import Keyring
-from squall_bus.resolver import server_config
+from squall_bus.resolver import Cluster, server_config
 from squall_server.natsd import find_binary
 
 from tests.bench.floor import free_port
@@ -19,30 +19,47 @@ READY_WITHIN_S = 60
 
 
 class Fleet:
-    """nats-server and the six services, each a process of its own."""
+    """nats-server, or three of them, and the six services, each a process of its own."""
 
-    def __init__(self, state: Path, runtime: str, host: str) -> None:
+    def __init__(self, state: Path, runtime: str, host: str, *, nodes: int = 1) -> None:
         self.state = state
         self.runtime = runtime
         self.keyring = Keyring(state / "keys")
         self.keyring.workspace("main")
-        self.port = free_port()
         self.host = host
-        self.url = f"nats://{host}:{self.port}"
+        self.nats = ["nats"] if nodes == 1 else [f"nats{number + 1}" for number in range(nodes)]
+        self._ports = {name: (free_port(), free_port()) for name in self.nats}
+        self.url = ",".join(
+            f"nats://{self.address(name)}:{self._ports[name][0]}" for name in self.nats
+        )
         self.credentials = state / "client.creds"
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self._web_ports: dict[str, int] = {}
+
+    def address(self, _nats: str) -> str:
+        """Where one of the NATS servers listens."""
+        return self.host
+
+    def prefix(self, _name: str) -> list[str]:
+        """What a command line begins with to run elsewhere than here."""
+        return []
 
     def web_port(self, gateway: str) -> int:
         """Where a gateway takes web requests, each time it is started."""
         return self._web_ports.setdefault(gateway, free_port())
 
-    def up(self) -> None:
+    def prepare(self) -> None:
+        """Everything that must be on disk before the first of them starts."""
         write_credentials(self.credentials, self.keyring.client("main"))
-        self._configure_nats()
-        self.start("nats")
+        for name in self.nats:
+            self._configure_nats(name)
         for service in SERVICES:
             write_credentials(self.state / f"{service}.creds", self.keyring.service(service))
+
+    def up(self) -> None:
+        self.prepare()
+        for name in self.nats:
+            self.start(name)
         self.start("gateway")
         self.wait_ready("gateway")
         for service in SERVICES[1:]:
@@ -50,36 +67,49 @@ class Fleet:
         for service in SERVICES[1:]:
             self.wait_ready(service)
 
-    def _configure_nats(self) -> None:
-        accounts = self.state / "accounts"
-        accounts.mkdir()
+    def _configure_nats(self, name: str) -> None:
+        port, _ = self._ports[name]
+        accounts = self.state / name / "accounts"
+        accounts.mkdir(parents=True)
         jwts = self.keyring.account_jwts()
         for account, jwt in jwts.items():
             (accounts / f"{account}.jwt").write_text(jwt)
-        (self.state / "nats.conf").write_text(
+        (self.state / f"{name}.conf").write_text(
             server_config(
-                name="fleet",
-                listen=f"{self.host}:{self.port}",
+                name=name,
+                listen=f"{self.address(name)}:{port}",
                 operator=self.keyring.operator_jwt(),
                 system_account=self.keyring.system.public,
                 accounts=jwts,
-                jetstream_dir=self.state / "jetstream",
+                jetstream_dir=self.state / name / "jetstream",
                 accounts_dir=accounts,
+                cluster=self._cluster(name),
             )
+        )
+
+    def _cluster(self, name: str) -> Cluster | None:
+        if len(self.nats) == 1:
+            return None
+        routes = tuple(f"{self.address(each)}:{own}" for each, (_, own) in self._ports.items())
+        return Cluster(
+            listen=f"{self.address(name)}:{self._ports[name][1]}",
+            routes=routes,
+            password="cluster",
         )
 
     def start(self, name: str) -> None:
         """Start `nats`, a service, or one more of it: `runner2` is a second runner."""
         service = name.rstrip("0123456789")
         log = (self.state / f"{name}.log").open("ab")
-        if name == "nats":
-            command = [find_binary(), "--config", str(self.state / "nats.conf")]
+        if service == "nats":
+            command = [find_binary(), "--config", str(self.state / f"{name}.conf")]
         else:
             command = [sys.executable, "-m", f"squall_{service}"]
             (self.state / f"{name}.ready").unlink(missing_ok=True)
         environment = {
             **os.environ,
             "SQUALL_NATS_URLS": self.url,
+            "SQUALL_REPLICAS": str(len(self.nats)),
             "SQUALL_CREDENTIALS": str(self.state / f"{service}.creds"),
             "SQUALL_READY_FILE": str(self.state / f"{name}.ready"),
             "SQUALL_GATEWAY_KEYS_DIR": str(self.state / "keys"),
@@ -95,7 +125,11 @@ class Fleet:
         }
         with log:
             self.processes[name] = subprocess.Popen(
-                command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                [*self.prefix(name), *command],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
             )
 
     def wait_ready(self, name: str) -> None:

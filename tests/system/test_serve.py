@@ -1,12 +1,14 @@
 """`squall serve`: the code that runs is the code in the file."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.system.conftest import Server
@@ -97,3 +99,45 @@ def test_what_can_not_be_imported_is_not_served(server: Server, tmp_path: Path) 
     assert running.process.returncode == 2
     assert "No module named 'nothing_like_it'" in out
     assert "can't be served" in out
+
+
+WEB = """
+import squall
+
+app = squall.App("edited")
+
+
+@app.function()
+@squall.asgi_app()
+def site():
+    async def answer(scope, receive, send):
+        if scope["type"] == "http":
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"this is WHICH"})
+        else:
+            raise NotImplementedError
+    return answer
+"""
+
+
+def test_requests_after_an_edit_run_the_new_code(server: Server, tmp_path: Path) -> None:
+    file = tmp_path / "edited.py"
+    file.write_text(WEB.replace("WHICH", "number 0"))
+    running = Served(server, file)
+    try:
+        url = re.search(r"https?://\S+", running.until("is at http")[-1])
+        assert url is not None
+        with httpx.Client(timeout=60) as client:
+            assert client.get(url[0]).text == "this is number 0"
+            for number in (1, 2, 3):
+                file.write_text(WEB.replace("WHICH", f"number {number}"))
+                said: list[str] = []
+                while said[-1:] != [f"this is number {number}"]:
+                    answer = client.get(url[0])
+                    assert answer.status_code == 200
+                    said.append(answer.text)
+                assert set(said) <= {f"this is number {number - 1}", f"this is number {number}"}
+    finally:
+        running.process.send_signal(signal.SIGINT)
+        out, _ = running.process.communicate(timeout=60)
+    assert "building" not in out

@@ -13,9 +13,9 @@ from squall._sync import run
 from squall_contracts.apps import ListContainers
 from squall_contracts.placement import ENDED, ContainerRecord
 
-from tests.system.conftest import connected_to
+from tests.system.conftest import connected_to, docker_engine
 from tests.system.fleet import Fleet
-from tests.system.test_chaos import load
+from tests.system.test_chaos import docker_gateway, load
 
 BOUND_S = 60
 LEASE_S = 2.0
@@ -23,11 +23,15 @@ LEASE_S = 2.0
 
 @pytest.fixture
 def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fleet]:
+    """On Docker where an engine answers."""
     monkeypatch.setenv("SQUALL_SCHEDULER_LEASE_TTL_S", str(LEASE_S))
-    running = Fleet(tmp_path, "process", "127.0.0.1")
+    runtime, host = "process", "127.0.0.1"
+    if docker_engine() is not None:
+        runtime, host = "docker", docker_gateway()
+    running = Fleet(tmp_path, runtime, host)
     try:
         running.up()
-        with connected_to(running.url, str(running.credentials), "process"):
+        with connected_to(running.url, str(running.credentials), runtime):
             yield running
     finally:
         running.down()

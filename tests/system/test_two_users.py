@@ -44,7 +44,8 @@ def quota(server: Server, workspace: str, containers: int) -> None:
 
 @contextlib.contextmanager
 def shared(runtime: str, state: Path, cores: str) -> Iterator[Server]:
-    """A server of so many cores and two workspaces, `main` and `other`, each with its quota."""
+    """A server of so many cores and two workspaces, `main` and `other`, each with a quota of five
+    containers: by default the one, of its own the other."""
     keys = Keyring(state / "keys")
     keys.workspace("main")
     keys.workspace("other")
@@ -52,10 +53,10 @@ def shared(runtime: str, state: Path, cores: str) -> Iterator[Server]:
     running = Server(runtime, state)
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("SQUALL_RUNNER_CPU", cores)
+        patched.setenv("SQUALL_SCHEDULER_QUOTA_CONTAINERS", "5")
         running.start()
     try:
-        for workspace in ("main", "other"):
-            quota(running, workspace, 5)
+        quota(running, "other", 5)
         yield running
     finally:
         running.stop()
@@ -99,14 +100,15 @@ def test_a_long_queue_of_one_workspace_does_not_keep_another_waiting(tmp_path: P
 
 
 def test_neither_of_two_users_exceeds_its_quota(tmp_path: Path) -> None:
-    with shared("process", tmp_path, "16") as server:
+    runtime = "docker" if docker_engine() is not None else "process"
+    with shared(runtime, tmp_path, "16") as server:
         mine, other = server.ready["credentials"], str(server.state / "other.creds")
         with caller(server, mine, "wide_naps", 15) as one, caller(server, other, "wide_naps", 15):
             use_server(
                 Endpoint(
                     url=server.ready["url"],
                     credentials=mine,
-                    runtime="process",
+                    runtime=runtime,
                     source="tests",
                 )
             )

@@ -125,6 +125,7 @@ def _spec(
         methods=options.methods,
         parameters=options.parameters,
         block_network=options.block_network,
+        restricted=options.restricted,
         memory_snapshot=options.memory_snapshot,
         nonpreemptible=options.nonpreemptible,
         schedule=options.schedule,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from squall_contracts import subjects
 from squall_contracts.calls import BlobRef, Payload, Returned
 
-from squall import _sync
+from squall import _sync, _tracing
 from squall._calling import cancelling
 from squall._calling.blobs import is_large
 from squall._calling.unary import (
@@ -18,6 +18,7 @@ from squall._calling.unary import (
     Target,
     Unary,
     blob_of,
+    failed_of,
     load_result,
     parcel,
     pickled_call,
@@ -66,6 +67,7 @@ class _Sent:
         self.reply_to = subjects.reply(target.environment, client.client_id, self.call_id)
         self.data = data
         self.sink = Unary(self.call_id, settles, client.router.remove)
+        self.span = _tracing.outgoing("remote", target, self.call_id)
         client.router.add(self.sink)
 
     def post(self) -> None:
@@ -77,6 +79,7 @@ class _Sent:
                 lane="now",
                 reply_to=self.reply_to,
                 on_stored=self.sink.stored,
+                trace="" if self.span is None else self.span.traceparent,
             )
         )
 
@@ -94,7 +97,13 @@ class _Sent:
     def has_blobs(self, outcome: Outcome) -> bool:
         return isinstance(self.data, BlobRef) or isinstance(blob_of(outcome.item), BlobRef)
 
+    def over(self, outcome: Outcome) -> None:
+        if self.span is not None:
+            self.span.end(failed_of(outcome))
+
     def abandon(self) -> None:
+        if self.span is not None:
+            self.span.end("given up")
         cancelling.abandon(self.client, self.target, self.call_id, self.reply_to)
 
     def value(self, outcome: Outcome, data: bytes | None) -> Any:
@@ -124,6 +133,7 @@ def remote(
     except BaseException:
         sent.abandon()
         raise
+    sent.over(outcome)
     return sent.value(outcome, _sync.run(sent.fetch(outcome)) if sent.has_blobs(outcome) else None)
 
 
@@ -142,5 +152,6 @@ async def remote_aio(
     except BaseException:
         sent.abandon()
         raise
+    sent.over(outcome)
     data = await _sync.hop(sent.fetch(outcome)) if sent.has_blobs(outcome) else None
     return sent.value(outcome, data)

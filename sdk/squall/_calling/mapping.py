@@ -22,7 +22,7 @@ from squall_contracts.calls import (
 )
 from squall_contracts.message import encode, input_id
 
-from squall import _context, _errors, _sync
+from squall import _context, _errors, _sync, _tracing
 from squall._calling import cancelling
 from squall._calling.blobs import is_large
 from squall._calling.outbox import Parcel
@@ -83,6 +83,7 @@ class MapCall:
         self.window = WINDOW
         self.pulled = 0
         self.yielded = 0
+        self._span = _tracing.outgoing("map", target, call_id)
         client.router.add(self)
         self._loop.call_soon_threadsafe(self._start)
 
@@ -108,6 +109,8 @@ class MapCall:
 
     def close(self) -> None:
         """The caller takes no more: cancel what is still under way."""
+        if self._span is not None:
+            self._span.end("given up" if self._open else "")
         if self._open:
             cancelling.abandon(self._client, self._target, self.call_id, self._reply_to)
         self._client.router.remove(self.call_id)
@@ -149,6 +152,7 @@ class MapCall:
             items=tuple(items),
             parent=self._parent,
             method=self._target.method,
+            trace="" if self._span is None else self._span.traceparent,
         )
         await self._client.outbox.store(
             Parcel(

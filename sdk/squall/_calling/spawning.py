@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 from squall_contracts import subjects
 from squall_contracts.calls import Payload
 
-from squall import _errors, _sync
+from squall import _errors, _sync, _tracing
 from squall._calling.blobs import is_large
 from squall._calling.invoking import ready, ready_aio
 from squall._calling.outbox import OnStored
@@ -49,6 +49,7 @@ class _Spawn:
         self.call_id = new_call_id()
         self.reply_to = subjects.result(target.environment, client.client_id, self.call_id)
         self.kept: Kept | None = None
+        self.span = _tracing.outgoing("spawn", target, self.call_id)
         if not target.is_generator:
             self.kept = Kept()
             self.kept.sink = Unary(self.call_id, self.kept, void)
@@ -63,11 +64,14 @@ class _Spawn:
                 lane="now",
                 reply_to=self.reply_to,
                 on_stored=on_stored,
+                trace="" if self.span is None else self.span.traceparent,
             )
         )
 
     def call(self, stored: "int | BusError | None") -> FunctionCall[Any]:
         """The handle, now that the call is stored; or the reason why it isn't, raised."""
+        if self.span is not None:
+            self.span.end("" if isinstance(stored, int) else str(stored))
         if not isinstance(stored, int):
             raise _errors.of_bus(cast("BusError", stored))
         return spawned(self.call_id, self.target, self.reply_to, self.kept, inputs=1)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from squall_contracts import subjects
 from squall_contracts.calls import BlobRef, Exhausted, Payload, Returned
 
-from squall import _sync
+from squall import _sync, _tracing
 from squall._calling import cancelling
 from squall._calling.generating import Stream
 from squall._calling.invoking import ready, ready_aio
@@ -44,6 +44,7 @@ class _Generating:
         self.call_id = new_call_id()
         self.reply_to = subjects.reply(target.environment, client.client_id, self.call_id)
         self.sink = Stream(self.call_id, mailbox)
+        self.span = _tracing.outgoing("remote_gen", target, self.call_id)
         client.router.add(self.sink)
 
     async def post(self) -> None:
@@ -57,6 +58,7 @@ class _Generating:
                 lane="now",
                 reply_to=self.reply_to,
                 on_stored=self.sink.stored,
+                trace="" if self.span is None else self.span.traceparent,
             )
         )
 
@@ -66,6 +68,8 @@ class _Generating:
         return data
 
     def close(self, ended: bool) -> None:
+        if self.span is not None:
+            self.span.end("" if ended else "given up")
         if ended:
             self.client.router.remove(self.call_id)
         else:

@@ -92,6 +92,7 @@ def parcel(
     reply_to: str,
     on_stored: Callable[["int | BusError"], None],
     index: int = 0,
+    trace: str = "",
 ) -> Parcel:
     """The message that asks `target` to run one input."""
     inputs = Inputs(
@@ -100,6 +101,7 @@ def parcel(
         items=(Input(index, payload),),
         parent=_context.current_input_id() or "",
         method=target.method,
+        trace=trace,
     )
     return Parcel(
         function_id=target.function_id,
@@ -136,6 +138,14 @@ def inline(outcome: Outcome) -> bytes | None:
     """The pickle of a returned value that came without a blob; None for any other outcome."""
     item = outcome.item
     return item.payload if isinstance(item, Returned) and isinstance(item.payload, bytes) else None
+
+
+def failed_of(outcome: Outcome) -> str:
+    """What it failed with, in a line; empty: it didn't."""
+    item = outcome.item
+    if isinstance(item, Raised):
+        return item.failure.message
+    return str(item) if isinstance(item, Error) else ""
 
 
 def value_of(outcome: Outcome, data: bytes | None) -> Any:

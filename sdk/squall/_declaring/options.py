@@ -41,7 +41,6 @@ _IGNORED = frozenset(
         "cloud",
         "region",
         "routing_region",
-        "restrict_modal_access",
         "i6pn",
         "experimental_options",
         "ephemeral_disk",
@@ -67,6 +66,7 @@ class Options:
     startup_timeout_s: float | None
     max_inputs: int
     block_network: bool
+    restricted: bool
     nonpreemptible: bool
     serialized: bool
     include_source: bool | None
@@ -207,6 +207,7 @@ def options_of(
     startup_timeout: object,
     is_generator: bool | None,
     block_network: object,
+    restrict_modal_access: object = False,
     nonpreemptible: object,
     include_source: object,
     concurrency: Concurrency,
@@ -264,6 +265,7 @@ def options_of(
         volumes=volumes,
         web=web,
         block_network=_validate.truth("block_network", block_network),
+        restricted=_validate.truth("restrict_modal_access", restrict_modal_access),
         nonpreemptible=_validate.truth("nonpreemptible", nonpreemptible),
         serialized=_validate.truth("serialized", serialized),
         include_source=None

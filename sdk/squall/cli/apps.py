@@ -8,7 +8,7 @@ from squall_contracts import subjects
 
 from squall.cli import control, logs
 from squall.cli.report import say
-from squall.cli.tables import Env, Json, ago, moment, show, show_json
+from squall.cli.tables import Env, Json, ago, fields_of, moment, show, show_json
 from squall.exception import InvalidError
 
 app = typer.Typer(help="List, read and stop apps.", no_args_is_help=True)
@@ -51,14 +51,30 @@ def app_logs(
     *,
     env: Env = None,
     follow: logs.Follow = False,
-    since_s: logs.Since = None,
-    tail: logs.Tail = 100,
+    since: logs.Since = None,
+    until: logs.Until = None,
+    search: logs.Search = None,
+    function: Annotated[
+        str | None, typer.Option("--function", help="Only of this function of the app.")
+    ] = None,
+    container: Annotated[
+        str | None, typer.Option("--container", help="Only of this container (ct-…).")
+    ] = None,
+    tail: logs.Tail = None,
     timestamps: logs.Timestamps = False,
+    json: Json = False,
 ) -> None:
-    """Print what an app's containers printed."""
+    """Print what an app's containers printed; with --json, one line of JSON for each."""
+    what = logs.wanted(
+        follow=follow, since=since, until=until, search=search, function=function, tail=tail,
+        timestamps=timestamps, as_json=json,
+    )  # fmt: skip
     found = control.find_app(reference, env)
-    subject = subjects.logs_of_app(found.environment, found.app_id)
-    logs.show(subject, follow=follow, since_s=since_s, tail=tail, timestamps=timestamps)
+    if container is None:
+        subject = subjects.logs_of_app(found.environment, found.app_id)
+    else:
+        subject = logs.of_container(container, found)
+    logs.show(subject, what)
 
 
 @app.command("stop")
@@ -82,7 +98,7 @@ def history(
     if json:
         show_json(
             [
-                {field: getattr(each, field) for field in each.__struct_fields__}
+                {field: getattr(each, field) for field in fields_of(each)}
                 | {"restorable": each.version in reply.restorable}
                 for each in reply.versions
             ]

@@ -11,21 +11,26 @@ from squall.cli import (
     collections,
     config,
     containers,
+    dashboard,
     dead,
     deploy,
     doctor,
     environments,
     functions,
     images,
+    proxy_tokens,
     run,
+    runners,
     schedules,
     secrets,
     serve,
     servers,
     shell,
     token,
+    top,
     up,
     volumes,
+    workspaces,
 )
 
 app = typer.Typer(
@@ -53,8 +58,10 @@ def run_command(context: typer.Context) -> None:
 app.command("deploy")(deploy.deploy)
 app.command("serve")(serve.serve)
 app.command("shell")(shell.shell)
+app.command("top")(top.top)
 app.command("up")(up.up)
 app.command("down")(up.down)
+app.command("dashboard")(dashboard.dashboard)
 app.command("doctor")(doctor.doctor)
 for name, group in (
     ("app", apps.app),
@@ -62,6 +69,7 @@ for name, group in (
     ("function", functions.app),
     ("schedule", schedules.app),
     ("dead", dead.app),
+    ("runner", runners.app),
     ("dict", collections.dicts),
     ("queue", collections.queues),
     ("image", images.app),
@@ -69,6 +77,8 @@ for name, group in (
     ("environment", environments.app),
     ("volume", volumes.app),
     ("token", token.app),
+    ("workspace", workspaces.app),
+    ("proxy-token", proxy_tokens.app),
     ("config", config.app),
     ("admin", admin.app),
 ):

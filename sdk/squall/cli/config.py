@@ -13,6 +13,7 @@ from squall.cli.tables import Json, show, show_json
 from squall.exception import InvalidError
 
 app = typer.Typer(help="Show and change the configuration.", no_args_is_help=True)
+HIDDEN = "***"
 Profile = Annotated[
     str | None, typer.Option("--profile", help="Profile to change; default: the active one.")
 ]
@@ -22,6 +23,7 @@ Profile = Annotated[
 def show_config(json: Json = False) -> None:
     """Show what holds now, from the environment and the active profile."""
     now = {key: value and str(value) for key, value in asdict(settings.settings()).items()}
+    now["token_secret"] = now["token_secret"] and HIDDEN
     server = settings.find_server()
     now["server"] = f"{server.url} ({server.source})" if server else None
     if json:
@@ -60,7 +62,11 @@ def list_profiles(json: Json = False) -> None:
     """List the profiles of the configuration file."""
     profiles = settings.load_profiles()
     if json:
-        show_json(profiles)
+        shown = {
+            name: {key: HIDDEN if key == "token_secret" else each for key, each in table.items()}
+            for name, table in profiles.items()
+        }
+        show_json(shown)
         return
     show(
         (

@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 from squall_contracts import apps as words
-from squall_contracts import subjects
 from squall_contracts.coldstart import EXPLAINED, ColdStart, Phase, cold_start
 from squall_contracts.placement import ContainerList, ContainerRecord
 
@@ -98,14 +97,21 @@ def _phase(phase: Phase, total_ms: float, dominating: str) -> list[str]:
 @app.command("logs")
 def container_logs(
     container: Container,
+    *,
     follow: logs.Follow = False,
-    since_s: logs.Since = None,
-    tail: logs.Tail = 100,
+    since: logs.Since = None,
+    until: logs.Until = None,
+    search: logs.Search = None,
+    tail: logs.Tail = None,
     timestamps: logs.Timestamps = False,
+    json: Json = False,
 ) -> None:
-    """Print what a container printed."""
-    subject = subjects.logs_of_container(container)
-    logs.show(subject, follow=follow, since_s=since_s, tail=tail, timestamps=timestamps)
+    """Print what a container printed; with --json, one line of JSON for each."""
+    what = logs.wanted(
+        follow=follow, since=since, until=until, search=search, function=None, tail=tail,
+        timestamps=timestamps, as_json=json,
+    )  # fmt: skip
+    logs.show(logs.of_container(container), what)
 
 
 @app.command("stop")

@@ -6,7 +6,7 @@ import typer
 
 from squall.cli import control
 from squall.cli.report import say
-from squall.cli.tables import Env, Json, ago, moment, show, show_json
+from squall.cli.tables import Env, Json, ago, fields_of, moment, show, show_json
 from squall.exception import InvalidError
 
 app = typer.Typer(help="Read, retry and purge inputs that failed for good.", no_args_is_help=True)
@@ -115,7 +115,7 @@ def purge(
 def _plain(letter: Any) -> dict[str, Any]:
     """All but the arguments, which only Python can read."""
     entry = letter.entry
-    names = [name for name in entry.__struct_fields__ if name not in {"payload", "failure"}]
+    names = [name for name in fields_of(entry) if name not in {"payload", "failure"}]
     failure = entry.failure
     return {
         **{name: getattr(entry, name) for name in names},

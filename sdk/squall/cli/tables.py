@@ -40,9 +40,14 @@ def show_json(value: Any) -> None:
     print(json.dumps(_plain(value), indent=2))
 
 
+def fields_of(message: msgspec.Struct) -> list[str]:
+    """The names of its fields but for the contract's number, which means nothing to people."""
+    return [name for name in message.__struct_fields__ if name != "contract"]
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, msgspec.Struct):
-        return {name: _plain(getattr(value, name)) for name in value.__struct_fields__}
+        return {name: _plain(getattr(value, name)) for name in fields_of(value)}
     if isinstance(value, dict):
         return {key: _plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):

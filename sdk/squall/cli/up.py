@@ -94,7 +94,10 @@ def _start(command: list[str], log: Path) -> None:
 
 
 def _where(told: dict[str, Any]) -> str:
-    return f"up: {told['url']}, web endpoints at {told['web_url']}"
+    return (
+        f"up: {told['url']}, web endpoints at {told['web_url']}, "
+        f"dashboard at {told['web_url']}/dashboard (squall dashboard opens it)"
+    )
 
 
 def _stay(command: list[str]) -> int:

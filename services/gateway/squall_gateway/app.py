@@ -10,14 +10,18 @@ from anyio.abc import TaskStatus
 from squall_bus.keyring import Keyring
 from squall_bus.layout import ensure_platform
 from squall_bus.service import Context, Service
-from squall_contracts import subjects
+from squall_contracts import access_subjects, subjects
 from squall_contracts.functions import FunctionRecord
 from squall_contracts.identity import MintGuest, MintService, Renew
 from squall_contracts.secrets import OpenSecrets
+from squall_contracts.tokens import SignIn
 
+from squall_gateway.access.app import Access
 from squall_gateway.apps import Apps
 from squall_gateway.collections import Collections
 from squall_gateway.collector import Collector
+from squall_gateway.dashboard.app import PREFIX, Dashboard
+from squall_gateway.dashboard.door import Door
 from squall_gateway.handlers import Api
 from squall_gateway.identity import Identity
 from squall_gateway.metrics import Metrics
@@ -27,6 +31,8 @@ from squall_gateway.rest import routes
 from squall_gateway.rest.app import Rest
 from squall_gateway.settings import Settings
 from squall_gateway.sweeper import Sweeper
+from squall_gateway.tracing import Traces
+from squall_gateway.tunnels import Tunnels
 from squall_gateway.volume_sweeper import VolumeSweeper
 from squall_gateway.web.app import Ingress
 from squall_gateway.web.tokens import Tokens
@@ -67,35 +73,61 @@ class _InFlight:
 async def run(settings: Settings, context: Context, *, task_status: TaskStatus[None]) -> None:
     """Answer the control API and mint credentials until told to stop."""
     keyring = await asyncio.to_thread(Keyring, Path(settings.keys_dir))
-    await ensure_platform(context.bus)
-    identity = Identity(keyring, context, settings.credential_ttl_s)
+    await ensure_platform(context.bus, context.replicas)
+    access = Access(keyring, context, settings.credential_ttl_s)
+    identity = Identity(keyring, context, access.signing_in, settings.credential_ttl_s)
     tokens = Tokens(context.bus)
-    ingress = Ingress(settings, context, tokens)
+    traces = Traces(context)
+    ingress = Ingress(settings, context, tokens, traces)
 
     async def urls(account: str, records: Iterable[FunctionRecord]) -> dict[str, str]:
-        return ingress.urls(records, await identity.workspace_name(account))
+        return ingress.urls(records, await access.accounts.name(account))
 
     own = Apps(settings, context, urls)
     collections = Collections(context, own.environments)
-    api = Api(context, identity, own, collections, tokens)
-    rest = Rest(settings, context, api)
+    tunnels = Tunnels(settings, context)
+    door = Door(keyring, tokens)
+    api = Api(
+        context,
+        access,
+        own,
+        collections=collections,
+        tokens=tokens,
+        tunnels=tunnels,
+        door=door,
+    )
+    dashboard = Dashboard(context, api.ask, door) if settings.dashboard else None
+    if dashboard is not None:
+        ingress.mount(PREFIX, dashboard.handle)
+        ingress.front.observe(dashboard.observe)
+    rest = Rest(settings, context, api, access.tokens)
     ingress.mount(routes.PREFIX, rest.handle)
     opening = Opening(context, own.registry, own.secrets, own.sealing)
     flight = _InFlight()
     minting: tuple[tuple[str, type[Any], Callable[[str, Any], Awaitable[object]]], ...] = (
-        (subjects.MINT_SERVICE, MintService, identity.mint_service),
-        (subjects.MINT_GUEST, MintGuest, identity.mint_guest),
-        (subjects.MINT_RENEW, Renew, identity.renew_service),
+        (access_subjects.MINT_SERVICE, MintService, identity.mint_service),
+        (access_subjects.MINT_FOR_RUNNER_ALL, MintService, identity.mint_for_runner),
+        (access_subjects.MINT_GUEST_ALL, MintGuest, identity.mint_guest),
+        (access_subjects.MINT_RENEW, Renew, identity.renew_service),
         (subjects.RENEW_ALL, Renew, identity.renew),
-        (subjects.OPEN_SECRETS, OpenSecrets, opening.open),
+        (access_subjects.SIGN_IN_ALL, SignIn, access.signing_in.sign_in),
+        (access_subjects.OPEN_SECRETS_ALL, OpenSecrets, opening.open),
     )
     open_intakes = [
         await context.bus.respond(subject, kind, flight.counted(handler), queue=QUEUE)
         for subject, kind, handler in minting
     ]
     # Opening a workspace takes credentials, which this very service mints from here on.
-    await identity.provision(settings.workspaces)
-    async with ingress.running(), asyncio.TaskGroup() as group:
+    await access.accounts.provision(settings.workspaces)
+    if settings.admin_token_file and settings.workspaces:
+        await access.first_token(settings.workspaces[0], Path(settings.admin_token_file))
+    leave = dashboard.leave if dashboard is not None else lambda: None
+    async with (
+        traces.running(),
+        ingress.running(leave),
+        tunnels.running(),
+        asyncio.TaskGroup() as group,
+    ):
         collector = Collector(context, own.registry, settings.pool_idle_s)
         background = [
             group.create_task(collector.run()),
@@ -103,6 +135,9 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
             group.create_task(Sweeper(collections, context).run()),
             group.create_task(VolumeSweeper(context, settings.volume_sweep_s).run()),
         ]
+        if dashboard is not None:
+            door.url = f"{ingress.base}{PREFIX}/"
+            background.append(group.create_task(dashboard.attention.run()))
         answer = flight.counted(Metrics(context.registry).timed(api.answer))
         open_intakes.append(
             await context.bus.respond(subjects.API_ALL, msgspec.Raw, answer, queue=QUEUE)

@@ -141,7 +141,8 @@ class Collections:
         """A record for a new one, whose stream exists."""
         await self._environments.require(account, environment)
         if (account, kind) not in self._ready:
-            await ensure_collections(await self._context.workspaces.get(account), kind)
+            workspace = await self._context.workspaces.get(account)
+            await ensure_collections(workspace, kind, self._context.replicas)
             self._ready.add((account, kind))
         return CollectionRecord(
             workspace=account,

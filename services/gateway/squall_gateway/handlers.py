@@ -3,27 +3,32 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from importlib.metadata import version
 from typing import Any, Final
 
 import msgspec
 from squall_bus.errors import BusError, NoResponder, RequestTimeout, SquallRefusal
 from squall_bus.service import Context
-from squall_contracts import apps, images, placement, subjects, verbs
+from squall_contracts import access_subjects, apps, images, placement, subjects, verbs
 from squall_contracts.failures import Refused
 from squall_contracts.message import Message
 
 from squall_gateway import core
+from squall_gateway.access.app import Access
 from squall_gateway.apps import Apps
 from squall_gateway.bounds import FunctionsNow
 from squall_gateway.calls import cancel_call
 from squall_gateway.clearing import Clearing
 from squall_gateway.collections import Collections
+from squall_gateway.dashboard.door import Door
 from squall_gateway.deploying import Deploys
 from squall_gateway.functions import Functions
-from squall_gateway.identity import Identity
+from squall_gateway.machines import Machines
 from squall_gateway.schedules import Schedules
 from squall_gateway.terminals import Terminals
+from squall_gateway.tunnels import Tunnels
+from squall_gateway.usage import Usage
 from squall_gateway.web.tokens import Tokens
 
 STOP_GRACE_S: Final = 30.0
@@ -40,13 +45,16 @@ class Api:
     def __init__(
         self,
         context: Context,
-        identity: Identity,
+        access: Access,
         own: Apps,
+        *,
         collections: Collections,
         tokens: Tokens,
+        tunnels: Tunnels,
+        door: Door,
     ) -> None:
         self._context = context
-        self._identity = identity
+        self._accounts = access.accounts
         self._apps = own
         bus = context.bus
         self._images = bus.kv(subjects.IMAGES_BUCKET, images.ImageRecord)
@@ -58,6 +66,7 @@ class Api:
         places = own.environments
         clearing = Clearing(context, own, own.secrets, places, collections)
         timetable = Schedules(context, own.registry)
+        machines = Machines(context)
         self._table: dict[str, Handler] = {
             verbs.START_APP.name: own.start,
             verbs.DEPLOY_APP.name: deploys.deploy,
@@ -81,8 +90,12 @@ class Api:
             verbs.STOP_CONTAINER.name: self.stop_container,
             verbs.EXEC.name: self.exec,
             verbs.OPEN_TERMINAL.name: Terminals(self._placed, self._ask).open,
+            verbs.OPEN_TUNNEL.name: partial(tunnels.open, self._placed),
+            verbs.GET_USAGE.name: Usage(context).now,
             verbs.SERVER_INFO.name: self.server_info,
             verbs.ENSURE_IMAGE.name: self.ensure_image,
+            verbs.LIST_RUNNERS.name: machines.list,
+            verbs.ORDER_RUNNER.name: machines.order,
             verbs.LIST_IMAGES.name: self.list_images,
             verbs.PRUNE_IMAGES.name: self.prune_images,
             verbs.OPEN_COLLECTION.name: collections.open,
@@ -105,6 +118,8 @@ class Api:
             verbs.CREATE_TOKEN.name: tokens.create,
             verbs.LIST_TOKENS.name: tokens.list,
             verbs.DELETE_TOKEN.name: tokens.delete,
+            **access.verbs,
+            verbs.OPEN_DASHBOARD.name: door.open,
         }
 
     async def answer(self, subject: str, body: msgspec.Raw) -> object:
@@ -134,7 +149,7 @@ class Api:
             subjects.calls_of(request.call_id)
         except ValueError as error:
             raise SquallRefusal("invalid", f"cancel_call: {error}") from error
-        if request.reply_to and not _is_reply(request.reply_to, request.call_id):
+        if request.reply_to and not access_subjects.is_reply(request.reply_to, request.call_id):
             raise SquallRefusal("invalid", f"reply_to: {request.reply_to!r} is not of this call")
         workspace = await self._context.workspaces.get(account)
         await cancel_call(
@@ -275,7 +290,7 @@ class Api:
     async def server_info(self, account: str, _request: apps.ServerInfo) -> apps.ServerDescription:
         return apps.ServerDescription(
             version=version("squall"),
-            workspace=await self._identity.workspace_name(account),
+            workspace=await self._accounts.name(account),
             runtimes=tuple(sorted(await self._runtimes())),
         )
 
@@ -292,9 +307,3 @@ class Api:
             raise SquallRefusal("exhausted", f"{who} does not answer: {error}") from error
         except BusError as error:
             raise SquallRefusal("internal", f"{who}: {error}") from error
-
-
-def _is_reply(subject: str, call_id: str) -> bool:
-    """Whether results of this call, and nothing else, go there."""
-    parts = subject.split(".")
-    return len(parts) == 4 and parts[0] in {"reply", "result"} and parts[3] == call_id

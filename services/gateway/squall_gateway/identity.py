@@ -1,26 +1,19 @@
-"""Who may be whom: workspaces and their accounts, and credentials minted and renewed."""
+"""Who may be whom: credentials of services and containers, minted and renewed."""
 
 import time
-from collections.abc import Sequence
 from typing import Final
 
-import structlog
 from squall_bus.accounts import (
     InvalidJwt,
     Key,
     UserClaims,
-    owner_of,
     read_jwt,
     renewed_jwt,
     user_jwt,
     verify_jwt,
 )
-from squall_bus.bus import Bus
-from squall_bus.connection import connect
 from squall_bus.errors import SquallRefusal
 from squall_bus.keyring import Keyring
-from squall_bus.layout import ensure_workspace
-from squall_bus.resolver import push_account
 from squall_bus.service import Context
 from squall_contracts import rights, subjects
 from squall_contracts.identity import (
@@ -29,70 +22,45 @@ from squall_contracts.identity import (
     MintGuest,
     MintService,
     Renew,
-    WorkspaceRecord,
 )
 from squall_contracts.placement import ENDED, ContainerRecord
+from squall_contracts.scopes import IN_CONTAINERS, Scope
 
+from squall_gateway.access.signing_in import TOKEN_TAG, SigningIn
 from squall_gateway.validation import InvalidFieldError, check_user_key
-
-log = structlog.get_logger()
 
 CONTAINER_TAG: Final = "container"
 """The tag of a JWT made for a container: without the container it is not renewed."""
 
 
 class Identity:
-    """Answers everything under `platform.mint` and `up.renew`; makes workspaces."""
+    """Answers everything under `platform.mint` and `up.renew`."""
 
-    def __init__(self, keyring: Keyring, context: Context, credential_ttl_s: float) -> None:
+    def __init__(
+        self, keyring: Keyring, context: Context, signing_in: SigningIn, credential_ttl_s: float
+    ) -> None:
         self._keyring = keyring
-        self._context = context
+        self._signing_in = signing_in
         self._ttl_s = credential_ttl_s
         self._containers = context.bus.kv(subjects.CONTAINERS_BUCKET, ContainerRecord)
-        self._workspaces = context.bus.kv(subjects.WORKSPACES_BUCKET, WorkspaceRecord)
-
-    # --- workspaces ------------------------------------------------------------------------------
-
-    async def provision(self, names: Sequence[str]) -> None:
-        """Make these workspaces and all that have keys: account, streams, registry entry.
-
-        What exists already is left as it is. BusRefused when the server won't have an account.
-        """
-        for name in names:
-            self._keyring.workspace(name)
-        await self._push(self._keyring.workspaces())
-        for name, account in self._keyring.workspaces().items():
-            # Streams can be made only if the claims were applied: the proof of the push.
-            await ensure_workspace(await self._context.workspaces.get(account))
-            if await self._workspaces.get(account) is None:
-                record = WorkspaceRecord(account=account, name=name, created_unix_s=time.time())
-                await self._workspaces.put(account, record)
-                log.info("workspace.created", workspace=name, account=account)
-
-    async def _push(self, workspaces: dict[str, str]) -> None:
-        system = await self._system()
-        async with system:
-            for name, account in workspaces.items():
-                jwt = self._keyring.workspace_jwt(name, account)
-                await push_account(system, jwt, self._keyring.operator)
-
-    async def _system(self) -> Bus:
-        credentials = self._keyring.system_user()
-        inbox = subjects.inbox(owner_of(credentials.jwt))
-        return await connect(
-            self._context.servers, credentials, name="squall gateway (system)", inbox=inbox
-        )
-
-    async def workspace_name(self, account: str) -> str:
-        """The workspace's name; its account id when nothing is known of it."""
-        entry = await self._workspaces.get(account)
-        return account if entry is None else entry.value.name
 
     # --- minting ---------------------------------------------------------------------------------
 
     async def mint_service(self, _subject: str, request: MintService) -> Minted:
-        if request.service not in rights.SERVICES:
-            raise SquallRefusal("denied", f"service: {request.service!r} is none of Squall's")
+        if request.service not in rights.SERVICES or request.service == "runner":
+            raise SquallRefusal(
+                "denied", f"service: {request.service!r} is none of Squall's, or must say who it is"
+            )
+        return self._mint_service(request)
+
+    async def mint_for_runner(self, subject: str, request: MintService) -> Minted:
+        """In a workspace whose containers, or what they need, are placed on the runner that asks."""
+        runner_id = subjects.last(subject)
+        if request.service != "runner":
+            raise SquallRefusal("denied", f"service: a runner is no {request.service!r}")
+        return self._mint_service(request, f"runner:{runner_id}")
+
+    def _mint_service(self, request: MintService, *tags: str) -> Minted:
         _checked("public_key", request.public_key)
         publish, subscribe = rights.service_in_workspace_may(request.service, request.public_key)
         expires_unix_s = time.time() + self._ttl_s
@@ -102,20 +70,19 @@ class Identity:
             request.service,
             publish=publish,
             subscribe=subscribe,
-            tags=["role:service", f"service:{request.service}"],
+            tags=["role:service", f"service:{request.service}", *tags],
             expires_unix_s=expires_unix_s,
         )
         return Minted(jwt=jwt, expires_unix_s=expires_unix_s)
 
-    async def mint_guest(self, _subject: str, request: MintGuest) -> MintedGuest:
+    async def mint_guest(self, subject: str, request: MintGuest) -> MintedGuest:
         _checked("guest_public_key", request.guest_public_key)
         _checked("client_public_key", request.client_public_key)
-        account = self._account(request.account)
-        try:
-            guest = rights.guest_may(request.environment, request.function_id, request.container_id)
-        except ValueError as error:
-            raise SquallRefusal("invalid", str(error)) from error
-        client = rights.client_may(request.client_public_key, request.container_id)
+        placed = await self._placed(subjects.last(subject), request.container_id)
+        account = self._account(placed.workspace)
+        guest = rights.guest_may(placed.environment, placed.function_id, placed.container_id)
+        scopes = frozenset[Scope]() if placed.restricted else IN_CONTAINERS
+        client = rights.client_may(request.client_public_key, scopes, placed.container_id)
         expires_unix_s = time.time() + self._ttl_s
 
         def signed(role: str, public_key: str, may: tuple[list[str], list[str]]) -> str:
@@ -135,10 +102,23 @@ class Identity:
             expires_unix_s=expires_unix_s,
         )
 
+    async def _placed(self, runner_id: str, container_id: str) -> ContainerRecord:
+        """A live container of that runner's. SquallRefusal for any other."""
+        try:
+            entry = await self._containers.get(container_id)
+        except ValueError as error:
+            raise SquallRefusal("invalid", f"container_id: {error}") from error
+        record = None if entry is None else entry.value
+        if record is None or record.runner_id != runner_id or record.state in ENDED:
+            raise SquallRefusal("denied", f"container {container_id} is not placed on {runner_id}")
+        return record
+
     async def renew(self, subject: str, request: Renew) -> Minted:
         """From inside a workspace: its own account must have signed the old JWT."""
         account = self._account(subjects.speaker(subject))
         claims = _verified(request.jwt, account)
+        if claims.tag(TOKEN_TAG):
+            return await self._signing_in.renew(claims)
         container_id = claims.tag(CONTAINER_TAG)
         if container_id:
             entry = await self._containers.get(container_id)
@@ -158,6 +138,8 @@ class Identity:
         claims = _verified(request.jwt, account)
         if claims.tag("role") != "service":
             raise SquallRefusal("denied", "jwt: only services renew here")
+        if claims.tag(TOKEN_TAG):
+            return await self._signing_in.renew(claims)
         return self._renewed(account, claims)
 
     def _renewed(self, account: Key, claims: UserClaims) -> Minted:

@@ -27,9 +27,9 @@ class Opening:
         self._own = own
         self._keys = keys
 
-    async def open(self, _subject: str, request: secrets.OpenSecrets) -> secrets.ResealedSecrets:
+    async def open(self, subject: str, request: secrets.OpenSecrets) -> secrets.ResealedSecrets:
         """Which function it is, and what it may have, is read from the registry alone."""
-        container = await self._starting(request)
+        container = await self._starting(subjects.last(subject), request)
         function = await self._registry.functions.get(container.function_id)
         if function is None or function.value.workspace != container.workspace:
             raise SquallRefusal(
@@ -55,21 +55,22 @@ class Opening:
             }
 
         own = resealed(found.pop(""))
-        log.info("secrets.resealed", container_id=request.container_id, runner_id=request.runner_id)
+        log.info(
+            "secrets.resealed", container_id=request.container_id, runner_id=container.runner_id
+        )
         return secrets.ResealedSecrets(
             variables=own, buckets={path: resealed(each) for path, each in found.items()}
         )
 
-    async def _starting(self, request: secrets.OpenSecrets) -> ContainerRecord:
+    async def _starting(self, runner_id: str, request: secrets.OpenSecrets) -> ContainerRecord:
         try:
             entry = await self._containers.get(request.container_id)
         except ValueError as error:
             raise SquallRefusal("invalid", f"container_id: {error}") from error
         record = None if entry is None else entry.value
-        if record is None or record.runner_id != request.runner_id or record.state != "placed":
+        if record is None or record.runner_id != runner_id or record.state != "placed":
             raise SquallRefusal(
                 "denied",
-                f"container {request.container_id} is not about to be started by "
-                f"{request.runner_id}",
+                f"container {request.container_id} is not about to be started by {runner_id}",
             )
         return record

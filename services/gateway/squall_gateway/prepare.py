@@ -1,17 +1,19 @@
 """`python -m squall_gateway.prepare DIR`: what a fleet starts from, made once.
 
 Writes the keys, nats-server's configuration, a creds file for each service and one for the users of
-each workspace. Running it again adds what is missing and changes no key.
+each workspace. Running it again adds what is missing and changes no key. With `--node` once for each
+server of a cluster there is a configuration for each, `nats-1.conf` and so on.
 """
 
 import argparse
+import secrets
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from squall_bus.accounts import InvalidCredentials, write_credentials, write_private
-from squall_bus.keyring import Keyring
-from squall_bus.resolver import server_config
+from squall_bus.keyring import Keyring, make_once
+from squall_bus.resolver import Cluster, server_config
 from squall_contracts import rights
 
 
@@ -22,32 +24,41 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--listen", default="0.0.0.0:4222", help="host:port of nats-server")
     parser.add_argument("--data", type=Path, default=Path("/data"), help="nats-server's own store")
     parser.add_argument("--workspace", action="append", help="name; may be repeated; default: main")
+    parser.add_argument(
+        "--node",
+        action="append",
+        default=[],
+        metavar="HOST:PORT",
+        help="of a server of a cluster, as the others reach it, such as nats1:6222; repeat it",
+    )
     options = parser.parse_args(argv)
     try:
-        prepare(options.folder, options.listen, options.data, options.workspace or ["main"])
+        prepare(
+            options.folder,
+            options.listen,
+            options.data,
+            options.workspace or ["main"],
+            options.node,
+        )
     except (OSError, ValueError, InvalidCredentials) as error:
         print(f"squall_gateway.prepare: {error}", file=sys.stderr)  # noqa: T201
         return 2
     return 0
 
 
-def prepare(folder: Path, listen: str, data: Path, workspaces: Sequence[str]) -> None:
+def prepare(
+    folder: Path,
+    listen: str,
+    data: Path,
+    workspaces: Sequence[str],
+    nodes: Sequence[str] = (),
+) -> None:
     """Make `folder` complete. ValueError: a bad workspace name; OSError, InvalidCredentials."""
     keyring = Keyring(folder / "keys")
     for name in workspaces:
         keyring.workspace(name)
-    jwts = keyring.account_jwts()
-    known = (keyring.system.public, keyring.platform.public)
-    config = server_config(
-        name="squall",
-        listen=listen,
-        operator=keyring.operator_jwt(),
-        system_account=keyring.system.public,
-        accounts={account: jwts[account] for account in known},
-        jetstream_dir=data / "jetstream",
-        accounts_dir=data / "accounts",
-    )
-    write_private(folder / "nats.conf", config)
+    for name, cluster in _servers(folder, nodes):
+        write_private(folder / f"{name}.conf", _config(keyring, name, listen, data, cluster))
     for service in rights.SERVICES:
         path = folder / f"{service}.creds"
         if not path.exists():
@@ -56,6 +67,44 @@ def prepare(folder: Path, listen: str, data: Path, workspaces: Sequence[str]) ->
         path = folder / f"workspace-{name}.creds"
         if not path.exists():
             write_credentials(path, keyring.client(name))
+
+
+def _servers(folder: Path, nodes: Sequence[str]) -> list[tuple[str, Cluster | None]]:
+    """The name of each server, and how it finds the others."""
+    if not nodes:
+        return [("nats", None)]
+    for node in nodes:
+        host, _, port = node.rpartition(":")
+        if not host or not port.isdecimal():
+            raise ValueError(f"--node {node}: HOST:PORT expected, such as nats1:6222")
+    secret = folder / "keys" / "cluster.secret"
+    if not secret.exists():
+        make_once(secret, lambda: secrets.token_hex(24))
+    return [
+        (
+            f"nats-{number}",
+            Cluster(
+                listen=f"0.0.0.0:{node.rpartition(':')[2]}",
+                routes=tuple(nodes),
+                password=secret.read_text().strip(),
+            ),
+        )
+        for number, node in enumerate(nodes, 1)
+    ]
+
+
+def _config(keyring: Keyring, name: str, listen: str, data: Path, cluster: Cluster | None) -> str:
+    return server_config(
+        name=name,
+        listen=listen,
+        operator=keyring.operator_jwt(),
+        system_account=keyring.system.public,
+        accounts=keyring.preloaded_jwts(),
+        lobby_user=keyring.lobby_user(),
+        jetstream_dir=data / "jetstream",
+        accounts_dir=data / "accounts",
+        cluster=cluster,
+    )
 
 
 if __name__ == "__main__":

@@ -15,6 +15,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Directory of the operator's and the accounts' seeds; made when it is missing."""
     workspaces: tuple[str, ...] = ("main",)
     """Workspaces that exist from the start; others are made by whoever holds the keys."""
+    admin_token_file: str = ""
+    """Where the first run writes an operator's token, if there is none of any kind yet; empty:
+    nowhere."""
     credential_ttl_s: Positive = 3600.0
     """For how long credentials are minted; holders renew them before."""
     app_ttl_s: Positive = 45.0
@@ -41,9 +44,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     port."""
     web_address_file: str = ""
     """A file the listener's own URL is written to; empty: none."""
+    tunnel_ports: tuple[Port, Port] = (0, 0)
+    """First and last of the ports tunnels of containers may listen on; 0, 0: any that is free."""
+    tunnel_listen: str = ""
+    """The address they listen on; empty: as `web_host`."""
+    tunnel_host: str = ""
+    """The name of this machine as clients of tunnels reach it; empty: the address, or localhost."""
     web_trusted_proxies: tuple[str, ...] = ()
     """Addresses or ranges, such as `10.0.0.0/8`, whose forwarded headers are believed."""
     web_access_log: bool = True
+    dashboard: bool = True
+    """Whether the dashboard is served, at `<web_url>/dashboard/`."""
     web_max_connections: Count = 10_000
     web_max_header_bytes: Count = 16 * 1024
     """Of the request line, and of one header."""

@@ -16,6 +16,7 @@ from squall_contracts.apps import ExecRequest
 from squall_contracts.functions import FunctionRecord
 from squall_contracts.placement import RUNNER_BEAT_S, RUNNER_TTL_S, RunnerRecord
 from squall_contracts.terminals import OpenTerminal
+from squall_contracts.usage import RunnerUsage
 
 from squall_runner import machine
 from squall_runner.buckets.desk import Buckets
@@ -60,6 +61,7 @@ async def _serve(
     task_status: TaskStatus[None],
 ) -> None:
     state, bus, identity = Path(settings.state_dir), context.bus, record.runner_id
+    context.workspaces.runner_id = identity
     slots = Slots(state / "containers")
     runtime = _runtime(settings, identity, slots, tasks)
     await runtime.open()
@@ -161,6 +163,9 @@ async def _intakes(
     tasks.start_soon(_beat, context, record, offer)
     tasks.start_soon(pool.expire)
     answering = await bus.respond(subjects.runner_exec(identity), ExecRequest, runner.exec)
+    measuring = await bus.respond(
+        terminal_subjects.runner_usage(identity), RunnerUsage, runner.usage.answer
+    )
     terminals = await bus.respond(
         terminal_subjects.runner_terminal(identity), OpenTerminal, runner.terminals.open
     )
@@ -174,6 +179,7 @@ async def _intakes(
         intake.cancel_scope.cancel()
     await answering.close()
     await terminals.close()
+    await measuring.close()
     if settings.ephemeral:
         await runner.stop_all("the runner stops", settings.drain_s * STOP_SHARE)
 

@@ -18,6 +18,7 @@ from squall_contracts.placement import (
     StartPath,
 )
 from squall_contracts.terminals import Screen
+from squall_contracts.usage import ContainerUsage
 from squall_terminals.program import Program
 
 from squall_runner import core
@@ -134,6 +135,18 @@ class Container:
             raise StartRefused(f"container {self.start.container_id} has not started yet")
         env = {**core.environment(self.start), "TERM": term}
         return await self._runtime.program(self._handle, env, argv, screen)
+
+    async def usage(self) -> ContainerUsage:
+        """What it uses just now. RunnerError."""
+        if not self._handle:
+            raise StartRefused(f"container {self.start.container_id} has not started yet")
+        cpu_s, memory_bytes = await self._runtime.usage(self._handle)
+        return ContainerUsage(
+            container_id=self.start.container_id,
+            cpu_s=cpu_s,
+            memory_bytes=memory_bytes,
+            at_unix_s=time.time(),
+        )
 
     async def watch(self) -> None:
         """Return once it has ended and everything of it is told and gone."""

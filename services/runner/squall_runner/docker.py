@@ -202,7 +202,11 @@ class DockerRuntime:
 
     async def memory_bytes(self, handle: str) -> int:
         with engine.told("measure the container"):
-            return await engine.memory_bytes(self._docker, self._container(handle).id)
+            return (await engine.usage(self._docker, self._container(handle).id))[1]
+
+    async def usage(self, handle: str) -> tuple[float, int]:
+        with engine.told("measure the container"):
+            return await engine.usage(self._docker, self._container(handle).id)
 
     async def rename(self, handle: str, name: str) -> None:
         with engine.told("rename the container"):

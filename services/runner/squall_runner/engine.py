@@ -76,8 +76,9 @@ async def update(client: Docker, handle: str, limits: dict[str, int]) -> None:
             raise DockerError(response.status, body.get("message", "no update"))
 
 
-async def memory_bytes(client: Docker, handle: str) -> int:
-    """What a container holds, less the pages that are only cached files."""
+async def usage(client: Docker, handle: str) -> tuple[float, int]:
+    """Seconds of processor time a container has had, and the bytes it holds, less the pages that
+    are only cached files."""
     url = f"{client.docker_host}/{client.api_version}/containers/{handle}/stats"
     params = {"stream": "false", "one-shot": "true"}
     async with client.session.get(url, params=params) as response:
@@ -87,7 +88,8 @@ async def memory_bytes(client: Docker, handle: str) -> int:
     memory = body["memory_stats"]
     detail = memory.get("stats", {})
     cached = detail.get("total_inactive_file", detail.get("inactive_file", 0))
-    return max(0, int(memory.get("usage", 0)) - int(cached))
+    cpu_s = int(body["cpu_stats"]["cpu_usage"]["total_usage"]) / 1e9
+    return cpu_s, max(0, int(memory.get("usage", 0)) - int(cached))
 
 
 @asynccontextmanager

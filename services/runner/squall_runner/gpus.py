@@ -1,9 +1,10 @@
 """The machine's GPUs: their types in device order, as functions ask for them."""
 
 import re
-from typing import Final
+from typing import Any, Final
 
 import structlog
+from squall_contracts.usage import GpuUsage
 
 log = structlog.get_logger()
 
@@ -52,6 +53,37 @@ def _kind_of(pynvml: object, number: int) -> str:
     text = name.decode() if isinstance(name, bytes) else str(name)
     memory = pynvml.nvmlDeviceGetMemoryInfo(handle).total  # type: ignore[attr-defined]
     return kind(text, int(memory) // _MIB)
+
+
+def measured() -> tuple[GpuUsage, ...]:
+    """What each device does just now; empty where NVML doesn't tell."""
+    try:
+        import pynvml
+    except ImportError:
+        return ()
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError as error:
+        log.debug("gpus.not_measured", why=str(error))
+        return ()
+    try:
+        return tuple(_usage_of(pynvml, number) for number in range(pynvml.nvmlDeviceGetCount()))
+    except pynvml.NVMLError as error:
+        log.warning("gpus.unreadable", error=str(error))
+        return ()
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def _usage_of(pynvml: Any, number: int) -> GpuUsage:
+    handle = pynvml.nvmlDeviceGetHandleByIndex(number)
+    memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
+    return GpuUsage(
+        kind=_kind_of(pynvml, number),
+        busy=pynvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100,
+        memory_bytes=int(memory.used),
+        memory_total_bytes=int(memory.total),
+    )
 
 
 def visible(devices: tuple[int, ...]) -> dict[str, str]:

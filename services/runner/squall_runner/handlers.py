@@ -32,6 +32,7 @@ from squall_runner.settings import Settings
 from squall_runner.slots import Slots
 from squall_runner.starter import Starter
 from squall_runner.terminals import Terminals
+from squall_runner.usage import Usage
 from squall_runner.volumes.desk import Desk
 
 log = structlog.get_logger()
@@ -70,6 +71,7 @@ class Runner:
         self._ended: OrderedDict[str, None] = OrderedDict()
         self._none_left = anyio.Event()
         self.terminals = Terminals(context.bus, self._containers, tasks)
+        self.usage = Usage(settings, runner_id, self._containers)
         self._metrics = Metrics(context.registry)
         self._metrics.containers.set_function(lambda: len(self._containers))
 

@@ -52,10 +52,6 @@ def unheld(start: StartContainer) -> str:
     """Why no snapshot is held of a function that asks for one; empty: one can be."""
     if start.gpu or start.spec.resources.gpus:
         return "it needs a GPU, which a container held in waiting would keep from others"
-    if start.spec.secrets:
-        return "it has secrets, which are opened for a container that starts and for no other"
-    if start.spec.volumes:
-        return "it has volumes, whose newest state a container begins with"
     if start.spec.buckets:
         return "it has buckets, which are mounted for a container that starts"
     return ""

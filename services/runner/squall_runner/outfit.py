@@ -1,5 +1,6 @@
 """What a container is given before its guest starts: files, limits, environment, assignment."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -78,8 +79,9 @@ class Outfitter:
         given = prepare.assignment(start, layout, servers, own, self._settings)
         return encode(msgspec.structs.replace(given, ahead=ahead))
 
-    async def template(self, start: StartContainer, slot: Slot) -> bytes:
-        """What a guest that is to be held as a snapshot prepares itself for. StartRefused."""
+    async def template(self, start: StartContainer, slot: Slot, values: Mapping[str, str]) -> bytes:
+        """What a guest that is to be held as a snapshot prepares itself for; `values` are those of
+        its secrets. StartRefused."""
         layout = self._runtime.layout(slot.directory)
         digest = start.spec.serialized
         try:
@@ -87,7 +89,7 @@ class Outfitter:
         except (ObjectMissing, DigestMismatch) as error:
             raise StartRefused(f"the pickled function is not in the code store: {error}") from error
         nothing = prepare.Own()
-        nothing.users, nothing.secrets = (NOBODY, NOBODY), {}
+        nothing.users, nothing.secrets = (NOBODY, NOBODY), dict(values)
         given = prepare.assignment(start, layout, (), nothing, self._settings)
         return encode(Template(assignment=given, code=code, failure_path=layout.failure))
 

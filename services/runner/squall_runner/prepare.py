@@ -5,7 +5,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from squall_bus.accounts import new_key
 from squall_bus.bus import Bus
-from squall_contracts import subjects
+from squall_contracts import access_subjects, subjects
 from squall_contracts.failures import Refused
 from squall_contracts.guest import Assignment, Credentials
 from squall_contracts.identity import MintedGuest, MintGuest, MintGuestReply
@@ -58,16 +58,13 @@ class Images:
         self._known.pop(subjects.image_key(account, image_id), None)
 
 
-async def mint(bus: Bus, start: StartContainer) -> tuple[Credentials, Credentials]:
+async def mint(bus: Bus, start: StartContainer, runner_id: str) -> tuple[Credentials, Credentials]:
     """The container's two users, its guest's and its client's. StartRefused, BusError."""
     guest, client = new_key("user"), new_key("user")
     reply: MintedGuest | Refused = await bus.request(
-        subjects.MINT_GUEST,
+        access_subjects.mint_guest(runner_id),
         MintGuest(
-            account=start.workspace,
             container_id=start.container_id,
-            function_id=start.function_id,
-            environment=start.environment,
             guest_public_key=guest.public,
             client_public_key=client.public,
         ),

@@ -160,6 +160,12 @@ class ProcessRuntime:
             return 0
         return sum(map(proctree.memory_bytes, proctree.tree(_pid(handle))))
 
+    async def usage(self, handle: str) -> tuple[float, int]:
+        if not _alive(handle):
+            raise StartRefused("the container has ended")
+        tree = proctree.tree(_pid(handle))
+        return sum(map(proctree.cpu_s, tree)), sum(map(proctree.memory_bytes, tree))
+
     async def rename(self, handle: str, name: str) -> None:
         """Processes have no names."""
 

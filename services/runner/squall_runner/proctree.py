@@ -1,5 +1,6 @@
 """A process with all its descendants, and what they hold."""
 
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,3 +44,13 @@ def _is_apart(pid: int, kind: str) -> bool:
         return Path(f"/proc/{pid}/ns/{kind}").readlink() != Path(f"/proc/self/ns/{kind}").readlink()
     except OSError:  # it has ended, or is not ours to look at
         return False
+
+
+def cpu_s(pid: int) -> float:
+    """Processor time of a process and of the children it has waited for; 0 once it is gone."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return 0.0
+    fields = stat.rpartition(")")[2].split()
+    return sum(int(field) for field in fields[11:15]) / os.sysconf("SC_CLK_TCK")

@@ -137,6 +137,9 @@ class Runtime(Protocol):
     async def memory_bytes(self, handle: str) -> int:
         """What a running container's processes hold. RunnerError."""
 
+    async def usage(self, handle: str) -> tuple[float, int]:
+        """Seconds of processor time its processes have had, and the bytes they hold. RunnerError."""
+
     async def rename(self, handle: str, name: str) -> None:
         """Give a running container the name people see. RunnerError."""
 

@@ -1,8 +1,11 @@
 """The secrets of one container: asked for, opened, and handed to its guest alone.
 
-They are in this process while the container starts, and in no file, environment or label of it.
+They are in this process while the container starts, and while a snapshot of its function is made,
+and in no file, environment or label of it.
 """
 
+import hashlib
+import os
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Final
@@ -12,8 +15,9 @@ import msgspec
 import structlog
 from squall_bus.bus import Bus
 from squall_bus.sealing import KeyPair, Unsealable, new_pair
-from squall_contracts import subjects
+from squall_contracts import access_subjects
 from squall_contracts.failures import Refused
+from squall_contracts.message import encode
 from squall_contracts.placement import StartContainer
 from squall_contracts.secrets import OpenReply, OpenSecrets, Resealed, ResealedSecrets
 
@@ -24,6 +28,7 @@ log = structlog.get_logger()
 
 COMES_WITHIN_S: Final = 60.0
 """A guest that hasn't come for its assignment by then is given up."""
+_MARK_KEY: Final = os.urandom(32)
 _threads = anyio.CapacityLimiter(256)
 
 
@@ -42,7 +47,7 @@ async def opened(bus: Bus, start: StartContainer, runner_id: str) -> Opened:
         return Opened()
     pair = new_pair()
     reply: ResealedSecrets | Refused = await bus.request(
-        subjects.OPEN_SECRETS,
+        access_subjects.open_secrets(runner_id),
         OpenSecrets(container_id=start.container_id, runner_id=runner_id, public_key=pair.public),
         OpenReply,
     )
@@ -65,6 +70,12 @@ def _open(pair: KeyPair, start: StartContainer, reply: ResealedSecrets) -> Opene
         )
     except Unsealable as error:
         raise StartRefused(f"secrets of {start.spec.name}: {error}; create them again") from error
+
+
+def mark(values: Mapping[str, str]) -> bytes:
+    """Tells within this process whether two containers were given the same values, and nothing
+    else to anybody."""
+    return hashlib.blake2b(encode(sorted(values.items())), key=_MARK_KEY).digest()
 
 
 async def hand_over(path: Path, assignment: bytes, ended: Callable[[], Awaitable[object]]) -> None:

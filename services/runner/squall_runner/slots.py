@@ -4,7 +4,7 @@
 <slot>/position        up to where its output is stored in LOGS
 <slot>/in/assignment   what the guest reads (a pipe in a warm container, and where it has secrets)
 <slot>/in/files/...    spec.files
-<slot>/in/template     what a guest prepares itself for, to be held as a snapshot
+<slot>/in/template     what a guest prepares itself for, to be held as a snapshot (a pipe with secrets)
 <slot>/out/flight      what the guest is running
 <slot>/volumes/<n>     a view of each volume it has mounted
 """
@@ -93,8 +93,7 @@ class Slot:
             record.truncate(FLIGHT_RECORD_BYTES)
         self.flight.chmod(0o666)
         if pipe:
-            os.mkfifo(self.assignment)
-            self.assignment.chmod(0o644)
+            make_pipe(self.assignment)
 
     def note(self, **changes: object) -> None:
         """Change the record, on disk as well: whole or not at all."""
@@ -128,6 +127,12 @@ class Slot:
         fresh = self.directory / f".{name}"
         fresh.write_bytes(data)
         fresh.rename(self.directory / name)
+
+
+def make_pipe(path: Path) -> None:
+    """One that a guest whose user is not ours can read."""
+    os.mkfifo(path)
+    path.chmod(0o644)
 
 
 class Slots:

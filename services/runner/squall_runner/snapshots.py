@@ -7,27 +7,25 @@ used once, by that function in that version, and another is made in its place.
 
 import time
 from collections import OrderedDict, deque
+from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 import anyio
-import msgspec
 import structlog
 from anyio.abc import TaskGroup
 from squall_bus.errors import BusError
 from squall_bus.kv import KeyValue
 from squall_contracts.functions import FunctionRecord
-from squall_contracts.images import ImageRecord
 from squall_contracts.message import new_id
 from squall_contracts.placement import StartContainer
 
 from squall_runner import holding, machine
 from squall_runner.holding import Key
 from squall_runner.makers import Makers
+from squall_runner.making import Basis, Held, Maker
 from squall_runner.outfit import Outfitter
-from squall_runner.pipes import open_for_writing
-from squall_runner.runtime import QUIET_S, RunnerError, Runtime, StartRefused
+from squall_runner.runtime import QUIET_S, RunnerError, Runtime
 from squall_runner.settings import Settings
 from squall_runner.slots import Slot, Slots
 from squall_runner.warm import Warm
@@ -41,33 +39,15 @@ SPARE_SHARE: Final = 20
 """A twentieth of the machine's memory must stay available."""
 
 
-class Basis(msgspec.Struct, frozen=True):
-    """What a snapshot is made of."""
-
-    start: StartContainer
-    image: ImageRecord
-    site: Path
-
-
 class _Known:
     """A function version snapshots are held of, or may be."""
 
     def __init__(self) -> None:
         self.starts_s: deque[float] = deque(maxlen=64)
-        self.ready: list[_Held] = []
+        self.ready: list[Held] = []
         self.making = 0
         self.failed_s: float | None = None
         self.failure = ""
-
-
-class _Held:
-    """A snapshot that can be taken, until it is `over`."""
-
-    def __init__(self, warm: Warm, memory_bytes: int) -> None:
-        self.warm = warm
-        self.memory_bytes = memory_bytes
-        self.taken = False
-        self.over = anyio.Event()
 
 
 class SnapshotPool:
@@ -86,10 +66,9 @@ class SnapshotPool:
         self._settings = settings
         self._slots = slots
         self._runtime = runtime
-        self._outfitter = outfitter
+        self._maker = Maker(runtime, outfitter)
         self._functions = functions
         self._makers = Makers(tasks)
-        self._threads = anyio.CapacityLimiter(256)
         self._turns = anyio.Semaphore(MADE_AT_ONCE)
         self._known: OrderedDict[Key, _Known] = OrderedDict()
         total = machine.memory_mib() * 1024 * 1024
@@ -121,8 +100,9 @@ class SnapshotPool:
             return f"no snapshot: {known.failure}"
         return "no snapshot was ready"
 
-    def used(self, basis: Basis) -> None:
-        """A container of the function was started: hold as many snapshots as would have served."""
+    def used(self, basis: Basis, values: Mapping[str, str]) -> None:
+        """A container of the function was started, with these secrets: hold as many snapshots as
+        would have served."""
         if not self._settings.snapshots or holding.unheld(basis.start):
             return
         now_s = time.monotonic()
@@ -133,17 +113,19 @@ class SnapshotPool:
             return
         wanted = holding.how_many(known.starts_s, now_s, self._settings.snapshots)
         for _ in range(wanted - len(known.ready) - known.making):
-            self._begin(known, basis)
+            self._begin(known, basis, values)
 
     def prefetch(self, basis: Basis, quiet_s: float) -> None:
-        """A container of the function may be wanted soon: hold one, if none need go for it."""
-        if not self._settings.snapshots or holding.unheld(basis.start):
+        """A container of the function may be wanted soon: hold one, if none need go for it. Secrets
+        are opened for a container that starts and for no other, so the first of these has none."""
+        spec = basis.start.spec
+        if not self._settings.snapshots or holding.unheld(basis.start) or spec.secrets:
             return
         making = sum(known.making for known in self._known.values())
         if holding.has_room(self._facts(), making, self._bounds):
             known = self._know(basis.start)
             if not known.ready and not known.making:
-                self._begin(known, basis, quiet_s)
+                self._begin(known, basis, {}, quiet_s)
 
     def functions(self) -> tuple[str, ...]:
         """Ids of the functions there is a snapshot of."""
@@ -155,21 +137,26 @@ class SnapshotPool:
 
     # --- one snapshot's life ----------------------------------------------------------------------
 
-    def _begin(self, known: _Known, basis: Basis, quiet_s: float = QUIET_S) -> None:
-        if self._makers.spawn(partial(self._live, known, basis, quiet_s)):
+    def _begin(
+        self, known: _Known, basis: Basis, values: Mapping[str, str], quiet_s: float = QUIET_S
+    ) -> None:
+        if self._makers.spawn(partial(self._live, known, basis, values, quiet_s)):
             known.making += 1
 
-    async def _live(self, known: _Known, basis: Basis, quiet_s: float) -> None:
+    async def _live(
+        self, known: _Known, basis: Basis, values: Mapping[str, str], quiet_s: float
+    ) -> None:
         """Make one, hold it until somebody takes it or nobody may, then leave nothing of it."""
         slot = self._slots.slot(new_id("snap"))
-        held: _Held | None = None
+        held: Held | None = None
         try:
             try:
                 await anyio.sleep(quiet_s)
                 async with self._turns:
-                    held = await self._make(slot, basis)
+                    held = await self._maker.make(slot, basis, values)
             finally:
                 known.making -= 1
+                values = {}
             known.failed_s, known.failure = None, ""
             known.ready.append(held)
             self._shrink()
@@ -182,56 +169,7 @@ class SnapshotPool:
             if held is None or not held.taken:
                 await self._discard(known, slot, held)
 
-    async def _make(self, slot: Slot, basis: Basis) -> _Held:
-        start = msgspec.structs.replace(basis.start, container_id=slot.name)
-        slot.make(pipe=True)
-        slot.note(site=str(basis.site))
-        await self._outfitter.lay(start, slot)
-        slot.template.write_bytes(await self._outfitter.template(start, slot))
-        launch = self._outfitter.launch_ahead(start, basis.image, basis.site, slot)
-        limits = self._outfitter.limits(start)
-        volumes = await self._outfitter.volumes(start, slot)  # none: see holding.unheld
-        handle = await self._runtime.create(launch)
-        warm: Warm | None = None
-        try:
-            handle = (await self._runtime.start(handle, launch)).handle
-            slot.note(handle=handle)
-            pipe = await self._opened(slot, handle, start)
-            warm = Warm(slot, handle, pipe, limits, volumes, laid=True)
-            await self._runtime.limit(handle, limits)
-            memory_bytes = await self._runtime.memory_bytes(handle)
-            slot.note(memory_bytes=memory_bytes)
-        except BaseException:
-            if warm is not None:
-                warm.close()
-            with anyio.CancelScope(shield=True):
-                await self._runtime.remove(handle)
-            raise
-        log.info("snapshot.ready", function_id=start.function_id, memory_bytes=memory_bytes)
-        return _Held(warm, memory_bytes)
-
-    async def _opened(self, slot: Slot, handle: str, start: StartContainer) -> int:
-        """The guest's pipe, once it has run the snap hooks. StartRefused when it ended instead, or
-        takes longer than a start may."""
-        limit_s = start.spec.startup_timeout_s or start.spec.timeout_s
-        why = f"its snap hooks were not done within {limit_s:g} s"
-        async with anyio.create_task_group() as first:
-
-            async def end() -> None:
-                nonlocal why
-                await self._runtime.wait(handle, slot.directory)
-                why = "its container ended before its snap hooks were done"
-                first.cancel_scope.cancel()
-
-            first.start_soon(end)
-            with anyio.move_on_after(limit_s):
-                pipe = await open_for_writing(slot.assignment, self._threads)
-                first.cancel_scope.cancel()
-                return pipe
-            first.cancel_scope.cancel()
-        raise StartRefused(why)
-
-    async def _until_over(self, held: _Held, key: Key) -> None:
+    async def _until_over(self, held: Held, key: Key) -> None:
         """Until it is taken or given up, has ended, was too long of no use, or its function changed."""
         async with anyio.create_task_group() as first:
 
@@ -262,7 +200,7 @@ class SnapshotPool:
                 if change.value is None or change.value.version != key.version:
                     return
 
-    async def _discard(self, known: _Known, slot: Slot, held: _Held | None) -> None:
+    async def _discard(self, known: _Known, slot: Slot, held: Held | None) -> None:
         with anyio.CancelScope(shield=True):
             if held is not None:
                 if held in known.ready:

@@ -6,7 +6,6 @@ Everything that can happen at the same time does: a person waits for this.
 import time
 from collections.abc import Callable, Coroutine
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -15,18 +14,18 @@ import structlog
 from squall_bus.service import Context
 from squall_contracts.coldstart import RUNNER_PHASES
 from squall_contracts.functions import FunctionSpec
-from squall_contracts.images import ImageRecord
 from squall_contracts.placement import StartContainer, StartPath
 
 from squall_runner import core, prepare, secrets
 from squall_runner.buckets.desk import NONE, ContainerBuckets
 from squall_runner.container import Begun, Container
+from squall_runner.making import Basis
 from squall_runner.outfit import Outfitter
 from squall_runner.prepare import Own
 from squall_runner.runtime import QUIET_S, RunnerError, Runtime, StartRefused
 from squall_runner.site import Sites
 from squall_runner.slots import Slot, Slots
-from squall_runner.snapshots import Basis, SnapshotPool
+from squall_runner.snapshots import SnapshotPool
 from squall_runner.together import together
 from squall_runner.volumes.desk import ContainerVolumes
 from squall_runner.warm import Key, Warm, WarmPool
@@ -86,20 +85,20 @@ class Starter:
     async def start(self, container: Container) -> None:
         """Start it, or leave nothing of it. StartRefused: in vain. RuntimeUnavailable,
         BusError: worth trying again."""
-        start, watch = container.start, _Watch()
+        start, watch, own = container.start, _Watch(), Own()
         basis = await self._basis(start)
         watch.end(IMAGE)
-        began = await self._start_ahead(container, basis, watch)
+        began, unheld = await self._start_ahead(container, basis, own, watch)
         if began is None:
             try:
-                began = await self._start_new(container, basis.image, basis.site, watch)
+                began = await self._start_new(container, basis, own, watch, unheld)
             except StartRefused:
                 self._images.forget(start.workspace, start.spec.image_id)
                 raise
         log.info("container.started", container_id=start.container_id, path=began, **watch.ms)
         self._pool.used(self._key(basis), basis.image.env, self._outfitter.limits(start))
         if start.spec.memory_snapshot:
-            self._snapshots.used(basis)
+            self._snapshots.used(basis, own.secrets)
 
     async def prepare(self, start: StartContainer) -> None:
         """Have something ready for a function that may be called soon. Raises as `start`."""
@@ -134,29 +133,31 @@ class Starter:
         )
 
     async def _start_ahead(
-        self, container: Container, basis: Basis, watch: _Watch
-    ) -> StartPath | None:
-        """Start it from a container that was started ahead; None: there was none that would do."""
-        start = container.start
-        reason = ""
+        self, container: Container, basis: Basis, own: Own, watch: _Watch
+    ) -> tuple[StartPath | None, str]:
+        """Start it from a container that was started ahead; None: there was none that would do.
+        And why it had no snapshot; empty: it had, or asks for none."""
+        start, unheld = container.start, ""
         if start.spec.memory_snapshot:
             snapshot = self._snapshots.take(start)
-            if snapshot is not None and await self._hand_over(container, snapshot, watch):
+            if snapshot is None:
+                unheld = self._snapshots.why_none(start)
+            elif unfit := await self._hand_over(container, snapshot, own, watch):
+                unheld = f"no snapshot: {unfit}"
+            else:
                 container.started(snapshot.slot, snapshot.handle, watch.begun("snapshot"))
-                return "snapshot"
-            reason = self._snapshots.why_none(start)
+                return "snapshot", ""
         if container.gpus or _starts_alone(start.spec):
-            return None
+            return None, unheld
         warm = self._pool.take(self._key(basis), self._outfitter.limits(start))
-        if warm is not None and await self._hand_over(container, warm, watch):
-            container.started(warm.slot, warm.handle, watch.begun("warm", reason))
-            return "warm"
-        return None
+        if warm is not None and not await self._hand_over(container, warm, own, watch):
+            container.started(warm.slot, warm.handle, watch.begun("warm", unheld))
+            return "warm", unheld
+        return None, unheld
 
-    async def _hand_over(self, container: Container, warm: Warm, watch: _Watch) -> bool:
-        """False when the guest was gone: nothing is left of it."""
+    async def _hand_over(self, container: Container, warm: Warm, own: Own, watch: _Watch) -> str:
+        """Why it can't be this container, of which nothing is left then; empty: it is."""
         start, slot = container.start, warm.slot
-        own = Own()
 
         async def limit() -> None:
             wanted = self._outfitter.limits(start)
@@ -168,8 +169,12 @@ class Starter:
                 raise _UnfitError(str(error)) from error
 
         async def lay() -> None:
-            if not warm.laid:
+            if not warm.is_snapshot:
                 await self._outfitter.lay(start, slot)
+
+        async def refresh() -> None:
+            if unfit := await warm.refresh():
+                raise _UnfitError(unfit)
 
         async def give() -> None:
             await warm.give(self._outfitter.assignment(start, slot, own, ahead=True))
@@ -182,27 +187,31 @@ class Starter:
                 log.warning("warm.not_renamed", slot=slot.name, error=str(error))
 
         try:
-            await together(*self._getting(start, own), limit, lay, warm.volumes.refresh)
+            await together(*self._getting(start, own), limit, lay, refresh)
+            if not warm.has_seen(own.secrets):
+                raise _UnfitError("its secrets have changed since it was made")
             slot.note(start=start, handle=warm.handle)
             watch.end(SANDBOX)
             await together(give, rename)
         except (_UnfitError, BrokenPipeError) as error:
-            log.warning("warm.lost", slot=slot.name, error=str(error))
+            why = "its process was gone" if isinstance(error, BrokenPipeError) else str(error)
+            log.warning("warm.lost", slot=slot.name, error=why)
             warm.close()
             await self._drop(slot, warm.handle, warm.volumes)
-            return False
+            return why
         except BaseException:
             warm.close()
             await self._drop(slot, warm.handle, warm.volumes)
             raise
         container.volumes = warm.volumes
-        return True
+        return ""
 
     async def _start_new(
-        self, container: Container, image: ImageRecord, site: Path, watch: _Watch
+        self, container: Container, basis: Basis, own: Own, watch: _Watch, unheld: str
     ) -> StartPath:
         start, slot = container.start, self._slots.slot(container.start.container_id)
-        handle, own, piped = "", Own(), bool(start.spec.secrets)
+        image, site = basis.image, basis.site
+        handle, piped = "", bool(start.spec.secrets)
         launch = self._outfitter.launch(start, image, site, slot, container.gpus)
         volumes: ContainerVolumes | None = None
         buckets = NONE
@@ -237,7 +246,7 @@ class Starter:
             raise
         container.volumes, container.buckets = volumes, buckets
         path: StartPath = "forked" if began.forked else "plain"
-        why = [self._why_new(container)]
+        why = [unheld or self._why_new(container)]
         if began.why_not:
             why.append(f"not forked: {began.why_not}")
         container.started(slot, handle, watch.begun(path, "; ".join(why)))
@@ -249,7 +258,7 @@ class Starter:
         """What fills `own`, to be done at the same time; `opened` tells of the secrets."""
 
         async def mint() -> None:
-            own.users = await prepare.mint(self._context.bus, start)
+            own.users = await prepare.mint(self._context.bus, start, self._runner_id)
 
         async def unseal() -> None:
             found = await secrets.opened(self._context.bus, start, self._runner_id)
@@ -260,16 +269,13 @@ class Starter:
         return mint, unseal
 
     def _why_new(self, container: Container) -> str:
-        start, reason = container.start, "no warm container was ready"
-        if start.spec.memory_snapshot:
-            reason = self._snapshots.why_none(start)
-        elif container.gpus:
-            reason = "it has a GPU, which a container held in waiting would keep from others"
-        elif start.spec.buckets:
-            reason = "its buckets are mounted before it starts"
-        elif _starts_alone(start.spec):
-            reason = "its variables count when Python starts, so no waiting container will do"
-        return reason
+        if container.gpus:
+            return "it has a GPU, which a container held in waiting would keep from others"
+        if container.start.spec.buckets:
+            return "its buckets are mounted before it starts"
+        if core.starts_alone(container.start.spec.env):
+            return "its variables count when Python starts, so no waiting container will do"
+        return "no warm container was ready"
 
     async def _drop(
         self,

@@ -6,6 +6,7 @@ and it is used once: no container ever passes from one workspace to another.
 
 import os
 import time
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from squall_bus.errors import BusError
 from squall_contracts.message import new_id
 from squall_contracts.volumes import VolumeMount
 
-from squall_runner import core
+from squall_runner import core, secrets
 from squall_runner.makers import Makers
 from squall_runner.pipes import open_for_writing, write_and_close
 from squall_runner.runtime import QUIET_S, Launch, Runtime, RuntimeUnavailable, StartRefused
@@ -61,15 +62,33 @@ class Warm:
         limits: core.Limits,
         volumes: ContainerVolumes,
         *,
-        laid: bool = False,
+        secrets_mark: bytes | None = None,
     ) -> None:
-        """`laid`: its function's files are in place."""
-        self.laid = laid
+        """`secrets_mark`: of the values a snapshot has seen; None: it is none."""
+        self._secrets_mark = secrets_mark
         self.slot = slot
         self.handle = handle
         self.volumes = volumes
         self.limits = limits
         self._pipe = pipe
+
+    @property
+    def is_snapshot(self) -> bool:
+        """Its function's files are in place, and its code has run."""
+        return self._secrets_mark is not None
+
+    async def refresh(self) -> str:
+        """Have its volumes show their newest state. Why it can't be used for that; empty: it can.
+        What a snapshot's hooks have read must not change under them. StartRefused, BusError."""
+        if not self.is_snapshot:
+            await self.volumes.refresh()
+        elif not await self.volumes.is_newest():
+            return "its volumes have changed since it was made"
+        return ""
+
+    def has_seen(self, values: Mapping[str, str]) -> bool:
+        """Whether these are the secrets its code may have read already; always if it hasn't run."""
+        return self._secrets_mark is None or self._secrets_mark == secrets.mark(values)
 
     async def give(self, assignment: bytes) -> None:
         """Hand the guest its assignment. OSError when the guest is gone."""

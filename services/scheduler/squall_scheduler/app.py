@@ -11,7 +11,8 @@ from squall_bus.job import Job
 from squall_bus.kv import Watch
 from squall_bus.lease import Term
 from squall_bus.service import Context, Service, lead
-from squall_contracts import subjects
+from squall_contracts import subjects, version_subjects
+from squall_contracts.fleet import OrderRecord
 from squall_contracts.functions import FunctionRecord
 from squall_contracts.identity import WorkspaceRecord
 from squall_contracts.message import new_id
@@ -66,7 +67,9 @@ async def schedule(
     this replica still leads; None: there is no other."""
     term = term or Term()
     memory = Memory(context.bus, settings.brake())
-    world = World(Ledger(context.bus, settings.ended_kept_s, term), memory, time.time)
+    world = World(
+        Ledger(context.bus, settings.ended_kept_s, term), memory, time.time, settings.quota()
+    )
     await world.ledger.restore()
     with metrics.of(world):
         await _schedule(settings, context, metrics, world, term)
@@ -81,6 +84,7 @@ async def _schedule(
         bus.kv(subjects.TARGETS_BUCKET, Target).watch() as targets,
         bus.kv(subjects.RUNNERS_BUCKET, RunnerRecord).watch() as runners,
         bus.kv(subjects.WORKSPACES_BUCKET, WorkspaceRecord).watch() as workspaces,
+        bus.kv(version_subjects.ORDERS_BUCKET, OrderRecord).watch() as orders,
         asyncio.TaskGroup() as tasks,
     ):
         inputs = WaitingInputs(context.workspaces, settings)
@@ -108,6 +112,7 @@ async def _schedule(
             await _follow(tasks, functions, on_function),
             await _follow(tasks, targets, world.on_target),
             await _follow(tasks, runners, world.on_runner),
+            await _follow(tasks, orders, world.on_order),
             await _follow(tasks, workspaces, world.on_workspace),
         ]
         await world.memory.restore(world.functions)

@@ -89,6 +89,8 @@ class Held(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     gpu: str = ""
     told_grace_s: float | None = None
     """The grace of the stop command it was sent; None if it was sent none."""
+    must_move: bool = False
+    """An operator drains its machine."""
     draining_unix_s: float | None = None
     """Since when it is to end."""
 
@@ -215,6 +217,8 @@ def _is_settled(pool: list[Held], function: Wanted) -> bool:
         boots = held.state != "ready" and held.starting_unix_s is not None
         if boots or held.state == "draining" or held.version != function.version:
             return False
+        if held.must_move:
+            return False
     return True
 
 
@@ -269,6 +273,10 @@ def _level(
             grace_s = max(limits.grace_s, 0.0 if function.recreate else held.finish_within_s)
             yield Stop(held.container_id, grace_s, f"version {function.version} was deployed")
     live = [held for held in pool if held.version == function.version and held.state != "draining"]
+    for held in sorted((held for held in live if held.must_move), key=age):
+        grace_s = max(limits.grace_s, held.finish_within_s)
+        yield Stop(held.container_id, grace_s, "its machine is being drained")
+    live = [held for held in live if not held.must_move]
     for held in sorted(live, key=_victim(now_s, limits))[: max(0, len(live) - function.target)]:
         grace_s = max(limits.grace_s, held.finish_within_s)
         yield Stop(held.container_id, grace_s, "no longer needed")

@@ -6,11 +6,13 @@ from typing import Final
 import msgspec
 from squall_contracts.failures import Failure
 from squall_contracts.guest import EXIT_NO_BUS
-from squall_contracts.placement import ContainerReport
+from squall_contracts.placement import ContainerRecord, ContainerReport
 
 LONGEST_PAUSE_S: Final = 30.0
 NEVER: Final = float("inf")
 LOST: Final = "machine lost"
+STRAY_GRACE_S: Final = 2.0
+"""For a container nobody wants any more, such as one given up as lost that came back."""
 
 
 class StartFaults(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,3 +104,8 @@ def cause(report: ContainerReport) -> str:
     if report.exit_code is None:
         return "container ended without an exit code"
     return f"container ended with exit code {report.exit_code}"
+
+
+def is_lost(record: ContainerRecord) -> bool:
+    """Whether a container was given up with its machine: it may run all the same."""
+    return record.state == "failed" and record.reason == LOST

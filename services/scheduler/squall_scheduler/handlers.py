@@ -169,6 +169,7 @@ class Scheduler:
                 environment=function.environment,
                 version=function.version,
                 state="requested",
+                restricted=function.spec.restricted,
                 finish_within_s=function.spec.timeout_s,
                 cpu=resources.cpu,
                 memory_mib=resources.memory_mib,

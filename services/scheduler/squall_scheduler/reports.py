@@ -20,18 +20,16 @@ from squall_contracts.placement import (
 
 from squall_scheduler.brakes import culprit
 from squall_scheduler.deaths import Mortuary, is_death
-from squall_scheduler.faults import LOST, cause, is_accident, startup_failure
+from squall_scheduler.faults import STRAY_GRACE_S, cause, is_accident, is_lost, startup_failure
 from squall_scheduler.handlers import Scheduler
 from squall_scheduler.inputs import Accounts
 from squall_scheduler.settings import Settings
-from squall_scheduler.states import STEPS, InvalidTransition, advance
+from squall_scheduler.states import STEPS, InvalidTransition, advance, moment
 from squall_scheduler.world import World
 
 log = structlog.get_logger()
 
 LONGEST_MS = 1000.0 * 24 * 3600
-STRAY_GRACE_S = 2.0
-"""For a container nobody wants any more, such as one given up as lost that came back."""
 
 
 class Reports:
@@ -57,7 +55,7 @@ class Reports:
     async def on_runner(self, report: ContainerReport) -> None:
         """A runner's word: created, started, ended, and what it ran when it died."""
         record = self._world.ledger.containers.get(report.container_id)
-        if record is None or (record.state == "failed" and record.reason == LOST):
+        if record is None or is_lost(record):
             await self._stop_stray(report)
             return
         if record.workspace != report.workspace or record.runner_id != report.runner_id:
@@ -113,7 +111,8 @@ class Reports:
 
     def _note_start(self, record: ContainerRecord, report: ContainerReport) -> ContainerRecord:
         """Keep what the runner says of a start, whatever its guest has told before."""
-        since = {"starting": report.at_unix_s, **record.since_unix_s}
+        started_s = self._when(record, report.at_unix_s)
+        since = {"starting": started_s, **record.since_unix_s}
         return self._note(
             record,
             since_unix_s={step: since[step] for step in STEPS if step in since},
@@ -147,9 +146,8 @@ class Reports:
             if record.state in ENDED and record.exit_code is None and exit_code is not None:
                 ledger.add(msgspec.structs.replace(record, exit_code=exit_code))
             return None
-        moved = ledger.move(
-            record.container_id, state, at_unix_s, reason=reason, exit_code=exit_code
-        )
+        at_s = self._when(record, at_unix_s)
+        moved = ledger.move(record.container_id, state, at_s, reason=reason, exit_code=exit_code)
         if state in ENDED:
             self._world.end(record.container_id)
         self._world.changed.set()
@@ -161,6 +159,11 @@ class Reports:
             reason=reason,
         )
         return moved
+
+    def _when(self, record: ContainerRecord, told_unix_s: float) -> float:
+        """Deadlines are counted from these moments, and machines may have wrong clocks."""
+        requested_s = record.since_unix_s.get("requested", 0.0)
+        return moment(told_unix_s, requested_s, self._world.clock())
 
     def _gone(self, record: ContainerRecord) -> Failure | None:
         """What to tell the callers of a function that left the registry; None: it is there."""

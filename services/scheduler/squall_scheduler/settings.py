@@ -4,6 +4,7 @@ from typing import Annotated
 
 import msgspec
 from msgspec import Meta
+from squall_contracts.identity import Quota
 
 from squall_scheduler.brakes import BrakeLimits
 from squall_scheduler.core import Limits
@@ -26,6 +27,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Until a container makes room for a workspace that holds nothing; times its own's weight."""
     idle_after_s: Seconds = 5.0
     """A ready container that told of no work for so long has none, and makes room for anybody."""
+    quota_containers: Annotated[int, Meta(ge=0)] | None = None
+    """The most containers a workspace may have at a time whose own quota names no figure; None: as
+    many as there is room for."""
+    quota_cpu: Annotated[float, Meta(ge=0)] | None = None
+    """The same for reserved cores."""
+    quota_memory_mib: Annotated[int, Meta(ge=0)] | None = None
     ack_wait_s: Seconds = 8.0
     """A delivery neither acked nor extended for so long goes to another container."""
     max_deliver: Count = 1_000_000
@@ -68,6 +75,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             watch_s=self.watch_s,
             turn_s=self.turn_s,
             idle_after_s=self.idle_after_s,
+        )
+
+    def quota(self) -> Quota:
+        """Of workspaces that have none of their own."""
+        return Quota(
+            containers=self.quota_containers, cpu=self.quota_cpu, memory_mib=self.quota_memory_mib
         )
 
     def brake(self) -> BrakeLimits:

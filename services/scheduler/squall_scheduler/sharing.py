@@ -21,6 +21,16 @@ class Workspace(msgspec.Struct, frozen=True):
     quota: Quota = NO_QUOTA
 
 
+def filled(own: Quota, default: Quota) -> Quota:
+    """What holds for a workspace: its own figures, and the default's where it has none."""
+    return Quota(
+        containers=default.containers if own.containers is None else own.containers,
+        cpu=default.cpu if own.cpu is None else own.cpu,
+        memory_mib=default.memory_mib if own.memory_mib is None else own.memory_mib,
+        gpus=own.gpus,
+    )
+
+
 class _Holding:
     """What one workspace holds."""
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 
+from squall_contracts.fleet import RunnerOrder
 from squall_contracts.functions import FunctionRecord, FunctionSpec
 from squall_contracts.identity import WorkspaceRecord
 from squall_contracts.placement import ENDED, ContainerRecord, RunnerRecord
@@ -55,6 +56,7 @@ def held(
     spec: FunctionSpec | None,
     heard_unix_s: float,
     told_grace_s: float | None,
+    must_move: bool = False,
 ) -> Held:
     """`spec` is None where the function is not known any more."""
     gpus = spec.resources.gpus if spec is not None else ()
@@ -76,17 +78,18 @@ def held(
         runner_id=record.runner_id,
         gpu=record.gpu,
         told_grace_s=told_grace_s,
+        must_move=must_move,
         draining_unix_s=since.get("draining"),
     )
 
 
-def machine(runner: RunnerRecord, brake: Brake | None) -> Machine:
+def machine(runner: RunnerRecord, brake: Brake | None, order: RunnerOrder | None = None) -> Machine:
     return Machine(
         runner_id=runner.runner_id,
         cpu_m=cores(runner.cpu),
         memory_mib=runner.memory_mib,
         gpus=runner.gpus,
-        draining=runner.draining,
+        draining=runner.draining or order is not None,
         hostname=runner.hostname,
         rests_until_unix_s=brake.rests_until_unix_s if brake is not None else 0.0,
     )
@@ -116,6 +119,7 @@ class Snapshots:
         heard: Mapping[str, float],
         told: Mapping[str, float],
         runners: Mapping[str, RunnerRecord],
+        orders: Mapping[str, RunnerOrder],
         gone: Mapping[str, float],
         brakes: Mapping[str, Brake],
         workspaces: Mapping[str, WorkspaceRecord],
@@ -136,6 +140,7 @@ class Snapshots:
                 known.get(record.function_id),
                 heard.get(name, watched_since_unix_s),
                 told.get(name),
+                orders.get(record.runner_id) == "drain",
             )
             for name, record in sorted(containers.items())
             if record.state not in ENDED
@@ -149,7 +154,8 @@ class Snapshots:
             functions=tuple(wanted_now),
             containers=tuple(held_now),
             machines=tuple(
-                machine(runner, brakes.get(name)) for name, runner in sorted(runners.items())
+                machine(runner, brakes.get(name), orders.get(name))
+                for name, runner in sorted(runners.items())
             ),
             workspaces=tuple(workspace(record) for _, record in sorted(workspaces.items())),
             gone=tuple(Gone(runner_id=name, since_unix_s=at) for name, at in sorted(gone.items())),
@@ -174,12 +180,13 @@ class Snapshots:
         function: FunctionRecord | None,
         heard_unix_s: float,
         told_grace_s: float | None,
+        must_move: bool,
     ) -> Held:
         spec = function.spec if function is not None else None
-        rest = (heard_unix_s, told_grace_s)
+        rest = (heard_unix_s, told_grace_s, must_move)
         before = self._held.get(record.container_id)
         if before is not None and before[0] is record and before[1] is spec and before[2] == rest:
             return before[3]
-        made = held(record, spec, heard_unix_s, told_grace_s)
+        made = held(record, spec, heard_unix_s, told_grace_s, must_move)
         self._held[record.container_id] = record, spec, rest, made
         return made

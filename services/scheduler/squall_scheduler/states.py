@@ -68,3 +68,12 @@ def advance(
     if told not in TRANSITIONS[now]:
         raise InvalidTransition(container_id, now, told, history)
     return told
+
+
+def moment(told_unix_s: float, before_unix_s: float, now_unix_s: float) -> float:
+    """When something happened that a machine reports, by this machine's clock.
+
+    What it told, if that is after the step before and not in the future; else its clock is wrong, and
+    the moment the report was read is as near as can be known.
+    """
+    return told_unix_s if before_unix_s <= told_unix_s <= now_unix_s else now_unix_s

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import msgspec
 from squall_bus.bus import Delivery
 from squall_contracts import subjects
+from squall_contracts.fleet import OrderRecord, RunnerOrder
 from squall_contracts.functions import FunctionRecord
-from squall_contracts.identity import WorkspaceRecord
+from squall_contracts.identity import Quota, WorkspaceRecord
 from squall_contracts.placement import (
     ENDED,
     ContainerRecord,
@@ -20,9 +21,10 @@ from squall_contracts.scaling import Target
 
 from squall_scheduler.brakes import Brake, BrakeLimits, after_crash
 from squall_scheduler.core import Cluster
-from squall_scheduler.faults import after_request, refuses
+from squall_scheduler.faults import STRAY_GRACE_S, after_request, is_lost, refuses
 from squall_scheduler.ledger import Ledger
 from squall_scheduler.memory import Memory
+from squall_scheduler.sharing import NO_QUOTA, filled
 from squall_scheduler.snapshot import Snapshots, near
 from squall_scheduler.whereabouts import Whereabouts
 
@@ -30,7 +32,15 @@ from squall_scheduler.whereabouts import Whereabouts
 class World:
     """Functions, targets, runners, containers. `changed` is set when a decision may change."""
 
-    def __init__(self, ledger: Ledger, memory: Memory, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        memory: Memory,
+        clock: Callable[[], float],
+        quota: Quota = NO_QUOTA,
+    ) -> None:
+        """`quota`: of workspaces that have none of their own."""
+        self._quota = quota
         self.ledger = ledger
         self.memory = memory
         self.clock = clock
@@ -40,6 +50,8 @@ class World:
         """Gone from the registry; kept until nothing is left of them."""
         self.targets: dict[str, int] = {}
         self.runners: dict[str, RunnerRecord] = {}
+        self.orders: dict[str, RunnerOrder] = {}
+        """Runners that are not simply to work."""
         self.gone: dict[str, float] = {}
         """Runners whose lease expired, and when that was seen."""
         self.refused: set[str] = set()
@@ -92,7 +104,8 @@ class World:
         if record is None:
             self.entitled.pop(account, None)
         else:
-            self.entitled[account] = record
+            quota = filled(record.quota, self._quota)
+            self.entitled[account] = msgspec.structs.replace(record, quota=quota)
         self.changed.set()
 
     def on_target(self, function_id: str, target: Target | None) -> None:
@@ -111,10 +124,29 @@ class World:
         else:
             before = self.runners.get(runner_id)
             self.runners[runner_id] = record
+            if runner_id in self.gone:
+                self._recall(runner_id)
             self.whereabouts.holds(runner_id, before.snapshots if before else (), record.snapshots)
             if runner_id not in self.gone and before is not None and _offers_as(before, record):
                 return
             self.gone.pop(runner_id, None)
+        self.changed.set()
+
+    def _recall(self, runner_id: str) -> None:
+        """A machine that was lost is back: what it had was given up, and it doesn't know."""
+        for container_id, record in self.ledger.containers.items():
+            if record.runner_id == runner_id and is_lost(record):
+                stop = StopContainer(
+                    container_id=container_id, grace_s=STRAY_GRACE_S, reason="it was given up"
+                )
+                self.ledger.command(container_id, stop)
+
+    def on_order(self, runner_id: str, record: OrderRecord | None) -> None:
+        """An operator took a runner out of work, or back."""
+        if record is None:
+            self.orders.pop(runner_id, None)
+        else:
+            self.orders[runner_id] = record.order
         self.changed.set()
 
     def on_stats(self, delivery: Delivery) -> None:
@@ -170,6 +202,8 @@ class World:
                 self.whereabouts.used(record.runner_id, near(function.spec))
             if record.state == "placed" and function is not None:
                 self.ledger.command(container_id, self.start_command(record, function))
+        for runner_id in self.runners:
+            self._recall(runner_id)
         self.changed.set()
 
     # --- containers -------------------------------------------------------------------------------
@@ -252,6 +286,7 @@ class World:
             heard=self.heard,
             told=self.told,
             runners=self.runners,
+            orders=self.orders,
             gone=self.gone,
             workspaces=self.entitled,
             brakes=self.memory.brakes,

@@ -8,6 +8,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import anyio
@@ -28,6 +29,7 @@ from squall_contracts import subjects
 from squall_cron.app import SERVICE as CRON
 from squall_gateway.app import SERVICE as GATEWAY
 from squall_runner.app import SERVICE as RUNNER
+from squall_runner.machine import runner_id
 from squall_scheduler.app import SERVICE as SCHEDULER
 
 from squall_server.forward import forwarding
@@ -147,7 +149,11 @@ async def _live(
     task_status: TaskStatus[None],
 ) -> None:
     """One service with a connection of its own, as in a process of its own."""
-    credentials = ground.keyring.service(service.name)
+    if service.name == RUNNER.name:
+        identity = await anyio.to_thread.run_sync(runner_id, Path(settings.state_dir))
+        credentials = ground.keyring.runner(identity)
+    else:
+        credentials = ground.keyring.service(service.name)
     servers = (ground.natsd.url,)
     bus = await connect(
         servers,
@@ -156,7 +162,7 @@ async def _live(
         inbox=subjects.inbox(owner_of(credentials.jwt)),
     )
     workspaces = Workspaces(bus, service.name, servers)
-    context = Context(bus, workspaces, servers, stopping, ground.registry)
+    context = Context(bus, workspaces, servers, stopping, registry=ground.registry)
     observe(bus, service.name, ground.registry)
     try:
         async with anyio.create_task_group() as group:
@@ -185,6 +191,7 @@ def _decided(
             "keys_dir": str(state.keys),
             "workspaces": WORKSPACE,
             "web_address_file": str(state.web_address),
+            "admin_token_file": str(state.admin_token),
             **_web(options),
         },
         SCHEDULER.name: leases,

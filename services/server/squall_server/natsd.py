@@ -78,10 +78,12 @@ class Natsd:
         """Return once it takes connections. NatsFailedError says why it never will."""
         accounts = self._folder / "accounts"
         accounts.mkdir(parents=True, exist_ok=True, mode=0o700)
-        jwts = self._keyring.account_jwts()
-        for account, jwt in jwts.items():
-            (accounts / f"{account}.jwt").write_text(jwt)
-        known = (self._keyring.system.public, self._keyring.platform.public)
+        known = self._keyring.preloaded_jwts()
+        for account, jwt in self._keyring.account_jwts().items():
+            path = accounts / f"{account}.jwt"
+            # What the gateway pushed has limits and revocations, which must outlive a restart.
+            if not path.exists():
+                path.write_text(jwt)
         config = self._folder / "nats.conf"
         config.write_text(
             server_config(
@@ -89,7 +91,8 @@ class Natsd:
                 listen=f"{self._host}:{self._port or -1}",
                 operator=self._keyring.operator_jwt(),
                 system_account=self._keyring.system.public,
-                accounts={account: jwts[account] for account in known},
+                accounts=known,
+                lobby_user=self._keyring.lobby_user(),
                 jetstream_dir=self._folder / "jetstream",
                 accounts_dir=accounts,
             )

@@ -152,6 +152,11 @@ class State:
         return self.folder / "credentials"
 
     @property
+    def admin_token(self) -> Path:
+        """The file the first run writes an operator's token to, for other machines."""
+        return self.folder / "admin-token"
+
+    @property
     def runner(self) -> Path:
         return self.folder / "runner"
 

@@ -9,7 +9,7 @@ from squall_bus.accounts import Key, new_key, read_jwt, user_jwt
 from squall_bus.errors import BusError, BusRefused, PermissionRefused, RequestTimeout
 from squall_bus.job import Job
 from squall_bus.pull import StandingPull
-from squall_contracts import rights, subjects
+from squall_contracts import access_subjects, rights, subjects
 from squall_contracts.failures import Refused
 from squall_contracts.guest import Credentials
 from squall_contracts.identity import (
@@ -27,11 +27,15 @@ from tests.services.gateway.conftest import Client, Platform
 
 
 async def put_container(
-    platform: Platform, container_id: str, state: ContainerState = "ready"
+    platform: Platform,
+    container_id: str,
+    state: ContainerState = "ready",
+    function_id: str = "fn-a",
+    **fields: Any,
 ) -> None:
     record = ContainerRecord(
         container_id=container_id,
-        function_id="fn-a",
+        function_id=function_id,
         function_name="f",
         app_id="ap-1",
         app_name="demo",
@@ -40,6 +44,7 @@ async def put_container(
         version=1,
         state=state,
         runner_id="rn-1",
+        **fields,
     )
     bucket = platform.bus.kv(subjects.CONTAINERS_BUCKET, ContainerRecord)
     await bucket.put(container_id, record)
@@ -54,14 +59,13 @@ class Guest:
 
 
 async def mint(platform: Platform, function_id: str = "fn-a", container_id: str = "ct-a") -> Guest:
+    """As the runner it was placed on does."""
+    await put_container(platform, container_id, "placed", function_id)
     guest, client = new_key("user"), new_key("user")
     minted: Any = await platform.bus.request(
-        subjects.MINT_GUEST,
+        access_subjects.mint_guest("rn-1"),
         MintGuest(
-            account=platform.account,
             container_id=container_id,
-            function_id=function_id,
-            environment="main",
             guest_public_key=guest.public,
             client_public_key=client.public,
         ),
@@ -164,9 +168,11 @@ async def test_guest_of_a_live_container_renews_for_the_same_key(platform: Platf
 async def test_container_that_is_gone_is_not_renewed(
     platform: Platform, state: ContainerState | None
 ) -> None:
-    if state is not None:
-        await put_container(platform, "ct-a", state)
     guest = await mint(platform)
+    if state is None:
+        await platform.bus.kv(subjects.CONTAINERS_BUCKET, ContainerRecord).delete("ct-a")
+    else:
+        await put_container(platform, "ct-a", state)
     for credentials, owner in ((guest.guest, "ct-a"), (guest.client, "")):
         refused = await ask_renewal(platform, credentials, owner)
         assert isinstance(refused, Refused) and "ct-a" in refused.message
@@ -209,11 +215,13 @@ async def test_service_gets_a_user_in_a_workspace_and_not_in_platform(platform: 
 
     async def ask(service: str, account: str, public_key: str = key.public) -> Any:
         request = MintService(service=service, account=account, public_key=public_key)
-        return await platform.bus.request(subjects.MINT_SERVICE, request, MintReply)
+        return await platform.bus.request(access_subjects.MINT_SERVICE, request, MintReply)
 
     minted = await ask("scheduler", platform.account)
     assert isinstance(minted, Minted)
-    renewed: Any = await platform.bus.request(subjects.MINT_RENEW, Renew(jwt=minted.jwt), MintReply)
+    renewed: Any = await platform.bus.request(
+        access_subjects.MINT_RENEW, Renew(jwt=minted.jwt), MintReply
+    )
     assert isinstance(renewed, Minted)
     for refused in (
         await ask("scheduler", platform.server.keys.platform.public),
@@ -227,7 +235,7 @@ async def test_service_gets_a_user_in_a_workspace_and_not_in_platform(platform: 
 async def test_runner_in_a_workspace_neither_calls_nor_reads_calls(platform: Platform) -> None:
     key = new_key("user")
     minted: Any = await platform.bus.request(
-        subjects.MINT_SERVICE,
+        access_subjects.mint_for_runner("rn-1"),
         MintService(service="runner", account=platform.account, public_key=key.public),
         MintReply,
     )

@@ -42,6 +42,32 @@ def test_bad_workspace_name_is_one_line(
     assert capsys.readouterr().err.count("\n") == 1
 
 
+def test_servers_of_a_cluster_know_each_other_and_share_a_secret(tmp_path: Path) -> None:
+    nodes = [word for host in "abc" for word in ("--node", f"{host}:6222")]
+    assert main([str(tmp_path), *nodes]) == 0
+    configs = [(tmp_path / f"nats-{number}.conf").read_text() for number in (1, 2, 3)]
+    assert len({config.partition("\n")[0] for config in configs}) == 3
+    secret = (tmp_path / "keys" / "cluster.secret").read_text().strip()
+    for number, config in enumerate(configs, 1):
+        assert all(f"nats-route://squall:{secret}@{host}:6222" in config for host in "abc")
+        assert f'password: "{secret}"' in config
+        checked = subprocess.run(
+            [BINARY, "-t", "-c", str(tmp_path / f"nats-{number}.conf")],
+            text=True,
+            capture_output=True,
+            check=False,
+        )
+        assert checked.returncode == 0, checked.stderr
+
+
+@pytest.mark.parametrize("node", ["nats1", "nats1:", ":6222", "nats1:port"])
+def test_bad_address_of_a_server_is_one_line(
+    tmp_path: Path, node: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(tmp_path), "--node", node]) == 2
+    assert "--node" in capsys.readouterr().err
+
+
 async def test_gateway_of_a_prepared_fleet_answers_its_workspace(tmp_path: Path) -> None:
     port = free_port()
     url = f"nats://127.0.0.1:{port}"

@@ -7,7 +7,16 @@ from squall_bus.accounts import owner_of
 from squall_bus.connection import connect
 from squall_bus.errors import BusError
 from squall_bus.sealing import new_pair, seal
-from squall_contracts import apps, environments, placement, secrets, state_subjects, subjects, verbs
+from squall_contracts import (
+    access_subjects,
+    apps,
+    environments,
+    placement,
+    secrets,
+    state_subjects,
+    subjects,
+    verbs,
+)
 from squall_contracts.failures import Refused
 from squall_contracts.functions import FunctionRecord, FunctionSpec
 from squall_contracts.message import encode
@@ -76,7 +85,9 @@ async def opened(platform: Platform, container_id: str = "ct-a", runner: str = R
     request = secrets.OpenSecrets(
         container_id=container_id, runner_id=runner, public_key=pair.public
     )
-    reply = await platform.bus.request(subjects.OPEN_SECRETS, request, secrets.OpenReply)
+    reply = await platform.bus.request(
+        access_subjects.open_secrets(runner), request, secrets.OpenReply
+    )
     if isinstance(reply, Refused):
         return reply.message
     return {
@@ -283,7 +294,10 @@ async def test_no_other_service_reads_secrets_or_asks_for_them(platform: Platfor
                         container_id="ct-a", runner_id="rn", public_key=b"k" * 32
                     )
                     await bus.request(
-                        subjects.OPEN_SECRETS, request, secrets.OpenReply, timeout_s=0.5
+                        access_subjects.open_secrets("rn"),
+                        request,
+                        secrets.OpenReply,
+                        timeout_s=0.5,
                     )
 
 

@@ -34,6 +34,7 @@ from squall_contracts.placement import (
     StopContainer,
 )
 from squall_runner.app import SERVICE
+from squall_runner.machine import runner_id
 from squall_runner.runtime import RuntimeUnavailable
 from squall_runner.settings import Settings
 
@@ -129,7 +130,9 @@ class Machine:
     async def begin(self, **changes: Any) -> None:
         settings = msgspec.structs.replace(self.settings, **changes)
         server = self.platform.server
-        credentials = server.keys.service("runner")
+        folder = Path(settings.state_dir)
+        await anyio.Path(folder).mkdir(parents=True, exist_ok=True)
+        credentials = server.keys.runner(runner_id(folder))
         bus = await connect(
             (server.url,),
             credentials,

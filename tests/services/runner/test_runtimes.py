@@ -13,7 +13,7 @@ from anyio.abc import SocketAttribute
 from squall_contracts.guest import FLIGHT_RECORD_BYTES
 from squall_runner import engine, owner, sweep
 from squall_runner.core import MIB, Limits
-from squall_runner.runtime import Bind, StartRefused
+from squall_runner.runtime import Bind, RunnerError, StartRefused
 
 from .conftest import IMAGE, Bench
 
@@ -154,6 +154,25 @@ open(FLIGHT, "r+b").write(b"held")
     assert text.splitlines() == ["hello True True", "True False", str(FLIGHT_RECORD_BYTES)]
     assert slot.flight.read_bytes()[:4] == b"held"
     assert layout_of(slot.directory).flight_record
+
+
+WORKS = """
+import time
+held = bytearray(50_000_000)
+while time.process_time() < 0.3: pass
+print("begun", flush=True)
+time.sleep(600)
+"""
+
+
+async def test_use_is_measured_while_it_runs(bench: Bench) -> None:
+    handle, slot = await bench.start(WORKS)
+    await bench.until(handle, slot, "begun")
+    cpu_s, memory_bytes = await bench.runtime.usage(handle)
+    assert cpu_s >= 0.25
+    assert memory_bytes > 40_000_000
+    with pytest.raises(RunnerError):
+        await bench.runtime.usage("1:0:none" if bench.runtime.name == "process" else "none")
 
 
 async def test_exec_collects_what_a_command_prints(bench: Bench) -> None:

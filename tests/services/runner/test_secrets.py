@@ -30,7 +30,7 @@ async def machine(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
         yield found
 
 
-def sealed(machine: Machine, pair: KeyPair | None = None) -> dict[str, Sealed]:
+def sealed(machine: Machine, pair: KeyPair | None = None, value: str = VALUE) -> dict[str, Sealed]:
     """As a client does with the gateway's present key; `pair`: with another."""
     from squall_bus.sealing_keys import SealingKeys
 
@@ -38,7 +38,7 @@ def sealed(machine: Machine, pair: KeyPair | None = None) -> dict[str, Sealed]:
     account = machine.platform.account
     own = pair or keys.load(account).current
     key = SealingKey(key_id=own.key_id, public_key=own.public, account=account)
-    return {"PASSWORD": seal(VALUE, name="PASSWORD", key=key, mark_key=b"m" * 32)}
+    return {"PASSWORD": seal(value, name="PASSWORD", key=key, mark_key=b"m" * 32)}
 
 
 async def command(machine: Machine, source: str, *uses: SecretUse, **fields: Any) -> StartContainer:

@@ -99,6 +99,7 @@ def containers_of(draw: st.DrawFn, number: int, cluster: Cluster, before: tuple[
         runner_id=runner_id,
         gpu=gpu,
         told_grace_s=30.0 if state == "draining" and draw(st.booleans()) else None,
+        must_move=bool(runner_id) and draw(st.integers(0, 5)) == 0,
     )
 
 

@@ -161,8 +161,7 @@ class Stage:
             runner_id=runner_id,
             workspace=ACCOUNT,
             state=state,
-            at_unix_s=time.time(),
-            **more,
+            **{"at_unix_s": time.time(), **more},
         )
         await self.platform.store(subjects.container_event(start.container_id), report)
 
@@ -173,9 +172,8 @@ class Stage:
             container_id=start.container_id,
             function_id=start.function_id,
             state=state,
-            at_unix_s=time.time(),
             failure=failure,
-            **more,
+            **{"at_unix_s": time.time(), **more},
         )
         await self.workspace.store(subjects.up_container(start.container_id), report)
 

@@ -15,7 +15,8 @@ from squall_contracts.identity import Quota
 from squall_scheduler.capacity import Demand, Machine, fit, request, untouched
 from squall_scheduler.core import Cluster, Held, Limits, Placement, Start, Stop, Wait
 from squall_scheduler.placing import place
-from squall_scheduler.sharing import Workspace
+from squall_scheduler.settings import Settings
+from squall_scheduler.sharing import Workspace, filled
 
 NOW = 1_000.0
 LIMITS = Limits()
@@ -269,6 +270,14 @@ def test_checker_rejects_a_seeded_fault(
 ) -> None:
     assert check(place, FULL) is None
     assert check(faulty, FULL) is not None
+
+
+def test_the_default_quota_holds_where_a_workspace_has_no_figure_of_its_own() -> None:
+    default = Settings(quota_containers=5, quota_cpu=2.0).quota()
+    assert filled(Quota(), default) == Quota(containers=5, cpu=2.0)
+    own = Quota(containers=9, memory_mib=64, gpus={"H100": 1})
+    assert filled(own, default) == Quota(containers=9, cpu=2.0, memory_mib=64, gpus={"H100": 1})
+    assert filled(own, Settings().quota()) == own
 
 
 def test_what_a_quota_forbids_says_so() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from squall_contracts.placement import ENDED, ContainerState
-from squall_scheduler.states import STEPS, TRANSITIONS, InvalidTransition, advance
+from squall_scheduler.states import STEPS, TRANSITIONS, InvalidTransition, advance, moment
 
 states: st.SearchStrategy[ContainerState] = st.sampled_from(STEPS)
 
@@ -49,3 +49,9 @@ def test_an_ended_container_never_comes_back(ended: ContainerState, told: Contai
 def test_what_can_not_happen_names_the_container_and_its_history() -> None:
     with pytest.raises(InvalidTransition, match="ct-1 can't go from requested to ready"):
         advance("ct-1", "requested", "ready", ["requested"])
+
+
+def test_a_report_of_a_wrong_clock_counts_as_of_when_it_was_read() -> None:
+    assert moment(105.0, 100.0, 110.0) == 105.0
+    assert moment(3_705.0, 100.0, 110.0) == 110.0
+    assert moment(5.0, 100.0, 110.0) == 110.0

@@ -11,6 +11,7 @@ from squall_bus.errors import BusError, SquallRefusal
 from squall_bus.service import Context
 from squall_contracts import apps, autoscaling, breakers, verbs
 
+from squall_gateway.access.tokens import AccessTokens
 from squall_gateway.handlers import Api
 from squall_gateway.rest import asking, lookup, openapi, routes, streaming, words
 from squall_gateway.rest.access import caller
@@ -31,7 +32,8 @@ DOCUMENT: Final = msgspec.json.encode(openapi.document())
 class Rest:
     """Answers what is asked below `/v1`."""
 
-    def __init__(self, settings: Settings, context: Context, api: Api) -> None:
+    def __init__(self, settings: Settings, context: Context, api: Api, users: AccessTokens) -> None:
+        self._users = users
         self._settings = settings
         self._context = context
         self._api = api
@@ -84,7 +86,7 @@ class Rest:
             raise ProblemError(405, f"use {' or '.join(matched)}", headers=allow)
         who = None
         if not matched.route.is_open:
-            who = await caller(self._context.bus, asked.headers)
+            who = await caller(self._context.bus, self._users, asked.headers)
         ask = await asking.read(
             asked,
             matched,

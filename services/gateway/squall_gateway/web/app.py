@@ -1,7 +1,7 @@
 """Wiring of the ingress: the directory, the exchange and the listener."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from squall_bus.service import Context
 from squall_contracts.functions import FunctionRecord
 
 from squall_gateway.settings import Settings
+from squall_gateway.tracing import Traces
 from squall_gateway.web.core import PATH_PREFIX, Directory, Endpoint
 from squall_gateway.web.directory import Follower
 from squall_gateway.web.exchange import Exchange
@@ -20,34 +21,41 @@ from squall_gateway.web.tokens import Tokens
 class Ingress:
     """What the control API must know of the web: addresses."""
 
-    def __init__(self, settings: Settings, context: Context, tokens: Tokens) -> None:
+    def __init__(
+        self, settings: Settings, context: Context, tokens: Tokens, traces: Traces
+    ) -> None:
         self._settings = settings
         self._directory = Directory(settings.web_domain)
         self._follower = Follower(context, self._directory)
         self._exchange = Exchange(context)
-        self._front = Front(settings, self._directory, self._exchange, tokens)
-        self._base = settings.web_url
+        self.front = Front(settings, self._directory, self._exchange, tokens=tokens, traces=traces)
+        self.base = settings.web_url
+        """How clients reach the listener; without the setting known once it listens."""
 
     def mount(self, prefix: str, site: Handler) -> None:
         """Let `site` answer what the server itself is asked at `prefix`, a first segment such as
         `/v1`, and below."""
-        self._front.mount(prefix, site)
+        self.front.mount(prefix, site)
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Take requests within the block. SettingsError."""
+    async def running(self, leave: Callable[[], None]) -> AsyncIterator[None]:
+        """Take requests within the block; `leave` is called before those under way are waited for.
+        SettingsError."""
         ready = asyncio.Event()
         async with asyncio.TaskGroup() as group:
             following = group.create_task(self._follower.follow(ready))
             await ready.wait()
-            async with listening(self._front, self._settings) as port:
-                if not self._base:
-                    self._base = f"http://{_shown(self._settings.web_host)}:{port}"
+            async with listening(self.front, self._settings) as port:
+                if not self.base:
+                    self.base = f"http://{_shown(self._settings.web_host)}:{port}"
                 if self._settings.web_address_file:
                     path = Path(self._settings.web_address_file)
-                    await asyncio.to_thread(path.write_text, self._base)
-                yield
-            await self._front.close()
+                    await asyncio.to_thread(path.write_text, self.base)
+                try:
+                    yield
+                finally:
+                    leave()
+            await self.front.close()
             await self._exchange.close()
             following.cancel()
 
@@ -60,11 +68,11 @@ class Ingress:
     def _url(self, endpoint: Endpoint) -> str:
         tail = endpoint.web.path if endpoint.web.kind == "route" else ""
         if endpoint.web.custom_domains:
-            scheme = self._base.partition("://")[0]
+            scheme = self.base.partition("://")[0]
             return f"{scheme}://{endpoint.web.custom_domains[0]}{tail}"
         if not self._settings.web_domain:
-            return f"{self._base}{PATH_PREFIX}{endpoint.subdomain}{tail}"
-        scheme, _, rest = self._base.partition("://")
+            return f"{self.base}{PATH_PREFIX}{endpoint.subdomain}{tail}"
+        scheme, _, rest = self.base.partition("://")
         port = rest.partition(":")[2]
         host = f"{endpoint.subdomain}.{self._settings.web_domain}"
         return f"{scheme}://{host}{f':{port}' if port else ''}{tail}"

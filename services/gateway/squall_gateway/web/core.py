@@ -33,6 +33,10 @@ _FORWARDED: Final = frozenset(
 _SECRET: Final = frozenset(
     (b"modal-key", b"modal-secret", b"squall-key", b"squall-secret", b"proxy-authorization")
 )
+_ORIGINS: Final = frozenset(
+    (b"service-worker-allowed", b"cross-origin-opener-policy", b"clear-site-data")
+)
+"""What an app says for a whole origin."""
 _SOCKET: Final = frozenset(
     (b"sec-websocket-key", b"sec-websocket-version", b"sec-websocket-extensions")
 )
@@ -299,10 +303,12 @@ def request_headers(
     return tuple([(name, value) for name, value in headers if name not in dropped])
 
 
-def response_headers(headers: Headers) -> list[tuple[str, str]]:
-    """What a client is told of what an app said."""
+def response_headers(headers: Headers, *, shares_origin: bool = False) -> list[tuple[str, str]]:
+    """What a client is told of what an app said. `shares_origin`: the app is served below a path, so
+    that browsers take it for one with the gateway's own pages; it may not reach out for those."""
+    dropped = _HOP | (_ORIGINS if shares_origin else frozenset())
     return [
         (name.decode("latin-1"), value.decode("latin-1"))
         for name, value in headers
-        if name not in _HOP
+        if name not in dropped
     ]

@@ -11,9 +11,10 @@ from squall_bus.errors import BusError
 from squall_contracts.message import new_id
 
 from squall_gateway.settings import Settings
+from squall_gateway.tracing import Traces
 from squall_gateway.web import core
 from squall_gateway.web.bodies import BodyTooLarge, refusal
-from squall_gateway.web.core import Directory, Missing
+from squall_gateway.web.core import Directory, Endpoint, Missing
 from squall_gateway.web.exchange import Exchange
 from squall_gateway.web.requests import Asked, Requests
 from squall_gateway.web.sockets import Sockets
@@ -29,13 +30,21 @@ class Front:
     """Answers whatever comes in; made once for each listener."""
 
     def __init__(
-        self, settings: Settings, directory: Directory, exchange: Exchange, tokens: Tokens
+        self,
+        settings: Settings,
+        directory: Directory,
+        exchange: Exchange,
+        *,
+        tokens: Tokens,
+        traces: Traces,
     ) -> None:
         self._directory = directory
         self._tokens = tokens
+        self._traces = traces
         self._trusted = core.networks(settings.web_trusted_proxies)
         self._max_body = settings.web_max_body_bytes
         self._log = settings.web_access_log
+        self._observers: list[Callable[[Endpoint, float, int], None]] = []
         self._requests = Requests(settings, exchange)
         self._sockets = Sockets(settings, exchange)
         self._sites: dict[str, Handler] = {}
@@ -44,6 +53,10 @@ class Front:
     def mount(self, prefix: str, site: Handler) -> None:
         """Let `site` answer what the server itself is asked at `prefix` (`/v1`) and below."""
         self._sites[prefix] = site
+
+    def observe(self, observer: Callable[[Endpoint, float, int], None]) -> None:
+        """Call `observer(endpoint, seconds, status)` for each request that was for an endpoint."""
+        self._observers.append(observer)
 
     async def handle(self, request: BaseRequest) -> web.StreamResponse:
         """Answer one request. CancelledError when its client is gone."""
@@ -57,6 +70,9 @@ class Front:
             status = answer.status
             return answer
         finally:
+            if asked.found is not None:
+                for observer in self._observers:
+                    observer(asked.found.endpoint, time.monotonic() - since_s, status)
             if self._log:
                 log.info(
                     "web.request",
@@ -86,7 +102,9 @@ class Front:
             found.endpoint.account, headers
         ):
             said = {"WWW-Authenticate": 'Bearer realm="squall"'}
-            return refusal(asked.request_id, 401, "this needs a token of `squall token`", said)
+            return refusal(
+                asked.request_id, 401, "this needs a token of `squall proxy-token`", said
+            )
         is_socket = _is_socket(asked.request)
         asked.passed = core.request_headers(
             headers,
@@ -95,8 +113,19 @@ class Front:
             authenticated=found.endpoint.web.requires_proxy_auth,
         )
         handler: Handler = self._sockets.serve if is_socket else self._requests.serve
+        parent = asked.request.headers.get("traceparent", "")
         try:
-            return await handler(asked)
+            with self._traces.request(
+                f"{asked.request.method} {found.endpoint.name}", parent
+            ) as span:
+                if span is not None:
+                    span.note("squall.request_id", asked.request_id)
+                    span.note("squall.function_id", asked.function_id)
+                    span.note("url.path", core.printable(asked.raw_path))
+                answer = await handler(asked)
+                if span is not None:
+                    span.note("http.response.status_code", str(answer.status))
+                return answer
         except BodyTooLarge as error:
             return refusal(asked.request_id, 413, str(error))
         except BusError as error:

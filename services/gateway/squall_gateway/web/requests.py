@@ -197,7 +197,8 @@ class Requests:
 
     async def _respond(self, asked: Asked, turn: Turn, first: Started) -> web.StreamResponse:
         reply = Reply(status=first.status)
-        for name, value in core.response_headers(first.headers):
+        shares = asked.found is not None and bool(asked.found.root_path)
+        for name, value in core.response_headers(first.headers, shares_origin=shares):
             reply.headers.add(name, value)
         reply.headers[REQUEST_ID] = asked.request_id
         if not first.more and hdrs.CONTENT_LENGTH not in reply.headers:

@@ -10,12 +10,13 @@ from squall_bus.bus import Bus
 from squall_bus.errors import SquallRefusal
 from squall_contracts import web_subjects
 from squall_contracts.apps import Done
-from squall_contracts.message import new_id
+from squall_contracts.message import decode, new_id
 from squall_contracts.web import Headers
 from squall_contracts.webtokens import (
     CreateToken,
     DeleteToken,
     ListTokens,
+    Scope,
     TokenCreated,
     TokenEntry,
     TokenList,
@@ -29,6 +30,7 @@ class Tokens:
     """The tokens of all workspaces. Nothing is cached: a deleted token opens nothing."""
 
     def __init__(self, bus: Bus) -> None:
+        self._bus = bus
         self._bucket = bus.kv(web_subjects.WEB_TOKENS_BUCKET, TokenRecord)
 
     async def open(self, account: str, headers: Headers) -> bool:
@@ -41,6 +43,28 @@ class Tokens:
             return False
         known = entry.value.sha256 if entry and "web" in entry.value.scopes else ""
         return hmac.compare_digest(known, _digest(secret))
+
+    async def owner(self, token_id: str, secret: str, scope: Scope) -> str | None:
+        """The account a token of that scope is of; None: there is none, or its secret is another."""
+        record = await self._anywhere(token_id)
+        known = record.sha256 if record is not None else ""
+        if not hmac.compare_digest(known, _digest(secret)) or record is None:
+            return None
+        return record.workspace if scope in record.scopes else None
+
+    async def exists(self, account: str, token_id: str) -> bool:
+        """Whether a token of an account is not deleted."""
+        return await self._bucket.get(web_subjects.web_token_key(account, token_id)) is not None
+
+    async def _anywhere(self, token_id: str) -> TokenRecord | None:
+        try:
+            stream, subject = web_subjects.web_token_anywhere(token_id)
+        except ValueError:
+            return None
+        stored = await self._bus.admin.next_message(stream, subject)
+        if stored is None or not stored.data:  # what is left of a deleted one is empty
+            return None
+        return decode(stored.data, TokenRecord)
 
     async def create(self, account: str, request: CreateToken) -> TokenCreated:
         token_id, secret = new_id("wt"), secrets.token_urlsafe(32)

@@ -26,6 +26,7 @@ from squall_contracts.web import (
     WebHead,
 )
 
+from squall_gateway.tracing import carried
 from squall_gateway.web.core import Endpoint
 from squall_gateway.web.hints import Hints
 
@@ -129,6 +130,7 @@ class WorkspaceLine:
             subjects.reply(endpoint.environment, self._own, call_id),
             (Input(0, payload),),
             method=endpoint.method,
+            trace=carried.get(),
         )
         subject = subjects.call(endpoint.environment, endpoint.function_id, "now", call_id)
 

@@ -61,6 +61,14 @@ class ContainerVolumes:
         for each in self._mounted:
             await refusing(lambda each=each: each.reload(store))  # type: ignore[misc]
 
+    async def is_newest(self) -> bool:
+        """Whether nobody has committed anything since the views were made. StartRefused, BusError."""
+        store = await self._desk.store(self._account)
+        for each in self._mounted:
+            if not await refusing(lambda each=each: each.is_newest(store)):  # type: ignore[misc]
+                return False
+        return True
+
     async def attend(self, container_id: str) -> None:
         """Until cancelled: answer the container's requests, and commit in the background."""
         async with asyncio.TaskGroup() as self._tasks:

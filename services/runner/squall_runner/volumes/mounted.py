@@ -126,6 +126,10 @@ class Mounted:
         log.info("volume.committed", volume_id=self.mount.volume_id, changes=len(changes))
         return True
 
+    async def is_newest(self, store: VolumeStore) -> bool:
+        """Whether it shows what was committed last. VolumeMissing, BusError."""
+        return (await store.head(self.mount.volume_id)).manifest == self._manifest
+
     async def reload(self, store: VolumeStore) -> bool:
         """Show what others have committed; whether there was anything. What the container changed
         and did not commit stays. Raises as `commit`, and NotADirectoryError."""

@@ -1,0 +1,70 @@
+"""`squall runner`: the machines of the fleet, and taking one out of it for a while."""
+
+from typing import Annotated
+
+import typer
+from squall_contracts import fleet
+
+from squall.cli import control
+from squall.cli.report import say
+from squall.cli.tables import Json, show, show_json
+
+app = typer.Typer(help="List runners; take them out of work and back.", no_args_is_help=True)
+Runner = Annotated[
+    str, typer.Argument(metavar="RUNNER", help="Id, its beginning, or the machine's name.")
+]
+
+
+@app.command("list")
+def list_runners(json: Json = False) -> None:
+    """List live runners, what they offer and what they have."""
+    listed: fleet.RunnerList = control.ask(fleet.ListRunners())
+    if json:
+        show_json(listed.runners)
+        return
+    show(
+        (_row(entry) for entry in listed.runners),
+        ["runner", "machine", "runtime", "cores", "memory", "gpus", "containers", "state"],
+        empty="no runners",
+    )
+
+
+def _row(entry: fleet.RunnerEntry) -> list[str]:
+    record = entry.record
+    stopping = "stopping" if record.draining else "working"
+    state = {"work": stopping, "cordon": "cordoned", "drain": "drained"}[entry.order]
+    if entry.order == "drain" and entry.containers:
+        state = "draining"
+    return [
+        record.runner_id,
+        record.hostname,
+        record.runtime,
+        f"{record.cpu:g}",
+        f"{record.memory_mib} MiB",
+        ", ".join(record.gpus),
+        str(entry.containers),
+        state,
+    ]
+
+
+@app.command("cordon")
+def cordon(runner: Runner) -> None:
+    """Give RUNNER no more containers; those it has stay."""
+    _order(runner, "cordon", "gets no more containers")
+
+
+@app.command("drain")
+def drain(runner: Runner) -> None:
+    """As cordon; its containers finish what they run, and start anew elsewhere."""
+    _order(runner, "drain", "is being emptied: `squall runner list` shows what is left")
+
+
+@app.command("uncordon")
+def uncordon(runner: Runner) -> None:
+    """Let RUNNER work again."""
+    _order(runner, "work", "works")
+
+
+def _order(runner: str, order: fleet.RunnerOrder, what: str) -> None:
+    entry: fleet.RunnerEntry = control.ask(fleet.OrderRunner(runner_id=runner, order=order))
+    say(f"{entry.record.runner_id} ({entry.record.hostname}) {what}")

@@ -1,0 +1,1 @@
+"""Who may come in: workspaces and their accounts, members, tokens, credentials for both."""

@@ -1,0 +1,156 @@
+"""The mixed load, each sort on a thread of its own, writing down what it sees."""
+
+import itertools
+import queue
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any
+
+import squall
+
+from .history import Answered, Attempted, Called, Drained, Event, Failed, Fetched, Got, Put, Read
+
+GIVE_UP_S = 90.0
+"""How long what is under way may take once nothing new begins."""
+
+
+class Load:
+    """Runs the module's functions until `stop`; `history` is what was seen."""
+
+    def __init__(self, module: ModuleType, ports: list[int]) -> None:
+        self._module: Any = module
+        self._ports = ports
+        self.history: list[Event] = []
+        self._stop = threading.Event()
+        self._queue = squall.Queue.from_name("chaos", create_if_missing=True)
+        works = (self._calls, self._maps, self._generators, self._spawns)
+        state = (self._puts, self._gets, self._shelf, self._web)
+        self._threads = [
+            threading.Thread(target=self._run, args=(work,), name=work.__name__, daemon=True)
+            for work in (*works, *state)
+        ]
+        self.unexpected: list[str] = []
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Begin nothing more, and wait for all that was begun."""
+        self._stop.set()
+        until_s = time.monotonic() + GIVE_UP_S
+        for thread in self._threads:
+            thread.join(max(0.0, until_s - time.monotonic()))
+            if thread.is_alive():
+                self.unexpected.append(f"{thread.name} did not end")
+        self._drain()
+
+    def _run(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 - told by the test
+            self.unexpected.append(f"{work.__name__}: {type(error).__name__}: {error}")
+
+    def _numbers(self, pause_s: float) -> Iterator[int]:
+        for number in itertools.count():
+            yield number
+            if self._stop.wait(pause_s):
+                return
+
+    def _tell(self, name: str, expected: object, ask: Callable[[], object]) -> None:
+        self.history.append(Called(name, expected))
+        try:
+            self.history.append(Answered(name, ask()))
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is what the caller got
+            self.history.append(Failed(name, f"{type(error).__name__}: {error}"))
+
+    # --- results ----------------------------------------------------------------------------------
+
+    def _calls(self) -> None:
+        square = self._module.square
+        for n in self._numbers(0.05):
+            self._tell(f"call {n}", n * n, lambda n=n: square.remote(n))  # type: ignore[misc]
+
+    def _maps(self) -> None:
+        def inputs() -> Iterator[int]:
+            for n in self._numbers(0.05):
+                self.history.append(Called(f"map {n}", 2 * n))
+                yield n
+
+        for n, doubled in enumerate(self._module.double.map(inputs())):
+            self.history.append(Answered(f"map {n}", doubled))
+
+    def _generators(self) -> None:
+        count = self._module.count
+        for n in self._numbers(0.3):
+            wanted = list(range(20))
+            self._tell(f"generator {n}", wanted, lambda: list(count.remote_gen(20)))
+
+    def _spawns(self) -> None:
+        spawned = []
+        for n in self._numbers(0.5):
+            self.history.append(Called(f"spawn {n}", -n))
+            spawned.append((n, self._module.later.spawn(n)))
+        for n, call in spawned:
+            self.history.append(Answered(f"spawn {n}", call.get(timeout=GIVE_UP_S)))
+
+    # --- state ------------------------------------------------------------------------------------
+
+    def _puts(self) -> None:
+        for n in self._numbers(0.1):
+            try:
+                self._queue.put(n)
+            except Exception:  # noqa: BLE001 - it may be in
+                self.history.append(Attempted(n))
+            else:
+                self.history.append(Put(n))
+
+    def _gets(self) -> None:
+        while not self._stop.is_set():
+            try:
+                item = self._queue.get(timeout=1.0)
+            except queue.Empty:
+                continue
+            except Exception:  # noqa: BLE001 - asked again; what it may have taken is not lost
+                self._stop.wait(0.5)
+            else:
+                self.history.append(Got(item))
+
+    def _drain(self) -> None:
+        while self._queue.len():
+            self.history.append(Got(self._queue.get(timeout=10.0)))
+        self.history.append(Drained())
+
+    def _shelf(self) -> None:
+        confirmed: list[int] = []
+        for n in self._numbers(0.5):
+            self._tell(f"commit {n}", n, lambda n=n: self._module.write.remote(n))  # type: ignore[misc]
+            confirmed.append(n)
+            if n % 3 == 2:
+                before = tuple(confirmed)
+                names = self._module.look.remote()
+                self.history.append(Read(_of(names, "first-"), _of(names, "second-"), before))
+
+    def _web(self) -> None:
+        path = self._module.greet.get_web_url().partition("/web/")[2]
+        for n in self._numbers(0.2):
+            port = self._ports[n % len(self._ports)]
+            url = f"http://127.0.0.1:{port}/web/{path}?{n}"
+            try:
+                with urllib.request.urlopen(url, timeout=60) as answer:
+                    right = answer.read() == f"hello {n}".encode()
+                    self.history.append(Fetched(answer.status, right))
+            except urllib.error.HTTPError as error:
+                self.history.append(Fetched(error.code, False))
+            except OSError:
+                self.history.append(Fetched(599, False))
+
+
+def _of(names: list[str], prefix: str) -> tuple[int, ...]:
+    return tuple(
+        sorted(int(name.removeprefix(prefix)) for name in names if name.startswith(prefix))
+    )

@@ -1,0 +1,91 @@
+"""Everything at once, on several hosts, while they and what runs on them die, stop and lose touch.
+
+SQUALL_CHAOS_MINUTES (default: 18 seconds) and SQUALL_CHAOS_SEEDS (a list, default: 1) say how long and
+which faults; a seed gives the same faults again.
+"""
+
+import importlib.util
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from squall import _client
+from squall._sync import run
+from squall_contracts.apps import ListContainers
+from squall_contracts.placement import ENDED
+
+from tests.system.conftest import connected_to
+
+from .history import Left, violations
+from .hosts import Hosts, possible
+from .load import Load
+from .plan import plan
+from .spread import NATS, RUNNERS, TARGETS, Spread, Trouble
+
+MINUTES = float(os.environ.get("SQUALL_CHAOS_MINUTES", "0.3"))
+SEEDS = [int(seed) for seed in os.environ.get("SQUALL_CHAOS_SEEDS", "1").split(",")]
+SETTLES_WITHIN_S = 40
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Spread]:
+    if not possible():
+        pytest.skip("hosts of their own take root, network namespaces and iproute2")
+    with Hosts([*NATS, *RUNNERS]) as hosts:
+        running = Spread(tmp_path, hosts)
+        try:
+            running.up()
+            with connected_to(running.url, str(running.credentials), "process"):
+                yield running
+        finally:
+            running.down()
+
+
+def load_app() -> ModuleType:
+    spec = importlib.util.spec_from_file_location(
+        "chaos_app", Path(__file__).with_name("chaos_app.py")
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["chaos_app"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def left_behind() -> list[Left]:
+    """Containers that have not ended, once none does any more or the time is over."""
+
+    async def live() -> list[str]:
+        client = await _client.connected()
+        listed = (await client.control(ListContainers(all=True))).containers
+        return [record.container_id for record in listed if record.state not in ENDED]
+
+    until_s = time.monotonic() + SETTLES_WITHIN_S
+    while (found := run(live())) and time.monotonic() < until_s:
+        time.sleep(0.5)
+    return [Left(container) for container in found]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300 + 120 * MINUTES * len(SEEDS))
+@pytest.mark.parametrize("seed", SEEDS)
+def test_every_promise_holds_whatever_dies(fleet: Spread, seed: int) -> None:
+    module = load_app()
+    with module.app.run():
+        assert module.square.remote(3) == 9
+        load = Load(module, [fleet.web_port(name) for name in ("gateway1", "gateway2")])
+        trouble = Trouble(fleet, plan(seed, 60 * MINUTES, TARGETS))
+        load.start()
+        trouble.start()
+        trouble.join()
+        load.stop()
+    history = [*load.history, *left_behind()]
+    assert violations(history) == []
+    assert load.unexpected == []
+    sorts = {type(event).__name__ for event in history}
+    assert {"Answered", "Got", "Read", "Fetched"} <= sorts, sorts
