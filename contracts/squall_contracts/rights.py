@@ -130,6 +130,8 @@ def client_may(
             *_keeps_objects(subjects.CODE_BUCKET),
             f"$JS.API.STREAM.PURGE.{subjects.DEAD}",
         ]
+    if "admin" in has:
+        subscribe += terminal_subjects.replies_of_all()  # `squall top` counts them
     if container_id or "deploy" in has:
         speaks, hears = _talks(container_id)
         publish += speaks
@@ -260,7 +262,9 @@ def runner_may(runner_id: str, owner: str) -> tuple[list[str], list[str]]:
     return publish, [
         f"{subjects.inbox(owner)}.>",
         subjects.runner_exec(runner_id),
+        terminal_subjects.runner_usage(runner_id),
         terminal_subjects.runner_terminal(runner_id),
+        terminal_subjects.runner_usage(runner_id),
         terminal_subjects.TERMINALS_TO_RUNNERS,
         subjects.VOLUME_REQUESTS_ALL,
     ]

@@ -112,7 +112,7 @@ def runner_usage(runner_id: str) -> str:
 
 def replies_of_all() -> tuple[str, str]:
     """What is sent back to anybody in the workspace."""
-    return "reply.*.*.*", "result.*.*.*"
+    return "reply.*.*.*.*", "result.*.*.*.*"
 
 
 def logs_of_container_in_app(environment: str, app_id: str, container_id: str) -> str:

@@ -11,6 +11,10 @@ def logs_of_function(environment: str, app_id: str, function_id: str) -> str:
     return f"log.{check_environment(environment)}.{_token(app_id)}.{_token(function_id)}.*"
 
 
+def logs_of_function_of_any_app(environment: str, function_id: str) -> str:
+    return f"log.{check_environment(environment)}.*.{_token(function_id)}.*"
+
+
 def queued(subject: str) -> tuple[str, str, str]:
     """(environment, function id, call id) of a subject in CALLS. ValueError for another subject."""
     parts = subject.split(".")

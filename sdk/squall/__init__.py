@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from squall._terminal.tunnelling import Tunnel, forward
     from squall.app import App
     from squall.call import FunctionCall
+    from squall.client import Client
     from squall.cloud_bucket_mount import CloudBucketMount
     from squall.cls import Cls
+    from squall.cluster import Cluster, clustered
     from squall.dict import Dict
     from squall.environment import Environment
     from squall.file_pattern_matcher import FilePatternMatcher
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from squall.retries import Retries
     from squall.schedule import Cron, Period
     from squall.secret import Secret
+    from squall.server import Server
     from squall.volume import Volume
     from squall.web import (
         WebRequest,
@@ -51,8 +54,10 @@ __version__ = "0.1.0"
 
 __all__ = [
     "App",
+    "Client",
     "CloudBucketMount",
     "Cls",
+    "Cluster",
     "Cron",
     "Dict",
     "Environment",
@@ -65,12 +70,14 @@ __all__ = [
     "Queue",
     "Retries",
     "Secret",
+    "Server",
     "Tunnel",
     "Volume",
     "WebRequest",
     "WebResponse",
     "asgi_app",
     "batched",
+    "clustered",
     "concurrent",
     "current_function_call_id",
     "current_input_id",
@@ -94,8 +101,10 @@ __all__ = [
 
 _HOMES = {
     "App": "app",
+    "Client": "client",
     "CloudBucketMount": "cloud_bucket_mount",
     "Cls": "cls",
+    "Cluster": "cluster",
     "Cron": "schedule",
     "Dict": "dict",
     "Environment": "environment",
@@ -103,16 +112,20 @@ _HOMES = {
     "Function": "function",
     "FunctionCall": "call",
     "Image": "image",
+    "Mount": "_modal.mount",
     "Period": "schedule",
     "Queue": "queue",
     "Retries": "retries",
+    "SchedulerPlacement": "_modal.placement",
     "Secret": "secret",
+    "Server": "server",
     "Tunnel": "_terminal.tunnelling",
     "Volume": "volume",
     "WebRequest": "web",
     "WebResponse": "web",
     "asgi_app": "web",
     "batched": "_declaring.methods",
+    "clustered": "cluster",
     "concurrent": "_declaring.methods",
     "current_function_call_id": "_context",
     "current_input_id": "_context",
@@ -132,22 +145,28 @@ _HOMES = {
     "web_server": "web",
     "wsgi_app": "web",
 }
-_OLD = {"Stub": "App"}
-_MODULES = frozenset({"config", "runner"})
+_MODULES = {
+    **{name: f"squall.{name}" for name in ("config", "experimental", "runner", "types")},
+    **{name: f"squall._modal.{name}" for name in ("call_graph", "functions", "gpu", "output")},
+}
+"""Modules that are there without being imported, as Modal has them."""
 
 
 def __getattr__(name: str) -> Any:
-    if name in _OLD:
-        warnings.warn(
-            f"squall.{name} is now called squall.{_OLD[name]}",
-            exception.DeprecationError,
-            stacklevel=2,
-        )
-        name = _OLD[name]
     if name in _MODULES:
-        return importlib.import_module(f"squall.{name}")
+        return importlib.import_module(_MODULES[name])
     if name not in _HOMES:
-        raise AttributeError(f"module 'squall' has no attribute {name!r}")
+        from squall._modal import old_names
+
+        if name in old_names.GONE:
+            raise AttributeError(f"squall.{name} is gone: {old_names.GONE[name]}")
+        if name not in old_names.RENAMED:
+            raise AttributeError(f"module 'squall' has no attribute {name!r}")
+        now = old_names.RENAMED[name]
+        warnings.warn(
+            f"squall.{name} is now called squall.{now}", exception.DeprecationError, stacklevel=2
+        )
+        name = now
     value = getattr(importlib.import_module(f"squall.{_HOMES[name]}"), name)
     globals()[name] = value
     return value

@@ -24,6 +24,28 @@ class _Here:
 
     assignment: Assignment | None = None
     served: "App | None" = None
+    begin_drain: Callable[[], None] | None = None
+
+
+def inside(what: str) -> Assignment:
+    """What this container runs. ExecutionError outside of one, where `what` can't be asked."""
+    if _Here.assignment is None:
+        from squall.exception import ExecutionError
+
+        raise ExecutionError(f"{what} is for code that runs in a container")
+    return _Here.assignment
+
+
+def drain_with(begin: Callable[[], None]) -> None:
+    """How user code lets its container end: the guest says so once it takes inputs."""
+    _Here.begin_drain = begin
+
+
+def drain() -> None:
+    """Take no more inputs, and end when those there are have been run. ExecutionError."""
+    inside("stop_fetching_inputs")
+    if _Here.begin_drain is not None:
+        _Here.begin_drain()
 
 
 def enter(assignment: Assignment) -> None:

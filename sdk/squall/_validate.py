@@ -204,6 +204,22 @@ def nothing_yet(field: str, value: object) -> None:
     raise InvalidError(f"{field} is not available yet in this version of Squall: leave it out")
 
 
+_TAG = re.compile(r"[A-Za-z0-9._-]{1,63}")
+
+
+def tags(value: object) -> dict[str, str]:
+    """Keys and values of an app's tags: up to 63 letters, digits, dots, dashes and underscores."""
+    if not isinstance(value, Mapping):
+        raise InvalidError(f"tags must map str to str, not {value!r}")
+    for key, text_ in value.items():
+        for part in (key, text_):
+            if not isinstance(part, str) or not _TAG.fullmatch(part):
+                raise InvalidError(
+                    f"tags: {part!r} must be up to 63 letters, digits, '.', '_' and '-'"
+                )
+    return dict(value)
+
+
 def mount_paths(value: object) -> None:
     """Paths of `volumes`: canonical, absolute and not one the container lives in."""
     if not isinstance(value, Mapping):

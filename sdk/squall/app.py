@@ -15,6 +15,8 @@ from squall import _client, _sync, _validate
 from squall._apps import looking_up
 from squall._declaring.declared import LocalEntrypoint
 from squall._declaring.registering import Declaring
+from squall._modal.handle import HISTORY, Absent
+from squall._modal.spellings import old_spelling
 from squall._volume.mounts import checked
 from squall.exception import InvalidError
 from squall.function import Function
@@ -26,7 +28,9 @@ if TYPE_CHECKING:
     from squall._volume.mounts import Mounted
     from squall.dead_letters import DeadLetters
     from squall.image import Image
+    from squall.logs import Logs
     from squall.secret import Secret
+    from squall.types import AppInfo
 
 __all__ = ["App", "LocalEntrypoint"]
 
@@ -63,7 +67,7 @@ class App(Declaring):
             if not isinstance(image, Image):
                 raise InvalidError(f"image must be a squall.Image, not {type(image).__name__}")
         self._name = name
-        self._tags = dict(tags or {})
+        self._tags = _validate.tags(tags or {})
         self._image = image
         self._include_source = _validate.truth("include_source", include_source)
         self._functions: dict[str, Function[Any, Any, Any]] = {}
@@ -130,6 +134,22 @@ class App(Declaring):
         return dict(self._entrypoints)
 
     @property
+    def registered_classes(self) -> dict[str, "Function[Any, Any, Any]"]:
+        """Its classes by name, as they are sent to a server."""
+        return {name: each for name, each in self._functions.items() if each.options.methods}
+
+    @property
+    def registered_web_endpoints(self) -> list[str]:
+        """The names of those that answer web requests, a class's as `Class.method`."""
+        named = [name for name, each in self._functions.items() if each.options.web is not None]
+        return named + [
+            f"{name}.{method.name}"
+            for name, each in self._functions.items()
+            for method in each.options.methods
+            if method.web is not None
+        ]
+
+    @property
     def registered_functions(self) -> dict[str, Function[Any, Any, Any]]:
         return self.functions
 
@@ -178,6 +198,45 @@ class App(Declaring):
             self._tags = {**other_app._tags, **self._tags}
         return self
 
+    def get_tags(self, *, client: object = None) -> dict[str, str]:
+        """What it was tagged with in this process."""
+        return dict(self._tags)
+
+    def set_tags(self, tags: Mapping[str, str], *, client: object = None) -> None:
+        """Tag it with these alone, for this process. InvalidError for a bad key or value."""
+        self._tags = _validate.tags(tags)
+
+    @_sync.synced
+    async def info(self, refresh: bool = False) -> "AppInfo":
+        """What the server knows of it. ExecutionError if it neither runs nor was deployed or looked
+        up here."""
+        from squall.experimental import app_info, found_app
+
+        client = await _client.connected()
+        return app_info(await found_app(client, self._running_id()))
+
+    stats = Absent(HISTORY)
+    get_dashboard_url = Absent("the server's pages list all that runs")
+
+    @property
+    def logs(self) -> "Logs":
+        """What its containers print, while it runs or once it was looked up."""
+        from squall_contracts.subjects import logs_of_app
+
+        from squall.logs import Logs
+
+        async def place(client: _client.Client) -> str:
+            return logs_of_app(self._environment or client.environment, self._running_id())
+
+        return Logs(place)
+
+    def _running_id(self) -> str:
+        from squall.exception import ExecutionError
+
+        if self._app_id is None:
+            raise ExecutionError(f"{self!r} neither runs nor was deployed by this process")
+        return self._app_id
+
     # --- running -------------------------------------------------------------------------------
 
     def run(
@@ -188,6 +247,7 @@ class App(Declaring):
         environment_name: str | None = None,
         interactive: bool = False,
         client: object = None,
+        show_progress: bool | None = None,
     ) -> "RunContext":
         """Run the app while a `with` (or `async with`) block lasts; then its containers stop.
 
@@ -197,6 +257,8 @@ class App(Declaring):
         """
         from squall._apps.running import RunContext
 
+        if show_progress is not None:
+            old_spelling("run(show_progress=…)", "with squall.enable_output(): …")
         return RunContext(
             self,
             name=name if name is None else _validate.object_name("name", name),
@@ -228,12 +290,9 @@ class App(Declaring):
     @_sync.synced
     async def stop(self) -> None:
         """Stop the app's containers and drop its calls. ExecutionError if it doesn't run."""
-        from squall.exception import ExecutionError
-
-        if self._app_id is None:
-            raise ExecutionError(f"{self!r} neither runs nor was deployed by this process")
+        app_id = self._running_id()
         client = await _client.connected()
-        await client.control(StopApp(app_id=self._app_id))
+        await client.control(StopApp(app_id=app_id))
 
 
 class Deploy:

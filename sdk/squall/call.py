@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any, Generic, Literal, NamedTuple, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, Self, TypeVar, cast, overload
 
 from squall_contracts.apps import CancelCall
 
@@ -10,8 +10,12 @@ from squall import _client, _sync
 from squall._calling import call_results
 from squall._calling.call_results import Fetched
 from squall._calling.unary import Outcome, Target, Unary, inline, value_of
+from squall._modal.handle import Absent, Handle
 from squall._waiting import LoopWaiter, Settles, ThreadWaiter
 from squall.exception import InvalidError
+
+if TYPE_CHECKING:
+    from squall.types import InputInfo
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -51,7 +55,7 @@ class _Origin(NamedTuple):
     inputs: int
 
 
-class FunctionCall(Generic[R]):
+class FunctionCall(Handle, Generic[R]):
     """A call that was spawned, by this process or, with `from_id`, by any other."""
 
     def __init__(self) -> None:
@@ -82,7 +86,7 @@ class FunctionCall(Generic[R]):
     """`iter(*, start=0, end=None)`: the results of a call's inputs in their order."""
 
     @classmethod
-    def from_id(cls, function_call_id: str) -> "FunctionCall[Any]":
+    def from_id(cls, function_call_id: str, client: object = None) -> "FunctionCall[Any]":
         """The call of that id, made anywhere; asks the server nothing yet."""
         if str(function_call_id)[:3] != "fc-":
             raise InvalidError(
@@ -101,7 +105,7 @@ class FunctionCall(Generic[R]):
         return _rebuilt, (self._call_id, self._environment)
 
     @_sync.synced
-    async def hydrate(self) -> Self:
+    async def hydrate(self, client: object = None) -> Self:
         """Nothing to look up: a call's id says all. Opens the connection."""
         await _client.connected()
         return self
@@ -114,6 +118,20 @@ class FunctionCall(Generic[R]):
             return self._origin.inputs
         client = await _client.connected()
         return await call_results.count(client, self._place(client), self._call_id)
+
+    logs = Absent("read the logs of its function: function.logs")
+
+    @_sync.synced
+    async def get_call_graph(self) -> "list[InputInfo]":
+        """One InputInfo for each of its inputs, in order, with how far it is. `children` is empty:
+        which calls an input made is not kept. OutputExpiredError."""
+        from squall._calling.call_graph import roots
+
+        client = await _client.connected()
+        origin = self._origin
+        name = origin.target.name if origin is not None else ""
+        count = await self.num_inputs.aio()
+        return await roots(client, self._place(client), self._call_id, count, name)
 
     @_sync.synced
     async def cancel(self, terminate_containers: bool = False) -> None:

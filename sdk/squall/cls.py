@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, ParamSpec, Self, TypeVar, cast
 
 from squall_contracts.apps import FindFunction
 from squall_contracts.functions import MethodSpec, ParameterSpec, Variant
@@ -12,8 +12,10 @@ from squall._calling.pools import Instance, Pool
 from squall._calling.unary import Target
 from squall._declaring import parameters, variants
 from squall._declaring.varying import Varying
+from squall._modal.handle import Handle
+from squall._modal.spellings import old_spelling
 from squall.exception import ExecutionError, InvalidError, NotFoundError
-from squall.function import Function
+from squall.function import Function, newest_only
 
 if TYPE_CHECKING:
     from squall._client import Client
@@ -33,7 +35,7 @@ class Shape(NamedTuple):
     parameters: tuple[ParameterSpec, ...]
 
 
-class Cls(Varying["Cls"]):
+class Cls(Handle, Varying["Cls"]):
     """Stands in for a class: `C(**parameters)` is an instance whose methods are Functions."""
 
     def __init__(self) -> None:
@@ -54,7 +56,7 @@ class Cls(Varying["Cls"]):
         found_by: FindFunction | None = None,
         shape: Shape | None = None,
         variant: Variant | None = None,
-    ) -> "Cls":
+    ) -> Self:
         made = cls.__new__(cls)
         made._function = function
         made._parts = parts
@@ -67,14 +69,37 @@ class Cls(Varying["Cls"]):
         return made
 
     @classmethod
-    def from_name(cls, app_name: str, name: str, *, environment_name: str | None = None) -> "Cls":
-        """The deployed class of that app and name. Looked up on use: NotFoundError then."""
+    def from_name(
+        cls,
+        app_name: str,
+        name: str,
+        *,
+        version: int | None = None,
+        environment_name: str | None = None,
+        client: object = None,
+    ) -> Self:
+        """The deployed class of that app and name. Looked up on use: NotFoundError then. `version`:
+        see `Function.from_name`."""
+        newest_only(version)
         _validate.object_name("app_name", app_name)
         _validate.object_name("name", name)
         if environment_name is not None:
             _validate.environment_name(environment_name)
         found_by = FindFunction(environment=environment_name or "", app=app_name, name=name)
         return cls._new(Function._new(name), found_by=found_by)
+
+    @classmethod
+    def lookup(
+        cls,
+        app_name: str,
+        name: str,
+        *,
+        environment_name: str | None = None,
+        client: object = None,
+    ) -> "Cls":
+        """The old spelling of `from_name`, which looks it up at once. NotFoundError."""
+        old_spelling("Cls.lookup", "Cls.from_name")
+        return cls.from_name(app_name, name, environment_name=environment_name).hydrate()
 
     # --- what it is ----------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from squall_contracts import environments
 from squall_contracts.environments import EnvironmentEntry
 
 from squall import _client, _sync, _validate
+from squall._modal.handle import Absent, Handle
 from squall.exception import AlreadyExistsError, InvalidError, NotFoundError
 
 
@@ -57,7 +58,7 @@ class EnvironmentManager:
                 raise
 
 
-class Environment:
+class Environment(Handle):
     """An environment of the workspace. Everything by name is looked up in one."""
 
     objects: ClassVar = EnvironmentManager()
@@ -83,13 +84,19 @@ class Environment:
         return cls._new(_validate.environment_name(name), create_if_missing)
 
     @classmethod
-    def from_context(cls) -> Self:
+    def from_context(cls, *, client: object = None) -> Self:
         """The one this process works in: SQUALL_ENVIRONMENT, the profile's, or `main`; in a
         container that of its app."""
         from squall import _container, config
 
         here = _container.assignment()
         return cls._new(config.settings().environment if here is None else here.environment, False)
+
+    object_id = Absent("an environment is known by its name")
+    apps = Absent("use squall.experimental.list_deployed_apps(environment_name)")
+    billing = Absent("Squall sends no bills")
+    members = Absent("who may do what is in `squall token` and `squall admin`")
+    roles = Absent("who may do what is in `squall token` and `squall admin`")
 
     @property
     def name(self) -> str:

@@ -205,6 +205,10 @@ class DeprecationError(UserWarning):
     """Warns that an old spelling is used and names the new one."""
 
 
+class NoEffectWarning(UserWarning):
+    """Warns that an option of Modal's cloud is accepted and has no effect here."""
+
+
 class PendingDeprecationError(UserWarning):
     """Warns that a spelling will become old."""
 
@@ -219,3 +223,11 @@ class AsyncUsageWarning(UserWarning):
 
 class InternalAPIWarning(UserWarning):
     """Warns that something internal is used."""
+
+
+def simulate_preemption(wait_seconds: int, jitter_seconds: int = 0) -> None:
+    """In a container: interrupt it as a machine that goes away does, after `wait_seconds` and up to
+    `jitter_seconds` more; its inputs run again elsewhere. ValueError for negative ones."""
+    from squall._modal.preempting import interrupt_after
+
+    interrupt_after(wait_seconds, jitter_seconds)

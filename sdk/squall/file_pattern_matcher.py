@@ -71,6 +71,15 @@ class FilePatternMatcher(_Invertible):
                 matched = not excluded
         return matched
 
+    @property
+    def patterns(self) -> list[str]:
+        """As they were given."""
+        return list(self._patterns)
+
+    def can_prune_directories(self) -> bool:
+        """Whether a directory that matches holds nothing that does not."""
+        return not any(excluded for excluded, _ in self._rules)
+
     def prunes(self, directory: Path) -> bool:
         return not any(excluded for excluded, _ in self._rules) and self(directory)
 

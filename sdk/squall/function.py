@@ -1,6 +1,5 @@
 """Functions: what `@app.function` makes of a function, and handles of deployed ones."""
 
-import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypeVar, cast
 
@@ -20,20 +19,24 @@ from squall._calling.forms import (
 )
 from squall._calling.unary import Target
 from squall._declaring.varying import Varying
+from squall._modal.handle import HISTORY, Absent, Handle
+from squall._modal.old_function import OldSpellings
 from squall.autoscaler import Autoscaler, AutoscalerSettings, FunctionStats, change, stats
-from squall.exception import DeprecationError, ExecutionError, InvalidError, NotFoundError
+from squall.exception import ExecutionError, InvalidError, NotFoundError
 
 if TYPE_CHECKING:
     from squall._client import Client
     from squall._declaring.options import Options
     from squall.app import App
+    from squall.logs import Logs
+    from squall.types import FunctionInfo
 
 P = ParamSpec("P")
 R = TypeVar("R")
 O = TypeVar("O")  # noqa: E741 - what the user's own function returns: R, a coroutine, a generator
 
 
-class Function(Varying["Function[P, R, O]"], Generic[P, R, O]):
+class Function(Handle, Varying["Function[P, R, O]"], OldSpellings, Generic[P, R, O]):
     """A function that can run in containers. `f(x)` and `f.local(x)` run it right here.
 
     `f.remote(x)` waits for a container's result, `f.spawn(x)` doesn't wait, `f.map(xs)` runs many
@@ -95,9 +98,17 @@ class Function(Varying["Function[P, R, O]"], Generic[P, R, O]):
 
     @classmethod
     def from_name(
-        cls, app_name: str, name: str, *, environment_name: str | None = None
+        cls,
+        app_name: str,
+        name: str,
+        *,
+        version: int | None = None,
+        environment_name: str | None = None,
+        client: object = None,
     ) -> "Function[..., Any, Any]":
-        """The deployed function of that app and name. Looked up on use: NotFoundError then."""
+        """The deployed function of that app and name. Looked up on use: NotFoundError then. What is
+        called is the version deployed last: InvalidError for a `version`."""
+        newest_only(version)
         _validate.object_name("app_name", app_name)
         if "." in str(name):
             raise InvalidError(f"{name!r} looks like a method: look up its class instead")
@@ -108,15 +119,7 @@ class Function(Varying["Function[P, R, O]"], Generic[P, R, O]):
         made._found_by = FindFunction(environment=environment_name or "", app=app_name, name=name)
         return made
 
-    @classmethod
-    def lookup(
-        cls, app_name: str, name: str, *, environment_name: str | None = None
-    ) -> "Function[..., Any, Any]":
-        """The old spelling of `from_name`."""
-        warnings.warn(
-            "Function.lookup is now called Function.from_name", DeprecationError, stacklevel=2
-        )
-        return cls.from_name(app_name, name, environment_name=environment_name)
+    from_id = Absent("use from_name(app_name, name)")
 
     # --- what it is ----------------------------------------------------------------------------
 
@@ -321,6 +324,38 @@ class Function(Varying["Function[P, R, O]"], Generic[P, R, O]):
         )
 
     @_sync.synced
+    async def info(self, *, refresh: bool = False) -> "FunctionInfo":
+        """What is known of it. ExecutionError before its app runs, NotFoundError."""
+        from squall.types import FunctionInfo
+
+        target = await self._resolve(await self._connected())
+        found = self._found_by
+        home = self._app.name if self._app is not None else None
+        return FunctionInfo(
+            name=self.name,
+            object_id=target.function_id,
+            app_name=home if found is None else found.app,
+            is_generator=self.is_generator,
+            web_url=await self._web_url(),
+        )
+
+    stats = Absent(HISTORY)
+    metrics = Absent(HISTORY)
+
+    @property
+    def logs(self) -> "Logs":
+        """What its containers print."""
+        from squall_contracts.viewing_subjects import logs_of_function_of_any_app
+
+        from squall.logs import Logs
+
+        async def place(client: "Client") -> str:
+            target = await self._resolve(client)
+            return logs_of_function_of_any_app(target.environment, target.function_id)
+
+        return Logs(place)
+
+    @_sync.synced
     async def get_current_stats(self) -> FunctionStats:
         """How it fares right now."""
         return await stats(self)
@@ -333,6 +368,15 @@ class Function(Varying["Function[P, R, O]"], Generic[P, R, O]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> O:
         return cast(O, self.raw(*args, **kwargs))
+
+
+def newest_only(version: int | None) -> None:
+    """InvalidError for a version: callers get what was deployed last."""
+    if version is not None:
+        raise InvalidError(
+            "version: calls go to what was deployed last: leave it out, deploy the old code under "
+            "another name, or go back with `squall app rollback`"
+        )
 
 
 def _by_name(app: str, name: str, environment: str | None) -> Function[..., Any, Any]:

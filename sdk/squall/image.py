@@ -8,12 +8,13 @@ import os
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final, Self
+from pathlib import Path, PurePosixPath
+from typing import Any, Final, NoReturn, Self, cast
 
 from squall_contracts import images
 from squall_contracts.functions import FileEntry
 
+from squall import _sync
 from squall._image import check
 from squall._image.chain import Chain
 from squall._image.commands import (
@@ -22,11 +23,16 @@ from squall._image.commands import (
     _FromDockerignore,
     build_context,
 )
+from squall._image.conda import CondaSteps
 from squall._image.files import Collector, Content, file_entry
 from squall._image.layers import Copied, DockerfileBase, LocalDir, LocalFile, LocalModules
 from squall._image.packages import PackageSteps, Variables, build_env
+from squall._image.projects import ProjectSteps
 from squall._image.sources import python_source_entries
-from squall.exception import InvalidError
+from squall._modal.handle import Absent, Handle
+from squall._modal.mount import Mount
+from squall._modal.spellings import old_spelling
+from squall.exception import ExecutionError, InvalidError
 from squall.file_pattern_matcher import (
     NON_PYTHON_FILES,
     FilePatternMatcher,
@@ -44,6 +50,7 @@ __all__ = [
     "resolve",
 ]
 
+LOG_IN: Final = "log the builder's Docker engine in (docker login)"
 FORCE_VARIABLE: Final = "SQUALL_FORCE_BUILD"
 
 
@@ -97,13 +104,32 @@ class LocalFileSteps(Chain):
                 raise InvalidError(f"{label}: modules takes names of modules, not {name!r}")
         return self._add(LocalModules(modules, as_ignore(ignore, f"{label}: ignore")), copy)
 
+    def copy_local_file(self, local_path: str | Path, remote_path: str = "./") -> Self:
+        """The old spelling of `add_local_file(…, copy=True)`. `./` is `/root`."""
+        old_spelling("Image.copy_local_file", "Image.add_local_file(…, copy=True)")
+        return self.add_local_file(local_path, _in_root(remote_path), copy=True)
+
+    def copy_local_dir(self, local_path: str | Path, remote_path: str = ".") -> Self:
+        """The old spelling of `add_local_dir(…, copy=True)`. `.` is `/root`."""
+        old_spelling("Image.copy_local_dir", "Image.add_local_dir(…, copy=True)")
+        return self.add_local_dir(local_path, _in_root(remote_path), copy=True)
+
+    def copy_mount(self, mount: Mount, remote_path: str = ".") -> Self:
+        """The old spelling of `add_local_…(…, copy=True)`; the mount's own paths count."""
+        old_spelling("Image.copy_mount", "Image.add_local_dir(…, copy=True)")
+        image: Any = self
+        for lay in mount.lay:
+            laid = lay(image)
+            image = image._then(Copied(laid._overlays[-1]))
+        return cast(Self, image)
+
     def _add(self, files: LocalFile | LocalDir | LocalModules, copy: bool) -> Self:
         if check.flag(copy, f"{files.label}: copy"):
             return self._then(Copied(files))
         return self._lay_over(files)
 
 
-class Image(PackageSteps, CommandSteps, LocalFileSteps):
+class Image(Handle, PackageSteps, CommandSteps, CondaSteps, ProjectSteps, LocalFileSteps):
     """What a container runs in. Immutable: every method returns a new image."""
 
     @classmethod
@@ -125,14 +151,15 @@ class Image(PackageSteps, CommandSteps, LocalFileSteps):
         setup_dockerfile_commands: Sequence[str] = (),
         force_build: bool = False,
         add_python: str | None = None,
+        **kwargs: Any,
     ) -> Self:
         """An image of a registry. It needs `python` and `pip`, or `add_python="3.12"`.
 
         `setup_dockerfile_commands` run before anything else, such as the making of `python`.
         """
-        check.not_offered(
-            "from_registry: secret", secret, "log the builder's Docker engine in (docker login)"
-        )
+        if kwargs:
+            raise TypeError(f"from_registry() got unexpected keyword arguments {sorted(kwargs)}")
+        check.not_offered("from_registry: secret", secret, LOG_IN)
         reference = check.text(tag, "from_registry: tag")
         if any(character.isspace() for character in reference):
             raise InvalidError(f"from_registry: tag {tag!r} can't hold spaces")
@@ -144,6 +171,68 @@ class Image(PackageSteps, CommandSteps, LocalFileSteps):
             add_python=_added_python("from_registry", add_python),
         )
         return cls._from(base, force_build)
+
+    @classmethod
+    def from_aws_ecr(cls, tag: str, secret: Any = None, **options: Any) -> Self:
+        """As `from_registry`: the builder's Docker engine must be logged in."""
+        return cls.from_registry(tag, secret, **options)
+
+    @classmethod
+    def from_gcp_artifact_registry(cls, tag: str, secret: Any = None, **options: Any) -> Self:
+        """As `from_registry`: the builder's Docker engine must be logged in."""
+        return cls.from_registry(tag, secret, **options)
+
+    @classmethod
+    def from_scratch(cls, force_build: bool = False) -> NoReturn:
+        """InvalidError: a container needs a Python of its own to run functions."""
+        raise InvalidError(
+            "from_scratch: functions need Python: begin with debian_slim(), or with "
+            "from_registry(…, add_python=…)"
+        )
+
+    @classmethod
+    def from_id(cls, image_id: str, client: object = None) -> NoReturn:
+        """InvalidError: an image is known by its recipe."""
+        raise InvalidError(
+            "from_id: an image is named by its recipe: write the recipe, which builds nothing anew"
+        )
+
+    @classmethod
+    def from_name(
+        cls, name: str, *, environment_name: str | None = None, client: object = None
+    ) -> NoReturn:
+        """InvalidError: an image is known by its recipe."""
+        raise InvalidError(
+            "from_name: images have no names here: put the recipe into a module that scripts share"
+        )
+
+    logs = Absent("a build's log is shown while it is built, and by `squall image`")
+
+    @_sync.synced
+    async def build(self, app: object = None) -> "Image":
+        """Build it now, if that wasn't done before. ImageBuildError."""
+        from squall._image.building import build
+
+        self._built_id = await build(self)
+        return self
+
+    @_sync.synced
+    async def hydrate(self, client: object = None) -> "Image":
+        """ExecutionError unless `build` was called: an app's images are built when it starts."""
+        self.object_id  # noqa: B018 - raises
+        return self
+
+    @property
+    def object_id(self) -> str:
+        """Its id. ExecutionError before `build`."""
+        if self._built_id is None:
+            raise ExecutionError("the image is not built yet: call build()")
+        return self._built_id
+
+    def publish(self, name: str, **_options: Any) -> NoReturn:
+        """InvalidError: an image is known by its recipe."""
+        Image.from_name(name)
+        raise AssertionError
 
     @classmethod
     def from_dockerfile(
@@ -158,10 +247,12 @@ class Image(PackageSteps, CommandSteps, LocalFileSteps):
         add_python: str | None = None,
         build_args: Mapping[str, str] | None = None,
         ignore: Sequence[str] | Ignore | _FromDockerignore = AUTO_DOCKERIGNORE,
+        registry_secret: Any = None,
     ) -> Self:
         """What a local Dockerfile builds; its COPY finds files in `context_dir` (None: here)."""
         label = "from_dockerfile"
         build_env(label, None, secrets, gpu)
+        check.not_offered(f"{label}: registry_secret", registry_secret, LOG_IN)
         check.not_offered(f"{label}: env", env, "use build_args or the ENV instruction")
         base = DockerfileBase(
             check.local_path(path, f"{label}: path"),
@@ -170,6 +261,11 @@ class Image(PackageSteps, CommandSteps, LocalFileSteps):
             _added_python(label, add_python),
         )
         return cls._from(base, force_build)
+
+
+def _in_root(remote: str) -> str:
+    """A path of old, which could be relative to `/root`."""
+    return str(PurePosixPath("/root") / remote) + ("/" if remote.endswith("/") else "")
 
 
 def _added_python(label: str, version: str | None) -> str | None:

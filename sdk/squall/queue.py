@@ -8,6 +8,7 @@ from typing import Any, ClassVar, TypeVar
 from squall_contracts.collections import MAX_PARTITION_TTL_S, PARTITION_TTL_S, CollectionKind
 
 from squall import _client, _pickling, _validate
+from squall._modal.handle import Absent
 from squall._shared.collection import Collection, Manager
 from squall._shared.items import Items, check_item, partition_token
 from squall._stepped import AtOnce, Steps, Values, iterating, raise_if_failed, stepped
@@ -24,6 +25,7 @@ class Queue(Collection):
     """
 
     _kind: ClassVar[CollectionKind] = "queue"
+    validate_partition_key = Absent("put() and get() check it")
     _word: ClassVar[str] = "Queue"
     objects: ClassVar["Manager[Queue]"]
     _held: "tuple[_client.Client, Items] | None" = None

@@ -37,6 +37,9 @@ class _DeployApp:
         environment_name: str | None = None,
         tag: str = "",
         strategy: str = "rolling",
+        *,
+        client: object = None,
+        deployment_strategy: str | None = None,
     ) -> DeployResult:
         """`name` None: the app's own; InvalidError if it has none. `strategy`: `"rolling"` lets old
         containers finish what they have while new ones start; `"recreate"` starts new ones once
@@ -44,7 +47,7 @@ class _DeployApp:
         ConnectionError, AuthError; InvalidError for a declaration at fault."""
         _sync.warn_if_blocking("deploy")
         chosen = _checked(app, name, environment_name, tag)
-        how = replacing.strategy(strategy)
+        how = replacing.strategy(deployment_strategy or strategy)
         made = spec.plan(app)
         work = running.deploy(
             app, made, chosen, environment=environment_name, tag=tag, strategy=how
@@ -58,9 +61,12 @@ class _DeployApp:
         environment_name: str | None = None,
         tag: str = "",
         strategy: str = "rolling",
+        *,
+        client: object = None,
+        deployment_strategy: str | None = None,
     ) -> DeployResult:
         chosen = _checked(app, name, environment_name, tag)
-        how = replacing.strategy(strategy)
+        how = replacing.strategy(deployment_strategy or strategy)
         made = spec.plan(app)
         work = running.deploy(
             app, made, chosen, environment=environment_name, tag=tag, strategy=how

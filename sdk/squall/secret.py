@@ -15,6 +15,8 @@ from squall_contracts.secrets import (
 from squall_contracts.secrets import SecretInfo as _Info
 
 from squall import _client, _container, _sync, _validate
+from squall._modal.handle import Handle
+from squall._modal.spellings import old_spelling
 from squall._secret.values import Variables, checked, find_dotenv, read_dotenv
 from squall.exception import (
     AlreadyExistsError,
@@ -100,7 +102,7 @@ class SecretManager:
                 raise
 
 
-class Secret:
+class Secret(Handle):
     """Environment variables for functions: `@app.function(secrets=[…])`.
 
     Its values are encrypted in this process and opened by the runner that starts a container. Of
@@ -148,6 +150,21 @@ class Secret:
             made._environment = _validate.environment_name(environment_name)
         made._required = tuple(_validate.text("required_keys", key) for key in required_keys)
         return made
+
+    @classmethod
+    def lookup(
+        cls,
+        name: str,
+        *,
+        environment_name: str | None = None,
+        required_keys: Sequence[str] = (),
+        client: object = None,
+    ) -> Self:
+        """The old spelling of `from_name`, which looks it up at once. NotFoundError."""
+        old_spelling("Secret.lookup", "Secret.from_name")
+        found = cls.from_name(name, environment_name=environment_name, required_keys=required_keys)
+        found.hydrate()
+        return found
 
     @classmethod
     def from_dict(cls, env_dict: Variables | None = None) -> Self:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from squall import _client, _sync, _validate
 from squall._apps.places import require
+from squall._modal.handle import Handle
+from squall._modal.old_volume import OldLookUps
 from squall._shared.iterating import synced_items
 from squall._volume.errors import translated
 from squall.exception import InvalidError
@@ -78,7 +80,7 @@ class _Managed:
         return getattr(owner.objects, self._verb)
 
 
-class Volume:
+class Volume(Handle, OldLookUps):
     """A volume by name or id. Looking it up costs nothing until it is used.
 
     Mounted in a function (`volumes={"/data": volume}`) it is a directory there. What is written is
@@ -155,6 +157,7 @@ class Volume:
         client: object = None,
         environment_name: str | None = None,
         version: int | None = None,
+        create_options: object = None,
     ) -> "Ephemeral":
         """`with Volume.ephemeral() as volume:` a volume without a name that goes with the block."""
         from squall._volume.ephemeral import Ephemeral

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, Final, TypeVar
 
@@ -34,6 +34,14 @@ class Link:
     def call(self, work: Coroutine[Any, Any, R]) -> Future[R]:
         """Run `work` there; its result or exception, for another thread to wait for."""
         return asyncio.run_coroutine_threadsafe(work, self.loop)
+
+    def soon(self, act: Callable[[], None]) -> Callable[[], None]:
+        """`act` for another thread to call: it is done there, a little later."""
+
+        def call() -> None:
+            self.loop.call_soon_threadsafe(act)
+
+        return call
 
     def stop(self) -> None:
         """Cancel what runs there and wait, briefly: the process is about to end anyway."""

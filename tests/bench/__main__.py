@@ -21,6 +21,7 @@ from squall._sync import run
 from tests.bench import noop_app, shared_state, web
 from tests.bench.coldstarts import cold, deployed, plain_start, snapshot
 from tests.bench.copying import bare_copy
+from tests.bench.editing import editing
 from tests.bench.figures import Figure, measured, quantile, report
 from tests.bench.floor import Floor, floor
 from tests.bench.lanes import lanes
@@ -294,6 +295,7 @@ PARTS = {
     "volumes": volumes,
     "web": on_the_web,
     "mounts": mounts,
+    "editing": editing,
 }
 
 

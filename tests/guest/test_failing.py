@@ -58,7 +58,7 @@ async def test_arguments_that_cannot_be_read_fail_only_their_input(rig: Rig) -> 
     await function.guest()
     good = _pickling.dumps(((4,), {}))
     bad = good.replace(b"K\x04", b"\xff\x04")
-    missing = b"cno_such_module\nthing\n."
+    missing = b"\x80\x04cno_such_module\nthing\n."
     call = await function.group([good, bad, missing, good])
     outcomes = await call.outcomes(4)
     assert [type(outcomes[at]) is Raised for at in range(4)] == [False, True, True, False]

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 import squall
-from squall.exception import ExecutionError, InvalidError
+from squall._modal import spellings
+from squall.exception import ExecutionError, InvalidError, NoEffectWarning
 from squall_contracts import apps
 from squall_contracts.functions import BatchPolicy, RetryPolicy, Variant
 
@@ -57,7 +58,7 @@ def bound(platform: Platform) -> list[apps.BindPool]:
     return [each for each in platform.asked if isinstance(each, apps.BindPool)]
 
 
-def test_options_are_sent_as_chosen_and_add_up() -> None:
+def test_options_are_sent_as_chosen_and_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
     first = plain.with_options(cpu=(1, 2), memory=256, gpu="h100:2", timeout=9)
     assert variant_of(first) == Variant(
         cpu=1.0, cpu_limit=2.0, memory_mib=256, gpus=("H100:2",), timeout_s=9.0
@@ -74,7 +75,9 @@ def test_options_are_sent_as_chosen_and_add_up() -> None:
     )
     batched = single_method("with_batching", max_batch_size=3, wait_ms=50)
     assert variant_of(batched) == Variant(batch=BatchPolicy(max_size=3, wait_s=0.05))
-    assert plain.with_options(region="moon")._variant == Variant()  # type: ignore[attr-defined]
+    monkeypatch.setattr(spellings, "_said", set())
+    with pytest.warns(NoEffectWarning, match="region has no effect"):
+        assert plain.with_options(region="moon")._variant == Variant()  # type: ignore[attr-defined]
 
 
 def single_method(how: str, **options: Any) -> Any:

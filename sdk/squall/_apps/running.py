@@ -228,8 +228,8 @@ class RunContext:
         output = showing.current()
         if output is not None:
             output.app_started(self._name, started.app_id)
-            for place, url in sorted(started.web_urls.items()):
-                output.web_url(place, url)
+            for endpoint, url in sorted(started.web_urls.items()):
+                output.web_url(endpoint, url)
             self._show = showing.AppOutput(client, output, place, started.app_id)
             _sync.background(self._show.run())
 

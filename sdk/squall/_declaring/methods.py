@@ -24,6 +24,7 @@ C = TypeVar("C", bound=Callable[..., Any])
 
 HOOK = "__squall_hook__"
 CONCURRENCY = "__squall_concurrency__"
+CLUSTER = "__squall_cluster_size__"
 POOL = "_squall_pool"
 """The attribute of an instance that knows where its methods run."""
 

@@ -1,7 +1,6 @@
 """What `@app.function(…)` was told, checked at once so that the error points at the decorator."""
 
 import inspect
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -21,34 +20,14 @@ from squall_contracts.functions import (
 from squall_contracts.web import WebSpec
 
 from squall import _validate, retries, schedule
-from squall._declaring.methods import Batched, Concurrency, Method
-from squall.exception import DeprecationError, InvalidError
+from squall._declaring.methods import CLUSTER, Batched, Concurrency, Method
+from squall.exception import InvalidError
 from squall.function import Function
 
 if TYPE_CHECKING:
     from squall._volume.mounts import Mounted
     from squall.image import Image
     from squall.secret import Secret
-
-_OLD = {
-    "concurrency_limit": "max_containers",
-    "keep_warm": "min_containers",
-    "container_idle_timeout": "scaledown_window",
-    "allow_concurrent_inputs": "max_inputs",
-}
-_IGNORED = frozenset(
-    {
-        "cloud",
-        "region",
-        "routing_region",
-        "i6pn",
-        "experimental_options",
-        "ephemeral_disk",
-        "proxy",
-        "network_file_systems",
-    }
-)
-"""Of Modal's cloud or optional there: accepted, so that scripts run, and without effect here."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,21 +66,6 @@ class Options:
     def goes_alone(self) -> bool:
         """Whether each input travels in a message of its own."""
         return self.retry is not None or self.batch is not None or self.single_use
-
-
-def current_spellings(given: dict[str, Any]) -> dict[str, Any]:
-    """`given` with old spellings renamed, each with a warning, and options without effect dropped.
-
-    TypeError for a name that never existed.
-    """
-    chosen: dict[str, Any] = {}
-    for name, value in given.items():
-        if name in _OLD:
-            warnings.warn(f"{name} is now called {_OLD[name]}", DeprecationError, stacklevel=4)
-            chosen[_OLD[name]] = value
-        elif name not in _IGNORED:
-            raise TypeError(f"function() got an unexpected keyword argument {name!r}")
-    return chosen
 
 
 def check_callable(raw: object, serialized: bool) -> None:
@@ -238,15 +202,18 @@ def options_of(
     yields = generator or any(method.is_generator for method in methods)
     if policy is not None and yields:
         raise InvalidError("retries are not available for generators: leave retries out")
+    scaling = _validate.scaling(min_containers, max_containers, buffer_containers, scaledown_window)
+    if hasattr(raw, CLUSTER):
+        from squall import cluster
+
+        cluster.check(raw, concurrency.max_inputs, scaling.max_containers, batch is not None)
     return Options(
         image=image,
         schedule=schedule_of(schedule, raw),
         env=_validate.variables(env),
         secrets=check_list("secrets", secrets),
         resources=_validate.resources(cpu, memory, gpu),
-        scaling=_validate.scaling(
-            min_containers, max_containers, buffer_containers, scaledown_window
-        ),
+        scaling=scaling,
         retry=policy,
         timeout_s=_validate.timeout("timeout", timeout),
         startup_timeout_s=None

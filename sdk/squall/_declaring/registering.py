@@ -23,12 +23,13 @@ from squall._declaring.options import (
     DEFAULT_TIMEOUT,
     check_callable,
     check_class,
-    current_spellings,
     options_of,
     unwrapped,
     web_of,
 )
 from squall._declaring.parameters import parameter
+from squall._modal import spellings
+from squall._modal.mount import mounted
 from squall._volume.mounts import checked
 from squall.cls import Cls
 from squall.exception import InvalidError
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from squall.retries import Retries
     from squall.schedule import Schedule
     from squall.secret import Secret
+    from squall.server import Server
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -103,7 +105,7 @@ class Declaring:
         if _misused:
             raise InvalidError("write @app.function() with parentheses")
         mounts = checked(volumes or {})
-        renamed = current_spellings(others)
+        renamed = spellings.current("function", others)
         chosen: dict[str, Any] = {
             "min_containers": min_containers,
             "max_containers": max_containers,
@@ -120,7 +122,7 @@ class Declaring:
             check_callable(raw, serialized)
             options = options_of(
                 raw,
-                image=image,
+                image=mounted(image, self._app().image, chosen.get("mounts")),
                 schedule=schedule,
                 env=env,
                 secrets=secrets,
@@ -222,7 +224,7 @@ class Declaring:
             "max_containers": max_containers,
             "scaledown_window": scaledown_window,
             "max_inputs": max_inputs,
-            **current_spellings(others),
+            **spellings.current("cls", others),
         }
 
         def decorate(kind: type[T], /) -> type[T]:
@@ -234,7 +236,7 @@ class Declaring:
                 )
             options = options_of(
                 kind,
-                image=image,
+                image=mounted(image, self._app().image, chosen.get("mounts")),
                 schedule=None,
                 env=env,
                 secrets=secrets,
@@ -267,6 +269,44 @@ class Declaring:
             made = Function._new(name, app=self._app(), raw=kind, options=options)
             self._register(made)
             return cast(type[T], Cls._new(made, parts=parts))
+
+        return decorate
+
+    def server(
+        self,
+        *_misused: object,
+        port: int = 8000,
+        target_concurrency: int | None = None,
+        max_concurrency: int | None = None,
+        startup_timeout: float = 30,
+        unauthenticated: bool = False,
+        name: str | None = None,
+        **options: Any,
+    ) -> "Callable[[type], Server]":
+        """Make a server of a class whose `@squall.enter()` hooks start an HTTP server on `port`.
+
+        `startup_timeout`: seconds within which the port must take connections. `target_concurrency`:
+        requests a container should have at a time, `max_concurrency` at most. Only holders of a
+        token may ask, unless `unauthenticated`. `name` None: the class's. All else are arguments of
+        `cls`. InvalidError names a field at fault.
+        """
+        if _misused:
+            raise InvalidError("write @app.server() with parentheses")
+        from squall.server import Server, serving
+
+        def decorate(kind: type, /) -> Server:
+            check_class(kind, bool(options.get("serialized", False)))
+            kind.__name__ = name or kind.__name__
+            kind = serving(
+                kind,
+                port=port,
+                startup_timeout=startup_timeout,
+                authenticated=not _validate.truth("unauthenticated", unauthenticated),
+                max_inputs=max_concurrency,
+                target_inputs=target_concurrency,
+            )
+            made = cast(Cls, self.cls(startup_timeout=startup_timeout, **options)(kind))
+            return Server._new(made._function, parts=made._parts)
 
         return decorate
 

@@ -3,19 +3,17 @@ declared."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import msgspec
 from squall_contracts.functions import Variant
 
 from squall import _validate, retries
+from squall._modal import spellings
 from squall.exception import InvalidError
 
 if TYPE_CHECKING:
     from squall._declaring.options import Options
-
-_WITHOUT_EFFECT: Final = frozenset({"region", "cloud", "routing_region"})
-"""Of Modal's cloud: accepted, so that scripts run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +36,10 @@ class Given:
 def options(given: Given, others: Mapping[str, object]) -> Variant:
     """The wire form of what `with_options` was given. InvalidError names a field at fault;
     TypeError an option there is not."""
-    for name in others:
-        if name not in _WITHOUT_EFFECT:
+    for name, value in others.items():
+        if name not in ("region", "cloud", "routing_region"):
             raise TypeError(f"with_options() got an unexpected keyword argument {name!r}")
+        spellings.without_effect(name, value, stacklevel=4)
     for field in ("secrets", "volumes"):
         if getattr(given, field):
             raise InvalidError(

@@ -24,6 +24,8 @@ class Chain:
     _force: str
     _import_failure: Exception | None
     """What the last `imports()` block raised here. Guests raise it for a function of this image."""
+    _built_id: str | None = None
+    """Its id once `build` was called."""
 
     def __init__(self) -> None:
         raise InvalidError(

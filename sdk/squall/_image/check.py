@@ -159,3 +159,10 @@ def paths(value: object, field: str) -> Sequence[object]:
     if isinstance(value, str | bytes) or not isinstance(value, Sequence):
         raise InvalidError(f"{field} takes a list of paths, not {value!r}")
     return value
+
+
+def quoted(word: str) -> str:
+    """One word for a shell."""
+    import shlex
+
+    return shlex.quote(word)

@@ -12,6 +12,7 @@ from squall._image.baking import BakedFunction, check_function
 from squall._image.chain import Chain
 from squall._image.layers import Context, DockerfileLines
 from squall._image.packages import UNSUPPORTED, Variables, build_env
+from squall._modal import spellings
 from squall.exception import InvalidError
 from squall.file_pattern_matcher import Ignore, as_ignore
 
@@ -87,6 +88,9 @@ class CommandSteps(Chain):
         timeout: float = 3600,
         include_source: bool = True,
         force_build: bool = False,
+        cloud: str | None = None,
+        region: str | Sequence[str] | None = None,
+        network_file_systems: Mapping[str, Any] | None = None,
     ) -> Self:
         """Run a Python function while building and keep what it leaves on disk.
 
@@ -94,6 +98,10 @@ class CommandSteps(Chain):
         `cpu` and `memory` have no effect: a build uses what its machine has. `timeout` in seconds.
         """
         check.not_offered("run_function: volumes", volumes, UNSUPPORTED)
+        spellings.current(
+            "run_function",
+            {"cloud": cloud, "region": region, "network_file_systems": network_file_systems},
+        )
         check_function(raw_f)
         baked = BakedFunction(
             raw_f,

@@ -10,6 +10,7 @@ from squall_contracts import images
 from squall._image import check
 from squall._image.chain import Chain
 from squall._image.layers import Pyproject, Requirements, UvProject
+from squall._modal import spellings
 
 Variables = Mapping[str, str | None]
 
@@ -17,9 +18,10 @@ UNSUPPORTED = "pass values with env=, or do it when the function runs"
 
 
 def build_env(label: str, env: Variables | None, secrets: object, gpu: object) -> dict[str, str]:
-    """The variables of one step; refuses what a build can't have."""
+    """The variables of one step; refuses secrets, which a build can't have, and says that it has no
+    GPU."""
     check.not_offered(f"{label}: secrets", secrets, UNSUPPORTED)
-    check.not_offered(f"{label}: gpu", gpu, UNSUPPORTED)
+    spellings.without_effect("gpu", gpu, stacklevel=4)
     return check.variables(env or {}, f"{label}: env")
 
 

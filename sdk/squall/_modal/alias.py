@@ -18,8 +18,11 @@ from typing import Any, Final
 VARIABLE: Final = "SQUALL_MODAL"
 _ELSEWHERE: Final = {
     "environments": "squall.environment",
-    "functions": "squall._modal.functions",
-    "partial_function": "squall._modal.partial_function",
+    **{
+        name: f"squall._modal.{name}"
+        for name in ("call_graph", "functions", "gpu", "mount", "output", "partial_function")
+    },
+    "scheduler_placement": "squall._modal.placement",
 }
 """Modules of Modal's that have another name here."""
 

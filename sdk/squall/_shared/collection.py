@@ -22,6 +22,7 @@ from squall_contracts.collections import (
 )
 
 from squall import _client, _sync, _validate
+from squall._modal.handle import Handle
 from squall._sync import synced
 from squall.exception import DeprecationError, Error, InvalidError, NotFoundError
 
@@ -42,7 +43,7 @@ class CollectionInfo:
     created_by: str | None = None
 
 
-class Collection:
+class Collection(Handle):
     """A dict or queue by its name or id. Nothing is asked of a server until it is used."""
 
     _kind: ClassVar[CollectionKind]
@@ -84,7 +85,12 @@ class Collection:
 
     @classmethod
     def from_name(
-        cls, name: str, *, environment_name: str | None = None, create_if_missing: bool = False
+        cls,
+        name: str,
+        *,
+        environment_name: str | None = None,
+        create_if_missing: bool = False,
+        client: object = None,
     ) -> Self:
         """The one of that name, made on first use if it is missing and `create_if_missing`.
 
@@ -99,12 +105,14 @@ class Collection:
         )
 
     @classmethod
-    def from_id(cls, object_id: str) -> Self:
+    def from_id(cls, object_id: str, client: object = None) -> Self:
         """The one of that id. NotFoundError comes with its first use."""
         return cls._make(collection_id=_validate.text("object_id", object_id))
 
     @classmethod
-    def ephemeral(cls, *, environment_name: str | None = None) -> "Ephemeral[Self]":
+    def ephemeral(
+        cls, *, environment_name: str | None = None, client: object = None
+    ) -> "Ephemeral[Self]":
         """One without a name, for the length of a `with` or `async with` block."""
         return Ephemeral(cls, _environment(environment_name))
 
@@ -137,7 +145,7 @@ class Collection:
         return self._record.collection_id
 
     @synced
-    async def hydrate(self) -> Self:
+    async def hydrate(self, client: object = None) -> Self:
         """Look it up now. NotFoundError."""
         await self._opened()
         return self
@@ -286,7 +294,12 @@ class Manager(Generic[C]):
 
     @synced
     async def create(
-        self, name: str, *, allow_existing: bool = False, environment_name: str | None = None
+        self,
+        name: str,
+        *,
+        allow_existing: bool = False,
+        environment_name: str | None = None,
+        client: object = None,
     ) -> None:
         """Make one. AlreadyExistsError, unless `allow_existing`."""
         _validate.object_name(f"{self._cls._word} name", name)
@@ -307,6 +320,7 @@ class Manager(Generic[C]):
         max_objects: int | None = None,
         created_before: datetime.datetime | str | None = None,
         environment_name: str | None = None,
+        client: object = None,
     ) -> list[C]:
         """Those with a name, newest first; `created_before` is a datetime or ISO 8601."""
         if max_objects is not None:
@@ -327,7 +341,12 @@ class Manager(Generic[C]):
 
     @synced
     async def delete(
-        self, name: str, *, allow_missing: bool = False, environment_name: str | None = None
+        self,
+        name: str,
+        *,
+        allow_missing: bool = False,
+        environment_name: str | None = None,
+        client: object = None,
     ) -> None:
         """Remove one and all it holds. NotFoundError, unless `allow_missing`."""
         _validate.object_name(f"{self._cls._word} name", name)

@@ -8,11 +8,13 @@ import os
 import re
 import sys
 import traceback
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from squall import exception
+from squall._modal import spellings
 from squall.cli.entry_args import UsageError
 
 TRACEBACK_VARIABLE: Final = "SQUALL_TRACEBACK"
@@ -51,6 +53,7 @@ _REMEDIES: Final = {
 
 def guarded(work: Callable[[], int]) -> int:
     """Run a command; returns its status, and says in a line or a traceback why it failed."""
+    warnings.formatwarning = spellings.plain_warning
     try:
         return work()
     except KeyboardInterrupt:

@@ -25,7 +25,10 @@ from squall.config import find_server
 from squall.exception import ConnectionError, InvalidError
 
 STOP_WITHIN_S: Final = 30.0
-QUIET_MS: Final = 100
+BEGIN: Final = b"begin\n"
+"""What a version waits for on its stdin before it reads the app's files."""
+SPARE_AFTER_S: Final = 1.0
+QUIET_MS: Final = 50
 """Without a change before what changed is looked at: editors write a file in several steps."""
 
 
@@ -81,6 +84,9 @@ class _Serving:
         self._place = place
         self._read_at_ns = 0
         """What changed later has not been read by any version."""
+        self._spare: _Version | None = None
+        """A process that has its imports and its connection behind it, and waits to be the next."""
+        self._sparing: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Until cancelled. InvalidError: not even the first version runs."""
@@ -100,11 +106,35 @@ class _Serving:
                 await current.end()
                 current = following
         finally:
+            if self._sparing is not None:
+                self._sparing.cancel()
+                await asyncio.wait([self._sparing])
+            if self._spare is not None:
+                await self._spare.end()
             await current.end()
 
     async def _start(self) -> "_Version | None":
         """The next version once its app runs; None if it ended before."""
         self._read_at_ns = time.time_ns()
+        version, self._spare = self._spare, None
+        if version is None or version.process.returncode is not None:
+            version = await self._spawn()
+        try:
+            version.begin()
+            line = await _line(version.tells)
+        except BaseException:
+            await version.end()
+            raise
+        if not line:
+            await version.process.wait()
+            return None
+        version.files = frozenset(map(Path, msgspec.json.decode(line, type=Told).files))
+        if self._sparing is None or self._sparing.done():
+            self._sparing = asyncio.create_task(self._keep_spare())
+        return version
+
+    async def _spawn(self) -> "_Version":
+        """A process that waits to be told to begin."""
         read_end, write_end = os.pipe()
         process = await asyncio.create_subprocess_exec(
             *self._command,
@@ -114,17 +144,12 @@ class _Serving:
             start_new_session=True,  # Ctrl-C is for us, who then end it
         )
         os.close(write_end)
-        version = _Version(process)
-        try:
-            line = await _line(read_end)
-        except BaseException:
-            await version.end()
-            raise
-        if not line:
-            await process.wait()
-            return None
-        version.files = frozenset(map(Path, msgspec.json.decode(line, type=Told).files))
-        return version
+        return _Version(process, read_end)
+
+    async def _keep_spare(self) -> None:
+        """Make the next process ahead, once the one just started has had its time."""
+        await asyncio.sleep(SPARE_AFTER_S)
+        self._spare = await self._spawn()
 
     async def _change(self, version: "_Version") -> str | None:
         """The name of a file of it that has changed; None if it ended by itself."""
@@ -142,9 +167,16 @@ class _Serving:
 class _Version:
     """A process that runs the app as its files were when it began."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, tells: int) -> None:
+        """`tells`: the end of a pipe on which it says what it was made of."""
         self.process = process
+        self.tells = tells
         self.files: frozenset[Path] = frozenset()
+
+    def begin(self) -> None:
+        """Have it read the files and run the app."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(BEGIN)
 
     async def end(self) -> None:
         """Close its stdin, upon which it stops its app; kill it when it takes too long."""

@@ -9,6 +9,7 @@ import msgspec
 import typer
 
 from squall.cli import refs
+from squall.cli.modal import Modal
 from squall.cli.tables import Env
 from squall.exception import InvalidError
 
@@ -56,6 +57,7 @@ def shell(
     memory: Annotated[int | None, typer.Option("--memory", help="Without a REF: MiB.")] = None,
     gpu: Annotated[str | None, typer.Option("--gpu", help="Without a REF: TYPE[:COUNT].")] = None,
     pty: Pty = None,
+    modal: Modal = False,
     module: Annotated[bool, typer.Option("-m", help="Take REF as a module's name.")] = False,
     env: Env = None,
 ) -> None:

@@ -1,4 +1,5 @@
-"""One version of an app under `squall serve`: runs it until stdin is closed."""
+"""One version of an app under `squall serve`: waits for its turn, then runs the app until stdin is
+closed. What takes time and has nothing to do with the app's files comes first."""
 
 import argparse
 import os
@@ -16,6 +17,9 @@ def main() -> int:
     import squall
 
     options = _parser().parse_args()
+    _prepare()
+    if not sys.stdin.readline():
+        return 0  # it is not needed any more
     alias.use()
     app = loading.app(refs.parse(options.reference, as_module=options.module))
     context = app.run(name=options.name)
@@ -26,6 +30,17 @@ def main() -> int:
             pipe.write(msgspec.json.encode(told) + b"\n")
         sys.stdin.read()
     return 0
+
+
+def _prepare() -> None:
+    """Imports and the connection."""
+    from squall_bus import objects  # noqa: F401
+
+    import squall.function  # noqa: F401 - the app will
+    from squall import _client, _sync
+    from squall._apps import loader, running  # noqa: F401
+
+    _sync.run(_client.connected())
 
 
 def _parser() -> argparse.ArgumentParser:

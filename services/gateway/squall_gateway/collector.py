@@ -1,5 +1,5 @@
-"""Removes pools nobody uses: those whose lease has expired, once they have neither containers nor
-inputs. Whoever wants one afterwards gets it made again."""
+"""Removes pools nobody uses: those whose lease has expired, once they have neither inputs nor more
+containers than they always have. Whoever wants one afterwards gets it made again."""
 
 from typing import Final
 
@@ -70,9 +70,14 @@ class Collector:
         log.info("pool.collected", function_id=function_id, function=entry.value.spec.name)
 
     async def _in_use(self, pool: FunctionRecord) -> bool:
-        for record in (await self._containers.items()).values():
-            if record.function_id == pool.function_id and record.state not in ENDED:
-                return True
+        """Whether it has inputs, or containers nobody would keep without any: those it always has
+        say nothing, or a pool with `min_containers` would be there for ever."""
+        live = sum(
+            record.function_id == pool.function_id and record.state not in ENDED
+            for record in (await self._containers.items()).values()
+        )
+        if live > pool.spec.scaling.min_containers:
+            return True
         workspace = await self._context.workspaces.get(pool.workspace)
         for subject in subjects.calls_of_function(pool.environment, pool.function_id):
             if await workspace.admin.backlog(subjects.CALLS, subject):

@@ -22,6 +22,7 @@ from squall_runner.networks import Networks
 from squall_runner.runtime import (
     COMPILE,
     QUIET_S,
+    SOON_S,
     Exit,
     Launch,
     Layout,
@@ -173,7 +174,8 @@ class DockerRuntime:
                     raise
                 log.warning("sandbox.unfit", error=str(error))
                 handle = await self._start_without_sandbox(handle, launch)
-        self._tasks.start_soon(self._refill_later, launch.block_network)
+        quiet_s = SOON_S if launch.ahead else QUIET_S
+        self._tasks.start_soon(self._refill_later, launch.block_network, quiet_s)
         return Started(handle=handle)
 
     async def _start(self, handle: str) -> None:
@@ -191,8 +193,8 @@ class DockerRuntime:
             raise
         return fresh
 
-    async def _refill_later(self, blocked: bool) -> None:
-        await anyio.sleep(QUIET_S)
+    async def _refill_later(self, blocked: bool, quiet_s: float) -> None:
+        await anyio.sleep(quiet_s)
         self._networks.refill(blocked=blocked)
 
     async def limit(self, handle: str, limits: Limits) -> None:

@@ -131,6 +131,7 @@ class Outfitter:
             launch,
             env={**launch.env, TEMPLATE_VARIABLE: template},
             limits=msgspec.structs.replace(launch.limits, cpu_shares=core.LEAST_CPU_SHARES),
+            ahead=True,
         )
 
     async def _object(self, start: StartContainer, digest: str) -> bytes:

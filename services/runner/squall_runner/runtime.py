@@ -15,6 +15,8 @@ from squall_runner.core import Found, Limits, RuntimeName
 
 QUIET_S = 1.0
 """How long after a start spare containers are made anew: the one just started needs the cores."""
+SOON_S = 0.1
+"""The same after a start that needed hardly any, from a container that was waiting."""
 
 Source = Literal["stdout", "stderr"]
 
@@ -70,6 +72,8 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     block_network: bool = False
     gpus: tuple[int, ...] = ()
     binds: tuple[Bind, ...] = ()
+    ahead: bool = False
+    """Nobody waits for it."""
 
 
 class Started(msgspec.Struct, frozen=True, kw_only=True):

@@ -34,6 +34,8 @@ class SlotRecord(Message, frozen=True, kw_only=True):
     site: str = ""
     """The site directory its guest imports from."""
     gpus: tuple[int, ...] = ()
+    waits: bool = False
+    """A warm container's guest has come to its pipe."""
     memory_bytes: int = 0
     """What a snapshot held when it was ready; 0: it isn't one, or isn't ready."""
     stop_reason: str | None = None

@@ -22,7 +22,7 @@ from squall_runner.container import Begun, Container
 from squall_runner.making import Basis
 from squall_runner.outfit import Outfitter
 from squall_runner.prepare import Own
-from squall_runner.runtime import QUIET_S, RunnerError, Runtime, StartRefused
+from squall_runner.runtime import QUIET_S, SOON_S, RunnerError, Runtime, StartRefused
 from squall_runner.site import Sites
 from squall_runner.slots import Slot, Slots
 from squall_runner.snapshots import SnapshotPool
@@ -96,7 +96,8 @@ class Starter:
                 self._images.forget(start.workspace, start.spec.image_id)
                 raise
         log.info("container.started", container_id=start.container_id, path=began, **watch.ms)
-        self._pool.used(self._key(basis), basis.image.env, self._outfitter.limits(start))
+        quiet_s = SOON_S if began in ("warm", "snapshot") else QUIET_S
+        self._pool.used(self._key(basis), basis.image.env, self._outfitter.limits(start), quiet_s)
         if start.spec.memory_snapshot:
             self._snapshots.used(basis, own.secrets)
 

@@ -21,7 +21,7 @@ from squall_contracts.volumes import VolumeMount
 from squall_runner import core, secrets
 from squall_runner.makers import Makers
 from squall_runner.pipes import open_for_writing, write_and_close
-from squall_runner.runtime import QUIET_S, Launch, Runtime, RuntimeUnavailable, StartRefused
+from squall_runner.runtime import QUIET_S, Launch, RunnerError, Runtime
 from squall_runner.settings import Settings
 from squall_runner.slots import Slot, Slots
 from squall_runner.volumes.desk import ContainerVolumes, Desk
@@ -178,8 +178,14 @@ class WarmPool:
             await self._discard(warm.slot, warm.handle, warm.volumes)
 
     async def _discard(
-        self, slot: Slot, handle: str, volumes: ContainerVolumes | None = None
+        self,
+        slot: Slot,
+        handle: str,
+        volumes: ContainerVolumes | None = None,
+        warm: Warm | None = None,
     ) -> None:
+        if warm is not None:
+            warm.close()
         with anyio.CancelScope(shield=True):
             if handle:
                 await self._runtime.remove(handle)
@@ -190,37 +196,42 @@ class WarmPool:
     async def _make(self, key: Key, quiet_s: float) -> None:
         slot = self._slots.slot(new_id("warm"))
         handle, volumes = "", None
+        warm: Warm | None = None
         try:
             await anyio.sleep(quiet_s)
             if key not in self._last:
                 return
+            last = self._last[key]
             slot.make(pipe=True)
             slot.note(site=key.site)
             volumes = await self._desk.prepare(key.workspace, key.volumes, slot.directory)
-            launch = self._launch(key, slot, self._last[key], volumes)
+            launch = self._launch(key, slot, last, volumes)
             handle = await self._runtime.create(launch)
             handle = (await self._runtime.start(handle, launch)).handle
             slot.note(handle=handle)
             with anyio.fail_after(OPENING_S):
                 pipe = await open_for_writing(slot.assignment, self._threads)
-        except (StartRefused, RuntimeUnavailable, BusError, TimeoutError, OSError) as error:
+            warm = Warm(slot, handle, pipe, last.limits, volumes)
+            await self._runtime.limit(handle, last.limits)
+        except (RunnerError, BusError, TimeoutError, OSError) as error:
             log.warning("warm.failed", reference=key.reference, error=str(error))
-            await self._discard(slot, handle, volumes)
+            await self._discard(slot, handle, volumes, warm)
         except BaseException:
-            await self._discard(slot, handle, volumes)
+            await self._discard(slot, handle, volumes, warm)
             raise
         else:
-            warm = Warm(slot, handle, pipe, launch.limits, volumes)
             if key not in self._last:
                 warm.close()
                 await self._discard(slot, handle, volumes)
             else:
+                slot.note(waits=True)
                 self._ready.setdefault(key, []).append(warm)
                 log.info("warm.ready", slot=slot.name, workspace=key.workspace)
         finally:
             self._making[key] -= 1
 
     def _launch(self, key: Key, slot: Slot, last: _Last, volumes: ContainerVolumes) -> Launch:
+        """Until its guest waits it gets the cores nobody else wants."""
         return Launch(
             slot=slot.name,
             labels={"squall.workspace": key.workspace, "squall.warm": "1"},
@@ -230,7 +241,8 @@ class WarmPool:
             site=Path(key.site),
             env=last.env,
             workdir=key.workdir,
-            limits=last.limits,
+            limits=msgspec.structs.replace(last.limits, cpu_shares=core.LEAST_CPU_SHARES),
             block_network=key.block_network,
             binds=volumes.binds,
+            ahead=True,
         )

@@ -115,7 +115,6 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     (lambda: base().pip_install("-r x"), "extra_options"),
     (lambda: base().pip_install("six", index_url=5), "index_url"),  # type: ignore[arg-type]
     (lambda: base().pip_install("six", pre="yes"), "pip_install: pre"),  # type: ignore[arg-type]
-    (lambda: base().pip_install("six", gpu="T4"), "pip_install: gpu"),
     (lambda: base().pip_install("six", secrets=[1]), "pip_install: secrets"),
     (lambda: base().pip_install("six", env={"A": 1}), "the value of A"),  # type: ignore[dict-item]
     (lambda: base().pip_install("six", force_build=1), "force_build"),  # type: ignore[arg-type]

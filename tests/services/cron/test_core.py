@@ -245,3 +245,30 @@ def test_what_was_due_during_a_pause_is_not_made_up_for(
         resumed = declared(paused, made, resumed_s)
         assert due([resumed], resumed_s, LATE_S) == ()
         assert upcoming(resumed, resumed_s) == upcoming(followed, resumed_s)
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    expressions,
+    zones,
+    moments,
+    st.lists(st.floats(-3 * DAY_S, 3 * DAY_S), min_size=1, max_size=20),
+)
+def test_however_the_clock_is_set_no_time_is_fired_twice_or_early(
+    expression: str, zone: str, begin_s: int, steps: list[float]
+) -> None:
+    cron = Cron(expression=expression, timezone=zone)
+    kept = schedule(cron, begin_s)
+    now_s, fired = float(begin_s), list[float]()
+    for step in steps:
+        now_s += step
+        for found in due([kept], now_s, late_s=10 * DAY_S):
+            assert found.at_unix_s <= now_s
+            fired.append(found.at_unix_s)
+            kept = msgspec.structs.replace(kept, settled_unix_s=found.at_unix_s)
+    assert fired == sorted(set(fired))
+    # Set right, it goes on with the first time behind all that was fired.
+    furthest_s = max([begin_s, *fired])
+    following = upcoming(kept, furthest_s)
+    if following is not None:
+        assert latest(kept, following) == following

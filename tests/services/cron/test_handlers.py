@@ -9,6 +9,7 @@ from typing import Any, cast
 import anyio
 import msgspec
 import pytest
+from prometheus_client import CollectorRegistry
 from squall_bus.bus import Bus, Delivery
 from squall_bus.layout import ensure_platform, ensure_workspace
 from squall_bus.service import Context
@@ -26,6 +27,7 @@ from squall_contracts.functions import (
 )
 from squall_contracts.schedules import Schedule
 from squall_cron.app import keep_time
+from squall_cron.handlers import Crontab
 from squall_cron.metrics import Metrics
 from squall_cron.settings import Settings
 
@@ -251,3 +253,32 @@ async def test_a_paused_schedule_is_not_followed_until_it_is_resumed(stage: Stag
     await stage.declare(Every(seconds=0.1))
     await stage.until_calls(count + 2)
     assert all((call.scheduled_unix_s or 0.0) > resumed_s - 0.1 for call in stage.calls[count:])
+
+
+async def test_a_clock_that_is_set_fires_what_it_passed_once(stage: Stage) -> None:
+    await stage.stop()
+    midnight_s = 1_767_225_600.0  # 2026-01-01 00:00 UTC
+    now_s = midnight_s - 600
+    registry = CollectorRegistry()
+    tab = Crontab(
+        stage.platform,
+        OneWorkspace(stage.workspace),
+        Settings(look_s=0.02),
+        Metrics(registry),
+        lambda: now_s,
+    )
+    await stage.declare(Cron(expression="0 0 * * *"))
+    record = (await stage.functions.items())["fn-1"]
+    await tab.on_function("fn-1", record)
+    running = asyncio.create_task(tab.run())
+    now_s = midnight_s + 60  # put forward: noticed at the next look, though nothing tells of it
+    await stage.until_calls(1)
+    for moment_s in (midnight_s - 3600, midnight_s + 120, midnight_s - 1, midnight_s + 3600):
+        now_s = moment_s
+        await asyncio.sleep(0.1)  # some looks
+    assert [call.scheduled_unix_s for call in stage.calls] == [midnight_s]
+    now_s = midnight_s + 86_400
+    await stage.until_calls(2)
+    assert stage.calls[1].scheduled_unix_s == midnight_s + 86_400
+    running.cancel()
+    await asyncio.wait([running])

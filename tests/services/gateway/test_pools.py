@@ -268,6 +268,30 @@ async def test_pool_with_a_container_or_an_input_is_not_collected(tmp_path: Path
         await client.bus.close()
 
 
+async def test_pool_that_always_has_containers_is_collected_with_them(tmp_path: Path) -> None:
+    async with running_platform(tmp_path, pool_idle_s=1.0) as platform:
+        await platform.have_image()
+        client = await platform.client()
+        deploy = model(scaling=Scaling(min_containers=1))
+        started = await client.ask(verbs.DEPLOY_APP, deploy)
+        pool = await bind(client, started.function_ids["Model"], size=2)
+        container = ContainerRecord(
+            container_id="ct-1",
+            function_id=pool.function_id,
+            function_name="Model",
+            app_id=started.app_id,
+            app_name="demo",
+            workspace=platform.account,
+            environment="main",
+            version=1,
+            state="ready",
+        )
+        bucket = platform.bus.kv(subjects.CONTAINERS_BUCKET, ContainerRecord)
+        await bucket.put("ct-1", container)
+        await until_gone(platform, pool.function_id)
+        await client.bus.close()
+
+
 async def test_pool_being_removed_by_another_gateway_is_made_again_after_it(
     platform: Platform, client: Client
 ) -> None:

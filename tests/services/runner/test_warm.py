@@ -9,6 +9,7 @@ import anyio
 import pytest
 from squall_contracts.functions import Resources
 from squall_runner import engine
+from squall_runner.slots import Slots
 
 from .machine import Machine, running_machine
 
@@ -41,15 +42,9 @@ async def warm_slot(machine: Machine) -> str:
 
 
 def waits(machine: Machine, slot: str) -> bool:
-    """Whether the runner holds the pipe's writing end: the guest has opened the other."""
-    pipe = Path(machine.settings.state_dir) / "containers" / slot / "in" / "assignment"
-    for link in Path("/proc/self/fd").iterdir():
-        try:
-            if link.readlink() == pipe:
-                return True
-        except FileNotFoundError:
-            continue
-    return False
+    """Whether it can be taken."""
+    found = Slots(Path(machine.settings.state_dir) / "containers").slot(slot)
+    return found.load() and found.record.waits
 
 
 async def test_second_start_takes_the_warm_container(machine: Machine) -> None:
@@ -89,8 +84,6 @@ async def test_warm_container_that_died_is_replaced_by_a_new_one(machine: Machin
     await machine.log.ready(first)
     slot = await warm_slot(machine)
     state = Path(machine.settings.state_dir)
-    from squall_runner.slots import Slots
-
     found = Slots(state / "containers").slot(slot)
     assert found.load()
     if machine.settings.runtime == "process":

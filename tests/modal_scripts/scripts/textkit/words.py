@@ -1,0 +1,5 @@
+"""Counting."""
+
+
+def count(text: str) -> int:
+    return len(text.split())

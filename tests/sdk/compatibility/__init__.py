@@ -1,0 +1,1 @@
+"""Modal's public names, and what Squall has of each."""

@@ -1,0 +1,46 @@
+"""Containers that work together, that serve what their hooks started, and that end themselves."""
+
+import urllib.request
+from types import ModuleType
+
+import pytest
+import squall
+
+from .conftest import Program
+
+
+@pytest.fixture
+def gangs(program: Program) -> ModuleType:
+    return program("gangs")
+
+
+def test_each_container_of_a_cluster_knows_its_rank_and_the_others(gangs: ModuleType) -> None:
+    word, rank, ids, in_place = gangs.ranks.remote("together")
+    assert (word, rank, in_place) == ("together", 0, True)
+    assert len(set(ids)) == 3
+
+
+def test_exception_of_any_rank_fails_the_call(gangs: ModuleType) -> None:
+    with pytest.raises(ValueError, match="rank 1 is out"):
+        gangs.fails_behind.remote()
+
+
+def test_container_that_takes_no_more_inputs_ends(gangs: ModuleType) -> None:
+    assert gangs.last_input.remote() != gangs.last_input.remote()
+
+
+def test_server_answers_what_its_hook_started(gangs: ModuleType) -> None:
+    url = gangs.Files.get_url()
+    assert isinstance(gangs.Files, squall.Server)
+    with urllib.request.urlopen(url, timeout=60) as answer:
+        assert answer.status == 200
+
+
+def test_logs_and_call_graph_tell_what_ran(gangs: ModuleType) -> None:
+    call = gangs.last_input.spawn()
+    container = call.get()
+    (info,) = call.get_call_graph()
+    assert info.status is squall.types.InputStatus.SUCCESS
+    assert info.task_id == container
+    assert gangs.last_input.info().app_name == "gangs"
+    assert gangs.app.info().state == "ephemeral"
