@@ -146,7 +146,7 @@ _HOMES = {
     "wsgi_app": "web",
 }
 _MODULES = {
-    **{name: f"squall.{name}" for name in ("config", "experimental", "runner", "types")},
+    **{name: f"squall.{name}" for name in ("config", "experimental", "runner", "serving", "types")},
     **{name: f"squall._modal.{name}" for name in ("call_graph", "functions", "gpu", "output")},
 }
 """Modules that are there without being imported, as Modal has them."""

@@ -1,9 +1,11 @@
 """Pools of containers: where the inputs of a class's instances go, and those of a function or class
 with options of its own."""
 
+import asyncio
+import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from squall_contracts.apps import BindPool
 from squall_contracts.functions import Scalar, Variant
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from squall._client import Client
     from squall._declaring.methods import Method
     from squall.cls import BoundMethod, Cls, Shape
+
+BINDINGS_KEPT: Final = 1000
 
 
 class _Bound(NamedTuple):
@@ -33,6 +37,8 @@ class Binding:
 
     def __init__(self) -> None:
         self._bound: _Bound | None = None
+        self._asking = asyncio.Lock()
+        """Held on the SDK loop by the one who asks: the others wait for the same answer."""
 
     def is_good(self, base: str) -> bool:
         """Whether inputs still go where they went: an app that runs again has new ids, and a pool
@@ -48,14 +54,15 @@ class Binding:
         variant: Variant | None,
     ) -> Target:
         """`base` with the id of its pool. InvalidError, NotFoundError."""
-        if not self.is_good(base.function_id):
-            asked = BindPool(function_id=base.function_id, arguments=arguments, variant=variant)
-            began_s = time.monotonic()
-            found = await client.control(asked)
-            lasts_s = float("inf") if found.good_for_s is None else found.good_for_s
-            self._bound = _Bound(
-                base.function_id, found.function_id, found.retryable, began_s + lasts_s
-            )
+        async with self._asking:
+            if not self.is_good(base.function_id):
+                asked = BindPool(function_id=base.function_id, arguments=arguments, variant=variant)
+                began_s = time.monotonic()
+                found = await client.control(asked)
+                lasts_s = float("inf") if found.good_for_s is None else found.good_for_s
+                self._bound = _Bound(
+                    base.function_id, found.function_id, found.retryable, began_s + lasts_s
+                )
         assert self._bound is not None
         return base._replace(function_id=self._bound.function_id, retryable=self._bound.retryable)
 
@@ -63,6 +70,29 @@ class Binding:
         """No pool is needed: the inputs go to `base`."""
         self._bound = _Bound(base.function_id, base.function_id, base.retryable, float("inf"))
         return base
+
+
+class Bindings:
+    """Those of one class by the arguments of its instances: an instance made anew for each call, as
+    in `C(size=3).m.remote()`, asks no more than one that is kept."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[tuple[str, type, object], ...], Binding] = {}
+        self._adding = threading.Lock()
+
+    def of(self, arguments: dict[str, Any]) -> Binding:
+        """The binding for these arguments; one of its own for what no parameter can be."""
+        key = tuple((name, type(value), value) for name, value in sorted(arguments.items()))
+        try:
+            known = self._known.get(key)
+        except TypeError:  # not hashable: it is refused when the parameters are checked
+            return Binding()
+        if known is None:
+            with self._adding:
+                known = self._known.setdefault(key, Binding())
+                if len(self._known) > BINDINGS_KEPT:
+                    del self._known[next(iter(self._known))]
+        return known
 
 
 class Pool:
@@ -74,7 +104,7 @@ class Pool:
         self.arguments = arguments
         self._own = own
         self._functions: dict[str, BoundMethod[..., Any, Any]] = {}
-        self._binding = Binding()
+        self._binding = cls._bindings.of(arguments)
         self.local = None if cls._parts is None else Local(cls._parts, self)
 
     def has(self, name: str) -> bool:
