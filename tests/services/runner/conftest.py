@@ -13,7 +13,7 @@ import anyio
 import pytest
 from anyio.abc import TaskGroup
 from squall_contracts.message import new_id
-from squall_runner import boot, zygote
+from squall_runner import boot, mounting, zygote
 from squall_runner.core import Limits
 from squall_runner.docker import DockerRuntime
 from squall_runner.process import ProcessRuntime
@@ -47,7 +47,7 @@ class Bench:
         (guest / "__init__.py").touch()
         (guest / "__main__.py").write_text(GUEST)
         (guest / "preload.py").touch()
-        for module in (boot, zygote):
+        for module in (boot, mounting, zygote):
             shutil.copy(str(module.__file__), self.site)
 
     async def start(
