@@ -18,6 +18,7 @@ from squall_bus.tasks import Tasks
 
 if TYPE_CHECKING:
     from squall_bus.admin import Admin
+    from squall_bus.asking import Asking
     from squall_bus.kv import KeyValue
     from squall_bus.objects import Objects
 
@@ -42,6 +43,7 @@ class Bus:
         """Background work that ends with this connection."""
         self._stores = StoreWindow(wire)
         self._replies = Replies(wire)
+        self._asking: Asking | None = None
         self._admin: Admin | None = None
         self._closed: asyncio.Future[BusError] = asyncio.get_running_loop().create_future()
         self._denied: set[tuple[str, str]] = set()
@@ -153,6 +155,19 @@ class Bus:
         """Send now, await later; replies.ConnectionLost if the connection breaks meanwhile."""
         block = encode_headers(headers) if headers else None
         return self._replies.begin(subject, payload, block, once=True)
+
+    @property
+    def asking_now(self) -> "Asking | None":
+        """The same from any thread; None before the first use."""
+        return self._asking
+
+    def asking(self) -> "Asking":
+        """Requests past the loop, made ready on first use. On the loop."""
+        from squall_bus.asking import Asking
+
+        if self._asking is None:
+            self._asking = Asking(self.wire)
+        return self._asking
 
     async def respond(
         self,

@@ -4,7 +4,9 @@ An object is a run of chunks on a subject of its own and a record of its name th
 a whole. Chunks are sent a few ahead of their acks and read by a pull consumer.
 """
 
+import asyncio
 import hashlib
+import io
 import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -37,7 +39,14 @@ if TYPE_CHECKING:
 
 __all__ = ["CHUNK_BYTES", "ObjectInfo", "Objects"]
 
+DIGESTED_AT_ONCE: Final = 256 * 1024
+"""Larger ones are digested in a thread, while the loop goes on receiving others."""
+
 _log: Final = logging.getLogger("squall.bus")
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 class Objects:
@@ -81,26 +90,46 @@ class Objects:
 
     async def get(self, name: str, *, sha256: str | None = None) -> bytes:
         """The whole object. ObjectMissing; DigestMismatch, also if it is not the one of `sha256`."""
-        parts = [chunk async for chunk in self.stream(name, sha256=sha256)]
-        return b"".join(parts)
+        info = await self._found(name)
+        buffer = io.BytesIO()  # grows in place, and gives its bytes away without a copy
+        if info.size_bytes:
+            async with aclosing(self._chunks(info)) as chunks:
+                async for chunk in chunks:
+                    buffer.write(chunk)
+        data = buffer.getvalue()
+        if len(data) > DIGESTED_AT_ONCE:
+            digest = await asyncio.to_thread(_digest, data)
+        else:
+            digest = _digest(data)
+        self._check(info, len(data), digest, sha256)
+        return data
 
     async def stream(self, name: str, *, sha256: str | None = None) -> AsyncGenerator[bytes, None]:
         """Its chunks in order; DigestMismatch comes behind the last, also if they are not those of
         `sha256`. ObjectMissing."""
-        info = await self.info(name)
-        if info is None:
-            raise ObjectMissing(f"no object {name!r} in {self.bucket!r}")
+        info = await self._found(name)
         digest = hashlib.sha256()
-        missing = info.size_bytes
-        if missing:
+        size = 0
+        if info.size_bytes:
             async with aclosing(self._chunks(info)) as chunks:
                 async for chunk in chunks:
                     digest.update(chunk)
-                    missing -= len(chunk)
+                    size += len(chunk)
                     yield chunk
-        expected = sha256 or info.sha256
-        if missing or (expected and digest.hexdigest() != expected):
-            raise DigestMismatch(f"object {name!r} in {self.bucket!r} is damaged: put it again")
+        self._check(info, size, digest.hexdigest(), sha256)
+
+    async def _found(self, name: str) -> ObjectInfo:
+        info = await self.info(name)
+        if info is None:
+            raise ObjectMissing(f"no object {name!r} in {self.bucket!r}")
+        return info
+
+    def _check(self, info: ObjectInfo, size: int, digest: str, wanted: str | None) -> None:
+        expected = wanted or info.sha256
+        if size != info.size_bytes or (expected and digest != expected):
+            raise DigestMismatch(
+                f"object {info.name!r} in {self.bucket!r} is damaged: put it again"
+            )
 
     async def _chunks(self, info: ObjectInfo) -> AsyncGenerator[bytes, None]:
         """A single chunk is fetched by its subject, which saves making and removing a consumer."""

@@ -12,12 +12,14 @@ import msgspec
 import structlog
 from anyio.abc import TaskStatus
 from prometheus_client import CollectorRegistry
-from squall_contracts import subjects
+from squall_contracts import access_subjects, subjects
+from squall_contracts.failures import Refused
+from squall_contracts.identity import MintReply, Renew
 
 from squall_bus.accounts import owner_of, read_credentials
 from squall_bus.bus import Bus
 from squall_bus.connection import connect
-from squall_bus.errors import BusError
+from squall_bus.errors import BusError, BusRefused
 from squall_bus.layout import Replicas
 from squall_bus.lease import lead
 from squall_bus.logs import LogFormat, LogLevel, configure_logs
@@ -132,6 +134,7 @@ async def serve(service: Service[S], settings: S, process: Process) -> None:
             credentials,
             name=f"squall {service.name}",
             inbox=subjects.inbox(owner_of(credentials.jwt)),
+            renew=lambda jwt: _renewed(bus, jwt),
         )
         workspaces = Workspaces(bus, service.name, process.nats_urls)
         context = Context(bus, workspaces, process.nats_urls, stopping, _replicas(process))
@@ -159,6 +162,14 @@ async def serve(service: Service[S], settings: S, process: Process) -> None:
                 await bus.close()
         signals.cancel_scope.cancel()
     log.info("service.stopped", service=service.name)
+
+
+async def _renewed(bus: Bus, jwt: str) -> str:
+    """A new JWT for the old one, where that ends: as a runner's does that joined with a token."""
+    reply = await bus.request(access_subjects.MINT_RENEW, Renew(jwt=jwt), MintReply)
+    if isinstance(reply, Refused):
+        raise BusRefused(reply.message)
+    return str(reply.jwt)
 
 
 async def fail_when_closed(bus: Bus, stopping: anyio.Event) -> None:

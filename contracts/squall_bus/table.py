@@ -16,6 +16,8 @@ from squall_bus.kv import WRONG_REVISION
 from squall_bus.looking import newest
 
 if TYPE_CHECKING:
+    from squall_bus.acks import OnStored
+    from squall_bus.asking import OnReply
     from squall_bus.bus import Bus
     from squall_bus.replies import Reply
 
@@ -55,6 +57,7 @@ class Table:
         if self._bus.wire.is_clustered:
             return asyncio.ensure_future(newest(self._bus, self._stream, subject))
         loop = asyncio.get_running_loop()
+        self._bus.asking()  # for `get_at_once`, next time
         asked = self._bus.begin_call(f"$JS.API.DIRECT.GET.{self._stream}.{subject}", b"")
 
         def expire() -> None:
@@ -64,6 +67,14 @@ class Table:
         timer = loop.call_later(ASKED_ONCE_S, expire)
         asked.add_done_callback(lambda _: timer.cancel())
         return asked
+
+    def get_at_once(self, subject: str, on_reply: "OnReply") -> bool:
+        """As `begin_get`, from any thread and past the loop; `on_reply` is called on the loop.
+        False, having sent nothing, where that can't be."""
+        asking = self._bus.asking_now
+        if asking is None:
+            return False
+        return asking.ask(f"$JS.API.DIRECT.GET.{self._stream}.{subject}", b"", on_reply)
 
     async def put(self, subject: str, data: bytes, headers: dict[str, str]) -> None:
         """Set a row, whatever it was. StoreRefused, StoreTimeout."""
@@ -108,6 +119,12 @@ class Table:
     ) -> "asyncio.Future[int]":
         """As `put`, begun now and awaited later."""
         return self._bus.begin_store(subject, data, headers=headers)
+
+    def put_at_once(
+        self, subject: str, data: bytes, headers: dict[str, str], on_stored: "OnStored"
+    ) -> None:
+        """As `put`, from any thread: see Bus.store_at_once."""
+        self._bus.store_at_once(subject, data, headers=headers, on_stored=on_stored)
 
     async def put_all(self, rows: dict[str, tuple[bytes, dict[str, str]]]) -> None:
         """Set many rows, each by itself, a window of them at a time."""

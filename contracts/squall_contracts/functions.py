@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
+from squall_contracts.buckets import BucketMount
 from squall_contracts.calls import RESULT_TTL_S
 from squall_contracts.message import Message
 from squall_contracts.secrets import SecretUse
@@ -191,6 +192,7 @@ class FunctionSpec(Message, frozen=True, kw_only=True):
     nonpreemptible: bool = False
     """Its containers make room for nobody while they work."""
     volumes: tuple[VolumeMount, ...] = ()
+    buckets: tuple[BucketMount, ...] = ()
     schedule: Cron | Every | None = None
     """When it is called by itself, once its app is deployed; None: never."""
     web: WebSpec | None = None

@@ -213,6 +213,7 @@ def _collections() -> list[str]:
         state_subjects.ROOM_ALL,
         state_subjects.TAKEN_SUBJECT,
         f"$JS.API.DIRECT.GET.{state_subjects.TAKEN}",
+        f"$JS.API.STREAM.MSG.GET.{state_subjects.TAKEN}",
         f"$JS.API.STREAM.MSG.DELETE.{state_subjects.DICTS}",
         f"$JS.API.STREAM.MSG.DELETE.{state_subjects.QUEUES}",
         f"$JS.API.STREAM.PURGE.{state_subjects.DICTS}",
@@ -247,6 +248,7 @@ def runner_may(runner_id: str, owner: str) -> tuple[list[str], list[str]]:
     publish = [
         f"{api}.INFO",
         *(f"{api}.DIRECT.GET.KV_{bucket}.>" for bucket in read),
+        *(f"{api}.STREAM.MSG.GET.KV_{bucket}" for bucket in read),  # in clusters: see looking.py
         f"{api}.CONSUMER.CREATE.{stream}.{own}.{subjects.command(runner_id)}",
         f"{api}.CONSUMER.INFO.{stream}.{own}",
         f"{api}.CONSUMER.MSG.NEXT.{stream}.{own}",

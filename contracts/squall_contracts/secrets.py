@@ -39,6 +39,9 @@ class SecretUse(Message, frozen=True, kw_only=True):
     """Where the name is looked up; empty: in the app's environment."""
     required_keys: tuple[str, ...] = ()
     variables: dict[str, Sealed] = {}
+    bucket: str = ""
+    """The mount path of the bucket it opens, for its runner alone; empty: its variables are the
+    function's."""
 
 
 # --- client <-> gateway ---------------------------------------------------------------------------
@@ -142,6 +145,8 @@ class Resealed(Message, frozen=True, kw_only=True):
 class ResealedSecrets(Message, frozen=True, kw_only=True, tag="resealed_secrets"):
     variables: dict[str, Resealed]
     """Of all the function's secrets, the later ones having won."""
+    buckets: dict[str, dict[str, Resealed]] = {}
+    """Those of its buckets, by mount path."""
     key_id: str = ""
 
 

@@ -151,7 +151,7 @@ def result_of_call(environment: str, call_id: str) -> str:
 
 def reply_of_call(environment: str, call_id: str) -> str:
     """A call's results that somebody waits for, whoever that is."""
-    return f"reply.{check_environment(environment)}.*.{_token(call_id)}"
+    return f"reply.{check_environment(environment)}.*.*.{_token(call_id)}"
 
 
 def dead(environment: str, function_id: str, input_id: str) -> str:

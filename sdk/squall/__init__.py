@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from squall.app import App
     from squall.call import FunctionCall
     from squall.client import Client
+    from squall.cloud_bucket_mount import CloudBucketMount
     from squall.cls import Cls
     from squall.cluster import Cluster, clustered
     from squall.dict import Dict
@@ -54,6 +55,7 @@ __version__ = "0.1.0"
 __all__ = [
     "App",
     "Client",
+    "CloudBucketMount",
     "Cls",
     "Cluster",
     "Cron",
@@ -100,6 +102,7 @@ __all__ = [
 _HOMES = {
     "App": "app",
     "Client": "client",
+    "CloudBucketMount": "cloud_bucket_mount",
     "Cls": "cls",
     "Cluster": "cluster",
     "Cron": "schedule",
@@ -143,7 +146,7 @@ _HOMES = {
     "wsgi_app": "web",
 }
 _MODULES = {
-    **{name: f"squall.{name}" for name in ("config", "experimental", "runner", "types")},
+    **{name: f"squall.{name}" for name in ("config", "experimental", "runner", "serving", "types")},
     **{name: f"squall._modal.{name}" for name in ("call_graph", "functions", "gpu", "output")},
 }
 """Modules that are there without being imported, as Modal has them."""

@@ -7,10 +7,11 @@ plain functions that begin something and return its future, which are quicker by
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Iterator
-from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
+from typing import Any, Concatenate, Generic, NamedTuple, ParamSpec, TypeVar, overload
 
 from squall import _sync
 from squall._waiting import LoopWaiter, Settles, ThreadWaiter
+from squall.exception import ClientClosed
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -18,7 +19,23 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 Begin = Callable[[], "asyncio.Future[Any]"]
-Steps = Generator[Coroutine[Any, Any, Any] | Begin, Any, R]
+Settle = Callable[[Any], None]
+
+
+class AtOnce(NamedTuple):
+    """A step that the caller's own thread begins, which saves a change of threads; what it calls
+    on the SDK loop when it is done is the step's value, an error too."""
+
+    begin: Callable[[Settle], None]
+
+
+Steps = Generator[Coroutine[Any, Any, Any] | Begin | AtOnce, Any, R]
+
+
+def raise_if_failed(outcome: object) -> None:
+    """What AtOnce gave, if it is an error."""
+    if isinstance(outcome, BaseException):
+        raise outcome
 
 
 class _Step:
@@ -68,8 +85,16 @@ def _begun(begin: Begin) -> "asyncio.Future[Any]":
         return failed
 
 
-def _blocking(work: Coroutine[Any, Any, Any] | Begin) -> Any:
+def _blocking(work: Coroutine[Any, Any, Any] | Begin | AtOnce) -> Any:
     """Run a step and block for its result; an interrupt cancels it."""
+    if isinstance(work, AtOnce):
+        if _sync.on_own_thread():
+            raise ClientClosed(
+                "a blocking call can't be made on the SDK's own thread: await .aio()"
+            )
+        settled: ThreadWaiter[Any] = ThreadWaiter()
+        work.begin(settled.settle)
+        return settled.wait()
     if isinstance(work, Coroutine):
         _sync.refuse_on_own_thread(work)
     waiter: ThreadWaiter[asyncio.Future[Any]] = ThreadWaiter()
@@ -83,8 +108,12 @@ def _blocking(work: Coroutine[Any, Any, Any] | Begin) -> Any:
     return done.result()
 
 
-async def _awaiting(work: Coroutine[Any, Any, Any] | Begin) -> Any:
+async def _awaiting(work: Coroutine[Any, Any, Any] | Begin | AtOnce) -> Any:
     """Run a step and await its result; cancelling the caller cancels it."""
+    if isinstance(work, AtOnce):
+        settled: LoopWaiter[Any] = LoopWaiter()
+        work.begin(settled.settle)
+        return await settled.future
     if asyncio.get_running_loop() is _sync.sdk_loop():
         return await (work if isinstance(work, Coroutine) else _begun(work))
     waiter: LoopWaiter[asyncio.Future[Any]] = LoopWaiter()

@@ -133,9 +133,14 @@ def run(coroutine: Coroutine[Any, Any, R]) -> R:
 
 def refuse_on_own_thread(coroutine: Coroutine[Any, Any, Any]) -> None:
     """ClientClosed where blocking for `coroutine` would wait for ever; it is closed then."""
-    if threading.current_thread() is _started().thread:
+    if on_own_thread():
         coroutine.close()
         raise ClientClosed("a blocking call can't be made on the SDK's own thread: await .aio()")
+
+
+def on_own_thread() -> bool:
+    """Whether this is the thread of the SDK loop, which must never be blocked."""
+    return threading.current_thread() is _started().thread
 
 
 async def hop(coroutine: Coroutine[Any, Any, R]) -> R:

@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from squall_contracts.dead import DeadLetter as Entry
 
     from squall._apps.running import RunContext
+    from squall._volume.mounts import Mounted
     from squall.dead_letters import DeadLetters
     from squall.image import Image
     from squall.logs import Logs
     from squall.secret import Secret
     from squall.types import AppInfo
-    from squall.volume import Volume
 
 __all__ = ["App", "LocalEntrypoint"]
 
@@ -49,7 +49,7 @@ class App(Declaring):
         tags: Mapping[str, str] | None = None,
         image: "Image | None" = None,
         secrets: "Sequence[Secret]" = (),
-        volumes: "Mapping[str, Volume] | Mapping[PurePosixPath, Volume] | None" = None,
+        volumes: "Mapping[str, Mounted] | Mapping[PurePosixPath, Mounted] | None" = None,
         include_source: bool = True,
     ) -> None:
         """`name`: 1 to 64 letters, digits, `-`, `_`, `.`; needed to deploy. `image`: for functions
@@ -105,7 +105,7 @@ class App(Declaring):
         return self._image
 
     @property
-    def volumes(self) -> "dict[str, Volume]":
+    def volumes(self) -> "dict[str, Mounted]":
         """By mount path, for all its functions."""
         return dict(self._volumes)
 

@@ -8,7 +8,7 @@ from squall_contracts.apps import FindFunction
 from squall_contracts.functions import MethodSpec, ParameterSpec, Variant
 
 from squall import _client, _container, _sync, _validate
-from squall._calling.pools import Instance, Pool
+from squall._calling.pools import Bindings, Instance, Pool
 from squall._calling.unary import Target
 from squall._declaring import parameters, variants
 from squall._declaring.varying import Varying
@@ -46,6 +46,7 @@ class Cls(Handle, Varying["Cls"]):
     _found_by: FindFunction | None
     _shape: Shape | None
     _variant: Variant | None
+    _bindings: Bindings
 
     @classmethod
     def _new(
@@ -63,6 +64,7 @@ class Cls(Handle, Varying["Cls"]):
         made._found_by = found_by
         made._shape = shape
         made._variant = variant
+        made._bindings = Bindings()
         if parts is not None:
             made.__doc__ = parts.kind.__doc__
             made.__module__ = parts.kind.__module__

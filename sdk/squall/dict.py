@@ -1,6 +1,7 @@
 """`squall.Dict`: a dict that every function and client of a workspace shares."""
 
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any, ClassVar, TypeVar
 
 from squall_contracts.collections import MAX_UPDATE_ENTRIES, CollectionKind
@@ -9,7 +10,7 @@ from squall import _client, _pickling, _validate
 from squall._calling.blobs import is_large
 from squall._shared.collection import Collection, Manager
 from squall._shared.entries import Entries, Key, check_value
-from squall._stepped import Steps, Values, iterating, stepped
+from squall._stepped import AtOnce, Steps, Values, iterating, raise_if_failed, stepped
 from squall.exception import InvalidError, RequestSizeError
 
 R = TypeVar("R")
@@ -63,7 +64,10 @@ class Dict(Collection):
         entries = self._ready()
         if entries is not None and ttl is None and not is_large(data):
             with _client.translating():
-                yield lambda: entries.begin_put(pickled, data)
+                if entries.is_quiet:
+                    raise_if_failed((yield AtOnce(partial(entries.put_at_once, pickled, data))))
+                else:
+                    yield lambda: entries.begin_put(pickled, data)
             return True
         yield self._do(lambda entries: entries.put(pickled, data, ttl))
         return True
@@ -157,10 +161,14 @@ class Dict(Collection):
             return False, None
         from squall_bus.errors import BusError
 
+        reply = yield AtOnce(partial(entries.get_at_once, key))
         try:
-            reply = yield lambda: entries.begin_get(key)
+            if reply is None:
+                reply = yield lambda: entries.begin_get(key)
         except BusError:
             return False, None  # the long way asks again
+        if isinstance(reply, BusError):
+            return False, None
         return entries.quick(reply)
 
     def _ready(self) -> Entries | None:

@@ -2,6 +2,7 @@
 
 import queue as plain_queue
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any, ClassVar, TypeVar
 
 from squall_contracts.collections import MAX_PARTITION_TTL_S, PARTITION_TTL_S, CollectionKind
@@ -10,7 +11,7 @@ from squall import _client, _pickling, _validate
 from squall._modal.handle import Absent
 from squall._shared.collection import Collection, Manager
 from squall._shared.items import Items, check_item, partition_token
-from squall._stepped import Steps, Values, iterating, stepped
+from squall._stepped import AtOnce, Steps, Values, iterating, raise_if_failed, stepped
 from squall.exception import InvalidError
 
 R = TypeVar("R")
@@ -75,7 +76,11 @@ class Queue(Collection):
         of = self._ready()
         if of is not None and len(items) == 1:
             with _client.translating():
-                stored = yield lambda: of.begin_put(token, items[0], ttl_s)
+                if of.is_quiet:
+                    stored = yield AtOnce(partial(of.put_at_once, token, items[0], ttl_s))
+                    raise_if_failed(stored)
+                else:
+                    stored = yield lambda: of.begin_put(token, items[0], ttl_s)
             if stored:
                 return
         yield self._do(lambda of: of.put(token, items, ttl_s, wait_s))

@@ -63,7 +63,7 @@ class Intake:
         self._alone = assignment.spec.batch is not None or assignment.spec.single_use
         self._spent = False
         environment = re.escape(assignment.environment)
-        self._answerable = re.compile(rf"(reply|result)\.{environment}(\.[\w=-]+){{2}}").fullmatch
+        self._answerable = re.compile(rf"(reply|result)\.{environment}(\.[\w=-]+){{2,3}}").fullmatch
         self._pulls: dict[Lane, StandingPull] = {}
         self._single_s = float("-inf")
         """When an input of the lane `now` came last."""

@@ -33,6 +33,20 @@ ALLOWED: dict[str, set[str]] = {
         "rich",
         "uvloop",
     },
+    "squall.serving": BASE
+    | {
+        "squall",
+        "squall_bus",
+        "aiobotocore",
+        "botocore",
+        "dotenv",
+        "fastapi",
+        "pydantic",
+        "pydantic_settings",
+        "redis",
+        "taskiq",
+        "yaml",
+    },
     "squall.cli": BASE
     | {
         "squall",
@@ -59,7 +73,8 @@ FOR_SERVICES_ONLY = {"squall_bus.service", "squall_bus.logs", "squall_bus.monito
 
 
 def allowed_to(module: Module) -> set[str]:
-    own = "squall.cli" if module.name.startswith("squall.cli") else module.package
+    parts = [name for name in ALLOWED if f"{module.name}.".startswith(f"{name}.")]
+    own = max(parts, key=len)
     return ALLOWED[own] | {module.package}
 
 
@@ -87,6 +102,17 @@ def test_sdk_does_not_import_its_command_line() -> None:
         and not module.name.startswith("squall.cli.")
         for name, line in imports(module)
         if f"{name}.".startswith("squall.cli.")
+    ]
+    assert not offences, "\n".join(offences)
+
+
+def test_only_serving_imports_serving() -> None:
+    offences = [
+        f"{module.path}:{line}"
+        for module in modules()
+        if not module.name.startswith("squall.serving")
+        for name, line in imports(module)
+        if name.startswith("squall.serving")
     ]
     assert not offences, "\n".join(offences)
 

@@ -18,7 +18,7 @@ import uvloop
 from squall import _client
 from squall._sync import run
 
-from tests.bench import noop_app, shared_state, web
+from tests.bench import noop_app, serving, shared_state, web
 from tests.bench.coldstarts import cold, deployed, plain_start, snapshot
 from tests.bench.copying import bare_copy
 from tests.bench.editing import editing
@@ -280,6 +280,11 @@ async def on_the_web(_: Floor, running: Measured) -> list[Figure]:
     return [measured(figure) async for figure in web.figures(running)]
 
 
+async def served_model(_: Floor, __: Measured) -> list[Figure]:
+    """(j) A model behind squall.serving."""
+    return [measured(await serving.throughput())]
+
+
 PARTS = {
     "calls": calls,
     "maps": maps,
@@ -295,6 +300,7 @@ PARTS = {
     "volumes": volumes,
     "web": on_the_web,
     "mounts": mounts,
+    "serving": served_model,
     "editing": editing,
 }
 

@@ -26,6 +26,8 @@ QUIET_S = 3.0
 
 
 def timed(action: Callable[[], object]) -> float:
+    """Seconds; what came before has been written to the disk, which would slow this down."""
+    os.sync()
     began = time.perf_counter()
     action()
     return time.perf_counter() - began

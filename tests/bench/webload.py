@@ -66,6 +66,22 @@ class Client(asyncio.Protocol):
 async def requests(url: str, connections: int, seconds: float) -> dict[str, float]:
     place = urlsplit(url)
     request = f"GET {place.path}/ HTTP/1.1\r\nHost: {place.netloc}\r\n\r\n".encode()
+    return await again_and_again(url, request, connections, seconds)
+
+
+async def posts(url: str, body: str, connections: int, seconds: float) -> dict[str, float]:
+    """The same JSON body again and again."""
+    place = urlsplit(url)
+    path = f"{place.path}?{place.query}"
+    head = f"POST {path} HTTP/1.1\r\nHost: {place.netloc}\r\ncontent-type: application/json\r\n"
+    request = f"{head}content-length: {len(body)}\r\n\r\n{body}".encode()
+    return await again_and_again(url, request, connections, seconds)
+
+
+async def again_and_again(
+    url: str, request: bytes, connections: int, seconds: float
+) -> dict[str, float]:
+    place = urlsplit(url)
     loop = asyncio.get_running_loop()
     began = time.perf_counter()
     made = [
@@ -149,6 +165,7 @@ async def sockets(url: str, count: int, messages: int) -> dict[str, float]:
 async def main(kind: str, url: str, *numbers: str) -> None:
     figures = await {
         "requests": lambda: requests(url, int(numbers[0]), float(numbers[1])),
+        "posts": lambda: posts(url, numbers[0], int(numbers[1]), float(numbers[2])),
         "transfer": lambda: transfer(url, int(numbers[0])),
         "events": lambda: events(url, int(numbers[0])),
         "sockets": lambda: sockets(url, int(numbers[0]), int(numbers[1])),

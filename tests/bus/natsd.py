@@ -72,6 +72,15 @@ class NatsServer:
             self.process.send_signal(how)
             self.process.wait()
 
+    def pause(self) -> None:
+        """Keep the connections and answer nothing, until `resume`."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
+
     def close(self) -> None:
         self.stop()
         self._log.close()

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import random
+import tracemalloc
 from collections.abc import AsyncIterator
 
 import nats
@@ -221,3 +222,18 @@ async def test_reading_follows_what_is_stored_later(world: World, bus: Bus) -> N
     assert (await asyncio.wait_for(anext(following), 8)).data == b"10"
     await following.aclose()
     assert await bus.admin.consumers("L") == []
+
+
+async def test_reading_an_object_holds_it_once(real: RealWorld) -> None:
+    bus = await real.connect()
+    await bus.admin.ensure_objects("memory")
+    store, size = bus.objects("memory"), 48 * 2**20
+    await store.put("large", bytes(size))
+    tracemalloc.start()
+    try:
+        data = await store.get("large")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(data) == size
+    assert peak < 1.5 * size

@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 from squall_bus.bus import Bus
-from squall_bus.errors import KeyExists, RevisionMismatch
+from squall_bus.errors import BusError, KeyExists, RevisionMismatch
 from squall_bus.layout import ensure_collections
+from squall_bus.replies import Reply
 from squall_bus.table import Table
 from squall_contracts import state_subjects
 
@@ -73,3 +74,24 @@ async def test_a_row_goes_when_its_time_is_over(bus: Bus, table: Table) -> None:
         while await table.get(ROW) is not None:  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.05)
     assert await bus.admin.count_subjects(state_subjects.DICTS, ALL) == 0
+
+
+async def test_a_request_from_another_thread_is_answered_or_told_of_the_broken_connection(
+    real: RealWorld, bus: Bus, table: Table
+) -> None:
+    loop = asyncio.get_running_loop()
+    await table.put(ROW, b"1", {})
+    await table.begin_get(ROW)  # the first of them makes the way ready
+    told: asyncio.Future[object] = loop.create_future()
+    assert await asyncio.to_thread(table.get_at_once, ROW, told.set_result)
+    reply = await told
+    assert isinstance(reply, Reply)
+    assert reply.data == b"1"
+    lost: asyncio.Future[object] = loop.create_future()
+    real.server.pause()
+    try:
+        assert await asyncio.to_thread(table.get_at_once, ROW, lost.set_result)
+        await bus.close()
+        assert isinstance(await lost, BusError)
+    finally:
+        real.server.resume()

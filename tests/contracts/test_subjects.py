@@ -26,7 +26,7 @@ def test_no_subject_accepts_a_token_with_structure(value: str) -> None:
     builders: tuple[Callable[[], str], ...] = (
         lambda: subjects.call("main", value, "now", "fc-1"),
         lambda: subjects.call("main", "fn-1", "now", value),
-        lambda: subjects.reply("main", value, "fc-1"),
+        lambda: subjects.reply("main", f"key.{value}", "fc-1"),
         lambda: subjects.log("main", "ap-1", "fn-1", value),
         lambda: subjects.up_api(value),
         lambda: subjects.command(value),

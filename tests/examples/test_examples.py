@@ -54,6 +54,24 @@ PRINTS: dict[str, list[str]] = {
     "14_starlette.py": ["Hello, Ada!", "Bonjour, Ada!"],
     "15_flask.py": ["CAN YOU HEAR ME"],
     "16_websocket_chat.py": ["Ada: anybody there\\?", "Grace: I hear you"],
+    "20_serving.py": [
+        "plain: 2 stars",
+        "keen: 3 stars",
+        r"stars: \[1, 2, 3, 4, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5\]",
+        "some ran together: True",
+    ],
+    "21_embeddings.py": [
+        r"0\.[3-9]\d  (Sourdough|Knead) .+",
+        r"-?0\.[01]\d  (The goalkeeper|Interest rates) .+",
+    ],
+    "22_image_pipeline.py": ["sheet of 640 × 240 pixels", "it is a PNG: True"],
+    "23_job_queue.py": [r"ticket fc-\w+: \[97, 1000000007\]"],
+    "24_data_pipeline.py": [r"\d+-\d+-\d+ \{'coffee': \d+, 'tea': \d+\}"],
+    "25_gallery.py": [
+        "fetching birds, tea",
+        "fetching water",
+        r"\{'pages': \['birds', 'water'\]\}",
+    ],
     "17_streaming_endpoint.py": ["3", "2", "1", "Liftoff!", "one by one: True"],
 }
 

@@ -1,11 +1,13 @@
 """`with_options` and its kin: what is asked of the server, and what is refused before."""
 
+import asyncio
 import pickle
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import squall
+from squall import _client, _sync
 from squall._modal import spellings
 from squall.exception import ExecutionError, InvalidError, NoEffectWarning
 from squall_contracts import apps
@@ -146,6 +148,20 @@ def test_pool_is_asked_for_once_and_again_when_its_time_is_over(platform: Platfo
     with f.app.run():
         assert varied.remote(5) == 25
         assert len(bound(platform)) == 4
+
+
+def test_instances_made_anew_ask_once_for_their_pool_even_all_at_once(platform: Platform) -> None:
+    async def targets(size: int) -> set[str]:
+        client = await _client.connected()
+        pools = [loose(size=size)._squall_pool for _ in range(20)]
+        found = await asyncio.gather(*(each.target(client, "run") for each in pools))
+        return {each.function_id for each in found}
+
+    with app.run():
+        three, four = _sync.run(targets(3)), _sync.run(targets(4))
+    assert len(three) == len(four) == 1
+    assert three != four
+    assert [each.arguments for each in bound(platform)] == [{"size": 3}, {"size": 4}]
 
 
 def test_varied_handles_travel_and_bind_where_they_arrive(platform: Platform) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import squall
+from squall._apps.spec import plan
 from squall.exception import AlreadyExistsError, InvalidError, NotFoundError
 from squall.volume import FileEntryType
 
@@ -148,7 +149,7 @@ def test_a_volume_is_mounted_once(platform: Platform) -> None:
     volume = squall.Volume.from_name("v")
     with pytest.raises(InvalidError, match="/a and at /b"):
         squall.App("a").function(volumes={"/a": volume, "/b": volume.read_only()})
-    with pytest.raises(InvalidError, match=r"must be a squall\.Volume, not str"):
+    with pytest.raises(InvalidError, match=r"must be a squall\.Volume or .*, not str"):
         squall.App("a").cls(volumes={"/a": "v"})  # type: ignore[arg-type]
 
 
@@ -202,3 +203,32 @@ async def test_everything_has_its_twin(platform: Platform) -> None:
     assert (pieces, len(await volume.listdir.aio())) == ([b"1"], 1)
     await asyncio.gather(volume.copy_files.aio(["a"], "b"), volume.copy_files.aio(["a"], "c"))
     assert [entry.path async for entry in volume.iterdir.aio()] == ["a", "b", "c"]
+
+
+def test_bucket_mounts_are_checked_where_they_are_made() -> None:
+    keys = squall.Secret.from_dict({"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"})
+    mount = squall.CloudBucketMount("things", "http://s3:9000", "in/", keys, read_only=True)
+    app = squall.App("buckets")
+
+    @app.function(volumes={"/data": mount}, serialized=True)
+    def f() -> None: ...
+
+    made = plan(app).functions[0]
+    (sent,) = made.buckets
+    assert (sent.path, sent.bucket, sent.key_prefix, sent.read_only) == (
+        "/data", "things", "in/", True,
+    )  # fmt: skip
+    refused: dict[str, dict[str, object]] = {
+        "must end in '/'": {"key_prefix": "in"},
+        "no part of it": {"key_prefix": "in/../"},
+        "OIDC": {"oidc_auth_role_arn": "arn:aws:iam::1:role/x"},
+        "needs secret=": {"requester_pays": True, "secret": None},
+        "lacks AWS_SECRET_ACCESS_KEY": {
+            "secret": squall.Secret.from_dict({"AWS_ACCESS_KEY_ID": "a"})
+        },
+        "without credentials": {"bucket_endpoint_url": "http://me:secret@s3"},
+    }
+    for message, options in refused.items():
+        chosen: dict[str, object] = {"secret": keys, **options}
+        with pytest.raises(InvalidError, match=message):
+            squall.CloudBucketMount("things", **chosen)  # type: ignore[arg-type]

@@ -81,6 +81,7 @@ class Fleet:
                 operator=self.keyring.operator_jwt(),
                 system_account=self.keyring.system.public,
                 accounts=jwts,
+                lobby_user=self.keyring.lobby_user(),
                 jetstream_dir=self.state / name / "jetstream",
                 accounts_dir=accounts,
                 cluster=self._cluster(name),

@@ -9,10 +9,12 @@ from squall_contracts.functions import FileEntry, FunctionSpec
 from squall._apps.source import Source, entries, source_of
 from squall._image.files import Content
 from squall._modal import alias
+from squall._volume.mounts import bucket, divided
 from squall.exception import InvalidError, SerializationError
 
 if TYPE_CHECKING:
     from squall.app import App
+    from squall.cloud_bucket_mount import CloudBucketMount
     from squall.function import Function
     from squall.image import Image, ResolvedImage
     from squall.secret import Secret
@@ -35,6 +37,8 @@ class Plan:
     """Of each function that has any, the app's before its own; sealed once there is a server."""
     volumes: "dict[str, dict[str, Volume]]" = field(default_factory=dict)
     """By function and mount path; their ids are looked up before the app starts."""
+    buckets: "dict[str, dict[str, CloudBucketMount]]" = field(default_factory=dict)
+    """Likewise."""
 
 
 def plan(app: "App") -> Plan:
@@ -49,7 +53,9 @@ def plan(app: "App") -> Plan:
         source = sources.setdefault(function.raw.__module__, source_of(function.raw))
         image = function.options.image or default
         shared = (function.app or app).volumes
-        made.volumes[function.name] = {**shared, **function.options.volumes}
+        made.volumes[function.name], made.buckets[function.name] = divided(
+            {**shared, **function.options.volumes}
+        )
         if id(image) not in resolved:
             resolved[id(image)] = _resolve(made, image)
         home = function.app or app
@@ -124,6 +130,7 @@ def _spec(
         nonpreemptible=options.nonpreemptible,
         schedule=options.schedule,
         web=options.web,
+        buckets=tuple(bucket(path, each) for path, each in made.buckets[function.name].items()),
     )
 
 

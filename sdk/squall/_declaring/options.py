@@ -25,9 +25,9 @@ from squall.exception import InvalidError
 from squall.function import Function
 
 if TYPE_CHECKING:
+    from squall._volume.mounts import Mounted
     from squall.image import Image
     from squall.secret import Secret
-    from squall.volume import Volume
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,7 @@ class Options:
     result_ttl_s: float | None = None
     methods: tuple[MethodSpec, ...] = ()
     parameters: tuple[ParameterSpec, ...] = ()
-    volumes: "Mapping[str, Volume]" = field(default_factory=dict)
+    volumes: "Mapping[str, Mounted]" = field(default_factory=dict)
     """By mount path; those of the app come beside them."""
     web: WebSpec | None = None
 
@@ -181,7 +181,7 @@ def options_of(
     result_ttl: object = None,
     methods: tuple[MethodSpec, ...] = (),
     parameters: tuple[ParameterSpec, ...] = (),
-    volumes: "Mapping[str, Volume]",
+    volumes: "Mapping[str, Mounted]",
     web: WebSpec | None = None,
 ) -> Options:
     """Check everything a decorator was told. InvalidError names the first field at fault."""

@@ -36,13 +36,13 @@ from squall.exception import InvalidError
 from squall.function import Function
 
 if TYPE_CHECKING:
+    from squall._volume.mounts import Mounted
     from squall.app import App
     from squall.image import Image
     from squall.retries import Retries
     from squall.schedule import Schedule
     from squall.secret import Secret
     from squall.server import Server
-    from squall.volume import Volume
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -68,7 +68,7 @@ class Declaring:
         secrets: "Sequence[Secret]" = (),
         gpu: str | Sequence[str] | None = None,
         serialized: bool = False,
-        volumes: "Mapping[str, Volume] | Mapping[PurePosixPath, Volume] | None" = None,
+        volumes: "Mapping[str, Mounted] | Mapping[PurePosixPath, Mounted] | None" = None,
         cpu: float | tuple[float, float] | None = None,
         memory: int | tuple[int, int] | None = None,
         min_containers: int | None = None,
@@ -96,7 +96,7 @@ class Declaring:
         `"TYPE"` or `"TYPE:COUNT"`, or a list in order of preference. `timeout` and
         `startup_timeout` in seconds, the latter None: as `timeout`. `scaledown_window`: seconds an
         idle container stays. `result_ttl`: results of spawned calls are kept so many seconds, None:
-        seven days. `volumes`: squall.Volume by the path they are mounted at, beside the app's.
+        seven days. `volumes`: squall.Volume or CloudBucketMount by mount path, beside the app's.
         `retries`: a number, each a second apart, or Retries. Environment variables come
         from the app's secrets, then from `secrets`, then from `env`; the last wins.
         `serialized` ships the pickled function in place of its module. `enable_memory_snapshot`:
@@ -190,7 +190,7 @@ class Declaring:
         secrets: "Sequence[Secret]" = (),
         gpu: str | Sequence[str] | None = None,
         serialized: bool = False,
-        volumes: "Mapping[str, Volume] | Mapping[PurePosixPath, Volume] | None" = None,
+        volumes: "Mapping[str, Mounted] | Mapping[PurePosixPath, Mounted] | None" = None,
         cpu: float | tuple[float, float] | None = None,
         memory: int | tuple[int, int] | None = None,
         min_containers: int | None = None,

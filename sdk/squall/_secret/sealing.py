@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
+from squall_contracts.buckets import NEEDED_KEYS
 from squall_contracts.functions import FunctionSpec
 from squall_contracts.secrets import FindSecret, GetSealingKey, Sealed, SecretUse
 
@@ -36,47 +37,64 @@ async def check_place(client: "Client", made: "Plan", environment: str) -> None:
     """NotFoundError, before anything is built for long, for an environment, a secret or one of its
     variables that isn't there."""
     await require(client, environment)
-    for secret in _distinct(made):
+    for secret, bucket in _distinct(made):
         if secret._name:
             await client.control(
                 FindSecret(
                     environment=secret._environment or environment,
                     name=secret._name,
-                    required_keys=secret._required,
+                    required_keys=_required(secret, bucket),
                 )
             )
 
 
 async def with_secrets(client: "Client", made: "Plan") -> tuple[FunctionSpec, ...]:
     """The functions of a plan, their secrets sealed into them. No round trip without values."""
-    if not made.secrets:
+    wanted = _distinct(made)
+    if not wanted:
         return tuple(made.functions)
     seal: Seal | None = None
-    uses: dict[int, SecretUse] = {}
-    for secret in _distinct(made):
+    uses: dict[tuple[int, str], SecretUse] = {}
+    for secret, bucket in wanted:
         if secret._values and seal is None:
             seal = await sealing(client)
-        uses[id(secret)] = _use(secret, seal)
+        uses[id(secret), bucket] = _use(secret, bucket, seal)
     return tuple(
         msgspec.structs.replace(
             spec,
-            secrets=tuple(uses[id(secret)] for secret in made.secrets.get(spec.name, ())),
+            secrets=tuple(uses[id(secret), bucket] for secret, bucket in _uses(made, spec.name)),
         )
         for spec in made.functions
     )
 
 
-def _distinct(made: "Plan") -> "list[Secret]":
-    return list({id(each): each for many in made.secrets.values() for each in many}.values())
+def _uses(made: "Plan", name: str) -> "list[tuple[Secret, str]]":
+    """A function's secrets, each with the mount path of the bucket it is for, if it is for one."""
+    buckets = made.buckets.get(name, {}).items()
+    return [
+        *((secret, "") for secret in made.secrets.get(name, ())),
+        *((mount.secret, path) for path, mount in buckets if mount.secret is not None),
+    ]
 
 
-def _use(secret: "Secret", seal: Seal | None) -> SecretUse:
+def _distinct(made: "Plan") -> "list[tuple[Secret, str]]":
+    names = [spec.name for spec in made.functions]
+    found = {(id(secret), path): (secret, path) for n in names for secret, path in _uses(made, n)}
+    return list(found.values())
+
+
+def _required(secret: "Secret", bucket: str) -> tuple[str, ...]:
+    return (*secret._required, *NEEDED_KEYS) if bucket else secret._required
+
+
+def _use(secret: "Secret", bucket: str, seal: Seal | None) -> SecretUse:
     if secret._name:
         return SecretUse(
             name=secret._name,
             environment=secret._environment,
-            required_keys=secret._required,
+            required_keys=_required(secret, bucket),
+            bucket=bucket,
         )
     if not secret._values or seal is None:
-        return SecretUse()
-    return SecretUse(variables=seal(secret._values))
+        return SecretUse(bucket=bucket)
+    return SecretUse(variables=seal(secret._values), bucket=bucket)

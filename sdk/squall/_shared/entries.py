@@ -11,9 +11,9 @@ import hashlib
 import math
 import os
 import time
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from squall_contracts import state_subjects
 from squall_contracts.calls import BlobRef
@@ -29,6 +29,7 @@ from squall_contracts.message import decode, encode
 
 from squall import _pickling, _sync
 from squall._calling.blobs import is_large
+from squall._calling.outbox import FEW
 from squall._client import translating
 from squall.exception import DataLossError, RequestSizeError
 
@@ -126,6 +127,21 @@ class Entries:
         """Put a value that isn't large, at once."""
         headers = {KEY_HEADER: base64.b64encode(key.pickled).decode(), "Nats-TTL": _DEFAULT_TTL}
         return self._table.begin_put(self._subject(key.entry), value, headers)
+
+    def get_at_once(self, key: Key, on_reply: Callable[[Any], None]) -> None:
+        """As `begin_get`, from any thread; None is told where that can't be."""
+        if not self._table.get_at_once(self._subject(key.entry), on_reply):
+            on_reply(None)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether so little is under way that a put is quickest from its caller's thread."""
+        return self._bus.unacked_stores < FEW
+
+    def put_at_once(self, key: Key, value: bytes, on_stored: Callable[[Any], None]) -> None:
+        """As `begin_put`, from any thread."""
+        headers = {KEY_HEADER: base64.b64encode(key.pickled).decode(), "Nats-TTL": _DEFAULT_TTL}
+        self._table.put_at_once(self._subject(key.entry), value, headers, on_stored)
 
     async def contains(self, key: Key) -> bool:
         with translating():

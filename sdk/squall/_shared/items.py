@@ -8,8 +8,8 @@ import asyncio
 import base64
 import queue
 import time
-from collections.abc import AsyncGenerator, Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import AsyncGenerator, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 from squall_contracts import state_subjects
 from squall_contracts.collections import (
@@ -20,6 +20,7 @@ from squall_contracts.collections import (
     TTL_HEADER,
 )
 
+from squall._calling.outbox import FEW
 from squall._client import translating
 from squall.exception import InvalidError, RequestSizeError
 
@@ -136,6 +137,31 @@ class Items:
 
         storing.add_done_callback(heard)
         return stored
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether so little is under way that a put is quickest from its caller's thread."""
+        return self._bus.unacked_stores < FEW
+
+    def put_at_once(
+        self, partition: str, item: bytes, ttl_s: float, on_stored: Callable[[Any], None]
+    ) -> None:
+        """Put one item, from any thread; told is whether there was room, or the error."""
+        from squall_bus.errors import StoreRefused
+
+        def heard(outcome: object) -> None:
+            if isinstance(outcome, StoreRefused) and outcome.err_code == FULL:
+                on_stored(False)
+            else:
+                on_stored(outcome if isinstance(outcome, Exception) else True)
+
+        self._bus.store_at_once(
+            state_subjects.queue_items(self._queue_id, partition),
+            item,
+            msg_id=self._message_id(),
+            headers=None if ttl_s == PARTITION_TTL_S else {TTL_HEADER: f"{ttl_s:g}"},
+            on_stored=heard,
+        )
 
     def _begin_store(self, partition: str, item: bytes, ttl_s: float) -> "asyncio.Future[int]":
         subject = state_subjects.queue_items(self._queue_id, partition)

@@ -1,11 +1,13 @@
 """`squall runner`: the machines of the fleet, and taking one out of it for a while."""
 
+import os
+import sys
 from typing import Annotated
 
 import typer
 from squall_contracts import fleet
 
-from squall.cli import control
+from squall.cli import control, servers
 from squall.cli.report import say
 from squall.cli.tables import Json, show, show_json
 
@@ -45,6 +47,24 @@ def _row(entry: fleet.RunnerEntry) -> list[str]:
         str(entry.containers),
         state,
     ]
+
+
+@app.command("join")
+def join(
+    server: Annotated[
+        str | None,
+        typer.Option(help="Where NATS is; several with commas between. Also SQUALL_NATS_URLS."),
+    ] = None,
+    token: Annotated[
+        str | None, typer.Option(help="A token of scope runner, unused. Also SQUALL_JOIN_TOKEN.")
+    ] = None,
+) -> None:
+    """Make this machine a runner, in the foreground; the same command starts it again."""
+    servers.require_server_parts()
+    told = {"SQUALL_NATS_URLS": server, "SQUALL_JOIN_TOKEN": token}
+    environment = {**os.environ, **{name: text for name, text in told.items() if text}}
+    # By the environment: a command line is for everybody on the machine to read.
+    os.execve(sys.executable, [sys.executable, "-P", "-m", "squall_runner.join"], environment)
 
 
 @app.command("cordon")

@@ -3,6 +3,8 @@
 A runner holds no key of the platform's, and gets the values of one function for one start.
 """
 
+from collections.abc import Mapping
+
 import structlog
 from squall_bus.errors import SquallRefusal
 from squall_bus.service import Context
@@ -39,25 +41,26 @@ class Opening:
             )
         account = container.workspace
         spec = function.value.spec
-        merged = await self._own.variables(account, container.environment, spec)
+        found = await self._own.variables(account, container.environment, spec)
         keys = await self._keys.load(account)
-        resealed = {
-            name: secrets.Resealed(
-                wrapped=rewrapped(
-                    keys,
-                    account,
-                    f"function {spec.name!r}: variable {name}",
-                    each,
-                    request.public_key,
-                ),
-                box=each.box,
-            )
-            for name, each in merged.items()
-        }
+
+        def resealed(variables: Mapping[str, secrets.Sealed]) -> dict[str, secrets.Resealed]:
+            what = f"function {spec.name!r}: variable"
+            return {
+                name: secrets.Resealed(
+                    wrapped=rewrapped(keys, account, f"{what} {name}", each, request.public_key),
+                    box=each.box,
+                )
+                for name, each in variables.items()
+            }
+
+        own = resealed(found.pop(""))
         log.info(
             "secrets.resealed", container_id=request.container_id, runner_id=container.runner_id
         )
-        return secrets.ResealedSecrets(variables=resealed)
+        return secrets.ResealedSecrets(
+            variables=own, buckets={path: resealed(each) for path, each in found.items()}
+        )
 
     async def _starting(self, runner_id: str, request: secrets.OpenSecrets) -> ContainerRecord:
         try:

@@ -22,13 +22,15 @@ def places(spec: FunctionSpec, environment: str) -> tuple[Place, ...]:
 
 def variables(
     spec: FunctionSpec, environment: str, stored: Mapping[Place, SecretRecord]
-) -> dict[str, Sealed]:
-    """All variables of a function's secrets; of two of one name the later secret's counts.
+) -> dict[str, dict[str, Sealed]]:
+    """All variables of a function's secrets, by the bucket they are for, the function's own under
+    the empty name; of two of one name the later secret's counts.
 
     MissingError names a secret that isn't in `stored`, or a variable it lacks.
     """
-    merged: dict[str, Sealed] = {}
+    found: dict[str, dict[str, Sealed]] = {"": {}}
     for use in spec.secrets:
+        merged = found.setdefault(use.bucket, {})
         if not use.name:
             merged.update(use.variables)
             continue
@@ -40,7 +42,7 @@ def variables(
         if lacking:
             raise MissingError(lacking)
         merged.update(record.variables)
-    return merged
+    return found
 
 
 def missing_secret(environment: str, name: str) -> str:

@@ -88,8 +88,8 @@ class Secrets:
 
     async def variables(
         self, account: str, environment: str, spec: FunctionSpec
-    ) -> dict[str, Sealed]:
-        """What a function's containers get. SquallRefusal names a secret or variable missing."""
+    ) -> dict[str, dict[str, Sealed]]:
+        """What a function's containers get, by bucket. SquallRefusal names a secret or variable missing."""
         wanted = sorted(set(sealed.places(spec, environment)))
         found = await asyncio.gather(
             *(self._records.get(state_subjects.secret_key(account, *place)) for place in wanted)
@@ -109,9 +109,9 @@ class Secrets:
             return
         keys = await self._keys.load(account)
         for spec in using:
-            merged = await self.variables(account, environment, spec)
-            for name, each in merged.items():
-                rewrapped(keys, account, f"function {spec.name!r}: variable {name}", each)
+            for merged in (await self.variables(account, environment, spec)).values():
+                for name, each in merged.items():
+                    rewrapped(keys, account, f"function {spec.name!r}: variable {name}", each)
 
     # --- inside ----------------------------------------------------------------------------------
 

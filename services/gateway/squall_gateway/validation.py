@@ -15,6 +15,8 @@ from squall_contracts.secrets import (
     Sealed,
 )
 
+from squall_gateway.mounts import mount_problems
+
 _APP: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _IMAGE: Final = re.compile(r"im-[A-Za-z0-9]{1,64}")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
@@ -26,8 +28,6 @@ _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,255}")
 _SUFFIX: Final = re.compile(r"|[a-z0-9]|[a-z0-9][a-z0-9-]{0,38}[a-z0-9]")
 _BOX_BYTES: Final = 64
 """More than encryption adds to a value."""
-_VOLUME: Final = re.compile(r"vo-[A-Za-z0-9]{1,64}")
-_FORBIDDEN_MOUNTS: Final = frozenset({"/", "/root", "/tmp", "/squall"})
 MAX_FUNCTIONS: Final = 1000
 
 
@@ -110,7 +110,7 @@ def check_function(spec: FunctionSpec) -> None:
     if spec.serialized is not None and not _SHA256.fullmatch(spec.serialized):
         raise InvalidFieldError(f"{where}: serialized {spec.serialized!r} is not a sha256")
     _check_uses(where, spec)
-    for problem in (*_files(spec), *_class(spec), *_volumes(spec)):
+    for problem in (*_files(spec), *_class(spec), *mount_problems(spec)):
         raise InvalidFieldError(f"{where}: {problem}")
     check_bounds(spec)
     if spec.schedule is not None:
@@ -210,29 +210,6 @@ def _files(spec: FunctionSpec) -> Iterable[str]:
             yield f"files: {file.path!r} must be an absolute path without '..'"
         if not _SHA256.fullmatch(file.sha256):
             yield f"files: {file.path!r} has no sha256"
-
-
-def _volumes(spec: FunctionSpec) -> Iterable[str]:
-    seen: set[str] = set()
-    for mount in spec.volumes:
-        parts = mount.path.split("/")[1:]
-        if (
-            not mount.path.startswith("/")
-            or {"", ".", ".."} & set(parts)
-            or mount.path in _FORBIDDEN_MOUNTS
-            or _CONTROL.search(mount.path)
-        ):
-            yield (
-                f"volumes: {mount.path!r} can't be a mount path: use an absolute path without '..' "
-                "that is not /, /root or /tmp"
-            )
-        if not _VOLUME.fullmatch(mount.volume_id):
-            yield f"volumes: {mount.volume_id!r} is not the id of a volume"
-        if mount.sub_path and {"", ".", ".."} & set(mount.sub_path.split("/")):
-            yield f"volumes: sub_path {mount.sub_path!r} must not hold '.' or '..'"
-        if mount.volume_id in seen or mount.path in seen:
-            yield f"volumes: {mount.path} or its volume is mounted twice"
-        seen |= {mount.volume_id, mount.path}
 
 
 def _environment_variables(spec: FunctionSpec) -> Iterable[str]:

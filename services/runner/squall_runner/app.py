@@ -1,6 +1,6 @@
 """The runner, wired: commands in, containers watched, a lease kept."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import anyio
@@ -19,6 +19,7 @@ from squall_contracts.terminals import OpenTerminal
 from squall_contracts.usage import RunnerUsage
 
 from squall_runner import machine
+from squall_runner.buckets.desk import Buckets
 from squall_runner.docker import DockerRuntime
 from squall_runner.files import Files
 from squall_runner.handlers import Runner
@@ -62,7 +63,8 @@ async def _serve(
     state, bus, identity = Path(settings.state_dir), context.bus, record.runner_id
     context.workspaces.runner_id = identity
     slots = Slots(state / "containers")
-    runtime = _runtime(settings, identity, slots, tasks)
+    servers = settings.servers_for_containers or context.servers
+    runtime = _runtime(settings, identity, slots, tasks, servers)
     await runtime.open()
     files = Files(
         state / "files",
@@ -70,6 +72,7 @@ async def _serve(
         limit_bytes=settings.file_cache_mib * 1024 * 1024,
     )
     desk = await Desk.open(context, settings, runtime)
+    buckets = Buckets(settings, runtime)
     sites = Sites(state / "site", ca_bundle=settings.ca_bundle)
     pool = WarmPool(settings, slots, runtime, desk, tasks)
     outfitter = Outfitter(
@@ -78,6 +81,7 @@ async def _serve(
         runtime=runtime,
         files=files,
         desk=desk,
+        buckets=buckets,
         cores=record.cpu,
     )
     snapshots = SnapshotPool(
@@ -106,6 +110,7 @@ async def _serve(
         slots=slots,
         starter=starter,
         desk=desk,
+        buckets=buckets,
         tasks=tasks,
     )
     try:
@@ -203,9 +208,15 @@ async def _beat(
             log.warning("lease.delayed", error=str(error))
 
 
-def _runtime(settings: Settings, identity: str, slots: Slots, tasks: TaskGroup) -> Runtime:
+def _runtime(
+    settings: Settings,
+    identity: str,
+    slots: Slots,
+    tasks: TaskGroup,
+    servers: Sequence[str],
+) -> Runtime:
     if settings.runtime == "docker":
-        return DockerRuntime(settings, identity, tasks)
+        return DockerRuntime(settings, identity, tasks, servers)
     return ProcessRuntime(settings, slots.directory, tasks)
 
 

@@ -22,6 +22,7 @@ from squall_contracts.usage import ContainerUsage
 from squall_terminals.program import Program
 
 from squall_runner import core
+from squall_runner.buckets.desk import NONE, ContainerBuckets
 from squall_runner.flight import held_inputs
 from squall_runner.logship import Shipper, system_line
 from squall_runner.runtime import Exit, RunnerError, Runtime, StartRefused
@@ -81,6 +82,7 @@ class Container:
         """Set once its processes have ended."""
         self.volumes: ContainerVolumes | None = None
         """Of a container that has some mounted."""
+        self.buckets: ContainerBuckets = NONE
 
     def adopt(self) -> None:
         """Go on with what the slot remembers, after a restart of the runner."""
@@ -157,6 +159,8 @@ class Container:
                     await self._report(self._to_tell)
                 async with anyio.create_task_group() as stopping:
                     stopping.start_soon(self._obey)
+                    if self.buckets:
+                        stopping.start_soon(self._end_without_buckets)
                     if self.volumes:
                         stopping.start_soon(self.volumes.attend, self.start.container_id)
                     ended = await self._runtime.wait(self._handle, self.slot.directory)
@@ -169,7 +173,12 @@ class Container:
                         await shipper.read.wait()
                 await self._end(ended, shipper.last_words)
             await self._runtime.remove(self._handle)
+            await self.buckets.discard()
             self.slot.forget()
+
+    async def _end_without_buckets(self) -> None:
+        """A container whose bucket has gone can't work: its inputs are run again in another."""
+        self.stop(await self.buckets.lost(), 0.0)
 
     async def _end(self, ended: Exit, last_words: str) -> None:
         """Commit what it left in volumes, and tell its end: that waits for the commit a while, so
@@ -213,6 +222,7 @@ class Container:
         if self.volumes:
             await self._leave_volumes(anyio.Event())
         await self._tell_end(Exit(code=None))
+        await self.buckets.discard()
         self.slot.forget()
 
     async def _tell_end(self, ended: Exit, last_words: str = "") -> None:

@@ -24,6 +24,7 @@ from squall_contracts.placement import (
 )
 
 from squall_runner import core
+from squall_runner.buckets.desk import Buckets
 from squall_runner.container import Container, surely
 from squall_runner.metrics import Metrics
 from squall_runner.runtime import Runtime, RuntimeUnavailable, StartRefused
@@ -54,6 +55,7 @@ class Runner:
         slots: Slots,
         starter: Starter,
         desk: Desk,
+        buckets: Buckets,
         tasks: TaskGroup,
     ) -> None:
         self._settings = settings
@@ -63,6 +65,7 @@ class Runner:
         self._slots = slots
         self._starter = starter
         self._desk = desk
+        self._buckets = buckets
         self._tasks = tasks
         self._containers: dict[str, Container] = {}
         self._ended: OrderedDict[str, None] = OrderedDict()
@@ -197,11 +200,13 @@ class Runner:
             container = self._container(slot.record.start)
             container.slot = slot
             container.volumes = self._desk.adopt(slot.record.start.workspace, slot.directory)
+            container.buckets = self._buckets.adopt(name)
             container.adopt()
             self._containers[slot.record.start.container_id] = container
             log.info("container.adopted", slot=name, lost=name in plan.lost)
             run = self._lost if name in plan.lost else self._watch
             self._tasks.start_soon(run, container)
+        await self._buckets.sweep((*plan.adopt, *plan.lost))
 
     async def stop_all(self, reason: str, grace_s: float) -> None:
         """Stop every container and return when all have ended."""

@@ -52,6 +52,8 @@ def unheld(start: StartContainer) -> str:
     """Why no snapshot is held of a function that asks for one; empty: one can be."""
     if start.gpu or start.spec.resources.gpus:
         return "it needs a GPU, which a container held in waiting would keep from others"
+    if start.spec.buckets:
+        return "it has buckets, which are mounted for a container that starts"
     return ""
 
 

@@ -13,6 +13,7 @@ from squall_contracts.message import encode
 from squall_contracts.placement import StartContainer
 
 from squall_runner import core, prepare
+from squall_runner.buckets.desk import NONE, Buckets, ContainerBuckets
 from squall_runner.files import Files
 from squall_runner.runtime import Launch, Runtime, StartRefused
 from squall_runner.settings import Settings
@@ -33,6 +34,7 @@ class Outfitter:
         runtime: Runtime,
         files: Files,
         desk: Desk,
+        buckets: Buckets,
         cores: float,
     ) -> None:
         self._settings = settings
@@ -40,6 +42,7 @@ class Outfitter:
         self._runtime = runtime
         self._files = files
         self._desk = desk
+        self._buckets = buckets
         self._cores = cores
 
     async def lay(self, start: StartContainer, slot: Slot) -> None:
@@ -56,6 +59,14 @@ class Outfitter:
     async def volumes(self, start: StartContainer, slot: Slot) -> ContainerVolumes:
         """Views of the function's volumes, for the container's binds. StartRefused, BusError."""
         return await self._desk.prepare(start.workspace, start.spec.volumes, slot.directory)
+
+    async def buckets(
+        self, start: StartContainer, slot: Slot, own: prepare.Own
+    ) -> ContainerBuckets:
+        """The function's buckets, mounted. StartRefused."""
+        if not start.spec.buckets:
+            return NONE
+        return await self._buckets.mount(slot.name, start.spec.buckets, own.bucket_secrets)
 
     def assignment(
         self, start: StartContainer, slot: Slot, own: prepare.Own, *, ahead: bool = False

@@ -1,6 +1,6 @@
 """What a container needs before its guest can start: its image, its credentials, its assignment."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit, urlunsplit
 
 from squall_bus.accounts import new_key
@@ -25,6 +25,8 @@ class Own:
     users: tuple[Credentials, Credentials]
     """Its guest's and its client's."""
     secrets: dict[str, str]
+    bucket_secrets: Mapping[str, Mapping[str, str]]
+    """By mount path; the runner's alone."""
 
 
 class Images:

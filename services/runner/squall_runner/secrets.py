@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import anyio
+import msgspec
 import structlog
 from squall_bus.bus import Bus
 from squall_bus.sealing import KeyPair, Unsealable, new_pair
@@ -18,7 +19,7 @@ from squall_contracts import access_subjects
 from squall_contracts.failures import Refused
 from squall_contracts.message import encode
 from squall_contracts.placement import StartContainer
-from squall_contracts.secrets import OpenReply, OpenSecrets, ResealedSecrets
+from squall_contracts.secrets import OpenReply, OpenSecrets, Resealed, ResealedSecrets
 
 from squall_runner.pipes import open_for_writing, write_and_close
 from squall_runner.runtime import RuntimeUnavailable, StartRefused
@@ -31,10 +32,19 @@ _MARK_KEY: Final = os.urandom(32)
 _threads = anyio.CapacityLimiter(256)
 
 
-async def opened(bus: Bus, start: StartContainer, runner_id: str) -> dict[str, str]:
-    """The function's variables, in the clear. StartRefused names what can't be had; BusError."""
+class Opened(msgspec.Struct, frozen=True, kw_only=True):
+    """What one start may have, in the clear."""
+
+    variables: dict[str, str] = {}
+    """The function's."""
+    buckets: dict[str, dict[str, str]] = {}
+    """Those its buckets are mounted with, by mount path: not for the container."""
+
+
+async def opened(bus: Bus, start: StartContainer, runner_id: str) -> Opened:
+    """The values of a function's secrets. StartRefused names what can't be had; BusError."""
     if not start.spec.secrets:
-        return {}
+        return Opened()
     pair = new_pair()
     reply: ResealedSecrets | Refused = await bus.request(
         access_subjects.open_secrets(runner_id),
@@ -46,12 +56,18 @@ async def opened(bus: Bus, start: StartContainer, runner_id: str) -> dict[str, s
     return _open(pair, start, reply)
 
 
-def _open(pair: KeyPair, start: StartContainer, reply: ResealedSecrets) -> dict[str, str]:
-    try:
+def _open(pair: KeyPair, start: StartContainer, reply: ResealedSecrets) -> Opened:
+    def clear(variables: Mapping[str, Resealed]) -> dict[str, str]:
         return {
             name: pair.open(each.wrapped, each.box, account=start.workspace, name=name)
-            for name, each in reply.variables.items()
+            for name, each in variables.items()
         }
+
+    try:
+        return Opened(
+            variables=clear(reply.variables),
+            buckets={path: clear(each) for path, each in reply.buckets.items()},
+        )
     except Unsealable as error:
         raise StartRefused(f"secrets of {start.spec.name}: {error}; create them again") from error
 

@@ -13,9 +13,11 @@ import msgspec
 import structlog
 from squall_bus.service import Context
 from squall_contracts.coldstart import RUNNER_PHASES
+from squall_contracts.functions import FunctionSpec
 from squall_contracts.placement import StartContainer, StartPath
 
 from squall_runner import core, prepare, secrets
+from squall_runner.buckets.desk import NONE, ContainerBuckets
 from squall_runner.container import Begun, Container
 from squall_runner.making import Basis
 from squall_runner.outfit import Outfitter
@@ -103,7 +105,7 @@ class Starter:
         """Have something ready for a function that may be called soon. Raises as `start`."""
         basis = await self._basis(start)
         quiet_s = QUIET_S if start.spec.scaling.min_containers else 0.0  # some start right now
-        if not start.spec.resources.gpus and not core.starts_alone(start.spec.env):
+        if not start.spec.resources.gpus and not _starts_alone(start.spec):
             limits = self._outfitter.limits(start)
             self._pool.prefetch(self._key(basis), basis.image.env, limits, quiet_s)
         if start.spec.memory_snapshot:
@@ -146,7 +148,7 @@ class Starter:
             else:
                 container.started(snapshot.slot, snapshot.handle, watch.begun("snapshot"))
                 return "snapshot", ""
-        if container.gpus or core.starts_alone(start.spec.env):
+        if container.gpus or _starts_alone(start.spec):
             return None, unheld
         warm = self._pool.take(self._key(basis), self._outfitter.limits(start))
         if warm is not None and not await self._hand_over(container, warm, own, watch):
@@ -213,18 +215,23 @@ class Starter:
         handle, piped = "", bool(start.spec.secrets)
         launch = self._outfitter.launch(start, image, site, slot, container.gpus)
         volumes: ContainerVolumes | None = None
+        buckets = NONE
+        opened = anyio.Event()
 
         async def create() -> None:
-            nonlocal handle, launch, volumes
+            nonlocal handle, launch, volumes, buckets
             volumes = await self._outfitter.volumes(start, slot)
-            launch = msgspec.structs.replace(launch, binds=volumes.binds)
+            if start.spec.buckets:
+                await opened.wait()
+                buckets = await self._outfitter.buckets(start, slot, own)
+            launch = msgspec.structs.replace(launch, binds=(*volumes.binds, *buckets.binds))
             handle = await self._runtime.create(launch)
 
         slot.make(pipe=piped)
         slot.note(start=start, site=str(site), gpus=container.gpus)
         try:
             lay = partial(self._outfitter.lay, start, slot)
-            await together(*self._getting(start, own), create, lay)
+            await together(*self._getting(start, own, opened), create, lay)
             assigned = self._outfitter.assignment(start, slot, own)
             if not piped:
                 slot.assignment.write_bytes(assigned)
@@ -236,9 +243,9 @@ class Starter:
                 ended = partial(self._runtime.wait, handle, slot.directory)
                 await secrets.hand_over(slot.assignment, assigned, ended)
         except BaseException:
-            await self._drop(slot, handle, volumes)
+            await self._drop(slot, handle, volumes, buckets)
             raise
-        container.volumes = volumes
+        container.volumes, container.buckets = volumes, buckets
         path: StartPath = "forked" if began.forked else "plain"
         why = [unheld or self._why_new(container)]
         if began.why_not:
@@ -247,29 +254,46 @@ class Starter:
         return path
 
     def _getting(
-        self, start: StartContainer, own: Own
+        self, start: StartContainer, own: Own, opened: anyio.Event | None = None
     ) -> tuple[Callable[[], Coroutine[Any, Any, None]], ...]:
-        """What fills `own`, to be done at the same time."""
+        """What fills `own`, to be done at the same time; `opened` tells of the secrets."""
 
         async def mint() -> None:
             own.users = await prepare.mint(self._context.bus, start, self._runner_id)
 
         async def unseal() -> None:
-            own.secrets = await secrets.opened(self._context.bus, start, self._runner_id)
+            found = await secrets.opened(self._context.bus, start, self._runner_id)
+            own.secrets, own.bucket_secrets = found.variables, found.buckets
+            if opened is not None:
+                opened.set()
 
         return mint, unseal
 
     def _why_new(self, container: Container) -> str:
         if container.gpus:
             return "it has a GPU, which a container held in waiting would keep from others"
+        if container.start.spec.buckets:
+            return "its buckets are mounted before it starts"
         if core.starts_alone(container.start.spec.env):
             return "its variables count when Python starts, so no waiting container will do"
         return "no warm container was ready"
 
-    async def _drop(self, slot: Slot, handle: str, volumes: ContainerVolumes | None) -> None:
+    async def _drop(
+        self,
+        slot: Slot,
+        handle: str,
+        volumes: ContainerVolumes | None,
+        buckets: ContainerBuckets = NONE,
+    ) -> None:
         with anyio.CancelScope(shield=True):
             if handle:
                 await self._runtime.remove(handle)
             if volumes is not None:
                 await volumes.discard()
+            await buckets.discard()
             slot.forget()
+
+
+def _starts_alone(spec: FunctionSpec) -> bool:
+    """Whether no container that was started ahead will do for it."""
+    return core.starts_alone(spec.env) or bool(spec.buckets)

@@ -1,0 +1,1 @@
+"""What `squall init serving` writes: a service that works as it is."""
