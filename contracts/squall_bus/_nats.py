@@ -6,6 +6,7 @@ It overrides private methods of nats-py, which is why that is pinned to 2.16.
 import asyncio
 import logging
 import re
+import warnings
 from typing import Any, Final
 
 from squall_bus._parser import WireParser
@@ -177,6 +178,12 @@ class NatsWire(Client):  # type: ignore[misc, unused-ignore]
         except OSError as error:
             _log.debug("the connection broke while it was closed: %s", error)
 
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether what goes over this connection is."""
+        transport = self._transport
+        return not isinstance(transport, SocketTransport) or transport.is_encrypted
+
     async def reconnect(self) -> None:
         await self.force_reconnect()
 
@@ -189,7 +196,23 @@ class NatsWire(Client):  # type: ignore[misc, unused-ignore]
             self._transport.close()  # type: ignore[no-untyped-call]
         if s.uri.scheme not in {"ws", "wss"}:
             self._transport = SocketTransport()
-        await super()._connect_to_server(s)
+            await super()._connect_to_server(s)
+            return
+        self._transport = None  # one that was closed can't be opened again
+        with warnings.catch_warnings():  # nats-py spells aiohttp's timeout in an older way
+            warnings.simplefilter("ignore", DeprecationWarning)
+            try:
+                await super()._connect_to_server(s)
+            except BaseException:
+                await self._abandon_websocket()
+                raise
+
+    async def _abandon_websocket(self) -> None:
+        """A session whose socket never opened is closed by nobody else."""
+        transport: Any = self._transport
+        self._transport = None
+        if transport is not None:
+            await transport._client.close()
 
     async def _process_err(self, err_msg: str) -> None:
         """Expired credentials reconnect, newer ones may be at hand; who asked hears of refusals."""

@@ -1,6 +1,7 @@
 """Making a connection: each server in turn, and in one line why none took us."""
 
 import base64
+import ssl
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -24,11 +25,17 @@ async def open_wire(
     jwt: Callable[[], str],
     seed: str,
     timeout_s: float,
+    ca_file: str = "",
 ) -> NatsWire:
     """Connect to the first server that answers; each is tried once. An empty `seed`: without
-    credentials. BusUnreachable, BusRefused."""
+    credentials. BusUnreachable, BusRefused.
+
+    A `tls://` or `wss://` server must show a certificate for its name, of an authority in `ca_file`
+    (PEM), or where that is empty in SSL_CERT_FILE or the system's.
+    """
     if any(url.startswith(("ws://", "wss://")) for url in servers):
         unmask_websockets()
+    secured = ssl_context(servers, ca_file)
     signing_in = _signing_in(jwt, seed) if seed else {}
     failure: BusError = BusUnreachable("no server is named: give at least one NATS URL")
     for url in servers:
@@ -41,6 +48,7 @@ async def open_wire(
                     name=name,
                     inbox_prefix=inbox,
                     **signing_in,
+                    tls=secured,
                     allow_reconnect=False,
                     max_reconnect_attempts=1,
                     reconnect_time_wait=RECONNECT_WAIT_S,  # type: ignore[arg-type]
@@ -58,11 +66,24 @@ async def open_wire(
             if isinstance(failure, BusRefused):
                 break
             continue
+        if url.startswith("tls://") and not wire.is_encrypted:
+            await wire.close()
+            raise BusRefused(f"{url} does not speak TLS: is it the server you mean?")
         wire.options["allow_reconnect"] = True
         wire.options["max_reconnect_attempts"] = -1
         wire.set_server_pool(list(servers))
         return wire
     raise failure
+
+
+def ssl_context(servers: Sequence[str], ca_file: str) -> ssl.SSLContext | None:
+    """What certificates are checked with; None: no server wants any. BusRefused for a bad file."""
+    if not ca_file and not any(url.startswith(("tls://", "wss://")) for url in servers):
+        return None
+    try:
+        return ssl.create_default_context(cafile=ca_file or None)
+    except (OSError, ssl.SSLError) as error:
+        raise BusRefused(f"ca_file: {ca_file} holds no certificates: {error}") from error
 
 
 def _signing_in(jwt: Callable[[], str], seed: str) -> dict[str, Any]:
@@ -79,6 +100,9 @@ def _why(url: str, wire: NatsWire, error: Exception, timeout_s: float) -> BusErr
         return BusUnreachable(f"{url} did not answer in {timeout_s:g} s: is the server running?")
     if isinstance(error, nats_errors.NoServersError):
         return BusUnreachable(f"can't reach {url}: {wire._last_error}; is the server running?")
+    if isinstance(error, ssl.SSLCertVerificationError):
+        why = error.verify_message or str(error)
+        return BusRefused(f"{url} shows a certificate that is not trusted: {why}; set ca_file")
     if isinstance(error, OSError):
         return BusUnreachable(f"can't reach {url}: {text}; is the server running?")
     if "authori" in text.lower() or "authenti" in text.lower() or "maximum" in text.lower():

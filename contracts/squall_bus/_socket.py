@@ -78,6 +78,10 @@ class SocketTransport(TcpTransport):  # type: ignore[misc, unused-ignore]
         )
         self._io_reader, self._io_writer = await within(connect_timeout, upgrade)
 
+    @property
+    def is_encrypted(self) -> bool:
+        return self._io_writer is not None
+
     # --- writing ------------------------------------------------------------------------------
 
     def send_now(self, command: bytes) -> bool:

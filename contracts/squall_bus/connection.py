@@ -29,13 +29,15 @@ async def connect(
     inbox: str,
     renew: Callable[[str], Awaitable[str]] | None = None,
     connect_timeout_s: float = 5.0,
+    ca_file: str = "",
 ) -> Bus:
     """Connect to the first of `servers` that answers, and reconnect forever after.
 
     `name` is shown by the server's monitoring; `inbox` is subjects.inbox(owner id), or begins with
     that. Without `credentials` one is in the lobby, where nothing can be done but to sign in.
-    `renew` gives a new JWT for the old one; None: the JWT does not expire. BusUnreachable when no
-    server answers, BusRefused when the credentials aren't taken or don't cover `inbox`.
+    `ca_file`: see open_wire. `renew` gives a new JWT for the old one; None: the JWT does not expire.
+    BusUnreachable when no server answers, BusRefused when the credentials aren't taken or don't
+    cover `inbox`.
     """
     from squall_bus._opening import open_wire
 
@@ -47,6 +49,7 @@ async def connect(
         jwt=lambda: holder.jwt,
         seed="" if credentials is None else credentials.seed,
         timeout_s=connect_timeout_s,
+        ca_file=ca_file,
     )
     bus = Bus(wire, name=name)
     wire.volatile = bus.volatile_prefixes

@@ -52,6 +52,13 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     """Shared by them: whoever has it may join, and sees everything."""
 
 
+class Tls(msgspec.Struct, frozen=True, kw_only=True):
+    """A server's certificate, with those above it, and its key: paths as nats-server sees them."""
+
+    certificate: str
+    key: str
+
+
 def server_config(
     *,
     name: str,
@@ -63,17 +70,22 @@ def server_config(
     accounts_dir: Path,
     lobby_user: str = "",
     cluster: Cluster | None = None,
+    tls: Tls | None = None,
+    websocket: str = "",
 ) -> str:
     """nats-server configuration in operator mode with a full resolver.
 
     `operator` is the operator's JWT; `accounts` maps the accounts the server must know before
     anybody can push claims (SYS, PLATFORM, LOBBY) to their JWTs; `listen` is `host:port`, port -1:
     any. `lobby_user` is the JWT of those who connect without one; empty: they are turned away.
-    `cluster` None: the server stands alone; otherwise `name` must be its own alone.
+    `cluster` None: the server stands alone; otherwise `name` must be its own alone. With `tls` it
+    takes no connection without. `websocket` is a second `host:port`, for WebSockets; empty: none.
     """
     preload = "\n".join(f"  {account}: {jwt}" for account, jwt in accounts.items())
     quoted = msgspec.json.encode
     lobby = f"default_sentinel: {lobby_user}\n" if lobby_user else ""
+    secured = "" if tls is None else f"{_tls_config(tls)}\n"
+    sockets = _websocket_config(websocket, tls) if websocket else ""
     joined = "" if cluster is None else _cluster_config(cluster)
     return f"""server_name: {name}
 {joined}listen: "{listen}"
@@ -89,7 +101,7 @@ resolver: {{
 resolver_preload: {{
 {preload}
 }}
-{lobby}max_payload: {MAX_PAYLOAD_BYTES}
+{secured}{sockets}{lobby}max_payload: {MAX_PAYLOAD_BYTES}
 max_control_line: {MAX_CONTROL_LINE_BYTES}
 max_pending: 256MB
 write_deadline: "20s"
@@ -115,3 +127,14 @@ def _cluster_config(cluster: Cluster) -> str:
   routes: [{routes}]
 }}
 """
+
+
+def _tls_config(tls: Tls) -> str:
+    quoted = msgspec.json.encode
+    certificate, key = quoted(tls.certificate).decode(), quoted(tls.key).decode()
+    return f'tls {{ cert_file: {certificate}, key_file: {key}, min_version: "1.2" }}'
+
+
+def _websocket_config(listen: str, tls: Tls | None) -> str:
+    secured = "no_tls: true" if tls is None else _tls_config(tls)
+    return f'websocket {{ listen: "{listen}", {secured} }}\n'

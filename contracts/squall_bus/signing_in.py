@@ -30,12 +30,14 @@ class SignedInBus(NamedTuple):
 
 
 async def credentials_for(
-    servers: Sequence[str], token: str, key: "Key", runner_id: str = ""
+    servers: Sequence[str], token: str, key: "Key", runner_id: str = "", ca_file: str = ""
 ) -> tuple[Credentials, Caller]:
     """Credentials of `key`, a user's, in exchange for `token` (`<id>.<secret>`); with `runner_id`
     those of a runner. BusRefused says why there are none; BusUnreachable."""
     inbox = f"{subjects.inbox(access_subjects.LOBBY_OWNER)}.{new_id('in')}"
-    async with await connect(servers, None, name="squall sign-in", inbox=inbox) as lobby:
+    async with await connect(
+        servers, None, name="squall sign-in", inbox=inbox, ca_file=ca_file
+    ) as lobby:
         request = SignIn(token=token, public_key=key.public, runner_id=runner_id)
         try:
             reply = await lobby.request(
@@ -48,29 +50,36 @@ async def credentials_for(
     return Credentials(jwt=reply.jwt, seed=key.seed), reply.caller
 
 
-async def sign_in(servers: Sequence[str], token: str, *, name: str) -> SignedInBus:
+async def sign_in(
+    servers: Sequence[str], token: str, *, name: str, ca_file: str = ""
+) -> SignedInBus:
     """Connect with a token; credentials are renewed as long as it is good. Raises as
     credentials_for."""
     from squall_bus.accounts import new_key
 
     key = new_key("user")
-    credentials, caller = await credentials_for(servers, token, key)
+    credentials, caller = await credentials_for(servers, token, key, ca_file=ca_file)
 
     async def renew(_old: str) -> str:
         # In the lobby again: it is open also to who slept until the old credentials had expired.
-        return (await credentials_for(servers, token, key))[0].jwt
+        return (await credentials_for(servers, token, key, ca_file=ca_file))[0].jwt
 
     bus = await connect(
-        servers, credentials, name=name, inbox=subjects.inbox(key.public), renew=renew
+        servers,
+        credentials,
+        name=name,
+        inbox=subjects.inbox(key.public),
+        renew=renew,
+        ca_file=ca_file,
     )
     return SignedInBus(bus, caller, key.seed)
 
 
-async def whoever(servers: Sequence[str], token: str) -> Caller:
+async def whoever(servers: Sequence[str], token: str, ca_file: str = "") -> Caller:
     """Whose token it is. Raises as credentials_for."""
     from squall_bus.accounts import new_key
 
-    return (await credentials_for(servers, token, new_key("user")))[1]
+    return (await credentials_for(servers, token, new_key("user"), ca_file=ca_file))[1]
 
 
 def renewing(held: "list[Bus]") -> Callable[[str], Awaitable[str]]:

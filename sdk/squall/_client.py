@@ -287,10 +287,10 @@ async def _open() -> Client:
         )
     environment = config.settings().environment
     if server.token:
-        bus, seed = await _sign_in(server.url.split(","), server.token)
+        bus, seed = await _sign_in(server)
         return _hold(Client(bus, environment, seed))
     credentials = config.read_credentials(server.credentials)
-    bus = await _connect(server.url.split(","), credentials)
+    bus = await _connect(server.url.split(","), credentials, server.ca_file)
     return _hold(Client(bus, environment, credentials.seed))
 
 
@@ -300,23 +300,25 @@ def _hold(client: Client) -> Client:
     return client
 
 
-async def _sign_in(servers: list[str], token: str) -> "tuple[Bus, str]":
+async def _sign_in(server: config.Server) -> "tuple[Bus, str]":
     from squall_bus.signing_in import sign_in
 
     async with translated():
-        found = await sign_in(servers, token, name="squall-sdk")
+        found = await sign_in(
+            server.url.split(","), server.token, name="squall-sdk", ca_file=server.ca_file
+        )
     return found.bus, found.seed
 
 
-async def identify(servers: list[str], token: str) -> tokens.Caller:
+async def identify(servers: list[str], token: str, ca_file: str = "") -> tokens.Caller:
     """Who a token is of, as the server says. AuthError when it won't have it."""
     from squall_bus.signing_in import whoever
 
     async with translated():
-        return await whoever(servers, token)
+        return await whoever(servers, token, ca_file)
 
 
-async def _connect(servers: list[str], credentials: Credentials) -> "Bus":
+async def _connect(servers: list[str], credentials: Credentials, ca_file: str = "") -> "Bus":
     from squall_bus.connection import claims, connect
     from squall_bus.signing_in import renewing
 
@@ -328,6 +330,7 @@ async def _connect(servers: list[str], credentials: Credentials) -> "Bus":
             credentials,
             name="squall-sdk",
             inbox=subjects.inbox(said["sub"]),
+            ca_file=ca_file,
             renew=renewing(held) if said.get("exp") else None,
         )
     held.append(bus)

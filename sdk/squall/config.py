@@ -2,7 +2,8 @@
 
 A profile is a table of the file; the one with `active = true` holds, or `SQUALL_PROFILE` names it.
 Keys: `server_url`, `token_id` and `token_secret` (or `credentials`, the path of a NATS credentials
-file) and `environment`. A file with a secret in it must be readable by its owner alone.
+file), `ca_file` (who signs the server's certificate) and `environment`. A file with a secret in it
+must be readable by its owner alone.
 """
 
 import itertools
@@ -19,7 +20,7 @@ from squall_contracts.guest import Credentials
 from squall.exception import AuthError, InvalidError, NotFoundError
 
 DEFAULT_ENVIRONMENT = "main"
-KEYS = ("server_url", "token_id", "token_secret", "credentials", "environment")
+KEYS = ("server_url", "ca_file", "token_id", "token_secret", "credentials", "environment")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +32,9 @@ class Server:
     """Path of the NATS credentials file; empty: the token opens it."""
     token: str = field(default="", repr=False)
     """`<id>.<secret>`; empty: none."""
+    ca_file: str = ""
+    """Certificates of the authorities a `tls://` or `wss://` server is trusted by; empty: the
+    system's."""
     runtime: str = ""
     source: str = ""
     """Where this was learnt, for people: a file, or the environment."""
@@ -42,6 +46,7 @@ class Settings:
 
     server_url: str | None
     credentials: str | None
+    ca_file: str | None
     token_id: str | None
     token_secret: str | None = field(repr=False)
     environment: str
@@ -108,6 +113,7 @@ def settings() -> Settings:
     return Settings(
         server_url=os.environ.get("SQUALL_SERVER_URL") or profile.get("server_url"),
         credentials=os.environ.get("SQUALL_CREDENTIALS") or profile.get("credentials"),
+        ca_file=os.environ.get("SQUALL_CA_FILE") or profile.get("ca_file"),
         token_id=os.environ.get("SQUALL_TOKEN_ID") or profile.get("token_id"),
         token_secret=os.environ.get("SQUALL_TOKEN_SECRET") or profile.get("token_secret"),
         environment=os.environ.get("SQUALL_ENVIRONMENT")
@@ -182,13 +188,18 @@ def find_server() -> Server | None:
         source = "environment" if os.environ.get("SQUALL_SERVER_URL") else str(now.config_path)
         if now.token_id is not None and now.token_secret is not None:
             token = f"{now.token_id}.{now.token_secret}"
-            return Server(url=now.server_url, token=token, source=source)
+            return Server(url=now.server_url, token=token, ca_file=now.ca_file or "", source=source)
         if now.credentials is None:
             raise InvalidError(
                 f"{now.server_url} is set without a token: use `squall token set`, or set "
                 "SQUALL_TOKEN_ID and SQUALL_TOKEN_SECRET (or SQUALL_CREDENTIALS, a file's path)"
             )
-        return Server(url=now.server_url, credentials=now.credentials, source=source)
+        return Server(
+            url=now.server_url,
+            credentials=now.credentials,
+            ca_file=now.ca_file or "",
+            source=source,
+        )
     return running_server(now.state_dir)
 
 

@@ -1,6 +1,7 @@
 """`squall token`: tokens people and programs sign in with."""
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -97,6 +98,9 @@ def set_token(
     server: Annotated[
         str | None, typer.Option(help="Such as nats://host:4222; default: the configured one.")
     ] = None,
+    ca_file: Annotated[
+        str | None, typer.Option(help="Who signs the server's certificate; default: the system's.")
+    ] = None,
     profile: Annotated[
         str | None, typer.Option("--profile", help="Profile to change; default: the active one.")
     ] = None,
@@ -109,9 +113,11 @@ def set_token(
     url = server or now.server_url or (running.url if running else None)
     if url is None:
         raise InvalidError("--server: name the server, such as nats://host:4222")
-    who = _caller(url, ".".join(found)) if verify else None
+    ca_file = str(Path(ca_file).absolute()) if ca_file else now.ca_file
+    who = _caller(url, ".".join(found), ca_file or "") if verify else None
     name = profile or now.profile or "default"
-    settings.save_profile(name, {"server_url": url, "token_id": found[0], "token_secret": found[1]})
+    values = {"server_url": url, "token_id": found[0], "token_secret": found[1]}
+    settings.save_profile(name, {**values, **({"ca_file": ca_file} if ca_file else {})})
     said = "" if who is None else f" as {who.user} of workspace {who.workspace}"
     say(f"profile {name}: signed in{said} (in {settings.config_path()})")
 
@@ -122,7 +128,7 @@ def info(json: Json = False) -> None:
     server = settings.find_server()
     if server is None or not server.token:
         raise InvalidError("no token is configured: use `squall token set`")
-    who = _caller(server.url, server.token)
+    who = _caller(server.url, server.token, server.ca_file)
     if json:
         show_json(who)
         return
@@ -160,11 +166,11 @@ def _pasted(token: str | None, token_id: str | None, secret: str | None) -> tupl
     return found_id, found_secret
 
 
-def _caller(url: str, token: str) -> words.Caller:
+def _caller(url: str, token: str, ca_file: str) -> words.Caller:
     """Who the server says a token is of. AuthError when it won't have it."""
     from squall import _client, _sync
 
-    return _sync.run(_client.identify(url.split(","), token))
+    return _sync.run(_client.identify(url.split(","), token, ca_file))
 
 
 def _show_secret(made: words.TokenIssued, json: bool) -> None:

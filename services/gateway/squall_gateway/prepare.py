@@ -11,9 +11,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 from squall_bus.accounts import InvalidCredentials, write_credentials, write_private
 from squall_bus.keyring import Keyring, make_once
-from squall_bus.resolver import Cluster, server_config
+from squall_bus.resolver import Cluster, Tls, server_config
 from squall_contracts import rights
 
 
@@ -31,14 +32,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="HOST:PORT",
         help="of a server of a cluster, as the others reach it, such as nats1:6222; repeat it",
     )
+    parser.add_argument("--tls-cert", help="of nats-server, as it sees the file; with --tls-key")
+    parser.add_argument("--tls-key", help="the key of --tls-cert")
+    parser.add_argument(
+        "--websocket", default="", metavar="HOST:PORT", help="take WebSockets there, too"
+    )
     options = parser.parse_args(argv)
+    if bool(options.tls_cert) != bool(options.tls_key):
+        parser.error("--tls-cert and --tls-key go together")
+    tls = Tls(certificate=options.tls_cert, key=options.tls_key) if options.tls_cert else None
     try:
         prepare(
             options.folder,
-            options.listen,
             options.data,
             options.workspace or ["main"],
             options.node,
+            Listen(address=options.listen, tls=tls, websocket=options.websocket),
         )
     except (OSError, ValueError, InvalidCredentials) as error:
         print(f"squall_gateway.prepare: {error}", file=sys.stderr)  # noqa: T201
@@ -46,19 +55,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+class Listen(msgspec.Struct, frozen=True, kw_only=True):
+    """Where nats-server takes clients, and how."""
+
+    address: str = "0.0.0.0:4222"
+    tls: Tls | None = None
+    websocket: str = ""
+
+
 def prepare(
     folder: Path,
-    listen: str,
     data: Path,
     workspaces: Sequence[str],
     nodes: Sequence[str] = (),
+    listen: Listen | None = None,
 ) -> None:
     """Make `folder` complete. ValueError: a bad workspace name; OSError, InvalidCredentials."""
     keyring = Keyring(folder / "keys")
     for name in workspaces:
         keyring.workspace(name)
     for name, cluster in _servers(folder, nodes):
-        write_private(folder / f"{name}.conf", _config(keyring, name, listen, data, cluster))
+        at = listen or Listen()
+        write_private(folder / f"{name}.conf", _config(keyring, name, at, data, cluster))
     for service in rights.SERVICES:
         path = folder / f"{service}.creds"
         if not path.exists():
@@ -93,10 +111,14 @@ def _servers(folder: Path, nodes: Sequence[str]) -> list[tuple[str, Cluster | No
     ]
 
 
-def _config(keyring: Keyring, name: str, listen: str, data: Path, cluster: Cluster | None) -> str:
+def _config(
+    keyring: Keyring, name: str, listen: Listen, data: Path, cluster: Cluster | None
+) -> str:
     return server_config(
         name=name,
-        listen=listen,
+        listen=listen.address,
+        tls=listen.tls,
+        websocket=listen.websocket,
         operator=keyring.operator_jwt(),
         system_account=keyring.system.public,
         accounts=keyring.preloaded_jwts(),

@@ -1,6 +1,6 @@
 """The runner, wired: commands in, containers watched, a lease kept."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import anyio
@@ -63,7 +63,8 @@ async def _serve(
     state, bus, identity = Path(settings.state_dir), context.bus, record.runner_id
     context.workspaces.runner_id = identity
     slots = Slots(state / "containers")
-    runtime = _runtime(settings, identity, slots, tasks)
+    servers = settings.servers_for_containers or context.servers
+    runtime = _runtime(settings, identity, slots, tasks, servers)
     await runtime.open()
     files = Files(
         state / "files",
@@ -207,9 +208,15 @@ async def _beat(
             log.warning("lease.delayed", error=str(error))
 
 
-def _runtime(settings: Settings, identity: str, slots: Slots, tasks: TaskGroup) -> Runtime:
+def _runtime(
+    settings: Settings,
+    identity: str,
+    slots: Slots,
+    tasks: TaskGroup,
+    servers: Sequence[str],
+) -> Runtime:
     if settings.runtime == "docker":
-        return DockerRuntime(settings, identity, tasks)
+        return DockerRuntime(settings, identity, tasks, servers)
     return ProcessRuntime(settings, slots.directory, tasks)
 
 

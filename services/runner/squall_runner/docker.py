@@ -18,6 +18,7 @@ from squall_terminals.program import Program
 
 from squall_runner import docker_exec, docker_output, engine, gpus, owner, sandbox_image, sweep
 from squall_runner.core import Found, Limits, RuntimeName
+from squall_runner.guard import Guard
 from squall_runner.networks import Networks
 from squall_runner.runtime import (
     COMPILE,
@@ -71,11 +72,17 @@ class DockerRuntime:
 
     name: RuntimeName = "docker"
 
-    def __init__(self, settings: Settings, runner_id: str, tasks: TaskGroup) -> None:
+    def __init__(
+        self, settings: Settings, runner_id: str, tasks: TaskGroup, servers: Sequence[str] = ()
+    ) -> None:
+        """`servers`: what containers must reach, for the guard of their networks; none: no guard."""
         self._settings = settings
         self._runner_id = runner_id
         self._tasks = tasks
-        self._networks = Networks(settings.network, runner_id, ready=settings.sandboxes)
+        guard = Guard(servers) if settings.guard and servers else None
+        self._networks = Networks(
+            settings.network, runner_id, ready=settings.sandboxes, guard=guard
+        )
         self._owner = owner.own_name()
         self._docker: Docker
 
@@ -148,6 +155,8 @@ class DockerRuntime:
 
     async def create(self, launch: Launch) -> str:
         sandbox = self._networks.take(blocked=launch.block_network)
+        if sandbox is None and self._networks.is_guarded:
+            sandbox = await self._networks.make_now(blocked=launch.block_network)
         if sandbox is None:
             return await self._create(launch, self._networks.name(blocked=launch.block_network))
         try:
@@ -183,9 +192,9 @@ class DockerRuntime:
             await self._container(handle).start()
 
     async def _start_without_sandbox(self, handle: str, launch: Launch) -> str:
-        """Somebody removed the sandbox: make the container anew with a network of its own."""
+        """Somebody removed the sandbox: make the container anew with another, or a network of its own."""
         await sweep.remove(self._docker, handle)
-        fresh = await self._create(launch, self._networks.name(blocked=launch.block_network))
+        fresh = await self.create(launch)
         try:
             await self._start(fresh)
         except RunnerError:

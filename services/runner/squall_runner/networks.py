@@ -16,6 +16,7 @@ from anyio.abc import TaskGroup
 from squall_contracts.message import new_id
 
 from squall_runner import owner, sandbox_image, sweep
+from squall_runner.guard import Guard, GuardError
 from squall_runner.makers import Makers
 from squall_runner.runtime import RuntimeUnavailable
 
@@ -27,7 +28,10 @@ _NO_NEIGHBOURS: Final = {"com.docker.network.bridge.enable_icc": "false"}
 class Networks:
     """The two bridge networks and their ready sandboxes."""
 
-    def __init__(self, name: str, runner_id: str, *, ready: int) -> None:
+    def __init__(
+        self, name: str, runner_id: str, *, ready: int, guard: Guard | None = None
+    ) -> None:
+        self._guard = guard
         self._names = {False: name, True: f"{name}-blocked"}
         self._runner_id = runner_id
         self._wanted = ready
@@ -42,8 +46,11 @@ class Networks:
         self._docker, self._makers = docker, Makers(tasks)
         for blocked, name in self._names.items():
             self._gateways[blocked] = await self._ensure(name, internal=blocked)
-        if self._wanted and not await sandbox_image.ensure(docker):
+        if self._guard is not None:
+            await self._guard.open()
+        if (self._wanted or self.is_guarded) and not await sandbox_image.ensure(docker):
             self._wanted = 0
+            self._guard = None
 
     async def close(self) -> None:
         """Remove the sandboxes nobody took."""
@@ -64,6 +71,18 @@ class Networks:
         ready = self._ready[blocked]
         return ready.pop() if ready else None
 
+    @property
+    def is_guarded(self) -> bool:
+        """Whether containers must run in sandboxes, which keep them from the machine."""
+        return self._guard is not None and self._guard.is_on
+
+    async def make_now(self, *, blocked: bool) -> str:
+        """A sandbox for somebody who waits. RuntimeUnavailable."""
+        try:
+            return await self._made(blocked)
+        except (DockerError, aiohttp.ClientError, GuardError) as error:
+            raise RuntimeUnavailable(f"no network for the container: {error}") from error
+
     def refill(self, *, blocked: bool) -> None:
         """Make what is missing of the sandboxes to keep ready."""
         missing = self._wanted - len(self._ready[blocked]) - self._making[blocked]
@@ -72,6 +91,15 @@ class Networks:
                 self._making[blocked] += 1
 
     async def _make(self, blocked: bool) -> None:
+        try:
+            self._ready[blocked].append(await self._made(blocked))
+        except (DockerError, aiohttp.ClientError, GuardError) as error:
+            log.warning("sandbox.failed", error=str(error))
+        finally:
+            self._making[blocked] -= 1
+
+    async def _made(self, blocked: bool) -> str:
+        """A started sandbox, closed off. DockerError, ClientError, GuardError: nothing is left."""
         config: dict[str, Any] = {
             "Image": sandbox_image.REFERENCE,
             "Entrypoint": ["/pause"],
@@ -88,21 +116,19 @@ class Networks:
                 "LogConfig": {"Type": "none"},
             },
         }
-        try:
-            # Shielded: a request given up halfway may leave a container nobody knows of.
-            with anyio.CancelScope(shield=True):
-                name = f"squall-{new_id('net')}"
-                container = await self._docker.containers.create(config, name=name)
-                try:
-                    await container.start()
-                except DockerError:
-                    await sweep.remove(self._docker, container.id)
-                    raise
-            self._ready[blocked].append(container.id)
-        except (DockerError, aiohttp.ClientError) as error:
-            log.warning("sandbox.failed", error=str(error))
-        finally:
-            self._making[blocked] -= 1
+        # Shielded: a request given up halfway may leave a container nobody knows of.
+        with anyio.CancelScope(shield=True):
+            name = f"squall-{new_id('net')}"
+            container = await self._docker.containers.create(config, name=name)
+            try:
+                await container.start()
+                if self._guard is not None and self._guard.is_on:
+                    await self._guard.close_off((await container.show())["State"]["Pid"])
+            except (DockerError, GuardError):
+                await sweep.remove(self._docker, container.id)
+                raise
+        identity: str = container.id
+        return identity
 
     async def _ensure(self, name: str, *, internal: bool) -> str:
         wanted = {

@@ -29,6 +29,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Bridge network of containers, made when missing; block_network uses `<network>-blocked`."""
     oci_runtime: str = ""
     """Such as `runsc`; empty: Docker's default."""
+    guard: bool = True
+    """Keep containers from the machine they run on (but for NATS) and from link-local addresses,
+    where clouds serve credentials. It takes root, nsenter, ip and iptables."""
     pids_limit: Annotated[int, msgspec.Meta(ge=16)] = 1024
     ca_bundle: str = ""
     """A file of CA certificates containers trust, for networks whose proxy re-signs TLS."""

@@ -1,0 +1,156 @@
+"""Connections by TLS and by WebSockets, with certificates of an authority made here."""
+
+import datetime
+import ipaddress
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from squall_bus._nats import NatsWire
+from squall_bus.accounts import owner_of
+from squall_bus.bus import Bus
+from squall_bus.connection import connect
+from squall_bus.errors import BusRefused, BusUnreachable
+from squall_bus.resolver import Tls, server_config
+from squall_contracts import subjects
+
+from .natsd import NatsServer, free_port
+
+
+def encrypted(bus: Bus) -> bool:
+    assert isinstance(bus.wire, NatsWire)
+    return bus.wire.is_encrypted
+
+
+class Authority:
+    """Signs the certificates of servers."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        made = self._certificate(self._name, self._key.public_key(), True, [])
+        self.file = folder / f"{name}.pem"
+        self.file.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+
+    def issue(self, folder: Path, *names: x509.GeneralName) -> Tls:
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "server")])
+        made = self._certificate(subject, key.public_key(), False, names)
+        certificate, private = folder / "server.pem", folder / "server.key"
+        certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+        private.write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+        )
+        return Tls(certificate=str(certificate), key=str(private))
+
+    def _certificate(
+        self,
+        subject: x509.Name,
+        key: ec.EllipticCurvePublicKey,
+        is_authority: bool,
+        names: Sequence[x509.GeneralName],
+    ) -> x509.Certificate:
+        now = datetime.datetime.now(datetime.UTC)
+        made = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self._name)
+            .public_key(key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(hours=1))
+            .not_valid_after(now + datetime.timedelta(days=1))
+            .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
+        )
+        if names:
+            made = made.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        return made.sign(self._key, hashes.SHA256())
+
+
+class Secured(NamedTuple):
+    server: NatsServer
+    ca_file: str
+    websocket_port: int
+
+    def url(self, scheme: str) -> str:
+        port = self.websocket_port if scheme == "wss" else self.server.port
+        return f"{scheme}://127.0.0.1:{port}"
+
+
+@pytest.fixture
+async def secured(tmp_path: Path) -> AsyncIterator[Secured]:
+    authority = Authority(tmp_path, "authority")
+    tls = authority.issue(tmp_path, x509.IPAddress(ipaddress.ip_address("127.0.0.1")))
+    server, port = NatsServer(tmp_path), free_port()
+    keys = server.keys
+    (tmp_path / "nats.conf").write_text(
+        server_config(
+            name="test",
+            listen=f"127.0.0.1:{server.port}",
+            operator=keys.operator_jwt(),
+            system_account=keys.system.public,
+            accounts=keys.account_jwts(),
+            jetstream_dir=tmp_path / "js",
+            accounts_dir=tmp_path / "jwt",
+            tls=tls,
+            websocket=f"127.0.0.1:{port}",
+        )
+    )
+    await server.start()
+    yield Secured(server, str(authority.file), port)
+    server.close()
+
+
+@pytest.mark.parametrize("scheme", ["tls", "wss", "nats"])
+async def test_messages_go_over_a_certified_connection_also_after_it_broke(
+    secured: Secured, scheme: str
+) -> None:
+    credentials = secured.server.keys.client("test")
+    inbox = subjects.inbox(owner_of(credentials.jwt))
+    async with await connect(
+        [secured.url(scheme)], credentials, name="x", inbox=inbox, ca_file=secured.ca_file
+    ) as bus:
+        assert encrypted(bus)
+        assert b"streams" in (await bus.call("$JS.API.INFO", b"")).data
+        await bus.wire.reconnect()
+        answer = await bus.call("$JS.API.INFO", b"", timeout_s=10)
+        assert b"streams" in answer.data
+        assert encrypted(bus)
+
+
+@pytest.mark.parametrize("scheme", ["tls", "wss"])
+async def test_certificate_of_an_unknown_authority_is_refused(
+    secured: Secured, scheme: str, tmp_path: Path
+) -> None:
+    credentials = secured.server.keys.client("test")
+    inbox = subjects.inbox(owner_of(credentials.jwt))
+    for ca_file in ("", str(Authority(tmp_path, "another").file)):
+        with pytest.raises((BusRefused, BusUnreachable), match="certificate"):
+            await connect(
+                [secured.url(scheme)], credentials, name="x", inbox=inbox, ca_file=ca_file
+            )
+
+
+async def test_server_without_tls_is_not_taken_for_one_with(tmp_path: Path) -> None:
+    server = NatsServer(tmp_path)
+    await server.start()
+    credentials = server.keys.client("test")
+    inbox = subjects.inbox(owner_of(credentials.jwt))
+    with pytest.raises(BusRefused, match="does not speak TLS"):
+        await connect([f"tls://127.0.0.1:{server.port}"], credentials, name="x", inbox=inbox)
+    server.close()
+
+
+async def test_file_without_certificates_is_named(tmp_path: Path) -> None:
+    empty = tmp_path / "empty.pem"
+    empty.write_text("")
+    with pytest.raises(BusRefused, match=r"empty\.pem"):
+        await connect(["tls://127.0.0.1:1"], None, name="x", inbox="_INBOX_x", ca_file=str(empty))

@@ -1,0 +1,80 @@
+"""What code in a real container can't do to its machine, its neighbours or itself."""
+
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from types import ModuleType
+
+import pytest
+
+from tests.system.conftest import Server, connected_to, docker_engine, load
+
+pytestmark = pytest.mark.docker
+CAPABILITIES = {"CHOWN": 0, "DAC_OVERRIDE": 1, "FOWNER": 3, "KILL": 5, "SETGID": 6, "SETUID": 7}
+NET_BIND_SERVICE = 10
+
+
+@pytest.fixture(scope="module")
+def prober(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
+    if docker_engine() is None:
+        pytest.skip("no Docker engine answers on this machine")
+    server = Server("docker", tmp_path_factory.mktemp("state"))
+    server.start("--ephemeral")
+    try:
+        with connected_to(server.ready["url"], server.ready["credentials"], "docker"):
+            module = load("prober")
+            with module.app.run():
+                module.gateway = server.ready["url"].rpartition("//")[2].partition(":")[0]  # type: ignore[attr-defined]
+                yield module
+    finally:
+        server.stop()
+
+
+def guarded() -> bool:
+    tools = ("nsenter", "iptables-restore", "ip")
+    return os.geteuid() == 0 and all(map(shutil.which, tools))
+
+
+needs_guard = pytest.mark.skipif(not guarded(), reason="the guard takes root and iptables")
+
+
+@needs_guard
+def test_machine_is_out_of_reach_but_for_nats(prober: ModuleType) -> None:
+    with socket.create_server(("0.0.0.0", 0)) as listener:
+        port = listener.getsockname()[1]
+        assert prober.reach.remote(prober.gateway, port) == "ConnectionRefusedError"
+        listener.settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            listener.accept()
+
+
+@needs_guard
+def test_metadata_addresses_are_refused(prober: ModuleType) -> None:
+    assert prober.reach.remote("169.254.169.254", 80) == "ConnectionRefusedError"
+
+
+def test_neighbour_is_out_of_reach(prober: ModuleType) -> None:
+    said = prober.listen.remote_gen(5.0)
+    neighbour = next(said)
+    assert prober.reach.remote(neighbour, 7171) != "connected"
+    assert next(said) == "nobody"
+
+
+def test_capabilities_are_few_and_none_can_be_gained(prober: ModuleType) -> None:
+    said = prober.status.remote()
+    allowed = sum(1 << bit for bit in (*CAPABILITIES.values(), NET_BIND_SERVICE))
+    for kind in ("CapEff", "CapPrm", "CapBnd", "CapInh"):
+        assert int(said[kind], 16) & ~allowed == 0, kind
+    assert said["NoNewPrivs"] == "1"
+    assert said["Seccomp"] == "2"
+    assert prober.mounts_proc.remote() == "refused"
+
+
+def test_guest_and_assignment_are_read_only_and_the_engine_is_not_there(
+    prober: ModuleType,
+) -> None:
+    for path in ("/squall/site/boot.py", "/squall/in/assignment", "/proc/sys/kernel/hostname"):
+        assert prober.writes.remote(path) == "OSError", path
+    for path in ("/var/run/docker.sock", "/run/containerd/containerd.sock", "/dev/kmsg"):
+        assert not prober.exists.remote(path), path

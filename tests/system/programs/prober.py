@@ -1,0 +1,63 @@
+"""A function that tries what code in a container must not be able to do."""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import squall
+
+app = squall.App("prober")
+
+
+@app.function()
+def reach(host: str, port: int) -> str:
+    """What a connection there comes to."""
+    try:
+        with socket.create_connection((host, port), timeout=3):
+            return "connected"
+    except OSError as error:
+        return type(error).__name__
+
+
+@app.function()
+def listen(seconds: float) -> Iterator[str]:
+    """Its own address, while it listens there; then whether anybody came."""
+    with socket.create_server(("0.0.0.0", 7171)) as server:
+        yield socket.gethostbyname(socket.gethostname())
+        server.settimeout(seconds)
+        try:
+            server.accept()
+        except TimeoutError:
+            yield "nobody"
+        else:
+            yield "somebody"
+
+
+@app.function()
+def status() -> dict[str, str]:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+@app.function()
+def writes(path: str) -> str:
+    try:
+        Path(path).write_text("x")
+    except OSError as error:
+        return type(error).__name__
+    return "written"
+
+
+@app.function()
+def exists(path: str) -> bool:
+    return Path(path).exists()
+
+
+@app.function()
+def mounts_proc() -> str:
+    """Mounting takes a capability that containers don't have."""
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    failed = libc.mount(b"none", b"/mnt", b"tmpfs", 0, None)
+    return "mounted" if failed == 0 else "refused"
