@@ -258,8 +258,16 @@ class Taker:
             outcomes += [task.result() for task in confirming]
         ours = [each for each, outcome in zip(arrived, outcomes, strict=True) if outcome is True]
         failed = next((outcome for outcome in outcomes if isinstance(outcome, BusError)), None)
-        if failed is not None and not ours:
+        if failed is None:
+            return ours
+        if not ours:
             raise failed
+        lost = sum(isinstance(outcome, BusError) for outcome in outcomes)
+        _log.warning(
+            "%d of %d items could not be confirmed within %g s (%s): what the server still has of "
+            "them goes to whoever takes next",
+            lost, len(arrived), CONFIRM_S, failed,
+        )  # fmt: skip
         return ours
 
     async def _is_ours(self, arrival: _Arrival) -> bool | BusError:

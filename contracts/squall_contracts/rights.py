@@ -251,6 +251,7 @@ def runner_may(runner_id: str, owner: str) -> tuple[list[str], list[str]]:
         f"{api}.INFO",
         *(f"{api}.DIRECT.GET.KV_{bucket}.>" for bucket in read),
         *(f"{api}.STREAM.MSG.GET.KV_{bucket}" for bucket in read),  # in clusters: see looking.py
+        *_reads(f"KV_{subjects.FUNCTIONS_BUCKET}"),  # watched while it holds snapshots of one
         f"{api}.CONSUMER.CREATE.{stream}.{own}.{subjects.command(runner_id)}",
         f"{api}.CONSUMER.INFO.{stream}.{own}",
         f"{api}.CONSUMER.MSG.NEXT.{stream}.{own}",

@@ -1,7 +1,7 @@
 """A live function's containers: its bounds for the autoscaler, and how it fares."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from squall_contracts import autoscaling
 from squall_contracts.functions import Scaling
@@ -9,7 +9,8 @@ from squall_contracts.functions import Scaling
 from squall import _client, _sync, _validate
 
 if TYPE_CHECKING:
-    from squall.function import Function
+    from squall._calling.unary import Target
+    from squall._client import Client
 
 _KEEP: Final[Any] = object()
 _BOUNDS: Final[dict[str, autoscaling.Bound]] = {
@@ -45,10 +46,16 @@ class FunctionStats:
     """How many more inputs its ready containers could run at once."""
 
 
+class Scalable(Protocol):
+    """Something that has containers: a function, or a pool of a class's."""
+
+    async def _resolve(self, client: "Client") -> "Target": ...
+
+
 class Autoscaler:
     """What `Function.autoscaler` is: `settings()` and `update(…)`, each with `.aio`."""
 
-    def __init__(self, function: "Function[Any, Any, Any]") -> None:
+    def __init__(self, function: Scalable) -> None:
         self._function = function
 
     @_sync.synced
@@ -87,7 +94,7 @@ class Autoscaler:
 
 
 async def change(
-    function: "Function[Any, Any, Any]",
+    function: Scalable,
     *,
     min_containers: int | None = None,
     max_containers: int | None = None,
@@ -112,7 +119,7 @@ async def change(
     return _settings(reply.scaling)
 
 
-async def stats(function: "Function[Any, Any, Any]") -> FunctionStats:
+async def stats(function: Scalable) -> FunctionStats:
     """How it fares right now, as far as the server can tell."""
     client = await _client.connected()
     target = await function._resolve(client)

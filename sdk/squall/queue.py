@@ -158,6 +158,7 @@ class Queue(Collection):
     def _ready(self) -> Items | None:
         """The items over the connection there is; None if it is not known yet."""
         held = self._held
+        self._check_now_and_then()
         return None if held is None or held[0] is not _client.current() else held[1]
 
     async def _items(self) -> Items:

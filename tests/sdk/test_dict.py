@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from squall import exception
+from squall._shared import collection
 from squall._shared.entries import Key
 from squall_contracts import collections
 
@@ -323,3 +324,21 @@ def test_iterating_in_a_loop_warns() -> None:
 
     with pytest.raises(exception.AsyncUsageWarning):
         asyncio.run(block())
+
+
+def test_a_handle_notices_that_its_dict_was_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collection, "ASK_AGAIN_S", 0.0)
+    squall.Dict.objects.create("going")
+    held = squall.Dict.from_name("going")
+    held["a"] = 1
+    squall.Dict.objects.delete("going")
+
+    def put_until_it_is_noticed() -> None:
+        for _ in range(1000):
+            held["a"] = 2
+
+    with pytest.raises(exception.NotFoundError):
+        put_until_it_is_noticed()
+    squall.Dict.objects.create("going")
+    assert "a" not in held
+    squall.Dict.objects.delete("going")

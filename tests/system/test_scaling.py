@@ -56,6 +56,14 @@ def test_containers_rise_to_their_maximum_never_beyond_and_fall_to_none(program:
     assert len(live_containers("nap")) == 1
 
 
+def test_a_single_call_passes_a_map_of_the_same_function(program: Program) -> None:
+    stamp = program("scaling").stamp
+    results = stamp.map([0.02] * 150)
+    next(results)
+    done_at = stamp.remote(0.0)
+    assert sum(at > done_at for at in results) > 50
+
+
 def test_bounds_change_while_it_runs(program: Program) -> None:
     nap = program("scaling").nap
     assert nap.autoscaler.settings() == AutoscalerSettings(0, 4, 0, 2.0)

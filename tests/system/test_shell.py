@@ -93,6 +93,8 @@ def test_shell_of_a_function_keeps_what_it_wrote_in_a_volume(
     assert b"".join(program("shelled").kept.read_file("note")) == b"kept words"
 
 
+@pytest.mark.docker
+@pytest.mark.parametrize("server", ["docker"], indirect=True)
 def test_shell_without_a_reference_is_of_an_image(server: Server) -> None:
     done = piped(server, "shell", "--cmd", "python -c 'import sys; print(sys.version_info[:2])'")
     assert done.returncode == 0, done.stderr
@@ -147,6 +149,7 @@ def test_terminal_ends_with_its_container(
     assert ended(command) != 0
 
 
+@pytest.mark.parametrize("server", ["process"], indirect=True)
 def test_function_asks_the_person_who_runs_it(terminal: Terminal, server: Server) -> None:
     command = terminal("run", "-i", f"{FILE}::ask")
     command.expect("who are you\\? ")
@@ -155,6 +158,7 @@ def test_function_asks_the_person_who_runs_it(terminal: Terminal, server: Server
     assert ended(command) == 0
 
 
+@pytest.mark.parametrize("server", ["process"], indirect=True)
 def test_breakpoint_stops_at_the_terminal_of_who_runs_it(terminal: Terminal) -> None:
     command = terminal("run", "-i", f"{FILE}::stops")
     command.expect("\\(Pdb\\) ")
@@ -167,6 +171,7 @@ def test_breakpoint_stops_at_the_terminal_of_who_runs_it(terminal: Terminal) -> 
     assert ended(command) == 0
 
 
+@pytest.mark.parametrize("server", ["process"], indirect=True)
 def test_nobody_to_ask_is_an_error_that_says_so(server: Server) -> None:
     done = piped(server, "run", f"{FILE}::ask")
     assert done.returncode == 2

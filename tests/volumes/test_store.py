@@ -253,3 +253,35 @@ async def test_a_deleted_ephemeral_volume_leaves_nothing(store: VolumeStore) -> 
     await store.remove(volume)
     await garbage.collect(store, grace_s=0)
     assert not await store.objects.list("m/")
+
+
+async def test_a_change_among_thousands_of_small_files_sends_that_file_alone(
+    store: VolumeStore, tmp_path: Path
+) -> None:
+    folder = tmp_path / "many"
+    for number in range(3000):
+        place = folder / f"{number % 50}" / f"{number}"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(b"%d" % number)
+    volume_id = (await store.create("main", "many")).volume_id
+    entries, sent = await uploaded(store, folder)
+    assert sent == sum(entry.size for entry in entries.values())
+    tree = await put(store, volume_id, entries)
+    (folder / "7" / "57").write_bytes(b"changed")
+    changed, sent = await uploaded(store, folder, tree)
+    assert sent == len(b"changed")
+    tree = await put(store, volume_id, {"7/57": changed["7/57"]})
+    assert sum(entry.kind == "f" for entry in tree.values()) == 3000
+    got = tmp_path / "got"
+    got.mkdir()
+    with Beneath(got) as place_of_all:
+        await lay(store.objects, tree, place_of_all)
+    assert sources_of(got) == sources_of(folder)
+
+
+def sources_of(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }

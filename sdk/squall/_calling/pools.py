@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from squall_contracts.apps import BindPool
 from squall_contracts.functions import Scalar, Variant
 
+from squall import _sync
 from squall._calling.unary import Target
 from squall._declaring import parameters
 from squall._declaring.local import Local
+from squall.autoscaler import Autoscaler, AutoscalerSettings, FunctionStats, change, stats
 from squall.exception import NotFoundError
 
 if TYPE_CHECKING:
@@ -111,6 +113,10 @@ class Pool:
         """Whether that is a method; of a class that was looked up everything is, until it is called."""
         return self.cls._parts is None or name in self.cls._parts.methods
 
+    def defines(self, name: str) -> bool:
+        """Whether the user's class has something of that name, as far as it is known here."""
+        return self.cls._parts is not None and hasattr(self.cls._parts.kind, name)
+
     def method(self, name: str) -> "BoundMethod[..., Any, Any]":
         from squall.cls import BoundMethod
 
@@ -153,12 +159,56 @@ class Pool:
             name=f"{self.cls.name}.{name}", is_generator=found.is_generator, method=name
         )
 
+    async def _resolve(self, client: "Client") -> Target:
+        """The pool itself, as the autoscaler asks for it. ExecutionError, NotFoundError."""
+        if self._own is not None:
+            return self._own
+        return await self._bind(client, await self.cls._resolve(client))
+
     async def _bind(self, client: "Client", shape: "Shape") -> Target:
         arguments = parameters.chosen(self.cls.name, shape.parameters, self.arguments)
         variant = self.cls._variant
         if variant is None and all(arguments[p.name] == p.default for p in shape.parameters):
             return self._binding.itself(shape.target)
         return await self._binding.target(client, shape.target, arguments, variant)
+
+
+_SCALING: Final = frozenset({"autoscaler", "get_current_stats", "update_autoscaler"})
+
+
+class Scaled:
+    """The containers of one pool, for `instance.update_autoscaler(…)` and its kin."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    @property
+    def autoscaler(self) -> Autoscaler:
+        """Reads and changes how many there are."""
+        return Autoscaler(self._pool)
+
+    @_sync.synced
+    async def update_autoscaler(
+        self,
+        *,
+        min_containers: int | None = None,
+        max_containers: int | None = None,
+        buffer_containers: int | None = None,
+        scaledown_window: float | None = None,
+    ) -> AutoscalerSettings:
+        """Change what is named, until the next deploy; scaledown_window in seconds. InvalidError."""
+        return await change(
+            self._pool,
+            min_containers=min_containers,
+            max_containers=max_containers,
+            buffer_containers=buffer_containers,
+            scaledown_window=scaledown_window,
+        )
+
+    @_sync.synced
+    async def get_current_stats(self) -> FunctionStats:
+        """How the pool fares right now."""
+        return await stats(self._pool)
 
 
 class Instance:
@@ -171,6 +221,8 @@ class Instance:
 
     def __getattr__(self, name: str) -> Any:
         pool = self._squall_pool
+        if name in _SCALING and not pool.defines(name):
+            return getattr(Scaled(pool), name)
         if not name.startswith("__") and pool.has(name):
             return pool.method(name)
         if pool.local is None:

@@ -2,6 +2,8 @@
 
 import asyncio
 import datetime
+import logging
+import time
 import warnings
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Self, TypeVar
@@ -25,6 +27,11 @@ from squall._sync import synced
 from squall.exception import DeprecationError, Error, InvalidError, NotFoundError
 
 C = TypeVar("C", bound="Collection")
+
+ASK_AGAIN_S = 20.0
+"""How long a handle may go on with a dict or queue that was deleted."""
+
+_log = logging.getLogger("squall")
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,10 @@ class Collection(Handle):
     _id: str | None
     _create: Create
     _record: CollectionRecord | None
+    _asked_s: float = 0.0
+    """When it was last looked up."""
+    _held: Any = None
+    """What one connection made of it; None: nothing yet."""
 
     @classmethod
     def from_name(
@@ -151,7 +162,31 @@ class Collection(Handle):
         client = await _client.connected()
         if self._record is None:
             self._record = await client.control(self._question(client.environment))
+            self._asked_s = time.monotonic()
         return client, self._record
+
+    def _check_now_and_then(self) -> None:
+        """Have it looked up again if that is long ago: others may have deleted it, and what is put
+        into one that is gone is lost. From any thread; nobody waits for it."""
+        now_s = time.monotonic()
+        if now_s - self._asked_s > ASK_AGAIN_S:
+            self._asked_s = now_s
+            loop = _sync.sdk_loop()
+            loop.call_soon_threadsafe(lambda: _sync.background(self._ask_again()))
+
+    async def _ask_again(self) -> None:
+        record = self._record
+        if record is None:
+            return
+        question = FindCollection(kind=self._kind, collection_id=record.collection_id)
+        try:
+            await (await _client.connected()).control(question)
+        except NotFoundError:
+            if self._name is None:
+                self._id = record.collection_id
+            self._record = self._held = None
+        except Error as error:
+            _log.debug("%r is not looked up again now: %s", self, error)
 
     def _question(self, environment: str) -> OpenCollection | FindCollection:
         if self._id is not None:

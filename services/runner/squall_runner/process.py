@@ -226,7 +226,7 @@ class ProcessRuntime:
         try:
             env, cwd = self._surroundings(handle)
             process = await asyncio.create_subprocess_exec(
-                *argv,
+                *proctree.inside(_pid(handle), argv),
                 env={**env, **launch_env},
                 cwd=cwd,
                 stdin=subprocess.DEVNULL,

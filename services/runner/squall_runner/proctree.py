@@ -28,17 +28,22 @@ def memory_bytes(pid: int) -> int:
 
 
 def inside(pid: int, argv: Sequence[str]) -> list[str]:
-    """`argv` as a command that sees what `pid` sees: mounts of its own, where it has any."""
-    try:
-        same = Path(f"/proc/{pid}/ns/mnt").readlink() == Path("/proc/self/ns/mnt").readlink()
-    except PermissionError:
-        same = True
+    """`argv` as a command that sees what the guest of the container that is `pid` sees: mounts of
+    its own, where it has any."""
     nsenter = shutil.which("nsenter")
-    if same or nsenter is None:
+    guest = next((each for each in tree(pid) if _is_apart(each, "mnt")), None)
+    if guest is None or nsenter is None:
         return list(argv)
-    user = Path(f"/proc/{pid}/ns/user").readlink() != Path("/proc/self/ns/user").readlink()
-    flags = ["--mount", "--root", "--wd", *(["--user", "--preserve-credentials"] if user else [])]
-    return [nsenter, f"--target={pid}", *flags, "--", *argv]
+    user = ["--user", "--preserve-credentials"] if _is_apart(guest, "user") else []
+    return [nsenter, f"--target={guest}", "--mount", "--root", "--wd", *user, "--", *argv]
+
+
+def _is_apart(pid: int, kind: str) -> bool:
+    """Whether a process is in another namespace of that kind than this one."""
+    try:
+        return Path(f"/proc/{pid}/ns/{kind}").readlink() != Path(f"/proc/self/ns/{kind}").readlink()
+    except OSError:  # it has ended, or is not ours to look at
+        return False
 
 
 def cpu_s(pid: int) -> float:

@@ -13,11 +13,11 @@ import anyio
 import pytest
 from anyio.abc import TaskGroup
 from squall_contracts.message import new_id
-from squall_runner import boot, zygote
+from squall_runner import boot, mounting, zygote
 from squall_runner.core import Limits
 from squall_runner.docker import DockerRuntime
 from squall_runner.process import ProcessRuntime
-from squall_runner.runtime import Launch, Piece, Runtime, RuntimeUnavailable, Started
+from squall_runner.runtime import Bind, Launch, Piece, Runtime, RuntimeUnavailable, Started
 from squall_runner.settings import Settings
 from squall_runner.slots import Slot, Slots
 
@@ -47,7 +47,7 @@ class Bench:
         (guest / "__init__.py").touch()
         (guest / "__main__.py").write_text(GUEST)
         (guest / "preload.py").touch()
-        for module in (boot, zygote):
+        for module in (boot, mounting, zygote):
             shutil.copy(str(module.__file__), self.site)
 
     async def start(
@@ -58,6 +58,7 @@ class Bench:
         limits: Limits | None = None,
         block_network: bool = False,
         workspace: str = "lab",
+        binds: tuple[Bind, ...] = (),
     ) -> tuple[str, Slot]:
         slot = self.slots.slot(new_id("ct"))
         slot.make()
@@ -73,6 +74,7 @@ class Bench:
             workdir="",
             limits=limits or Limits(cpu_shares=128, pids=256),
             block_network=block_network,
+            binds=binds,
         )
         started = await self.runtime.start(await self.runtime.create(launch), launch)
         self.last, handle = started, started.handle

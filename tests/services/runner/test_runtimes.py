@@ -13,7 +13,7 @@ from anyio.abc import SocketAttribute
 from squall_contracts.guest import FLIGHT_RECORD_BYTES
 from squall_runner import engine, owner, sweep
 from squall_runner.core import MIB, Limits
-from squall_runner.runtime import RunnerError, StartRefused
+from squall_runner.runtime import Bind, RunnerError, StartRefused
 
 from .conftest import IMAGE, Bench
 
@@ -185,6 +185,16 @@ async def test_exec_collects_what_a_command_prints(bench: Bench) -> None:
     assert first == "1 2"
     assert second.endswith("/root")
     assert done.stderr == b"wrong\n"
+
+
+async def test_exec_sees_what_is_mounted(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "there").write_text("mounted")
+    binds = (Bind(source=tmp_path, target="/only/here"),)
+    handle, slot = await bench.start(FOREVER, binds=binds)
+    await bench.until(handle, slot, "up")
+    done = await bench.runtime.exec(handle, {}, ["cat", "/only/here/there"], 20.0)
+    assert done.stdout == b"mounted", done
+    assert not await anyio.Path("/only").exists()
 
 
 async def test_exec_is_given_up_after_its_time(bench: Bench) -> None:

@@ -29,3 +29,9 @@ def wide_naps(number: float) -> float:
 def one_at_a_time(number: float) -> float:
     time.sleep(1.0)
     return time.time()
+
+
+@app.function(max_containers=1, scaledown_window=60)
+def stamp(seconds: float) -> float:
+    time.sleep(seconds)
+    return time.time()
