@@ -31,21 +31,25 @@ class WireParser:
     def __init__(self, control: Control, listeners: dict[str, RawHandler]) -> None:
         self._control = control
         self._listeners = listeners
-        self._rest = bytearray()
+        self._rest: list[bytes] = []
+        """What has come of a message that is not whole, joined once it is."""
+        self._held = 0
         self._needed = 0
 
     def reset(self) -> None:
-        self._rest = bytearray()
+        self._rest = []
+        self._held = 0
         self._needed = 0
 
     async def parse(self, data: bytes = b"") -> None:
         """Take the next bytes off the socket; a message cut in two waits for its second half."""
         if self._rest:
-            self._rest += data
-            if len(self._rest) < self._needed:
+            self._rest.append(data)
+            self._held += len(data)
+            if self._held < self._needed:
                 return
-            data = bytes(self._rest)
-            self._rest.clear()
+            data = b"".join(self._rest)
+            self._rest = []
         self._needed = 0
         position = 0
         end = len(data)
@@ -64,7 +68,8 @@ class WireParser:
                 position = line_end + 2
                 await self._control_line(line)
         if position < end:
-            self._rest += data[position:]
+            self._rest.append(data[position:])
+            self._held = end - position
 
     def _message(self, data: bytes, start: int, line_end: int, end: int, headed: bool) -> int:
         """Deliver the message at `start`; returns where the next begins, -1 if it isn't whole."""

@@ -1,6 +1,8 @@
 """Client <-> gateway: the control API. Every reply may be `Refused` instead."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
 
 from squall_contracts.failures import Refused
 from squall_contracts.functions import (
@@ -22,6 +24,8 @@ class StartApp(Message, frozen=True, kw_only=True):
     functions: tuple[FunctionSpec, ...]
     client_id: str
     detach: bool = False
+    dev_suffix: Annotated[str, Meta(min_length=1, max_length=20)] = "dev"
+    """What the addresses of its web endpoints end in."""
 
 
 Strategy = Literal["rolling", "recreate"]

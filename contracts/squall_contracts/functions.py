@@ -243,6 +243,8 @@ class FunctionRecord(Message, frozen=True, kw_only=True):
     version: int = 1
     """That of its app in which it last changed."""
     ephemeral: bool = False
+    dev_suffix: str = "dev"
+    """What the addresses of an ephemeral app end in."""
     recreate: bool = False
     """No container of this version before the last one of an older version has ended."""
     schedule_paused: bool = False

@@ -74,13 +74,13 @@ class WebHead(msgspec.Struct, frozen=True, array_like=True):
     path_parameters: dict[str, str] = {}
 
 
-class Taken(msgspec.Struct, frozen=True, array_like=True, tag="t"):
+class Taken(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="t"):
     """Guest: the request is mine. Whoever is asked to run it again is told not to."""
 
     session: str
 
 
-class Started(msgspec.Struct, frozen=True, array_like=True, tag="s"):
+class Started(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="s"):
     """Guest: the response's head, with as much of its body as there was by then."""
 
     session: str
@@ -90,7 +90,7 @@ class Started(msgspec.Struct, frozen=True, array_like=True, tag="s"):
     more: bool
 
 
-class Data(msgspec.Struct, frozen=True, array_like=True, tag="d"):
+class Data(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="d"):
     """Either: more of a body. An HTTP message's last has not `more`."""
 
     session: str
@@ -98,7 +98,7 @@ class Data(msgspec.Struct, frozen=True, array_like=True, tag="d"):
     more: bool
 
 
-class Accepted(msgspec.Struct, frozen=True, array_like=True, tag="a"):
+class Accepted(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="a"):
     """Guest: the WebSocket is accepted."""
 
     session: str
@@ -106,7 +106,7 @@ class Accepted(msgspec.Struct, frozen=True, array_like=True, tag="a"):
     headers: Headers
 
 
-class Said(msgspec.Struct, frozen=True, array_like=True, tag="m"):
+class Said(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="m"):
     """Either: a WebSocket message, or with `more` a part of one. Text travels as UTF-8."""
 
     session: str
@@ -115,14 +115,14 @@ class Said(msgspec.Struct, frozen=True, array_like=True, tag="m"):
     more: bool
 
 
-class Credit(msgspec.Struct, frozen=True, array_like=True, tag="c"):
+class Credit(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="c"):
     """Either: this much of what you sent has been read."""
 
     session: str
     size_bytes: int
 
 
-class Closed(msgspec.Struct, frozen=True, array_like=True, tag="x"):
+class Closed(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="x"):
     """Either: nothing more comes and nothing more is read. From the ingress: the client is gone. From
     the guest: the WebSocket's close, or why there is no (whole) response."""
 
@@ -132,7 +132,7 @@ class Closed(msgspec.Struct, frozen=True, array_like=True, tag="x"):
     reason: str = ""
 
 
-class Alive(msgspec.Struct, frozen=True, array_like=True, tag="l"):
+class Alive(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="l"):
     """Ingress: are you there? Guest: I am. `session` is empty."""
 
     session: str = ""
@@ -171,17 +171,17 @@ def slug(text: str) -> str:
 
 
 def subdomain(
-    workspace: str, suffix: str, app: str, function: str, spec: WebSpec, *, dev: bool
+    workspace: str, suffix: str, app: str, function: str, spec: WebSpec, *, dev: str = ""
 ) -> str:
     """`<workspace>--<app>-<function>`, the first label of an endpoint's host and its name in paths.
 
     `function` may be `Class.method`. Routes share one address for each app. The environment's web
-    suffix follows the workspace, if it has one; an app that only runs gets `-dev`; what is too long
-    is cut and ends in a digest.
+    suffix follows the workspace, if it has one; an app that only runs has `dev` at the end; what is
+    too long is cut and ends in a digest.
     """
     named = spec.label or (app if spec.kind == "route" else f"{app}-{function}")
     owner = slug(f"{workspace}-{suffix}") if suffix else slug(workspace)
-    full = f"{owner}--{slug(named)}{'-dev' if dev else ''}"
+    full = f"{owner}--{slug(named)}{f'-{slug(dev)}' if dev else ''}"
     if len(full) <= SUBDOMAIN_CHARACTERS:
         return full
     return f"{full[:56]}-{hashlib.sha256(full.encode()).hexdigest()[:6]}"

@@ -34,6 +34,16 @@ def web_speaker(subject: str) -> str:
     return subject.split(".")[3]
 
 
+def parked(session: str) -> str:
+    """Gateway -> gateway (request): ClaimParked, of a response that waits for its client."""
+    return f"platform.web.parked.{_token(session)}"
+
+
+def lent(gateway_id: str) -> str:
+    """Unstored: Frames of a response between the gateway that has it and one it is asked for at."""
+    return f"platform.web.lent.{_token(gateway_id)}"
+
+
 def web_token_key(account: str, token_id: str) -> str:
     return f"{_token(account)}.{_token(token_id)}"
 

@@ -9,6 +9,7 @@ must be readable by its owner alone.
 import itertools
 import json
 import os
+import re
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -122,6 +123,15 @@ def settings() -> Settings:
         config_path=config_path(),
         state_dir=state_dir(),
     )
+
+
+def dev_suffix() -> str:
+    """What addresses of apps that only run end in: SQUALL_DEV_SUFFIX, by default `dev`, so that
+    several people can serve one app. InvalidError."""
+    suffix = os.environ.get("SQUALL_DEV_SUFFIX") or "dev"
+    if not re.fullmatch(r"[a-z0-9]{1,20}", suffix):
+        raise InvalidError(f"SQUALL_DEV_SUFFIX: {suffix!r}: use 1 to 20 small letters and digits")
+    return suffix
 
 
 def save_profile(name: str, values: dict[str, str]) -> None:

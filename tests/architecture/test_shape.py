@@ -21,6 +21,7 @@ SUBJECT = re.compile(
 """A subject with something put in or left open; \\x00 stands for the `{…}` of an f-string."""
 SPELLERS = {
     "squall_contracts.subjects",
+    "squall_contracts.web_subjects",
     "squall_contracts.state_subjects",
     "squall_contracts.version_subjects",
     "squall_contracts.access_subjects",

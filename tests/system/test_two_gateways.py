@@ -120,6 +120,44 @@ async def _restarted(fleet: Fleet, at: dict[str, str]) -> None:
     assert all(each.startswith("gateway2") for each in killed.failed)
 
 
+@pytest.mark.slow
+def test_a_response_that_took_long_is_fetched_at_the_other_gateway(fleet: Fleet) -> None:
+    module = load("web")
+    with module.app.run():
+        asyncio.run(_fetched(bases(fleet, module.Asgi().open.get_web_url())))
+
+
+async def _fetched(at: dict[str, str]) -> None:
+    async with aiohttp.ClientSession() as session:
+        assert await _text(session, f"{at['gateway']}/nap?0") == "awake"
+        for query, there in (("nap?4", "gateway2"), ("late?3", "gateway2"), ("nap?2", "gateway")):
+            place = at["gateway"]
+            came_back = 0
+            url = f"{place}/{query}"
+            while True:
+                async with session.get(url, allow_redirects=False) as response:
+                    if response.status != 303:
+                        break
+                    came_back += 1
+                    assert came_back < 10
+                    # Every other time at the other gateway: also what was lent is lent on.
+                    place = at[there] if came_back % 2 else at["gateway"]
+                    url = place.partition("/web/")[0] + response.headers["location"]
+                    last = url
+            assert response.status == 200
+            assert came_back
+            async with session.get(last, allow_redirects=False) as gone:
+                assert gone.status == 410, "it is fetched once"
+        large = f"{at['gateway']}/late?2.5"
+        async with session.get(large, allow_redirects=False) as first:
+            place = at["gateway2"].partition("/web/")[0] + first.headers["location"]
+        async with session.get(place) as response:
+            size = 0
+            async for chunk in response.content.iter_any():
+                size += len(chunk)
+            assert (response.status, size) == (200, 12 * 1024**2)
+
+
 async def _text(session: aiohttp.ClientSession, url: str) -> str:
     async with session.get(url) as response:
         return await response.text()

@@ -213,6 +213,18 @@ def test_wsgi_apps_and_servers_answer(web: ModuleType, client: httpx.Client) -> 
     assert client.get(f"{files}/nothing").status_code == 404
 
 
+def test_a_container_whose_server_is_gone_makes_room_for_another(
+    web: ModuleType, client: httpx.Client
+) -> None:
+    url = web.mortal.get_web_url()
+    assert client.get(f"{url}/").status_code == 200
+    killed = client.post(f"{url}/")
+    assert killed.status_code == 500, "it took the request, and died"
+    first = client.get(f"{url}/").status_code
+    assert first in {200, 502}  # 502: the word was not there yet that this container ends
+    soon(lambda: client.get(f"{url}/").status_code == 200)
+
+
 def test_an_app_that_cannot_start_is_answered_for(web: ModuleType, client: httpx.Client) -> None:
     for broken in (web.never, web.lacking):
         answer = client.get(f"{broken.get_web_url()}/")

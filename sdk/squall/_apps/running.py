@@ -20,7 +20,7 @@ from squall_contracts.apps import (
     Strategy,
 )
 
-from squall import _client, _container, _context, _sync
+from squall import _client, _container, _context, _sync, config
 from squall._apps import replacing
 from squall._apps.placing import put_in_place, together
 from squall._apps.spec import Plan, plan
@@ -210,6 +210,7 @@ class RunContext:
         functions = await with_secrets(client, made)
         started = await client.control(
             StartApp(
+                dev_suffix=config.dev_suffix(),
                 environment=place,
                 name=self._name,
                 functions=functions,

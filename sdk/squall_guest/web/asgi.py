@@ -22,6 +22,10 @@ class ProtocolError(RuntimeError):
     """The app sent what ASGI does not allow at that point."""
 
 
+class ServerGone(ConnectionError):  # noqa: N818 - as its base
+    """The server that this container started takes no connections any more."""
+
+
 def scope_of(head: WebHead, state: dict[str, Any]) -> Scope:
     """The scope of a request or WebSocket."""
     scope: Scope = {

@@ -16,7 +16,7 @@ from squall_guest.inputs import Run
 from squall_guest.link import Link
 from squall_guest.load import Callee
 from squall_guest.session import Session
-from squall_guest.web.asgi import App, Lifespan, scope_of
+from squall_guest.web.asgi import App, Lifespan, ServerGone, scope_of
 from squall_guest.web.http import HttpTalk
 from squall_guest.web.line import Line, flushed
 from squall_guest.web.making import app_of
@@ -33,6 +33,8 @@ class Hosts:
 
     def __init__(self, home: Home, link: Link, session: Session, assignment: Assignment) -> None:
         self._home = home
+        self._session = session
+        self._nats = link.loop
         self._apps: dict[str, tuple[App, Lifespan]] = {}
         self._line = link.call(_line(session, assignment, home.loop, link.tasks)).result()
 
@@ -90,6 +92,10 @@ class Hosts:
                 await turn.fail(504 if late else 503, "Gateway Timeout" if late else "Cancelled")
             elif not doom.undo():
                 raise
+        except ServerGone as gone:
+            _say(f"{gone}; another container takes the place of this one")
+            await turn.fail(502, "Bad Gateway")
+            self._nats.call_soon_threadsafe(self._session.begin_drain)
         except Exception as error:  # noqa: BLE001 - user code may raise anything
             if not (isinstance(error, OSError) and talk.closed is not None):
                 _print(error)

@@ -8,7 +8,7 @@ from typing import Any, Final
 import h11
 from squall.exception import TimeoutError
 
-from squall_guest.web.asgi import App, Message, Receive, Scope, Send
+from squall_guest.web.asgi import App, Message, Receive, Scope, Send, ServerGone
 from squall_guest.web.tunnel import SocketTunnel
 
 HOST: Final = "127.0.0.1"
@@ -74,7 +74,7 @@ class Proxy:
         if scope["type"] == "lifespan":
             return
         if scope["type"] == "websocket":
-            reader, writer = await asyncio.open_connection(HOST, self._port)
+            reader, writer = await self._connection()
             await SocketTunnel(reader, writer).run(target(scope), headers(scope), receive, send)
             return
         first = await receive()
@@ -116,8 +116,13 @@ class Proxy:
             if not link.reader.at_eof():
                 return link
             link.writer.close()
-        reader, writer = await asyncio.open_connection(HOST, self._port, limit=READ_BYTES)
-        return _Link(reader, writer)
+        return _Link(*await self._connection())
+
+    async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        try:
+            return await asyncio.open_connection(HOST, self._port, limit=READ_BYTES)
+        except OSError as error:
+            raise ServerGone(f"the server on port {self._port} is gone: {error}") from error
 
     def _keep(self, link: _Link) -> None:
         done = link.state.our_state is h11.DONE and link.state.their_state is h11.DONE

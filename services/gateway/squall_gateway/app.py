@@ -1,7 +1,7 @@
 """Wiring of the gateway: what it hears, and in which order it opens and closes."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -83,7 +83,10 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
     async def urls(account: str, records: Iterable[FunctionRecord]) -> dict[str, str]:
         return ingress.urls(records, await access.accounts.name(account))
 
-    own = Apps(settings, context, urls)
+    async def claim(account: str, records: Sequence[FunctionRecord]) -> None:
+        ingress.claim(records, await access.accounts.name(account))
+
+    own = Apps(settings, context, urls, claim)
     collections = Collections(context, own.environments)
     tunnels = Tunnels(settings, context)
     door = Door(keyring, tokens)

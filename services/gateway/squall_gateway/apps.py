@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -39,10 +39,13 @@ class Apps:
         settings: Settings,
         context: Context,
         urls: Callable[[str, Iterable[FunctionRecord]], Awaitable[dict[str, str]]],
+        claim: Callable[[str, Sequence[FunctionRecord]], Awaitable[None]],
     ) -> None:
-        """`urls(account, records)` puts functions on the web; their addresses by name."""
+        """`urls(account, records)` puts functions on the web; their addresses by name.
+        `claim(account, records)` refuses a deployed app whose addresses are another's."""
         self._settings = settings
         self.urls = urls
+        self.claim = claim
         self._context = context
         self.registry = Registry(context.bus)
         self.pools = Pools(self.registry, settings.pool_idle_s)
@@ -63,6 +66,7 @@ class Apps:
             state="detached" if request.detach else "ephemeral",
             now_unix_s=time.time(),
             make_id=lambda _: new_id("fn"),
+            dev_suffix=request.dev_suffix,
         )
         await self.registry.apply(plan, None)
         log.info("app.started", app_id=plan.app.app_id, app=request.name, workspace=account)

@@ -69,6 +69,7 @@ def plan_start(
     state: AppState,
     now_unix_s: float,
     make_id: Callable[[str], str],
+    dev_suffix: str = "dev",
 ) -> Plan:
     """A new app of its own: every function gets a new id."""
     specs = {spec.name: spec for spec in functions}
@@ -82,7 +83,7 @@ def plan_start(
         created_unix_s=now_unix_s,
         function_ids=ids,
     )
-    return Plan(app=app, write=_records(app, specs))
+    return Plan(app=app, write=_records(app, specs, dev_suffix=dev_suffix))
 
 
 def plan_deploy(
@@ -168,6 +169,7 @@ def _records(
     live: Mapping[str, FunctionRecord] = MappingProxyType({}),
     *,
     recreate: bool = False,
+    dev_suffix: str = "dev",
 ) -> tuple[FunctionRecord, ...]:
     """The functions of `specs`; what was set by hand on those that live already stays."""
     return tuple(
@@ -181,6 +183,7 @@ def _records(
             version=app.version,
             ephemeral=app.state == "ephemeral",
             recreate=recreate,
+            dev_suffix=dev_suffix,
             schedule_paused=name in live and live[name].schedule_paused,
         )
         for name, spec in specs.items()

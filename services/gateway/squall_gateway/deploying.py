@@ -119,6 +119,9 @@ class Deploys:
             )
             if only_if_missing and existing is not None and existing.state == "deployed":
                 return started(core.Plan(app=existing, write=(), changed=False), {})
+            records = {**live, **{each.spec.name: each for each in plan.write}}
+            present = [records[name] for name in plan.app.function_ids]
+            await self._own.claim(owner.workspace, present)
             if plan.changed:
                 try:
                     await self._registry.apply(plan, entry)
@@ -129,8 +132,6 @@ class Deploys:
                 await self._supersede(owner.workspace, (*plan.write, *written))
                 await self._own.drop((*plan.remove, *gone), REMOVED)
                 log.info("app.deployed", app_id=plan.app.app_id, version=plan.app.version)
-            records = {**live, **{each.spec.name: each for each in plan.write}}
-            present = [records[name] for name in plan.app.function_ids]
             return started(plan, await self._own.urls(owner.workspace, present))
         raise SquallRefusal(
             "exhausted", f"app {owner.name!r} is being deployed by others: try again"

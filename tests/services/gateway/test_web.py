@@ -7,9 +7,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
+import msgspec
 import pytest
 from squall_contracts import apps, environments, subjects, verbs, web_subjects, webtokens
-from squall_contracts.functions import MethodSpec
+from squall_contracts.failures import Refused
+from squall_contracts.functions import FunctionSpec, MethodSpec
 from squall_contracts.web import WebSpec
 
 from .conftest import Client, Platform, running_platform, spec
@@ -74,6 +76,39 @@ async def test_a_deploy_says_where_its_endpoints_are(platform: Platform, client:
         verbs.FIND_FUNCTION, apps.FindFunction(environment="main", app="a", name="C")
     )
     assert found.web_urls == {"page": urls["C.page"]}
+
+
+async def test_an_address_that_another_app_has_is_refused_at_deploy(
+    platform: Platform, client: Client
+) -> None:
+    def app(name: str, *functions: FunctionSpec) -> apps.DeployApp:
+        return apps.DeployApp(environment="main", name=name, functions=functions)
+
+    shop = WebSpec(kind="asgi", label="shop")
+    await client.ask(verbs.DEPLOY_APP, app("a", spec("f", web=shop)))
+    assert (await client.ask(verbs.DEPLOY_APP, app("a", spec("f", web=shop)))).changed is False
+    refused = await client.ask(verbs.DEPLOY_APP, app("b", spec("g", web=shop)))
+    assert isinstance(refused, Refused)
+    assert "test--shop, as f of app 'a'" in refused.message
+    twice = app("c", spec("g", web=shop), spec("h", web=shop))
+    assert "g and h of app 'c'" in (await client.ask(verbs.DEPLOY_APP, twice)).message
+    assert not (await client.ask(verbs.LIST_APPS, apps.ListApps())).apps[1:], "nothing is half done"
+    other = await platform.client("other")
+    async with other.bus:
+        await platform.have_image(platform.server.keys.workspace("other").public)
+        elsewhere = await other.ask(verbs.DEPLOY_APP, app("b", spec("g", web=shop)))
+        assert elsewhere.web_urls["g"].endswith("/web/other--shop")
+    served = apps.StartApp(
+        environment="main", name="b", functions=(spec("g", web=shop),), client_id="cl-1"
+    )
+    for suffix in ("dev", "ada7"):
+        asked = msgspec.structs.replace(served, dev_suffix=suffix)
+        started = await client.ask(verbs.START_APP, asked)
+        assert started.web_urls["g"] == f"{platform.web_url}/web/test--shop-{suffix}"
+    await client.ask(verbs.STOP_APP, apps.StopApp(environment="main", name="a"))
+    again = app("b", spec("g", web=shop))
+    while isinstance(await client.ask(verbs.DEPLOY_APP, again), Refused):  # noqa: ASYNC110
+        await asyncio.sleep(0.02)  # the registry's word is on its way
 
 
 async def test_an_environment_is_in_addresses_by_its_web_suffix(

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from squall_contracts.functions import FunctionRecord, FunctionSpec, MethodSpec, ParameterSpec
 from squall_contracts.web import SUBDOMAIN_CHARACTERS, WebSpec, slug, subdomain
 from squall_gateway.web import core
+from squall_gateway.web.claims import clash
 from squall_gateway.web.core import Directory, Found, Missing
 
 NAMES = st.text(string.ascii_letters + string.digits + "-_. ", min_size=1, max_size=70)
@@ -53,9 +54,9 @@ def found(made: Directory, host: str, path: str, method: str = "GET") -> str:
 # --- names ------------------------------------------------------------------------------------------
 
 
-@given(NAMES, NAMES, NAMES, NAMES, st.booleans())
+@given(NAMES, NAMES, NAMES, NAMES, st.sampled_from(["", "dev", "ada7"]))
 def test_a_subdomain_is_one_whatever_things_are_called(
-    workspace: str, suffix: str, app: str, function: str, dev: bool
+    workspace: str, suffix: str, app: str, function: str, dev: str
 ) -> None:
     spec = WebSpec(kind="asgi")
     made = subdomain(workspace, suffix, app, function, spec, dev=dev)
@@ -66,8 +67,8 @@ def test_a_subdomain_is_one_whatever_things_are_called(
 
 def test_a_long_name_is_cut_and_ends_in_a_digest_of_all_of_it() -> None:
     spec = WebSpec(kind="asgi")
-    one = subdomain("main", "", "a" * 60, "one", spec, dev=False)
-    two = subdomain("main", "", "a" * 60, "two", spec, dev=False)
+    one = subdomain("main", "", "a" * 60, "one", spec, dev="")
+    two = subdomain("main", "", "a" * 60, "two", spec, dev="")
     assert len(one) == SUBDOMAIN_CHARACTERS
     assert one[:57] == f"main--{'a' * 50}-"
     assert one != two
@@ -75,11 +76,11 @@ def test_a_long_name_is_cut_and_ends_in_a_digest_of_all_of_it() -> None:
 
 def test_a_name_says_workspace_environment_app_function_and_whether_it_only_runs() -> None:
     spec = WebSpec(kind="asgi")
-    assert subdomain("Main", "", "My App", "Cls.page", spec, dev=False) == "main--my-app-cls-page"
-    assert subdomain("main", "staging", "a", "f", spec, dev=True) == "main-staging--a-f-dev"
+    assert subdomain("Main", "", "My App", "Cls.page", spec, dev="") == "main--my-app-cls-page"
+    assert subdomain("main", "staging", "a", "f", spec, dev="dev") == "main-staging--a-f-dev"
     labelled = WebSpec(kind="asgi", label="shop")
-    assert subdomain("main", "", "a", "f", labelled, dev=False) == "main--shop"
-    assert subdomain("main", "", "a", "f", WebSpec(kind="route"), dev=False) == "main--a"
+    assert subdomain("main", "", "a", "f", labelled, dev="") == "main--shop"
+    assert subdomain("main", "", "a", "f", WebSpec(kind="route"), dev="") == "main--a"
 
 
 @given(st.text())
@@ -263,3 +264,50 @@ def test_only_what_is_asked_at_no_endpoints_name_is_asked_of_the_server(
     made = directory(record(web=WebSpec(kind="asgi")))
     where = made.find(host, path, "GET")
     assert (isinstance(where, Missing) and where.at_home) is at_home
+
+
+# --- claims -----------------------------------------------------------------------------------------
+
+
+def endpoints(*records: FunctionRecord) -> list[core.Endpoint]:
+    return [each for one in records for each in core.endpoints_of(one, "main", "", 0)]
+
+
+def route(name: str, path: str, method: str = "GET") -> FunctionRecord:
+    return record(name, web=WebSpec(kind="route", path=path, http_method=method))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "others", "fault"),
+    [
+        ([record(web=WebSpec(kind="asgi"))], [], None),
+        ([route("a", "/x"), route("b", "/y"), route("c", "/x", "POST")], [], None),
+        ([route("a", "/x/{id}"), route("b", "/x/{name}/")], [], "give it another path"),
+        (
+            [record(web=WebSpec(kind="asgi", label="x")), record("g", web=WebSpec(kind="asgi", label="x"))],
+            [],
+            "f and g of app 'a'",
+        ),
+        (
+            [record(web=WebSpec(kind="asgi", label="x"))],
+            [record("g", "b", web=WebSpec(kind="asgi", label="x"))],
+            "as g of app 'b' in environment 'main' is",
+        ),
+        (
+            [record("c", "a-b", web=WebSpec(kind="asgi"))],
+            [record("b-c", "a", web=WebSpec(kind="asgi"))],
+            "main--a-b-c",
+        ),
+        (
+            [record(web=WebSpec(kind="asgi", custom_domains=("api.example.com",)))],
+            [record("g", "b", web=WebSpec(kind="asgi", custom_domains=("api.example.com",)))],
+            "api.example.com",
+        ),
+        ([route("a", "/x")], [record("x", "b", web=WebSpec(kind="asgi", label="a"))], "main--a"),
+    ],
+)  # fmt: skip
+def test_an_address_is_one_apps(
+    wanted: list[FunctionRecord], others: list[FunctionRecord], fault: str | None
+) -> None:
+    found = clash(endpoints(*wanted), endpoints(*others))
+    assert found is None if fault is None else found is not None and fault in found

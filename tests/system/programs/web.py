@@ -155,6 +155,15 @@ class Asgi:
         await asyncio.sleep(float(scope["query_string"]))
         await answer(send, b"awake")
 
+    async def page_late(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Much, after a while."""
+        await asyncio.sleep(float(scope["query_string"].partition(b"&")[0]))
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(12):
+            body = bytes(1024**2)
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
     async def page_hang(self, scope: Message, receive: Receive, send: Send) -> None:
         try:
             await asyncio.sleep(600)
@@ -200,6 +209,17 @@ def wsgi() -> Any:
 def files() -> None:
     Path("index.html").write_text("<p>served by a server of its own</p>")
     subprocess.Popen([sys.executable, "-m", "http.server", "8123", "--bind", "127.0.0.1"])
+
+
+@app.function(max_containers=1)
+@squall.concurrent(max_inputs=10)
+@squall.web_server(8124, startup_timeout=20)
+def mortal() -> None:
+    program = "import http.server, os; from http.server import *\n"
+    program += "class Handler(SimpleHTTPRequestHandler):\n"
+    program += "    def do_POST(self): os._exit(1)\n"
+    program += "ThreadingHTTPServer(('127.0.0.1', 8124), Handler).serve_forever()"
+    subprocess.Popen([sys.executable, "-c", program])
 
 
 @app.function()

@@ -21,7 +21,7 @@ from squall_gateway.rest.letters import Letters
 from squall_gateway.rest.lines import Lines
 from squall_gateway.rest.problems import REFUSALS, ProblemError, response
 from squall_gateway.settings import Settings
-from squall_gateway.web.requests import Asked
+from squall_gateway.web.asked import Asked
 
 log = structlog.get_logger()
 

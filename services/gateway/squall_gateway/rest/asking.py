@@ -13,8 +13,8 @@ from squall_gateway.rest import routes
 from squall_gateway.rest.access import Caller
 from squall_gateway.rest.problems import ProblemError
 from squall_gateway.rest.routes import Route
+from squall_gateway.web.asked import Asked
 from squall_gateway.web.bodies import REQUEST_ID, BodyTooLarge, Upload
-from squall_gateway.web.requests import Asked
 
 JSON: Final = "application/json"
 ENVIRONMENT_HEADER: Final = "squall-environment"

@@ -1,19 +1,22 @@
 """Wiring of the ingress: the directory, the exchange and the listener."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from squall_bus.errors import SquallRefusal
 from squall_bus.service import Context
 from squall_contracts.functions import FunctionRecord
 
 from squall_gateway.settings import Settings
 from squall_gateway.tracing import Traces
+from squall_gateway.web.claims import clash
 from squall_gateway.web.core import PATH_PREFIX, Directory, Endpoint
 from squall_gateway.web.directory import Follower
 from squall_gateway.web.exchange import Exchange
 from squall_gateway.web.front import Front, Handler
+from squall_gateway.web.lending import Lending
 from squall_gateway.web.listening import listening
 from squall_gateway.web.tokens import Tokens
 
@@ -28,7 +31,15 @@ class Ingress:
         self._directory = Directory(settings.web_domain)
         self._follower = Follower(context, self._directory)
         self._exchange = Exchange(context)
-        self.front = Front(settings, self._directory, self._exchange, tokens=tokens, traces=traces)
+        self._lending = Lending(context.bus)
+        self.front = Front(
+            settings,
+            self._directory,
+            self._exchange,
+            self._lending,
+            tokens=tokens,
+            traces=traces,
+        )
         self.base = settings.web_url
         """How clients reach the listener; without the setting known once it listens."""
 
@@ -45,6 +56,7 @@ class Ingress:
         async with asyncio.TaskGroup() as group:
             following = group.create_task(self._follower.follow(ready))
             await ready.wait()
+            await self._lending.open()
             async with listening(self.front, self._settings) as port:
                 if not self.base:
                     self.base = f"http://{_shown(self._settings.web_host)}:{port}"
@@ -56,8 +68,16 @@ class Ingress:
                 finally:
                     leave()
             await self.front.close()
+            await self._lending.close()
             await self._exchange.close()
             following.cancel()
+
+    def claim(self, records: Sequence[FunctionRecord], workspace: str) -> None:
+        """Refuse a deployed app with an address that another has. SquallRefusal."""
+        wanted, others = self._follower.rivals(records, workspace)
+        fault = clash(wanted, others)
+        if fault is not None:
+            raise SquallRefusal("already_exists", fault)
 
     def urls(self, records: Iterable[FunctionRecord], workspace: str) -> dict[str, str]:
         """The addresses of what was just written, by function or `Class.method`. They answer at

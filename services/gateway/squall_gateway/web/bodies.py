@@ -25,6 +25,10 @@ class BodyTooLarge(Exception):  # noqa: N818 - it is the client's
 class Reply(web.StreamResponse):
     """A response with the headers its app gave it, and nothing in their place."""
 
+    def leave_with_body(self) -> None:
+        """The head is sent together with what is written first: one system call, one packet."""
+        self._send_headers_immediately = False
+
     async def _prepare_headers(self) -> None:
         typed = hdrs.CONTENT_TYPE in self._headers
         signed = hdrs.SERVER in self._headers

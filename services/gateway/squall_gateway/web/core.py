@@ -8,7 +8,7 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 from squall_contracts.functions import FunctionRecord, can_run, endpoints
-from squall_contracts.web import Headers, WebSpec, subdomain
+from squall_contracts.web import Headers, WebSpec, slug, subdomain
 
 PATH_PREFIX: Final = "/web/"
 """Of addresses for clients without wildcard names: `/web/<subdomain>/…`."""
@@ -59,7 +59,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """Of two that claim one address the newer has it."""
 
 
-class Found(msgspec.Struct, frozen=True, kw_only=True):
+class Found(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Where a request goes."""
 
     endpoint: Endpoint
@@ -98,7 +98,7 @@ def endpoints_of(
                     record.app_name,
                     name,
                     web,
-                    dev=record.ephemeral,
+                    dev=(slug(record.dev_suffix) or "dev") if record.ephemeral else "",
                 ),
                 account=record.workspace,
                 environment=record.environment,
@@ -246,7 +246,7 @@ def printable(text: str) -> str:
 # --- headers ----------------------------------------------------------------------------------------
 
 
-class Origin(msgspec.Struct, frozen=True):
+class Origin(msgspec.Struct, frozen=True, gc=False):
     """Who asks, and how, once trusted proxies have been believed."""
 
     client: str

@@ -1,7 +1,7 @@
 """Keeps the directory of endpoints as the registry has it."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from squall_bus.service import Context
 from squall_contracts import state_subjects, subjects
@@ -9,6 +9,7 @@ from squall_contracts.environments import DEFAULT, EnvironmentRecord
 from squall_contracts.functions import FunctionRecord
 from squall_contracts.identity import WorkspaceRecord
 
+from squall_gateway.core import Owner, deployed_app_id
 from squall_gateway.web.core import Directory, Endpoint, endpoints_of
 
 
@@ -67,6 +68,24 @@ class Follower:
             made += endpoints_of(record, workspace, self._suffix_of(record), revision)
         return made
 
+    def rivals(
+        self, records: Sequence[FunctionRecord], workspace: str
+    ) -> tuple[list[Endpoint], list[Endpoint]]:
+        """The endpoints these functions are to have, and those of all deployed apps but theirs. An
+        app that only runs claims nothing: of two, the newer has an address."""
+
+        def made(record: FunctionRecord, name: str) -> list[Endpoint]:
+            return endpoints_of(record, name, self._suffix_of(record), 0)
+
+        apps = {record.app_id for record in records}
+        wanted = [endpoint for record in records for endpoint in made(record, workspace)]
+        others: list[Endpoint] = []
+        for record, _ in self._functions.values():
+            name = self._names.get(record.workspace)
+            if name is not None and is_deployed(record) and record.app_id not in apps:
+                others += made(record, name)
+        return wanted, others
+
     def _put(self, function_id: str, record: FunctionRecord | None, revision: int) -> None:
         if record is None:
             self._functions.pop(function_id, None)
@@ -101,3 +120,9 @@ class Follower:
             return
         self._names[account] = workspace.name
         self._again(lambda record: record.workspace == account)
+
+
+def is_deployed(record: FunctionRecord) -> bool:
+    """Whether it is of a deployed app, and of none that only runs, attended or not."""
+    owner = Owner(workspace=record.workspace, environment=record.environment, name=record.app_name)
+    return record.app_id == deployed_app_id(owner)

@@ -13,10 +13,12 @@ from squall_contracts.message import new_id
 from squall_gateway.settings import Settings
 from squall_gateway.tracing import Traces
 from squall_gateway.web import core
+from squall_gateway.web.asked import Asked
 from squall_gateway.web.bodies import BodyTooLarge, refusal
 from squall_gateway.web.core import Directory, Endpoint, Missing
 from squall_gateway.web.exchange import Exchange
-from squall_gateway.web.requests import Asked, Requests
+from squall_gateway.web.lending import Lending
+from squall_gateway.web.requests import Requests
 from squall_gateway.web.sockets import Sockets
 from squall_gateway.web.tokens import Tokens
 
@@ -34,6 +36,7 @@ class Front:
         settings: Settings,
         directory: Directory,
         exchange: Exchange,
+        lending: Lending,
         *,
         tokens: Tokens,
         traces: Traces,
@@ -45,7 +48,7 @@ class Front:
         self._max_body = settings.web_max_body_bytes
         self._log = settings.web_access_log
         self._observers: list[Callable[[Endpoint, float, int], None]] = []
-        self._requests = Requests(settings, exchange)
+        self._requests = Requests(settings, exchange, lending)
         self._sockets = Sockets(settings, exchange)
         self._sites: dict[str, Handler] = {}
         self._draining = False
@@ -108,7 +111,7 @@ class Front:
         is_socket = _is_socket(asked.request)
         asked.passed = core.request_headers(
             headers,
-            from_proxy=core.is_trusted(peer, self._trusted),
+            from_proxy=bool(self._trusted) and core.is_trusted(peer, self._trusted),
             is_socket=is_socket,
             authenticated=found.endpoint.web.requires_proxy_auth,
         )

@@ -4,15 +4,14 @@ import asyncio
 from typing import Final
 
 from aiohttp import WSMsgType, hdrs, web
-from squall_bus.tasks import within
 from squall_bus.webtalk import Talk, TalkOver
 from squall_contracts.web import Accepted, Closed, Data, Said, Started
 
 from squall_gateway.settings import Settings
 from squall_gateway.web import core
+from squall_gateway.web.asked import Asked
 from squall_gateway.web.bodies import REQUEST_ID, Reply, refusal
 from squall_gateway.web.exchange import Exchange
-from squall_gateway.web.requests import Asked
 from squall_gateway.web.turns import Turn
 
 HEARTBEAT_S: Final = 30.0
@@ -55,7 +54,7 @@ class Sockets:
 
     async def _greet(self, asked: Asked, turn: Turn) -> web.StreamResponse:
         try:
-            first = await within(self._settings.web_request_wait_s, turn.talk.take())
+            first = await turn.talk.take(self._settings.web_request_wait_s)
         except TimeoutError:
             return refusal(asked.request_id, 504, "no container took the WebSocket in time")
         if isinstance(first, Started):
