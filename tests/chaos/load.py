@@ -128,12 +128,29 @@ class Load:
     def _shelf(self) -> None:
         confirmed: list[int] = []
         for n in self._numbers(0.5):
-            self._tell(f"commit {n}", n, lambda n=n: self._module.write.remote(n))  # type: ignore[misc]
+            if not self._committed(n):
+                continue
             confirmed.append(n)
-            if n % 3 == 2:
+            if len(confirmed) % 3 == 0:
                 before = tuple(confirmed)
-                names = self._module.look.remote()
+                names = self._looked()
+                if names is None:
+                    continue
                 self.history.append(Read(_of(names, "first-"), _of(names, "second-"), before))
+
+    def _committed(self, number: int) -> bool:
+        """A commit says that it could not be confirmed, rather than wait for a lost server."""
+        try:
+            return bool(self._module.write.remote(number) == number)
+        except squall.exception.Error:
+            return False
+
+    def _looked(self) -> list[str] | None:
+        try:
+            names: list[str] = self._module.look.remote()
+        except squall.exception.Error:
+            return None
+        return names
 
     def _web(self) -> None:
         path = self._module.greet.get_web_url().partition("/web/")[2]
