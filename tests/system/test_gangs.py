@@ -42,5 +42,10 @@ def test_logs_and_call_graph_tell_what_ran(gangs: ModuleType) -> None:
     (info,) = call.get_call_graph()
     assert info.status is squall.types.InputStatus.SUCCESS
     assert info.task_id == container
+    printed: list[squall.types.LogEntry] = []
+    while not printed:  # they travel behind the result
+        printed = list(gangs.last_input.logs.fetch(search_text="last input", source="stdout"))
+    assert printed[-1].object_id == container
+    assert [entry.message for entry in gangs.app.logs.tail(1000)].count(printed[-1].message) >= 1
     assert gangs.last_input.info().app_name == "gangs"
     assert gangs.app.info().state == "ephemeral"

@@ -28,6 +28,7 @@ async def fails_behind() -> None:
 
 @app.function()
 def last_input() -> str:
+    print("the last input is run", flush=True)
     experimental.stop_fetching_inputs()
     return os.environ["MODAL_TASK_ID"]
 
