@@ -47,6 +47,7 @@ class Bus:
         self._admin: Admin | None = None
         self._closed: asyncio.Future[BusError] = asyncio.get_running_loop().create_future()
         self._denied: set[tuple[str, str]] = set()
+        self._inbox_is_checked = False
         wire.hooks.closed.append(self._on_closed)
         wire.hooks.denied.append(self._on_denied)
 
@@ -339,10 +340,12 @@ class Bus:
             self._closed.set_result(error)
 
     def _on_denied(self, action: str, subject: str) -> None:
-        """Log each refusal once: whoever publishes without asking for a reply hears of it nowhere."""
+        """Log each refusal once: whoever publishes without asking for a reply hears of it nowhere.
+        What concerns the inbox is raised while that is checked."""
         if (action, subject) not in self._denied and len(self._denied) < DENIED_KEPT:
             self._denied.add((action, subject))
-            _log.warning("%s: %s", self.name, PermissionRefused(action, subject))
+            if self._inbox_is_checked or not subject.startswith(self.wire.inbox):
+                _log.warning("%s: %s", self.name, PermissionRefused(action, subject))
 
     async def check_inbox(self) -> None:
         """BusRefused when the credentials don't cover the inbox that all replies come to."""
@@ -350,9 +353,10 @@ class Bus:
         for action, subject in self._denied:
             if action == SUBSCRIBING and subject.startswith(self.wire.inbox):
                 raise BusRefused(
-                    f"these credentials don't cover the inbox {self.wire.inbox!r}: "
-                    "name the inbox of the user they were made for"
+                    f"these credentials don't cover the inbox {self.wire.inbox!r}: get new ones, "
+                    "or name the inbox of the user they were made for"
                 )
+        self._inbox_is_checked = True
 
     async def __aenter__(self) -> "Bus":
         return self

@@ -35,6 +35,10 @@ class NatsServer:
         self.url = f"nats://127.0.0.1:{self.port}"
         self.process: subprocess.Popen[bytes] | None = None
         self._log = (folder / "nats.log").open("ab")
+        accounts = folder / "jwt"
+        accounts.mkdir(exist_ok=True)
+        for account, jwt in self.keys.account_jwts().items():
+            (accounts / f"{account}.jwt").write_text(jwt)
         self._config = folder / "nats.conf"
         self._config.write_text(
             server_config(
@@ -42,9 +46,9 @@ class NatsServer:
                 listen=f"127.0.0.1:{self.port}",
                 operator=self.keys.operator_jwt(),
                 system_account=self.keys.system.public,
-                accounts=self.keys.account_jwts(),
+                accounts=self.keys.preloaded_jwts(),
                 jetstream_dir=folder / "js",
-                accounts_dir=folder / "jwt",
+                accounts_dir=accounts,
                 lobby_user=self.keys.lobby_user(),
             )
         )

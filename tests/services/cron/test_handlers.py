@@ -146,7 +146,7 @@ async def test_a_deployed_function_is_called_on_time_with_no_arguments(stage: St
     await stage.until_calls(2)
     (item,) = stage.calls[0].items
     assert pickle.loads(cast(Any, item.payload)) == ((), {})
-    assert stage.calls[0].reply_to.startswith("result.main.cl-")
+    assert stage.calls[0].reply_to.startswith("result.main._.cl-")
     assert stage.calls[0].call_id != stage.calls[1].call_id
     times = [call.scheduled_unix_s or 0.0 for call in stage.calls[:2]]
     assert times[1] - times[0] == pytest.approx(0.2, abs=1e-3)

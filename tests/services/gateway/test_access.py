@@ -183,7 +183,9 @@ async def test_another_workspace_neither_sees_nor_ends_a_token(
         ):
             refused = await other.ask(verb, request)
             assert isinstance(refused, Refused) and refused.kind == "not_found"
-    assert isinstance((await entered(platform, made)).caller, tokens.Caller)
+    found = await entered(platform, made)
+    async with found.bus:
+        assert isinstance(found.caller, tokens.Caller)
 
 
 async def test_token_has_no_more_than_its_user_may(platform: Platform, client: Client) -> None:
