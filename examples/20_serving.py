@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import squall
+import squall.serving
 from reviews import Rating, Review, Stars
 
 os.environ.setdefault("SQUALL_SERVING_CONFIG", str(Path(__file__).with_suffix(".yaml")))
