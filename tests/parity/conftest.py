@@ -1,4 +1,7 @@
-"""One server with process containers for all lines, and one app that runs all along."""
+"""A server with process containers for all lines of a file, and an app that runs all along.
+
+For each file anew: while it is there, the SDK of this process is connected to it.
+"""
 
 import contextlib
 import importlib
@@ -14,7 +17,7 @@ from ..system.conftest import Server, connected_to
 PROGRAMS = Path(__file__).parent / "programs"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The server; the SDK of this process is connected to it, and finds the programs by name."""
     server = Server("process", tmp_path_factory.mktemp("state-parity"))
@@ -28,7 +31,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         server.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def parity(world: Server) -> Iterator[ModuleType]:
     """The program `parity`, its app running."""
     module = importlib.import_module("parity")

@@ -9,6 +9,7 @@ import asyncio
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Iterable, Sequence
 from typing import Final
 from urllib.parse import urlsplit
@@ -85,13 +86,14 @@ class Guard:
 
 
 async def _output(*argv: str, text: str = "") -> str:
-    process = await asyncio.create_subprocess_exec(
-        *argv,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    said, errors = await process.communicate(text.encode())
+    # From a file, not a pipe: a tool that ends without reading would break what is written to it.
+    with tempfile.TemporaryFile() as given:
+        given.write(text.encode())
+        given.seek(0)
+        process = await asyncio.create_subprocess_exec(
+            *argv, stdin=given, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        )
+    said, errors = await process.communicate()
     if process.returncode != 0:
         reason = errors.decode("utf-8", "replace").strip().splitlines()
         raise GuardError(f"{argv[0]} failed: {reason[-1] if reason else process.returncode}")
