@@ -28,6 +28,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             yield server
     finally:
         sys.path.remove(str(PROGRAMS))
+        for program in PROGRAMS.glob("*.py"):  # their handles know this server's ids
+            sys.modules.pop(program.stem, None)
         server.stop()
 
 
