@@ -1,23 +1,22 @@
 """What can be done from the dashboard. Each is what a client could ask of the control API, too."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from squall_bus.errors import ObjectMissing, SquallRefusal
 from squall_bus.service import Context
 from squall_contracts import apps, breakers, schedules, subjects, verbs
-from squall_contracts.calls import INLINE_LIMIT_BYTES, BlobRef, Input, Inputs, Payload
+from squall_contracts.calls import INLINE_LIMIT_BYTES, Input, Inputs, Payload
 from squall_contracts.dead import DeadLetter
 from squall_contracts.functions import FunctionRecord
 from squall_contracts.message import input_id, new_id
 from squall_contracts.scaling import BacklogHint
 
+from squall_gateway import letters
 from squall_gateway.dashboard.known import Known
-from squall_gateway.dashboard.stored import letter as find_letter
+from squall_gateway.letters import Ask
 
-Ask = Callable[[str, verbs.Verb, Any], Awaitable[Any]]
-"""(account, verb, request) -> reply; SquallRefusal."""
 LETTERS_AT_ONCE: Final = 200
 
 
@@ -52,39 +51,28 @@ class Actions:
     async def _retry(self, account: str, environment: str, ids: list[str]) -> str:
         bus = await self._context.workspaces.get(account)
         for letter_id in ids:
-            found = await find_letter(bus, environment, letter_id)
+            found = await letters.find(bus, environment, letter_id)
             if found is None:
                 raise SquallRefusal("not_found", f"there is no dead letter {letter_id} any more")
             function_id = await self._target(account, found)
             call_id = new_id("fc")
             payload = await self._payload(account, found.payload, call_id)
             await self._call(account, environment, function_id, call_id, payload, letter=found)
-            await self._remove(account, found)
+            await letters.remove(bus, found)
         return "retried"
 
     async def _purge(self, account: str, environment: str, ids: list[str]) -> str:
         bus = await self._context.workspaces.get(account)
         for letter_id in ids:
-            found = await find_letter(bus, environment, letter_id)
+            found = await letters.find(bus, environment, letter_id)
             if found is not None:
-                await self._remove(account, found)
+                await letters.remove(bus, found)
         return "purged"
 
     async def _target(self, account: str, entry: DeadLetter) -> str:
-        """Where to send it: the function itself while its app runs, else the deployed one."""
-        function_id = entry.declared_id or entry.function_id
         app = next((a for a in self._known.apps.values() if a.app_id == entry.app_id), None)
-        if app is None or app.state not in {"ephemeral", "detached"}:
-            wanted = apps.FindFunction(
-                environment=entry.environment, app=entry.app_name, name=entry.function_name
-            )
-            function_id = (await self._ask(account, verbs.FIND_FUNCTION, wanted)).function_id
-        if entry.declared_id:
-            pool = apps.BindPool(
-                function_id=function_id, arguments=entry.arguments, variant=entry.variant
-            )
-            function_id = (await self._ask(account, verbs.BIND_POOL, pool)).function_id
-        return str(function_id)
+        runs = app is not None and app.state in {"ephemeral", "detached"}
+        return await letters.target(self._ask, account, entry, app_runs=runs)
 
     async def _payload(self, account: str, payload: Payload, call_id: str) -> Payload:
         """A letter's arguments as a new call's own; what fits travels with it."""
@@ -100,13 +88,6 @@ class Actions:
         except ObjectMissing as error:
             raise SquallRefusal("not_found", "its arguments are no longer kept") from error
         return msgspec.structs.replace(payload, name=name)
-
-    async def _remove(self, account: str, entry: DeadLetter) -> None:
-        bus = await self._context.workspaces.get(account)
-        subject = subjects.dead(entry.environment, entry.function_id, entry.letter_id)
-        await bus.admin.purge(subjects.DEAD, subject)
-        if isinstance(entry.payload, BlobRef):
-            await bus.objects(subjects.BLOBS_BUCKET).delete(entry.payload.name)
 
     # --- schedules ---------------------------------------------------------------------------------
 

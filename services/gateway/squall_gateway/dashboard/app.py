@@ -12,7 +12,7 @@ from squall_bus.service import Context
 from squall_contracts.subjects import check_environment
 
 from squall_gateway.dashboard import guard
-from squall_gateway.dashboard.actions import Actions, Ask
+from squall_gateway.dashboard.actions import Actions
 from squall_gateway.dashboard.attention import Attention
 from squall_gateway.dashboard.door import SESSION_S, Door
 from squall_gateway.dashboard.events import Events
@@ -20,6 +20,7 @@ from squall_gateway.dashboard.pages import Pages, Shown, missing
 from squall_gateway.dashboard.session import COOKIE, Visitor, cookie_of
 from squall_gateway.dashboard.views.common import Place
 from squall_gateway.dashboard.wire import with_query
+from squall_gateway.letters import Ask
 from squall_gateway.web.core import Endpoint
 from squall_gateway.web.requests import Asked
 

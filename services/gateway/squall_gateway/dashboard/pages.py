@@ -11,6 +11,7 @@ from squall_contracts.images import DebianSlim
 from squall_volumes.errors import VolumeMissing
 from squall_volumes.store import VolumeStore
 
+from squall_gateway import letters
 from squall_gateway.dashboard import logs, stored
 from squall_gateway.dashboard.views import calls, containers, functions, overview, things
 from squall_gateway.dashboard.views.common import Paged, Place, paged
@@ -80,10 +81,10 @@ class Pages:
 
     async def _overview(self, place: Place, _: str) -> Shown:
         try:
-            letters = await stored.count_letters(await self._bus(place), place.environment)
+            waiting = await stored.count_letters(await self._bus(place), place.environment)
         except BusError:
-            letters = None
-        shown = overview.overview(place, letters)
+            waiting = None
+        shown = overview.overview(place, waiting)
         return Shown("overview", "Overview", "", {"overview": shown})
 
     async def _apps(self, place: Place, _: str) -> Shown:
@@ -194,7 +195,7 @@ class Pages:
 
     async def _letter(self, place: Place, name: str) -> Shown:
         try:
-            found = await stored.letter(await self._bus(place), place.environment, name)
+            found = await letters.find(await self._bus(place), place.environment, name)
         except ValueError:
             found = None
         if found is None:

@@ -76,13 +76,6 @@ async def letters(bus: Bus, environment: str) -> list[DeadLetter]:
     return list(reversed(kept))
 
 
-async def letter(bus: Bus, environment: str, letter_id: str) -> DeadLetter | None:
-    """One by its id; None: it is gone. BusError; ValueError: nothing can have that id."""
-    subject = subjects.dead_letter(environment, letter_id)
-    message = await bus.admin.next_message(subjects.DEAD, subject)
-    return None if message is None else decode(message.data, DeadLetter)
-
-
 async def count_letters(bus: Bus, environment: str) -> int:
     return await bus.admin.count_subjects(subjects.DEAD, subjects.dead_letters(environment))
 

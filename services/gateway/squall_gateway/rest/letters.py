@@ -7,10 +7,10 @@ from typing import Final
 from squall_bus.bus import Bus
 from squall_bus.reading import read
 from squall_contracts import apps, subjects, verbs
-from squall_contracts.calls import BlobRef
 from squall_contracts.dead import DeadLetter
 from squall_contracts.message import decode, new_id
 
+from squall_gateway import letters
 from squall_gateway.handlers import Api
 from squall_gateway.rest import calling
 from squall_gateway.rest.asking import Answer, Ask
@@ -31,8 +31,8 @@ class Letters:
     async def list(self, ask: Ask) -> LettersReply:
         bus = (await self._lines.get(ask.account)).bus
         found: list[Letter] = []
-        async with aclosing(_read(bus, ask)) as letters:
-            async for letter in letters:
+        async with aclosing(_read(bus, ask)) as stored:
+            async for letter in stored:
                 if len(found) == LISTED:
                     return LettersReply(letters=tuple(found), more=True)
                 found.append(_shown(letter))
@@ -41,9 +41,9 @@ class Letters:
     async def purge_all(self, ask: Ask) -> Purged:
         bus = (await self._lines.get(ask.account)).bus
         purged = 0
-        async with aclosing(_read(bus, ask)) as letters:
-            async for letter in letters:
-                await _remove(bus, letter)
+        async with aclosing(_read(bus, ask)) as stored:
+            async for letter in stored:
+                await letters.remove(bus, letter)
                 purged += 1
         return Purged(purged=purged)
 
@@ -52,7 +52,7 @@ class Letters:
 
     async def purge(self, ask: Ask) -> None:
         bus = (await self._lines.get(ask.account)).bus
-        await _remove(bus, await _one(bus, ask))
+        await letters.remove(bus, await _one(bus, ask))
 
     async def retry(self, ask: Ask) -> Answer:
         """Run it again as a new call; the letter goes once that is stored."""
@@ -63,7 +63,7 @@ class Letters:
         data = await payload_of(line.bus, letter.call_id, letter.payload)
         payload = await calling.shipped(line.bus, call_id, data)
         await calling.put(line, letter.environment, call_id, target, payload, kept=True)
-        await _remove(line.bus, letter)
+        await letters.remove(line.bus, letter)
         return calling.pending(ask.environment, Call(call_id=call_id, state="queued"))
 
     async def _target(self, ask: Ask, letter: DeadLetter) -> Target:
@@ -72,24 +72,9 @@ class Letters:
             ask.account, verbs.LIST_APPS, apps.ListApps(environment=letter.environment)
         )
         lives = {each.app_id for each in listed.apps if each.state in {"ephemeral", "detached"}}
-        function_id = letter.declared_id or letter.function_id
-        if letter.app_id not in lives:
-            wanted = apps.FindFunction(
-                environment=letter.environment, app=letter.app_name, name=letter.function_name
-            )
-            found: apps.FoundFunction = await self._api.ask(
-                ask.account, verbs.FIND_FUNCTION, wanted
-            )
-            function_id = found.function_id
-        if letter.declared_id:
-            pool: apps.BoundPool = await self._api.ask(
-                ask.account,
-                verbs.BIND_POOL,
-                apps.BindPool(
-                    function_id=function_id, arguments=letter.arguments, variant=letter.variant
-                ),
-            )
-            function_id = pool.function_id
+        function_id = await letters.target(
+            self._api.ask, ask.account, letter, app_runs=letter.app_id in lives
+        )
         return Target(function_id, letter.method, letter.is_generator)
 
 
@@ -106,22 +91,14 @@ async def _read(bus: Bus, ask: Ask) -> AsyncGenerator[DeadLetter, None]:
 async def _one(bus: Bus, ask: Ask) -> DeadLetter:
     letter_id = ask.path["letter_id"]
     try:
-        subject = subjects.dead_letter(ask.environment, letter_id)
+        found = await letters.find(bus, ask.environment, letter_id)
     except ValueError:
-        subject = ""
-    stored = await bus.admin.next_message(subjects.DEAD, subject) if subject else None
-    if stored is None:
+        found = None
+    if found is None:
         raise ProblemError(
             404, f"there is no dead letter {letter_id} in environment {ask.environment!r}"
         )
-    return decode(stored.data, DeadLetter)
-
-
-async def _remove(bus: Bus, letter: DeadLetter) -> None:
-    subject = subjects.dead(letter.environment, letter.function_id, letter.letter_id)
-    await bus.admin.purge(subjects.DEAD, subject)
-    if isinstance(letter.payload, BlobRef):
-        await bus.objects(subjects.BLOBS_BUCKET).delete(letter.payload.name)
+    return found
 
 
 def _shown(letter: DeadLetter) -> Letter:

@@ -1,0 +1,47 @@
+"""Dead letters as the gateway handles them, for the REST API and the dashboard alike."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from squall_bus.bus import Bus
+from squall_contracts import apps, subjects, verbs
+from squall_contracts.calls import BlobRef
+from squall_contracts.dead import DeadLetter
+from squall_contracts.message import decode
+
+Ask = Callable[[str, verbs.Verb, Any], Awaitable[Any]]
+"""(account, verb, request) -> reply; SquallRefusal."""
+
+
+async def find(bus: Bus, environment: str, letter_id: str) -> DeadLetter | None:
+    """One by its id; None: it is gone. BusError; ValueError: nothing can have that id."""
+    subject = subjects.dead_letter(environment, letter_id)
+    message = await bus.admin.next_message(subjects.DEAD, subject)
+    return None if message is None else decode(message.data, DeadLetter)
+
+
+async def remove(bus: Bus, letter: DeadLetter) -> None:
+    """Throw it away, with the arguments it keeps. BusError."""
+    subject = subjects.dead(letter.environment, letter.function_id, letter.letter_id)
+    await bus.admin.purge(subjects.DEAD, subject)
+    if isinstance(letter.payload, BlobRef):
+        await bus.objects(subjects.BLOBS_BUCKET).delete(letter.payload.name)
+
+
+async def target(ask: Ask, account: str, letter: DeadLetter, *, app_runs: bool) -> str:
+    """The id to send it to: the function itself while its app runs, else the deployed one of that
+    name; of a pool, the pool. SquallRefusal."""
+    function_id = letter.declared_id or letter.function_id
+    if not app_runs:
+        wanted = apps.FindFunction(
+            environment=letter.environment, app=letter.app_name, name=letter.function_name
+        )
+        found: apps.FoundFunction = await ask(account, verbs.FIND_FUNCTION, wanted)
+        function_id = found.function_id
+    if letter.declared_id:
+        pool = apps.BindPool(
+            function_id=function_id, arguments=letter.arguments, variant=letter.variant
+        )
+        bound: apps.BoundPool = await ask(account, verbs.BIND_POOL, pool)
+        function_id = bound.function_id
+    return function_id
