@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 from squall_contracts import (
     access_subjects,
+    sandbox_subjects,
     state_subjects,
     subjects,
     version_subjects,
@@ -145,6 +146,8 @@ PLATFORM_BUCKETS: Final = (
     access_subjects.MEMBERS_BUCKET,
     access_subjects.SIGN_INS_BUCKET,
     access_subjects.REVOCATIONS_BUCKET,
+    sandbox_subjects.SANDBOXES_BUCKET,
+    sandbox_subjects.SANDBOX_NAMES_BUCKET,
 )
 """In each of them single keys may expire: `put(..., ttl_s=)`."""
 

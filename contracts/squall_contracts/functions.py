@@ -7,6 +7,7 @@ from msgspec import Meta
 from squall_contracts.buckets import BucketMount
 from squall_contracts.calls import RESULT_TTL_S
 from squall_contracts.message import Message
+from squall_contracts.sandbox_spec import SandboxSpec
 from squall_contracts.secrets import SecretUse
 from squall_contracts.volumes import VolumeMount
 from squall_contracts.web import WebSpec
@@ -197,6 +198,8 @@ class FunctionSpec(Message, frozen=True, kw_only=True):
     """When it is called by itself, once its app is deployed; None: never."""
     web: WebSpec | None = None
     """None: it is called with values, not by web requests."""
+    sandbox: SandboxSpec | None = None
+    """Its one container is a sandbox, and nobody calls it; None: a function like any other."""
 
 
 AppState = Literal["ephemeral", "detached", "deployed", "stopped"]

@@ -28,6 +28,11 @@ behind it (process runtime), from a container that waits with Squall's imports
 behind it, or from one that has the user's imports and snap hooks behind it. Empty: not told yet."""
 
 
+Ending = Literal["", "exited", "timeout", "idle"]
+"""How a sandbox's container ended if nobody ended it: its command did, its time was over, or nobody
+used it. Empty: otherwise, or it is no sandbox."""
+
+
 class StartContainer(Message, frozen=True, kw_only=True, tag="start"):
     """Scheduler -> runner (stream COMMANDS)."""
 
@@ -90,6 +95,7 @@ class ContainerReport(Message, frozen=True, kw_only=True):
     path_reason: str = ""
     phases_ms: dict[str, float] = {}
     """In the `starting` report: milliseconds the runner spent in each step, in order."""
+    ending: Ending = ""
 
 
 class GuestReport(Message, frozen=True, kw_only=True):
@@ -148,6 +154,7 @@ class ContainerRecord(Message, frozen=True, kw_only=True):
     """Why no faster path was taken; empty: none was there to take."""
     phases_ms: dict[str, float] = {}
     """Milliseconds its runner and its guest spent in each step of its start: see coldstart."""
+    ending: Ending = ""
 
 
 class Deaths(Message, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ from typing import Final
 
 from squall_contracts import (
     access_subjects,
+    sandbox_subjects,
     state_subjects,
     subjects,
     terminal_subjects,
@@ -32,6 +33,8 @@ _WRITERS: Final = {
     state_subjects.COLLECTIONS_BUCKET: ("gateway",),
     state_subjects.SECRETS_BUCKET: ("gateway",),
     state_subjects.ENVIRONMENTS_BUCKET: ("gateway",),
+    sandbox_subjects.SANDBOXES_BUCKET: ("gateway",),
+    sandbox_subjects.SANDBOX_NAMES_BUCKET: ("gateway",),
     access_subjects.ACCESS_TOKENS_BUCKET: ("gateway",),
     access_subjects.MEMBERS_BUCKET: ("gateway",),
     access_subjects.SIGN_INS_BUCKET: ("gateway",),
@@ -136,6 +139,8 @@ def client_may(
         speaks, hears = _talks(container_id)
         publish += speaks
         subscribe += hears
+    if container_id and "deploy" in has:
+        publish.append(terminal_subjects.UP_TERMINALS)  # of commands in sandboxes it made
     return publish, subscribe
 
 
@@ -269,7 +274,8 @@ def runner_may(runner_id: str, owner: str) -> tuple[list[str], list[str]]:
         subjects.runner_exec(runner_id),
         terminal_subjects.runner_usage(runner_id),
         terminal_subjects.runner_terminal(runner_id),
-        terminal_subjects.runner_usage(runner_id),
+        terminal_subjects.runner_terminal_key(runner_id),
+        sandbox_subjects.runner_sandboxes(runner_id),
         terminal_subjects.TERMINALS_TO_RUNNERS,
         subjects.VOLUME_REQUESTS_ALL,
     ]

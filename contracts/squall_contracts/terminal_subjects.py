@@ -37,6 +37,11 @@ def runner_terminal(runner_id: str) -> str:
     return f"platform.terminal.{_token(runner_id)}"
 
 
+def runner_terminal_key(runner_id: str) -> str:
+    """Gateway -> runner (request): PrepareTerminal."""
+    return f"platform.terminal_key.{_token(runner_id)}"
+
+
 # --- a client and a container ---------------------------------------------------------------------
 
 

@@ -15,6 +15,7 @@ from squall_contracts import (
     identity,
     images,
     placement,
+    sandboxes,
     schedules,
     secrets,
     terminals,
@@ -154,6 +155,26 @@ LIST_WORKSPACES: Final = Verb(
 )
 SET_QUOTA: Final = Verb("set_quota", identity.SetQuota, identity.WorkspaceReply, scope="operator")
 
+CREATE_SANDBOX: Final = Verb("create_sandbox", sandboxes.CreateSandbox, sandboxes.SandboxReply)
+FIND_SANDBOX: Final = Verb(
+    "find_sandbox", sandboxes.FindSandbox, sandboxes.SandboxReply, scope="read"
+)
+LIST_SANDBOXES: Final = Verb(
+    "list_sandboxes", sandboxes.ListSandboxes, sandboxes.SandboxListReply, scope="read"
+)
+AWAIT_SANDBOX: Final = Verb(
+    "await_sandbox", sandboxes.AwaitSandbox, sandboxes.SandboxReply, scope="read"
+)
+END_SANDBOX: Final = Verb("end_sandbox", sandboxes.EndSandbox, sandboxes.SandboxReply)
+TAG_SANDBOX: Final = Verb("tag_sandbox", sandboxes.TagSandbox, sandboxes.SandboxReply)
+WRITE_INPUT: Final = Verb("write_input", sandboxes.WriteInput, sandboxes.WriteInputReply)
+AWAIT_READY: Final = Verb(
+    "await_ready", sandboxes.AwaitReady, sandboxes.AwaitReadyReply, scope="read"
+)
+RELOAD_VOLUMES: Final = Verb(
+    "reload_volumes", sandboxes.ReloadVolumes, sandboxes.ReloadVolumesReply
+)
+
 VERBS: Final[dict[str, Verb]] = {
     verb.name: verb
     for verb in (
@@ -219,5 +240,14 @@ VERBS: Final[dict[str, Verb]] = {
         LIST_WORKSPACES,
         SET_QUOTA,
         OPEN_DASHBOARD,
+        CREATE_SANDBOX,
+        FIND_SANDBOX,
+        LIST_SANDBOXES,
+        AWAIT_SANDBOX,
+        END_SANDBOX,
+        TAG_SANDBOX,
+        WRITE_INPUT,
+        AWAIT_READY,
+        RELOAD_VOLUMES,
     )
 }

@@ -29,6 +29,7 @@ from squall_gateway.opening import Opening
 from squall_gateway.reaper import Reaper
 from squall_gateway.rest import routes
 from squall_gateway.rest.app import Rest
+from squall_gateway.sandboxes.following import Following
 from squall_gateway.settings import Settings
 from squall_gateway.sweeper import Sweeper
 from squall_gateway.tracing import Traces
@@ -89,6 +90,7 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
     own = Apps(settings, context, urls, claim)
     collections = Collections(context, own.environments)
     tunnels = Tunnels(settings, context)
+    following = Following(context, own.sandboxes)
     door = Door(keyring, tokens)
     api = Api(
         context,
@@ -97,6 +99,7 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
         collections=collections,
         tokens=tokens,
         tunnels=tunnels,
+        following=following,
         door=door,
     )
     dashboard = Dashboard(context, api.ask, door) if settings.dashboard else None
@@ -105,7 +108,7 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
         ingress.front.observe(dashboard.observe)
     rest = Rest(settings, context, api, access.tokens)
     ingress.mount(routes.PREFIX, rest.handle)
-    opening = Opening(context, own.registry, own.secrets, own.sealing)
+    opening = Opening(context, own.registry, own.secrets, own.sealing, own.sandboxes)
     flight = _InFlight()
     minting: tuple[tuple[str, type[Any], Callable[[str, Any], Awaitable[object]]], ...] = (
         (access_subjects.MINT_SERVICE, MintService, identity.mint_service),
@@ -129,6 +132,7 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
         traces.running(),
         ingress.running(leave),
         tunnels.running(),
+        following.running(),
         asyncio.TaskGroup() as group,
     ):
         collector = Collector(context, own.registry, settings.pool_idle_s)

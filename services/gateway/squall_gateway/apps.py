@@ -22,6 +22,7 @@ from squall_gateway.pools import Pools
 from squall_gateway.registry import Registry
 from squall_gateway.releases import Releases
 from squall_gateway.resealing import Resealing
+from squall_gateway.sandboxes.book import Book
 from squall_gateway.secrets import Secrets
 from squall_gateway.settings import Settings
 from squall_gateway.validation import InvalidFieldError, check_app
@@ -51,6 +52,7 @@ class Apps:
         self.pools = Pools(self.registry, settings.pool_idle_s)
         self.releases = Releases(context.bus, settings.versions_kept)
         self.environments = Environments(context)
+        self.sandboxes = Book(context.bus, settings.sandbox_kept_s)
         self.sealing = Resealing(context, Path(settings.keys_dir) / "sealing")
         self.secrets = Secrets(context, self.registry, self.environments, self.sealing)
         self._images = context.bus.kv(subjects.IMAGES_BUCKET, ImageRecord)
@@ -104,6 +106,7 @@ class Apps:
         pools = await self.pools.of(live)
         await self.registry.forget(pools)
         await self.drop((*live, *pools), STOPPED)
+        await self.sandboxes.end_all(app, STOPPED)
         if app.state != "stopped":
             lasting = app.state == "deployed"
             ttl_s = None if lasting else self._settings.stopped_ttl_s

@@ -25,6 +25,8 @@ from squall_gateway.dashboard.door import Door
 from squall_gateway.deploying import Deploys
 from squall_gateway.functions import Functions
 from squall_gateway.machines import Machines
+from squall_gateway.sandboxes.desk import Sandboxes
+from squall_gateway.sandboxes.following import Following
 from squall_gateway.schedules import Schedules
 from squall_gateway.terminals import Terminals
 from squall_gateway.tunnels import Tunnels
@@ -51,6 +53,7 @@ class Api:
         collections: Collections,
         tokens: Tokens,
         tunnels: Tunnels,
+        following: Following,
         door: Door,
     ) -> None:
         self._context = context
@@ -67,6 +70,7 @@ class Api:
         clearing = Clearing(context, own, own.secrets, places, collections)
         timetable = Schedules(context, own.registry)
         machines = Machines(context)
+        sandboxes = Sandboxes(own, following, self._placed, self._ask)
         self._table: dict[str, Handler] = {
             verbs.START_APP.name: own.start,
             verbs.DEPLOY_APP.name: deploys.deploy,
@@ -120,6 +124,15 @@ class Api:
             verbs.DELETE_TOKEN.name: tokens.delete,
             **access.verbs,
             verbs.OPEN_DASHBOARD.name: door.open,
+            verbs.CREATE_SANDBOX.name: sandboxes.create,
+            verbs.FIND_SANDBOX.name: sandboxes.find,
+            verbs.LIST_SANDBOXES.name: sandboxes.list,
+            verbs.AWAIT_SANDBOX.name: sandboxes.wait,
+            verbs.END_SANDBOX.name: sandboxes.end,
+            verbs.TAG_SANDBOX.name: sandboxes.tag,
+            verbs.WRITE_INPUT.name: sandboxes.write,
+            verbs.AWAIT_READY.name: sandboxes.ready,
+            verbs.RELOAD_VOLUMES.name: sandboxes.reload,
         }
 
     async def answer(self, subject: str, body: msgspec.Raw) -> object:
@@ -268,7 +281,8 @@ class Api:
     async def prune_images(self, account: str, _request: images.PruneImages) -> object:
         records = (await self._images.items(f"{account}.")).values()
         functions = (await self._apps.registry.functions.items()).values()
-        specs = [*(f.spec for f in functions), *await self._apps.releases.in_use()]
+        live = [each.spec for each in await self._apps.sandboxes.of(account) if not each.ended]
+        specs = [*(f.spec for f in functions), *live, *await self._apps.releases.in_use()]
         removed: list[str] = []
         freed_bytes = 0
         for image_id in core.unused_images(records, specs):

@@ -13,8 +13,9 @@ from squall_bus.kv import KeyValue
 from squall_bus.sealing import Unsealable
 from squall_bus.sealing_keys import SealingKeys, WorkspaceKeys
 from squall_bus.service import Context
-from squall_contracts import secrets, state_subjects, subjects
+from squall_contracts import sandbox_subjects, secrets, state_subjects, subjects
 from squall_contracts.functions import FunctionRecord
+from squall_contracts.sandboxes import SandboxRecord, function_of
 from squall_contracts.secrets import Sealed, SecretRecord
 
 from squall_gateway import sealed
@@ -55,6 +56,7 @@ class Resealing:
         self._keys = SealingKeys(folder)
         self._secrets = context.bus.kv(state_subjects.SECRETS_BUCKET, SecretRecord)
         self._functions = context.bus.kv(subjects.FUNCTIONS_BUCKET, FunctionRecord)
+        self._sandboxes = context.bus.kv(sandbox_subjects.SANDBOXES_BUCKET, SandboxRecord)
 
     async def load(self, account: str) -> WorkspaceKeys:
         return await asyncio.to_thread(self._keys.load, account)
@@ -77,6 +79,8 @@ class Resealing:
         ]
         for function_id in functions:
             await _rewrite(self._functions, function_id, partial(_function_under, keys, account))
+        for key in await self._sandboxes.keys(f"{account}."):
+            await _rewrite(self._sandboxes, key, partial(_sandbox_under, keys, account))
         revoked: tuple[str, ...] = ()
         if request.revoke:
             revoked = await asyncio.to_thread(self._keys.revoke_older, account, key_id)
@@ -97,6 +101,13 @@ def _function_under(keys: WorkspaceKeys, account: str, record: FunctionRecord) -
     rewrap = partial(rewrapped, keys, account, f"function {record.spec.name}")
     fresh = sealed.resealed_uses(record.spec.secrets, keys.current.key_id, rewrap)
     return msgspec.structs.replace(record, spec=msgspec.structs.replace(record.spec, secrets=fresh))
+
+
+def _sandbox_under(keys: WorkspaceKeys, account: str, record: SandboxRecord) -> SandboxRecord:
+    if record.ended is not None:
+        return record
+    function = _function_under(keys, account, function_of(record))
+    return msgspec.structs.replace(record, spec=function.spec)
 
 
 async def _rewrite(bucket: KeyValue[R], key: str, change: Callable[[R], R]) -> None:

@@ -27,6 +27,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     pool_idle_s: Positive = 3600.0
     """A pool of a class's parameters, or of options, that nobody asked for or used for so long is
     removed until somebody does. Clients ask again after half of it."""
+    sandbox_kept_s: Positive = 3 * 24 * 3600.0
+    """For how long a sandbox that has ended is found by its id, with its exit code."""
     versions_kept: Annotated[int, Meta(ge=1)] = 20
     """Of each deployed app: how many versions are listed, and can be rolled back to."""
     volume_sweep_s: Positive = 3600.0

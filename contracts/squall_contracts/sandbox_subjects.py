@@ -1,0 +1,24 @@
+"""Subjects and buckets of sandboxes: as subjects.py for calls."""
+
+import hashlib
+from typing import Final
+
+from squall_contracts.subjects import _token
+
+SANDBOXES_BUCKET: Final = "sandboxes"
+SANDBOX_NAMES_BUCKET: Final = "sandbox_names"
+"""Which sandbox of an app has a name."""
+
+
+def sandbox_key(account: str, sandbox_id: str) -> str:
+    return f"{_token(account)}.{_token(sandbox_id)}"
+
+
+def sandbox_name_key(account: str, app_id: str, name: str) -> str:
+    """Names may hold what keys may not."""
+    return f"{_token(account)}.{_token(app_id)}.{hashlib.sha256(name.encode()).hexdigest()[:32]}"
+
+
+def runner_sandboxes(runner_id: str) -> str:
+    """Gateway -> runner (request): one of sandboxes.RunnerAsked."""
+    return f"platform.sandbox.{_token(runner_id)}"

@@ -1,0 +1,228 @@
+"""Sandboxes: client <-> gateway, the registry entry both scheduler and gateway act on, and what a
+gateway asks of a runner."""
+
+from typing import Annotated, Final, Literal
+
+from msgspec import Meta
+
+from squall_contracts.failures import Refused
+from squall_contracts.functions import FunctionRecord, FunctionSpec
+from squall_contracts.message import Message
+from squall_contracts.placement import ContainerState, Ending
+
+PREFIX: Final = "sb-"
+TIMED_OUT: Final = 124
+KILLED: Final = 137
+"""Exit codes of sandboxes that did not end by themselves."""
+AWAIT_AT_MOST_S: Final = 20.0
+"""The longest one question waits for its answer: who waits longer asks again."""
+
+Outcome = Literal["exited", "timeout", "idle", "terminated", "failed"]
+"""How a sandbox ended: by itself, at its timeout, unused for long, ended from outside (by a client,
+with its app, with its machine), or it never began."""
+
+
+class Ended(Message, frozen=True, kw_only=True):
+    outcome: Outcome
+    returncode: int
+    reason: str = ""
+    """One line for people."""
+    at_unix_s: float
+
+
+class SandboxRecord(Message, frozen=True, kw_only=True):
+    """Registry entry of a sandbox, written by the gateway alone. Key: sandbox_key(account, id).
+
+    It has one container, container_of(id), which is never made twice.
+    """
+
+    sandbox_id: str
+    workspace: str
+    environment: str
+    app_id: str
+    app_name: str
+    spec: FunctionSpec
+    """Its `sandbox` is set."""
+    name: str = ""
+    """Empty: it has none."""
+    tags: dict[str, str] = {}
+    ephemeral: bool = False
+    """Its app ends with its client."""
+    created_unix_s: float
+    end_reason: str = ""
+    """Why its container is to end; empty: it isn't."""
+    ended: Ended | None = None
+
+
+class SandboxName(Message, frozen=True, kw_only=True):
+    """Registry entry: which sandbox of an app last had a name. Key: sandbox_name_key(…)."""
+
+    sandbox_id: str
+    claimed_unix_s: float
+    """Its record follows at once; without one much later, nobody has the name."""
+
+
+def container_of(sandbox_id: str) -> str:
+    """The id of a sandbox's container. ValueError if it is no sandbox's id."""
+    if not sandbox_id.startswith(PREFIX):
+        raise ValueError(f"{sandbox_id!r} is not a sandbox's id: it begins with {PREFIX!r}")
+    return f"ct-{sandbox_id.removeprefix(PREFIX)}"
+
+
+def function_of(record: SandboxRecord) -> FunctionRecord:
+    """A sandbox as what is placed and started: a function of its own with the same id."""
+    return FunctionRecord(
+        function_id=record.sandbox_id,
+        app_id=record.app_id,
+        app_name=record.app_name,
+        workspace=record.workspace,
+        environment=record.environment,
+        spec=record.spec,
+        ephemeral=record.ephemeral,
+    )
+
+
+# --- client -> gateway ----------------------------------------------------------------------------
+
+
+class CreateSandbox(Message, frozen=True, kw_only=True):
+    """Reply: SandboxInfo, once it is in the registry. Its container follows."""
+
+    app_id: str
+    spec: FunctionSpec
+    name: str = ""
+    tags: dict[str, str] = {}
+
+
+class SandboxInfo(Message, frozen=True, kw_only=True, tag="sandbox"):
+    sandbox_id: str
+    container_id: str
+    app_id: str
+    app_name: str
+    environment: str
+    name: str = ""
+    tags: dict[str, str] = {}
+    created_unix_s: float
+    state: ContainerState
+    waits_for: str = ""
+    """Why it isn't placed yet, for people."""
+    ended: Ended | None = None
+    has_probe: bool = False
+
+
+class FindSandbox(Message, frozen=True, kw_only=True):
+    """By its id, else by its name in a deployed app. Reply: SandboxInfo."""
+
+    sandbox_id: str = ""
+    environment: str = ""
+    app: str = ""
+    name: str = ""
+    include_ended: bool = False
+    """By name: if none of that name lives, the last that did."""
+
+
+class ListSandboxes(Message, frozen=True, kw_only=True):
+    """Those that live, oldest first. Reply: SandboxList."""
+
+    app_id: str = ""
+    """Empty: of all apps."""
+    environment: str = ""
+    """Empty: of all."""
+    tags: dict[str, str] = {}
+    """Only those with all of these."""
+    include_ended: bool = False
+
+
+class SandboxList(Message, frozen=True, kw_only=True, tag="sandbox_list"):
+    sandboxes: tuple[SandboxInfo, ...]
+
+
+class AwaitSandbox(Message, frozen=True, kw_only=True):
+    """Reply: SandboxInfo, as soon as it has begun (or ended), and at the latest after `within_s`."""
+
+    sandbox_id: str
+    until: Literal["begun", "ended"]
+    within_s: Annotated[float, Meta(ge=0, le=AWAIT_AT_MOST_S)] = AWAIT_AT_MOST_S
+
+
+class EndSandbox(Message, frozen=True, kw_only=True):
+    """Harmless if it has ended. Reply: SandboxInfo."""
+
+    sandbox_id: str
+
+
+class TagSandbox(Message, frozen=True, kw_only=True):
+    """Its tags are these from now on. Reply: SandboxInfo."""
+
+    sandbox_id: str
+    tags: dict[str, str]
+
+
+SandboxReply = SandboxInfo | Refused
+SandboxListReply = SandboxList | Refused
+
+# --- client -> gateway -> runner ------------------------------------------------------------------
+
+
+class WriteInput(Message, frozen=True, kw_only=True, tag="write_input"):
+    """Give a sandbox's command some input. Reply: InputTaken."""
+
+    sandbox_id: str
+    at: Annotated[int, Meta(ge=0)]
+    """How many bytes came before these: what comes twice is given once."""
+    data: bytes = b""
+    eof: bool = False
+    """Nothing follows."""
+
+
+class InputTaken(Message, frozen=True, kw_only=True, tag="input_taken"):
+    upto: int
+    """So many bytes of its input were given to it: send anew from there."""
+
+
+class AwaitReady(Message, frozen=True, kw_only=True, tag="await_ready"):
+    """Reply: Readiness, as soon as its probe succeeds, and at the latest after `within_s`."""
+
+    sandbox_id: str
+    within_s: Annotated[float, Meta(ge=0, le=AWAIT_AT_MOST_S)] = AWAIT_AT_MOST_S
+
+
+class Readiness(Message, frozen=True, kw_only=True, tag="readiness"):
+    ready: bool
+
+
+class ReloadVolumes(Message, frozen=True, kw_only=True, tag="reload_volumes"):
+    """Show the newest state of its volumes. Reply: VolumesReloaded."""
+
+    sandbox_id: str
+
+
+class VolumesReloaded(Message, frozen=True, kw_only=True, tag="volumes_reloaded"):
+    pass
+
+
+RunnerAsked = WriteInput | AwaitReady | ReloadVolumes
+WriteInputReply = InputTaken | Refused
+AwaitReadyReply = Readiness | Refused
+ReloadVolumesReply = VolumesReloaded | Refused
+RunnerAnswer = InputTaken | Readiness | VolumesReloaded | Refused
+
+
+class GetTunnels(Message, frozen=True, kw_only=True):
+    """Where a sandbox's ports are reached. Reply: SandboxTunnels."""
+
+    sandbox_id: str
+
+
+class TunnelAt(Message, frozen=True, kw_only=True):
+    port: int
+    """Inside the sandbox."""
+    host: str
+    outer_port: int
+
+
+class SandboxTunnels(Message, frozen=True, kw_only=True, tag="sandbox_tunnels"):
+    tunnels: tuple[TunnelAt, ...]
+
+
+SandboxTunnelsReply = SandboxTunnels | Refused

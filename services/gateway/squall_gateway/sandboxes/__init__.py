@@ -1,0 +1,1 @@
+"""Sandboxes: their records, who waits for what becomes of them, and the verbs of clients."""
