@@ -12,6 +12,8 @@ class LogLine(msgspec.Struct, frozen=True, array_like=True):
     source: Literal["stdout", "stderr", "system"]
     text: str
     """Without its newline; a partial last line of a dying container counts as a line."""
+    partial: bool = False
+    """It had no newline: what follows of its source continues it."""
 
 
 class LogBatch(Message, frozen=True, kw_only=True):

@@ -22,3 +22,13 @@ def sandbox_name_key(account: str, app_id: str, name: str) -> str:
 def runner_sandboxes(runner_id: str) -> str:
     """Gateway -> runner (request): one of sandboxes.RunnerAsked."""
     return f"platform.sandbox.{_token(runner_id)}"
+
+
+def sandbox_feed(account: str, sandbox_id: str) -> str:
+    """Platform side: SandboxInfo for the workspace's waiting clients, unstored, on each change."""
+    return f"down.{_token(account)}.sandbox.{_token(sandbox_id)}"
+
+
+def down_sandbox(sandbox_id: str) -> str:
+    """Workspace side of sandbox_feed."""
+    return f"down.sandbox.{_token(sandbox_id)}"

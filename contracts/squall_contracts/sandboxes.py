@@ -8,14 +8,12 @@ from msgspec import Meta
 from squall_contracts.failures import Refused
 from squall_contracts.functions import FunctionRecord, FunctionSpec
 from squall_contracts.message import Message
-from squall_contracts.placement import ContainerState, Ending
+from squall_contracts.placement import ContainerState
 
 PREFIX: Final = "sb-"
 TIMED_OUT: Final = 124
 KILLED: Final = 137
 """Exit codes of sandboxes that did not end by themselves."""
-AWAIT_AT_MOST_S: Final = 20.0
-"""The longest one question waits for its answer: who waits longer asks again."""
 
 Outcome = Literal["exited", "timeout", "idle", "terminated", "failed"]
 """How a sandbox ended: by itself, at its timeout, unused for long, ended from outside (by a client,
@@ -86,7 +84,8 @@ def function_of(record: SandboxRecord) -> FunctionRecord:
 
 
 class CreateSandbox(Message, frozen=True, kw_only=True):
-    """Reply: SandboxInfo, once it is in the registry. Its container follows."""
+    """Reply: SandboxInfo, once it is in the registry. Its container follows, and what becomes of that
+    is told on sandbox_subjects.sandbox_feed."""
 
     app_id: str
     spec: FunctionSpec
@@ -95,6 +94,9 @@ class CreateSandbox(Message, frozen=True, kw_only=True):
 
 
 class SandboxInfo(Message, frozen=True, kw_only=True, tag="sandbox"):
+    """`state` is its container's: `starting` once its command has begun, `ready` once its probe
+    has succeeded too, if it has one."""
+
     sandbox_id: str
     container_id: str
     app_id: str
@@ -137,14 +139,6 @@ class SandboxList(Message, frozen=True, kw_only=True, tag="sandbox_list"):
     sandboxes: tuple[SandboxInfo, ...]
 
 
-class AwaitSandbox(Message, frozen=True, kw_only=True):
-    """Reply: SandboxInfo, as soon as it has begun (or ended), and at the latest after `within_s`."""
-
-    sandbox_id: str
-    until: Literal["begun", "ended"]
-    within_s: Annotated[float, Meta(ge=0, le=AWAIT_AT_MOST_S)] = AWAIT_AT_MOST_S
-
-
 class EndSandbox(Message, frozen=True, kw_only=True):
     """Harmless if it has ended. Reply: SandboxInfo."""
 
@@ -180,17 +174,6 @@ class InputTaken(Message, frozen=True, kw_only=True, tag="input_taken"):
     """So many bytes of its input were given to it: send anew from there."""
 
 
-class AwaitReady(Message, frozen=True, kw_only=True, tag="await_ready"):
-    """Reply: Readiness, as soon as its probe succeeds, and at the latest after `within_s`."""
-
-    sandbox_id: str
-    within_s: Annotated[float, Meta(ge=0, le=AWAIT_AT_MOST_S)] = AWAIT_AT_MOST_S
-
-
-class Readiness(Message, frozen=True, kw_only=True, tag="readiness"):
-    ready: bool
-
-
 class ReloadVolumes(Message, frozen=True, kw_only=True, tag="reload_volumes"):
     """Show the newest state of its volumes. Reply: VolumesReloaded."""
 
@@ -201,11 +184,10 @@ class VolumesReloaded(Message, frozen=True, kw_only=True, tag="volumes_reloaded"
     pass
 
 
-RunnerAsked = WriteInput | AwaitReady | ReloadVolumes
+RunnerAsked = WriteInput | ReloadVolumes
 WriteInputReply = InputTaken | Refused
-AwaitReadyReply = Readiness | Refused
 ReloadVolumesReply = VolumesReloaded | Refused
-RunnerAnswer = InputTaken | Readiness | VolumesReloaded | Refused
+RunnerAnswer = InputTaken | VolumesReloaded | Refused
 
 
 class GetTunnels(Message, frozen=True, kw_only=True):

@@ -162,15 +162,9 @@ FIND_SANDBOX: Final = Verb(
 LIST_SANDBOXES: Final = Verb(
     "list_sandboxes", sandboxes.ListSandboxes, sandboxes.SandboxListReply, scope="read"
 )
-AWAIT_SANDBOX: Final = Verb(
-    "await_sandbox", sandboxes.AwaitSandbox, sandboxes.SandboxReply, scope="read"
-)
 END_SANDBOX: Final = Verb("end_sandbox", sandboxes.EndSandbox, sandboxes.SandboxReply)
 TAG_SANDBOX: Final = Verb("tag_sandbox", sandboxes.TagSandbox, sandboxes.SandboxReply)
 WRITE_INPUT: Final = Verb("write_input", sandboxes.WriteInput, sandboxes.WriteInputReply)
-AWAIT_READY: Final = Verb(
-    "await_ready", sandboxes.AwaitReady, sandboxes.AwaitReadyReply, scope="read"
-)
 RELOAD_VOLUMES: Final = Verb(
     "reload_volumes", sandboxes.ReloadVolumes, sandboxes.ReloadVolumesReply
 )
@@ -243,11 +237,9 @@ VERBS: Final[dict[str, Verb]] = {
         CREATE_SANDBOX,
         FIND_SANDBOX,
         LIST_SANDBOXES,
-        AWAIT_SANDBOX,
         END_SANDBOX,
         TAG_SANDBOX,
         WRITE_INPUT,
-        AWAIT_READY,
         RELOAD_VOLUMES,
     )
 }

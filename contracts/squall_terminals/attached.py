@@ -46,6 +46,10 @@ class Attached:
         """The person has gone: reading gives the end of input from now on."""
         await self._io.write(END_OF_INPUT)
 
+    async def kill(self) -> None:
+        """As hang_up: this process goes on."""
+        await self.hang_up()
+
     def close(self) -> None:
         self._io.stop()
         os.close(self._master)

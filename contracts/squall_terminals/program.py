@@ -1,6 +1,7 @@
 """A program of this machine, on a pseudo-terminal or on pipes, read and written on an event loop."""
 
 import asyncio
+import contextlib
 import errno
 import fcntl
 import os
@@ -56,6 +57,9 @@ class Program(Protocol):
 
     async def hang_up(self) -> None:
         """End it: nobody is there any more."""
+
+    async def kill(self) -> None:
+        """End it at once, with what it started that is still of its session."""
 
     def close(self) -> None: ...
 
@@ -267,6 +271,10 @@ class LocalProgram:
         self._io.read_rest()  # what it left running in the background may hold the terminal for ever
         code = self._child.wait()
         return 128 - code if code < 0 else code
+
+    async def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._child.pid, signal.SIGKILL)
 
     async def hang_up(self) -> None:
         for number in (signal.SIGHUP, signal.SIGKILL):

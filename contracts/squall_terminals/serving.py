@@ -5,7 +5,7 @@ from typing import Final
 
 from squall_bus.stream import Stream, StreamOver
 from squall_contracts.streams import Ended, Piece, Resized, Signalled, Taken
-from squall_contracts.terminals import Screen
+from squall_contracts.terminals import TIMED_OUT, Screen
 
 from squall_terminals.program import Program
 
@@ -13,14 +13,20 @@ READ_WITHIN_S: Final = 30.0
 """How long the other end may take to read a program's last words."""
 
 
-async def serve(program: Program, stream: Stream) -> int:
-    """Until the program has ended, or the other end: then the program is. Its exit status."""
+async def serve(program: Program, stream: Stream, *, timeout_s: float | None = None) -> int:
+    """Until the program has ended, or the other end: then the program is; or after `timeout_s`. Its
+    exit status; TIMED_OUT."""
     try:
         async with asyncio.TaskGroup() as group:
             inward = group.create_task(_inward(program, stream))
+            late = asyncio.Event()
+            ending = group.create_task(_end_late(program, timeout_s, late))
             await _outward(program, stream)
             code = await program.wait()
             inward.cancel()
+            ending.cancel()
+        if late.is_set():
+            code = TIMED_OUT
         stream.end(code)
         async with asyncio.timeout(READ_WITHIN_S):
             await stream.all_read()
@@ -29,6 +35,13 @@ async def serve(program: Program, stream: Stream) -> int:
     finally:
         program.close()
     return code
+
+
+async def _end_late(program: Program, timeout_s: float | None, late: asyncio.Event) -> None:
+    if timeout_s is not None:
+        await asyncio.sleep(timeout_s)
+        late.set()
+        await program.kill()
 
 
 async def _outward(program: Program, stream: Stream) -> None:

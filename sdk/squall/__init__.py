@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from squall.image import Image
     from squall.queue import Queue
     from squall.retries import Retries
+    from squall.sandbox import Probe, Sandbox
     from squall.schedule import Cron, Period
     from squall.secret import Secret
     from squall.server import Server
@@ -67,8 +68,10 @@ __all__ = [
     "FunctionCall",
     "Image",
     "Period",
+    "Probe",
     "Queue",
     "Retries",
+    "Sandbox",
     "Secret",
     "Server",
     "Tunnel",
@@ -114,8 +117,10 @@ _HOMES = {
     "Image": "image",
     "Mount": "_modal.mount",
     "Period": "schedule",
+    "Probe": "sandbox",
     "Queue": "queue",
     "Retries": "retries",
+    "Sandbox": "sandbox",
     "SchedulerPlacement": "_modal.placement",
     "Secret": "secret",
     "Server": "server",

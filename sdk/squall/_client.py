@@ -20,6 +20,7 @@ from squall_contracts import (
     identity,
     images,
     placement,
+    sandboxes,
     secrets,
     state_subjects,
     subjects,
@@ -198,6 +199,20 @@ class Client:
     async def control(
         self, message: collections.KeepEphemeral | collections.DeleteCollection
     ) -> apps.Done: ...
+    @overload
+    async def control(
+        self,
+        message: sandboxes.CreateSandbox
+        | sandboxes.FindSandbox
+        | sandboxes.EndSandbox
+        | sandboxes.TagSandbox,
+    ) -> sandboxes.SandboxInfo: ...
+    @overload
+    async def control(self, message: sandboxes.ListSandboxes) -> sandboxes.SandboxList: ...
+    @overload
+    async def control(self, message: sandboxes.WriteInput) -> sandboxes.InputTaken: ...
+    @overload
+    async def control(self, message: sandboxes.ReloadVolumes) -> sandboxes.VolumesReloaded: ...
     async def control(self, message: Message) -> Any:
         """Ask the gateway. Its refusals and the bus's failures come as squall.exception errors."""
         verb = _VERBS[type(message)]

@@ -84,6 +84,10 @@ def _live() -> int:
     except (OSError, KeyError, msgspec.DecodeError) as error:
         _log.error("can't read the assignment that %s names: %r", ASSIGNMENT_VARIABLE, error)
         return EXIT_NO_BUS
+    if assignment.spec.sandbox is not None:
+        from squall_guest import sandbox
+
+        sandbox.become(assignment)
     start = _Start(assignment, link, guard, phases, prepared)
     try:
         executor = start.ready()

@@ -68,6 +68,15 @@ async def with_secrets(client: "Client", made: "Plan") -> tuple[FunctionSpec, ..
     )
 
 
+async def sealed_uses(client: "Client", secrets: "tuple[Secret, ...]") -> tuple[SecretUse, ...]:
+    """Secrets for one command. NotFoundError for one that isn't there comes with that."""
+    if not secrets:
+        return ()
+    has_values = any(secret._values for secret in secrets)
+    seal = await sealing(client) if has_values else None
+    return tuple(_use(secret, "", seal) for secret in secrets)
+
+
 def _uses(made: "Plan", name: str) -> "list[tuple[Secret, str]]":
     """A function's secrets, each with the mount path of the bucket it is for, if it is for one."""
     buckets = made.buckets.get(name, {}).items()

@@ -91,6 +91,7 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
     collections = Collections(context, own.environments)
     tunnels = Tunnels(settings, context)
     following = Following(context, own.sandboxes)
+    opening = Opening(context, own.registry, own.secrets, own.sealing, own.sandboxes)
     door = Door(keyring, tokens)
     api = Api(
         context,
@@ -100,6 +101,7 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
         tokens=tokens,
         tunnels=tunnels,
         following=following,
+        opening=opening,
         door=door,
     )
     dashboard = Dashboard(context, api.ask, door) if settings.dashboard else None
@@ -108,7 +110,6 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
         ingress.front.observe(dashboard.observe)
     rest = Rest(settings, context, api, access.tokens)
     ingress.mount(routes.PREFIX, rest.handle)
-    opening = Opening(context, own.registry, own.secrets, own.sealing, own.sandboxes)
     flight = _InFlight()
     minting: tuple[tuple[str, type[Any], Callable[[str, Any], Awaitable[object]]], ...] = (
         (access_subjects.MINT_SERVICE, MintService, identity.mint_service),

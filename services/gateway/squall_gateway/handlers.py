@@ -25,6 +25,7 @@ from squall_gateway.dashboard.door import Door
 from squall_gateway.deploying import Deploys
 from squall_gateway.functions import Functions
 from squall_gateway.machines import Machines
+from squall_gateway.opening import Opening
 from squall_gateway.sandboxes.desk import Sandboxes
 from squall_gateway.sandboxes.following import Following
 from squall_gateway.schedules import Schedules
@@ -54,6 +55,7 @@ class Api:
         tokens: Tokens,
         tunnels: Tunnels,
         following: Following,
+        opening: Opening,
         door: Door,
     ) -> None:
         self._context = context
@@ -93,7 +95,7 @@ class Api:
             verbs.LIST_CONTAINERS.name: self.list_containers,
             verbs.STOP_CONTAINER.name: self.stop_container,
             verbs.EXEC.name: self.exec,
-            verbs.OPEN_TERMINAL.name: Terminals(self._placed, self._ask).open,
+            verbs.OPEN_TERMINAL.name: Terminals(self._placed, self._ask, opening.for_command).open,
             verbs.OPEN_TUNNEL.name: partial(tunnels.open, self._placed),
             verbs.GET_USAGE.name: Usage(context).now,
             verbs.SERVER_INFO.name: self.server_info,
@@ -127,11 +129,9 @@ class Api:
             verbs.CREATE_SANDBOX.name: sandboxes.create,
             verbs.FIND_SANDBOX.name: sandboxes.find,
             verbs.LIST_SANDBOXES.name: sandboxes.list,
-            verbs.AWAIT_SANDBOX.name: sandboxes.wait,
             verbs.END_SANDBOX.name: sandboxes.end,
             verbs.TAG_SANDBOX.name: sandboxes.tag,
             verbs.WRITE_INPUT.name: sandboxes.write,
-            verbs.AWAIT_READY.name: sandboxes.ready,
             verbs.RELOAD_VOLUMES.name: sandboxes.reload,
         }
 

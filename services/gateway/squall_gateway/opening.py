@@ -7,9 +7,10 @@ from collections.abc import Mapping
 
 import structlog
 from squall_bus.errors import SquallRefusal
+from squall_bus.sealing_keys import WorkspaceKeys
 from squall_bus.service import Context
 from squall_contracts import secrets, subjects
-from squall_contracts.functions import FunctionRecord
+from squall_contracts.functions import FunctionRecord, FunctionSpec
 from squall_contracts.placement import ENDED, ContainerRecord
 from squall_contracts.sandboxes import PREFIX, function_of
 
@@ -50,13 +51,7 @@ class Opening:
 
         def resealed(variables: Mapping[str, secrets.Sealed]) -> dict[str, secrets.Resealed]:
             what = f"function {spec.name!r}: variable"
-            return {
-                name: secrets.Resealed(
-                    wrapped=rewrapped(keys, account, f"{what} {name}", each, request.public_key),
-                    box=each.box,
-                )
-                for name, each in variables.items()
-            }
+            return _resealed(keys, account, what, variables, request.public_key)
 
         own = resealed(found.pop(""))
         log.info(
@@ -65,6 +60,20 @@ class Opening:
         return secrets.ResealedSecrets(
             variables=own, buckets={path: resealed(each) for path, each in found.items()}
         )
+
+    async def for_command(
+        self,
+        account: str,
+        environment: str,
+        uses: tuple[secrets.SecretUse, ...],
+        public_key: bytes,
+    ) -> dict[str, secrets.Resealed]:
+        """The variables of these secrets, for a command that is about to be run by who has the key."""
+        spec = FunctionSpec(name="exec", module="", qualname="", image_id="", secrets=uses)
+        await self._own.check(account, environment, (spec,))
+        found = await self._own.variables(account, environment, spec)
+        keys = await self._keys.load(account)
+        return _resealed(keys, account, "exec: variable", found[""], public_key)
 
     async def _function(self, container: ContainerRecord) -> FunctionRecord | None:
         if container.function_id.startswith(PREFIX):
@@ -86,6 +95,21 @@ class Opening:
                 f"container {request.container_id} is not about to be started by {runner_id}",
             )
         return record
+
+
+def _resealed(
+    keys: WorkspaceKeys,
+    account: str,
+    what: str,
+    variables: Mapping[str, secrets.Sealed],
+    public_key: bytes,
+) -> dict[str, secrets.Resealed]:
+    return {
+        name: secrets.Resealed(
+            wrapped=rewrapped(keys, account, f"{what} {name}", each, public_key), box=each.box
+        )
+        for name, each in variables.items()
+    }
 
 
 def _may_open(record: ContainerRecord) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -11,11 +12,12 @@ from anyio.abc import TaskGroup, TaskStatus
 from squall_bus.consume import consume
 from squall_bus.errors import BusError
 from squall_bus.service import Context, Service
-from squall_contracts import subjects, terminal_subjects
+from squall_contracts import sandbox_subjects, subjects, terminal_subjects
 from squall_contracts.apps import ExecRequest
 from squall_contracts.functions import FunctionRecord
 from squall_contracts.placement import RUNNER_BEAT_S, RUNNER_TTL_S, RunnerRecord
-from squall_contracts.terminals import OpenTerminal
+from squall_contracts.sandboxes import RunnerAsked
+from squall_contracts.terminals import OpenTerminal, PrepareTerminal
 from squall_contracts.usage import RunnerUsage
 
 from squall_runner import machine
@@ -170,6 +172,13 @@ async def _intakes(
     terminals = await bus.respond(
         terminal_subjects.runner_terminal(identity), OpenTerminal, runner.terminals.open
     )
+    keys = await bus.respond(
+        terminal_subjects.runner_terminal_key(identity), PrepareTerminal, runner.terminals.prepare
+    )
+    asked: Any = RunnerAsked
+    sandboxes = await bus.respond(
+        sandbox_subjects.runner_sandboxes(identity), asked, runner.sandboxes.answer
+    )
     task_status.started()
     log.info(
         "runner.ready", runner_id=identity, runtime=record.runtime, cpu=record.cpu, gpus=record.gpus
@@ -180,6 +189,8 @@ async def _intakes(
         intake.cancel_scope.cancel()
     await answering.close()
     await terminals.close()
+    await keys.close()
+    await sandboxes.close()
     await measuring.close()
     if settings.ephemeral:
         await runner.stop_all("the runner stops", settings.drain_s * STOP_SHARE)

@@ -21,8 +21,13 @@ def main() -> None:
     if exit_file:
         _prctl(PR_SET_CHILD_SUBREAPER, 1)
     boot = os.getpid()
+    pipe = f"{os.environ.get('SQUALL_ASSIGNMENT', '').rpartition('/')[0]}/stdin"
+    kept, given = _open_input(pipe)
     guest = os.fork()
     if guest == 0:
+        if given >= 0:
+            os.close(kept)
+            os.environ["SQUALL_INPUT"] = str(given)
         if exit_file:
             _mount_volumes(exit_file)
             _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -30,7 +35,19 @@ def main() -> None:
                 os._exit(1)
         run_guest()
         return
-    attend(guest, exit_file)
+    if given >= 0:
+        os.close(given)
+    attend(guest, exit_file, kept, f"{pipe}.eof")
+
+
+def _open_input(pipe: str) -> tuple[int, int]:
+    """The pipe that is the input of a sandbox's command: an end that keeps it open whoever else comes
+    and goes, and one to read it. -1 where there is none."""
+    try:
+        kept = os.open(pipe, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return -1, -1
+    return kept, os.open(pipe, os.O_RDONLY | os.O_CLOEXEC)
 
 
 def find_packages() -> None:
@@ -67,8 +84,9 @@ def _mount_volumes(exit_file: str) -> None:
         os._exit(1)
 
 
-def attend(guest: int, exit_file: str) -> None:
-    """Wait for the guest, then end with its exit code (128 + n for signal n) and all it left."""
+def attend(guest: int, exit_file: str, kept: int = -1, end_of_input: str = "") -> None:
+    """Wait for the guest, then end with its exit code (128 + n for signal n) and all it left.
+    `kept` is closed once there is a file `end_of_input`: SIGURG says so."""
 
     def forward(number: int, _frame: FrameType | None) -> None:
         os.kill(guest, number)
@@ -76,8 +94,17 @@ def attend(guest: int, exit_file: str) -> None:
     def end(_number: int, _frame: FrameType | None) -> None:
         os.kill(guest, signal.SIGKILL)
 
+    def end_input(_number: int, _frame: FrameType | None) -> None:
+        nonlocal kept
+        if kept >= 0:
+            os.close(kept)
+            kept = -1
+
     for number in FORWARDED:
         signal.signal(number, forward)
+    signal.signal(signal.SIGURG, end_input)
+    if kept >= 0 and os.path.exists(end_of_input):  # noqa: PTH110 - no pathlib
+        end_input(0, None)
     signal.signal(signal.SIGUSR2, end)
     while True:
         pid, status = os.wait()

@@ -1,7 +1,8 @@
 """One container's life, told in order: prepare, start, watch, report its end, forget."""
 
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
 import anyio
@@ -13,10 +14,12 @@ from squall_contracts.logs import LogBatch
 from squall_contracts.placement import (
     ContainerReport,
     ContainerState,
+    Ending,
     HeldInput,
     StartContainer,
     StartPath,
 )
+from squall_contracts.sandbox_spec import Probe
 from squall_contracts.terminals import Screen
 from squall_contracts.usage import ContainerUsage
 from squall_terminals.program import Program
@@ -26,6 +29,7 @@ from squall_runner.buckets.desk import NONE, ContainerBuckets
 from squall_runner.flight import held_inputs
 from squall_runner.logship import Shipper, system_line
 from squall_runner.runtime import Exit, RunnerError, Runtime, StartRefused
+from squall_runner.sandboxes.attended import PROBE_S, Attended
 from squall_runner.slots import Slot
 from squall_runner.volumes.desk import ContainerVolumes
 
@@ -83,6 +87,11 @@ class Container:
         self.volumes: ContainerVolumes | None = None
         """Of a container that has some mounted."""
         self.buckets: ContainerBuckets = NONE
+        self.sandbox: Attended | None = None
+        """Of a sandbox, once it runs."""
+        self.secrets: dict[str, str] | None = None
+        """Variables of a sandbox's secrets, for commands in it; None: not known yet."""
+        self._ending: Ending = ""
 
     def adopt(self) -> None:
         """Go on with what the slot remembers, after a restart of the runner."""
@@ -90,13 +99,21 @@ class Container:
         self._handle, self.gpus, self.stop_reason = record.handle, record.gpus, record.stop_reason
         if self.stop_reason is not None:
             self.stop(self.stop_reason, 0.0)
+        self.sandbox = self._attended()
 
     def started(self, slot: Slot, handle: str, begun: Begun) -> None:
         """It runs, in `slot`: from here on `watch` must see it through."""
         self.slot, self._handle = slot, handle
-        slot.note(start=self.start, handle=handle, gpus=self.gpus, stop_reason=self.stop_reason)
+        slot.note(
+            start=self.start,
+            handle=handle,
+            gpus=self.gpus,
+            stop_reason=self.stop_reason,
+            begun_unix_s=begun.at_unix_s,
+        )
+        self.sandbox = self._attended()
         self._to_tell = msgspec.structs.replace(
-            self._told("starting"),
+            self._told("starting" if self._boots else "ready"),
             at_unix_s=begun.at_unix_s,
             path=begun.path,
             path_reason=begun.path_reason,
@@ -129,12 +146,35 @@ class Container:
         env = core.environment(self.start)
         return await self._runtime.exec(self._handle, env, argv, timeout_s)
 
-    async def program(self, argv: tuple[str, ...], screen: Screen | None, term: str) -> Program:
-        """Run a command in it, to be talked to. StartRefused, RuntimeUnavailable."""
+    async def program(
+        self,
+        argv: tuple[str, ...],
+        screen: Screen | None,
+        env: Mapping[str, str],
+        workdir: str = "",
+    ) -> Program:
+        """Run a command in it, to be talked to, with `env` beside its own variables. StartRefused,
+        RuntimeUnavailable."""
         if not self._handle:
             raise StartRefused(f"container {self.start.container_id} has not started yet")
-        env = {**core.environment(self.start), "TERM": term}
-        return await self._runtime.program(self._handle, env, argv, screen)
+        own = {**(self.secrets or {}), **core.environment(self.start)}
+        if self.sandbox is not None:
+            workdir = workdir or self.sandbox.spec.workdir
+        return await self._runtime.program(self._handle, {**own, **env}, argv, screen, workdir)
+
+    @property
+    def handle(self) -> str:
+        """What its runtime knows it by; empty: it has not started yet."""
+        return self._handle
+
+    def used(self) -> None:
+        """Somebody did something with it just now: a sandbox may end when nobody does."""
+        if self.sandbox is not None:
+            self.sandbox.keeping.used()
+
+    def in_use(self) -> AbstractContextManager[None]:
+        """Somebody uses it while this lasts."""
+        return nullcontext() if self.sandbox is None else self.sandbox.keeping.in_use()
 
     async def usage(self) -> ContainerUsage:
         """What it uses just now. RunnerError."""
@@ -161,6 +201,10 @@ class Container:
                     stopping.start_soon(self._obey)
                     if self.buckets:
                         stopping.start_soon(self._end_without_buckets)
+                    if self.sandbox is not None:
+                        stopping.start_soon(
+                            self.sandbox.attend, self._tell_ready, self._end_in_time
+                        )
                     if self.volumes:
                         stopping.start_soon(self.volumes.attend, self.start.container_id)
                     ended = await self._runtime.wait(self._handle, self.slot.directory)
@@ -168,13 +212,42 @@ class Container:
                 self.over.set()
                 self.gpus = ()  # before its end is told: whoever hears of it gives them to another
                 output.deadline = anyio.current_time() + OUTPUT_AFTER_END_S
-                if core.says_why(ended.code) and self.stop_reason is None:
+                silent = self.sandbox is None and self.stop_reason is None
+                if silent and core.says_why(ended.code):
                     with anyio.move_on_after(LAST_WORDS_S):
                         await shipper.read.wait()
                 await self._end(ended, shipper.last_words)
             await self._runtime.remove(self._handle)
             await self.buckets.discard()
             self.slot.forget()
+
+    @property
+    def _boots(self) -> bool:
+        """Whether it is not ready yet when it begins: functions import, sandboxes may have a probe."""
+        sandbox = self.start.spec.sandbox
+        return sandbox is None or sandbox.probe is not None
+
+    async def _tell_ready(self) -> None:
+        await self._report(self._told("ready"))
+
+    def _end_in_time(self, ending: Ending, reason: str) -> None:
+        if self.stop_reason is None:
+            self._ending = ending
+        self.stop(reason, 0.0)
+
+    def _attended(self) -> Attended | None:
+        if self.start.spec.sandbox is None:
+            return None
+
+        async def look(probe: Probe) -> bool:
+            if probe.port is not None:
+                return await self._runtime.takes_connections(self._handle, probe.port)
+            return (await self.exec(probe.argv, PROBE_S)).exit_code == 0
+
+        async def end_input() -> None:
+            await self._runtime.end_input(self._handle)
+
+        return Attended(self.start.spec, self.slot, look, end_input)
 
     async def _end_without_buckets(self) -> None:
         """A container whose bucket has gone can't work: its inputs are run again in another."""
@@ -226,13 +299,23 @@ class Container:
         self.slot.forget()
 
     async def _tell_end(self, ended: Exit, last_words: str = "") -> None:
-        verdict = core.verdict(
-            ended.code,
-            out_of_memory=ended.out_of_memory,
-            stop_reason=self.stop_reason,
-            memory_limit_mib=self.start.spec.resources.memory_limit_mib,
-            last_words=last_words,
-        )
+        spec, ending = self.start.spec, self._ending
+        if spec.sandbox is not None:
+            verdict, ending = core.sandbox_verdict(
+                ended.code,
+                out_of_memory=ended.out_of_memory,
+                stop_reason=self.stop_reason,
+                ending=ending,
+                memory_limit_mib=spec.resources.memory_limit_mib,
+            )
+        else:
+            verdict = core.verdict(
+                ended.code,
+                out_of_memory=ended.out_of_memory,
+                stop_reason=self.stop_reason,
+                memory_limit_mib=spec.resources.memory_limit_mib,
+                last_words=last_words,
+            )
         held = held_inputs(self.slot.flight, self.start.function_id)
         log.info("container.ended", state=verdict.state, reason=verdict.reason, held=len(held))
         await self._report(
@@ -242,6 +325,7 @@ class Container:
                 out_of_memory=ended.out_of_memory,
                 reason=verdict.reason,
                 held=held,
+                ending=ending,
             )
         )
 
@@ -299,6 +383,7 @@ class Container:
         out_of_memory: bool = False,
         reason: str = "",
         held: tuple[HeldInput, ...] = (),
+        ending: Ending = "",
     ) -> ContainerReport:
         return ContainerReport(
             container_id=self.start.container_id,
@@ -311,6 +396,7 @@ class Container:
             out_of_memory=out_of_memory,
             reason=reason,
             held=held,
+            ending=ending,
         )
 
 

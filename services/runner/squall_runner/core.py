@@ -7,7 +7,7 @@ from typing import Final, Literal
 import msgspec
 from squall_contracts.functions import FunctionSpec, Resources
 from squall_contracts.guest import EXIT_NO_BUS, EXIT_STARTUP, EXIT_STUCK
-from squall_contracts.placement import ENDED, ContainerState, StartContainer
+from squall_contracts.placement import ENDED, ContainerState, Ending, StartContainer
 
 RuntimeName = Literal["docker", "process"]
 
@@ -114,6 +114,7 @@ def refusal(spec: FunctionSpec, runtime: RuntimeName) -> str | None:
     unmet = {
         "gpu": bool(spec.resources.gpus),
         "block_network": spec.block_network,
+        "an allowlist": spec.sandbox is not None and spec.sandbox.outbound_cidrs is not None,
         "a cpu limit": spec.resources.cpu_limit is not None,
         "a memory limit": limit is not None,
     }
@@ -150,6 +151,8 @@ def minor(python_version: str) -> str:
 def environment(start: StartContainer) -> dict[str, str]:
     """What user code finds in os.environ beside the image's own variables. The guest sets the same
     once it has its assignment; here it is for a new container's process and for `exec`."""
+    if start.spec.sandbox is not None:
+        return _sandbox_environment(start)
     names = {
         "TASK_ID": start.container_id,
         "FUNCTION_ID": start.function_id,
@@ -170,6 +173,22 @@ def environment(start: StartContainer) -> dict[str, str]:
             for name, value in names.items()
         },
     }
+
+
+def _sandbox_environment(start: StartContainer) -> dict[str, str]:
+    """No function runs there, and nothing of Squall: it is as local as any machine."""
+    names = {
+        "TASK_ID": start.container_id,
+        "SANDBOX_ID": start.function_id,
+        "APP_ID": start.app_id,
+        "APP_NAME": start.app_name,
+        "ENVIRONMENT": start.environment,
+        "IMAGE_ID": start.spec.image_id,
+        "CLOUD_PROVIDER": "SQUALL",
+        "REGION": "local",
+    }
+    twins = {f"{p}_{name}": value for p in ("MODAL", "SQUALL") for name, value in names.items()}
+    return {**start.spec.env, **twins}
 
 
 def starts_alone(env: Mapping[str, str]) -> bool:
@@ -227,6 +246,25 @@ def verdict(
     if exit_code == 0:
         return Verdict(state="stopped", reason="ended by itself")
     return Verdict(state="failed", reason=_failure(exit_code, last_words))
+
+
+def sandbox_verdict(
+    exit_code: int | None,
+    *,
+    out_of_memory: bool,
+    stop_reason: str | None,
+    ending: Ending,
+    memory_limit_mib: int | None,
+) -> tuple[Verdict, Ending]:
+    """The same of a sandbox, whose command may end as it likes. `ending`: why the runner ended it."""
+    if stop_reason is not None:
+        return Verdict(state="stopped", reason=stop_reason), ending
+    if exit_code is None:
+        return Verdict(state="failed", reason=_failure(None, "")), ""
+    if out_of_memory:
+        limit = f" (limit {memory_limit_mib} MiB)" if memory_limit_mib else ""
+        return Verdict(state="stopped", reason=f"killed: out of memory{limit}"), "exited"
+    return Verdict(state="stopped", reason=f"its command ended with code {exit_code}"), "exited"
 
 
 def says_why(exit_code: int | None) -> bool:

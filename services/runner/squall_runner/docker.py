@@ -16,7 +16,16 @@ from squall_contracts.guest import ASSIGNMENT_VARIABLE
 from squall_contracts.terminals import Screen
 from squall_terminals.program import Program
 
-from squall_runner import docker_exec, docker_output, engine, gpus, owner, sandbox_image, sweep
+from squall_runner import (
+    docker_exec,
+    docker_output,
+    engine,
+    gpus,
+    listening,
+    owner,
+    sandbox_image,
+    sweep,
+)
 from squall_runner.core import Found, Limits, RuntimeName
 from squall_runner.guard import Guard
 from squall_runner.networks import Networks
@@ -227,6 +236,15 @@ class DockerRuntime:
         with engine.told("stop the container"), engine.gone_is_fine():
             await self._container(handle).kill(signal="SIGTERM")
 
+    async def end_input(self, handle: str) -> None:
+        with engine.told("end the container's input"), engine.gone_is_fine():
+            await self._container(handle).kill(signal="SIGURG")
+
+    async def takes_connections(self, handle: str, port: int) -> bool:
+        with engine.told("look at the container"):
+            process = (await self._container(handle).show())["State"]["Pid"]
+        return listening.at(process, port)
+
     async def kill(self, handle: str) -> None:
         with engine.told("kill the container"), engine.gone_is_fine():
             await self._container(handle).kill(signal="SIGKILL")
@@ -291,11 +309,16 @@ class DockerRuntime:
         )
 
     async def program(
-        self, handle: str, launch_env: dict[str, str], argv: Sequence[str], screen: Screen | None
+        self,
+        handle: str,
+        launch_env: dict[str, str],
+        argv: Sequence[str],
+        screen: Screen | None,
+        workdir: str = "",
     ) -> Program:
         with engine.told("run the command"):
             return await docker_exec.start(
-                self._container(handle), argv, env=launch_env, screen=screen
+                self._container(handle), argv, env=launch_env, screen=screen, workdir=workdir
             )
 
     async def remove(self, handle: str) -> None:

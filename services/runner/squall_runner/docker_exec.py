@@ -22,12 +22,23 @@ ENDED_S: Final = 5.0
 
 
 async def start(
-    container: DockerContainer, argv: Sequence[str], *, env: dict[str, str], screen: Screen | None
+    container: DockerContainer,
+    argv: Sequence[str],
+    *,
+    env: dict[str, str],
+    screen: Screen | None,
+    workdir: str = "",
 ) -> "DockerProgram":
     """DockerError, aiohttp.ClientError."""
     tty = screen is not None
     run = await container.exec(
-        list(argv), stdin=True, stdout=True, stderr=True, tty=tty, environment=env
+        list(argv),
+        stdin=True,
+        stdout=True,
+        stderr=True,
+        tty=tty,
+        environment=env,
+        workdir=workdir or None,
     )
     stream = run.start(detach=False)
     program = DockerProgram(run, await stream.__aenter__(), tty=tty)
@@ -98,6 +109,13 @@ class DockerProgram:
             left_s -= POLL_S
             await asyncio.sleep(POLL_S)
         return 137
+
+    async def kill(self) -> None:
+        with contextlib.suppress(DockerError):
+            pid = int((await self._run.inspect()).get("Pid") or 0)
+            if pid > 0:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(pid, signal.SIGKILL)  # the engine gives each a session of its own
 
     async def hang_up(self) -> None:
         for number in (signal.SIGHUP, signal.SIGKILL):

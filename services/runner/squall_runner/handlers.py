@@ -28,6 +28,7 @@ from squall_runner.buckets.desk import Buckets
 from squall_runner.container import Container, surely
 from squall_runner.metrics import Metrics
 from squall_runner.runtime import Runtime, RuntimeUnavailable, StartRefused
+from squall_runner.sandboxes.desk import SandboxDesk
 from squall_runner.settings import Settings
 from squall_runner.slots import Slots
 from squall_runner.starter import Starter
@@ -70,7 +71,8 @@ class Runner:
         self._containers: dict[str, Container] = {}
         self._ended: OrderedDict[str, None] = OrderedDict()
         self._none_left = anyio.Event()
-        self.terminals = Terminals(context.bus, self._containers, tasks)
+        self.terminals = Terminals(context.bus, runner_id, self._containers, tasks)
+        self.sandboxes = SandboxDesk(self._containers)
         self.usage = Usage(settings, runner_id, self._containers)
         self._metrics = Metrics(context.registry)
         self._metrics.containers.set_function(lambda: len(self._containers))

@@ -39,7 +39,7 @@ class Lines:
             partial.clear()
         partial += rest
         while len(partial) > LINE_BYTES:
-            lines.append(_line(piece, bytes(partial[:LINE_BYTES])))
+            lines.append(_line(piece, bytes(partial[:LINE_BYTES]), partial=True))
             del partial[:LINE_BYTES]
         return lines
 
@@ -49,7 +49,7 @@ class Lines:
         for source, partial in self._partial.items():
             if partial:
                 piece = Piece(source=source, at_unix_s=at_unix_s, data=b"", position="")
-                lines.append(_line(piece, bytes(partial)))
+                lines.append(_line(piece, bytes(partial), partial=True))
                 partial.clear()
         return lines
 
@@ -160,12 +160,15 @@ class Shipper:
 def _cut(piece: Piece, data: bytes) -> list[LogLine]:
     if len(data) <= LINE_BYTES:
         return [_line(piece, data)]
-    return [_line(piece, data[at : at + LINE_BYTES]) for at in range(0, len(data), LINE_BYTES)]
+    return [
+        _line(piece, data[at : at + LINE_BYTES], partial=at + LINE_BYTES < len(data))
+        for at in range(0, len(data), LINE_BYTES)
+    ]
 
 
-def _line(piece: Piece, data: bytes) -> LogLine:
+def _line(piece: Piece, data: bytes, *, partial: bool = False) -> LogLine:
     text = data.decode(errors="replace").removesuffix("\r")
-    return LogLine(at_unix_s=piece.at_unix_s, source=piece.source, text=text)
+    return LogLine(at_unix_s=piece.at_unix_s, source=piece.source, text=text, partial=partial)
 
 
 def system_line(at_unix_s: float, text: str) -> LogLine:

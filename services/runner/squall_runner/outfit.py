@@ -71,8 +71,8 @@ class Outfitter:
     def assignment(
         self, start: StartContainer, slot: Slot, own: prepare.Own, *, ahead: bool = False
     ) -> bytes:
-        servers = self._settings.servers_for_containers
-        if not servers:
+        servers = () if start.spec.sandbox else self._settings.servers_for_containers
+        if not servers and start.spec.sandbox is None:
             gateway = self._runtime.gateway(block_network=start.spec.block_network)
             servers = prepare.servers_for_containers(self._context.servers, gateway)
         layout = self._runtime.layout(slot.directory)

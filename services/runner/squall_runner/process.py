@@ -20,7 +20,7 @@ from squall_contracts.apps import ExecFinished
 from squall_contracts.terminals import Screen
 from squall_terminals.program import LocalProgram, Program
 
-from squall_runner import core, proctree
+from squall_runner import core, listening, proctree
 from squall_runner.core import Found, Limits, RuntimeName
 from squall_runner.docker import EXEC_OUTPUT_BYTES
 from squall_runner.follow import Follower
@@ -172,6 +172,12 @@ class ProcessRuntime:
     async def terminate(self, handle: str) -> None:
         self._signal(handle, signal.SIGTERM)
 
+    async def end_input(self, handle: str) -> None:
+        self._signal(handle, signal.SIGURG)
+
+    async def takes_connections(self, handle: str, port: int) -> bool:
+        return listening.at(_pid(handle), port)
+
     async def kill(self, handle: str) -> None:
         """The tree's first process ends all the others; where it can't, its session is killed."""
         self._signal(handle, signal.SIGUSR2)
@@ -252,7 +258,12 @@ class ProcessRuntime:
         )
 
     async def program(
-        self, handle: str, launch_env: dict[str, str], argv: Sequence[str], screen: Screen | None
+        self,
+        handle: str,
+        launch_env: dict[str, str],
+        argv: Sequence[str],
+        screen: Screen | None,
+        workdir: str = "",
     ) -> Program:
         if not _alive(handle):
             raise StartRefused("the container has ended")
@@ -261,7 +272,7 @@ class ProcessRuntime:
             return LocalProgram.start(
                 proctree.inside(_pid(handle), argv),
                 env={**env, **launch_env},
-                cwd=cwd,
+                cwd=self._within(handle, workdir) if workdir else cwd,
                 screen=screen,
             )
         except OSError as error:
@@ -293,6 +304,11 @@ class ProcessRuntime:
         """A container's environment and working directory. OSError."""
         env = Plan.of(self._containers / handle.rpartition(":")[2]).env
         return env, Path(f"/proc/{_pid(handle)}/cwd").readlink()
+
+    def _within(self, handle: str, path: str) -> Path:
+        """A path of the container's: below its root if it is there, else the machine's own."""
+        inside = self._containers / handle.rpartition(":")[2] / "root" / path.lstrip("/")
+        return inside if inside.is_dir() else Path(path)
 
     def _ended_event(self, handle: str) -> asyncio.Event:
         return self._ended.setdefault(handle, asyncio.Event())

@@ -150,6 +150,13 @@ class Runtime(Protocol):
     async def terminate(self, handle: str) -> None:
         """Ask it to end (SIGTERM). Harmless once it has ended. RunnerError: try again."""
 
+    async def end_input(self, handle: str) -> None:
+        """Tell its first process to look whether its input is over. Harmless once it has ended.
+        RunnerError: try again."""
+
+    async def takes_connections(self, handle: str, port: int) -> bool:
+        """Whether something in it listens at a port. RunnerError."""
+
     async def kill(self, handle: str) -> None:
         """End it with all its processes. Harmless once it has ended. RunnerError: try again."""
 
@@ -166,10 +173,15 @@ class Runtime(Protocol):
         """Run a command inside it. TimeoutError, StartRefused."""
 
     async def program(
-        self, handle: str, launch_env: dict[str, str], argv: Sequence[str], screen: Screen | None
+        self,
+        handle: str,
+        launch_env: dict[str, str],
+        argv: Sequence[str],
+        screen: Screen | None,
+        workdir: str = "",
     ) -> Program:
-        """Run a command inside it, to be talked to; None: without a terminal. StartRefused,
-        RuntimeUnavailable."""
+        """Run a command inside it, to be talked to; None: without a terminal. `workdir` empty: the
+        container's own. StartRefused, RuntimeUnavailable."""
 
     async def remove(self, handle: str) -> None:
         """Forget an ended container (killing it first if need be). What can't be removed is logged

@@ -4,6 +4,7 @@
 <slot>/position        up to where its output is stored in LOGS
 <slot>/in/assignment   what the guest reads (a pipe in a warm container, and where it has secrets)
 <slot>/in/files/...    spec.files
+<slot>/in/stdin        a pipe, the standard input of a sandbox's command; stdin.eof: nothing follows
 <slot>/in/template     what a guest prepares itself for, to be held as a snapshot (a pipe with secrets)
 <slot>/out/flight      what the guest is running
 <slot>/volumes/<n>     a view of each volume it has mounted
@@ -38,6 +39,10 @@ class SlotRecord(Message, frozen=True, kw_only=True):
     """A warm container's guest has come to its pipe."""
     memory_bytes: int = 0
     """What a snapshot held when it was ready; 0: it isn't one, or isn't ready."""
+    begun_unix_s: float = 0.0
+    """When a sandbox's command began."""
+    input_bytes: int = 0
+    """How much of its input it was given."""
     stop_reason: str | None = None
     """Why it was told to stop; None: it wasn't."""
 
@@ -56,6 +61,14 @@ class Slot:
     @property
     def assignment(self) -> Path:
         return self.directory / "in" / "assignment"
+
+    @property
+    def input(self) -> Path:
+        return self.directory / "in" / "stdin"
+
+    @property
+    def end_of_input(self) -> Path:
+        return self.directory / "in" / "stdin.eof"
 
     @property
     def files(self) -> Path:
@@ -94,6 +107,7 @@ class Slot:
         with self.flight.open("wb") as record:
             record.truncate(FLIGHT_RECORD_BYTES)
         self.flight.chmod(0o666)
+        os.mkfifo(self.input, 0o600)
         if pipe:
             make_pipe(self.assignment)
 

@@ -20,7 +20,7 @@ from squall_runner import core, prepare, secrets
 from squall_runner.buckets.desk import NONE, ContainerBuckets
 from squall_runner.container import Begun, Container
 from squall_runner.making import Basis
-from squall_runner.outfit import Outfitter
+from squall_runner.outfit import NOBODY, Outfitter
 from squall_runner.prepare import Own
 from squall_runner.runtime import QUIET_S, SOON_S, RunnerError, Runtime, StartRefused
 from squall_runner.site import Sites
@@ -95,6 +95,8 @@ class Starter:
             except StartRefused:
                 self._images.forget(start.workspace, start.spec.image_id)
                 raise
+        if start.spec.sandbox is not None:
+            container.secrets = own.secrets
         log.info("container.started", container_id=start.container_id, path=began, **watch.ms)
         quiet_s = SOON_S if began in ("warm", "snapshot") else QUIET_S
         self._pool.used(self._key(basis), basis.image.env, self._outfitter.limits(start), quiet_s)
@@ -259,6 +261,9 @@ class Starter:
         """What fills `own`, to be done at the same time; `opened` tells of the secrets."""
 
         async def mint() -> None:
+            if start.spec.sandbox is not None:
+                own.users = NOBODY, NOBODY  # whatever runs there, it is nobody to the platform
+                return
             own.users = await prepare.mint(self._context.bus, start, self._runner_id)
 
         async def unseal() -> None:
@@ -274,7 +279,7 @@ class Starter:
             return "it has a GPU, which a container held in waiting would keep from others"
         if container.start.spec.buckets:
             return "its buckets are mounted before it starts"
-        if core.starts_alone(container.start.spec.env):
+        if _starts_alone(container.start.spec):
             return "its variables count when Python starts, so no waiting container will do"
         return "no warm container was ready"
 
@@ -295,5 +300,8 @@ class Starter:
 
 
 def _starts_alone(spec: FunctionSpec) -> bool:
-    """Whether no container that was started ahead will do for it."""
+    """Whether no container that was started ahead will do for it. A sandbox's command is a process
+    of its own, which reads all variables when it starts."""
+    if spec.sandbox is not None:
+        return bool(spec.buckets)
     return core.starts_alone(spec.env) or bool(spec.buckets)

@@ -11,12 +11,13 @@ from squall_bus.job import Job
 from squall_bus.kv import Watch
 from squall_bus.lease import Term
 from squall_bus.service import Context, Service, lead
-from squall_contracts import subjects, version_subjects
+from squall_contracts import sandbox_subjects, subjects, version_subjects
 from squall_contracts.fleet import OrderRecord
 from squall_contracts.functions import FunctionRecord
 from squall_contracts.identity import WorkspaceRecord
 from squall_contracts.message import new_id
 from squall_contracts.placement import RunnerRecord
+from squall_contracts.sandboxes import SandboxRecord
 from squall_contracts.scaling import Target
 
 from squall_scheduler.breakers import Breakers
@@ -84,6 +85,7 @@ async def _schedule(
         bus.kv(subjects.TARGETS_BUCKET, Target).watch() as targets,
         bus.kv(subjects.RUNNERS_BUCKET, RunnerRecord).watch() as runners,
         bus.kv(subjects.WORKSPACES_BUCKET, WorkspaceRecord).watch() as workspaces,
+        bus.kv(sandbox_subjects.SANDBOXES_BUCKET, SandboxRecord).watch() as sandboxes,
         bus.kv(version_subjects.ORDERS_BUCKET, OrderRecord).watch() as orders,
         asyncio.TaskGroup() as tasks,
     ):
@@ -110,6 +112,7 @@ async def _schedule(
 
         followers = [
             await _follow(tasks, functions, on_function),
+            await _follow(tasks, sandboxes, world.on_sandbox),
             await _follow(tasks, targets, world.on_target),
             await _follow(tasks, runners, world.on_runner),
             await _follow(tasks, orders, world.on_order),
@@ -142,7 +145,8 @@ async def _schedule(
             await subscription.close()
         # A run's app stops just before its server does: what the watch didn't tell yet is read.
         present = await bus.kv(subjects.FUNCTIONS_BUCKET, FunctionRecord).keys()
-        for function_id in world.functions.keys() - set(present):
+        called = {name for name, each in world.functions.items() if each.spec.sandbox is None}
+        for function_id in called - set(present):
             on_function(function_id, None)
         await tending.finish()
         for task in (*followers, *work):

@@ -55,10 +55,16 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     ephemeral: bool = False
     gone: bool = False
     """It left the registry: its containers must stop."""
+    why_gone: str = ""
+    """Of a sandbox."""
     recreate: bool = False
     """No new container while one of an older version has not ended."""
     held_until_unix_s: float = 0.0
     """No new container before: its last ones failed to start."""
+    once: bool = False
+    """A sandbox: it has one container, and never another."""
+    begun: bool = False
+    """That one was made, whatever became of it."""
     probing: bool = False
     """Its last container failed to start: try one at a time until one succeeds."""
 
@@ -182,7 +188,9 @@ def reconcile(cluster: Cluster, now_s: float, limits: Limits) -> tuple[Change, .
         function = wanted.get(function_id)
         if not pool and (function is None or function.gone or not function.target):
             continue
-        if function is None or function.gone:
+        if function is not None and function.once:
+            changes += _once(pool, function, now_s, limits)
+        elif function is None or function.gone:
             changes += _end_all(pool, function, limits)
         elif not _is_settled(pool, function):
             overdue = tuple(_overdue(pool, function, now_s, limits))
@@ -253,6 +261,24 @@ def _end_all(pool: list[Held], function: Wanted | None, limits: Limits) -> Itera
     for held in sorted(pool, key=age):
         if held.told_grace_s is None or held.told_grace_s > grace_s:
             yield Stop(held.container_id, grace_s, "its app stopped")
+
+
+def _once(pool: list[Held], function: Wanted, now_s: float, limits: Limits) -> Iterable[Change]:
+    """A sandbox that is to end has nothing to finish, and what has ended is not made again."""
+    if function.gone:
+        for held in pool:
+            if held.told_grace_s is None or held.told_grace_s > 0:
+                yield Stop(held.container_id, 0.0, function.why_gone)
+        return
+    if not pool and not function.begun:
+        yield Request(function.function_id, 1)
+    overdue = tuple(_overdue(pool, function, now_s, limits))
+    yield from overdue
+    late = {change.container_id for change in overdue}
+    for held in pool:
+        if held.must_move and held.state != "draining" and held.container_id not in late:
+            grace_s = max(limits.grace_s, held.finish_within_s)
+            yield Stop(held.container_id, grace_s, "its machine is being drained")
 
 
 def _overdue(pool: list[Held], function: Wanted, now_s: float, limits: Limits) -> Iterable[Fail]:

@@ -8,7 +8,6 @@ import msgspec
 import structlog
 from squall_contracts.failures import Failure
 from squall_contracts.functions import FunctionRecord
-from squall_contracts.message import new_id
 from squall_contracts.placement import ContainerRecord, StopContainer
 
 from squall_scheduler.core import (
@@ -106,6 +105,11 @@ class Scheduler:
         function = world.functions.get(record.function_id)
         if function is None or function.version != record.version:
             return
+        if function.spec.sandbox is not None:
+            log.warning(
+                "sandbox.start_failed", sandbox_id=record.function_id, reason=failure.message
+            )
+            return  # it has ended, and nobody calls it
         if attempts is None:
             attempts = self.attempts(function)
         faults = after_failure(
@@ -148,34 +152,14 @@ class Scheduler:
         match change:
             case Request():
                 for _ in range(change.count):
-                    self._request(self._world.functions[change.function_id], now_s)
+                    function = self._world.functions[change.function_id]
+                    self._world.ledger.add(self._world.requested(function))
             case Stop():
                 self._world.stop(change.container_id, change.grace_s, change.reason)
             case Fail():
                 self._fail(change, now_s)
             case _:
                 assert_never(change)
-
-    def _request(self, function: FunctionRecord, now_s: float) -> None:
-        resources = function.spec.resources
-        self._world.ledger.add(
-            ContainerRecord(
-                container_id=new_id("ct"),
-                function_id=function.function_id,
-                function_name=function.spec.name,
-                app_id=function.app_id,
-                app_name=function.app_name,
-                workspace=function.workspace,
-                environment=function.environment,
-                version=function.version,
-                state="requested",
-                restricted=function.spec.restricted,
-                finish_within_s=function.spec.timeout_s,
-                cpu=resources.cpu,
-                memory_mib=resources.memory_mib,
-                since_unix_s={"requested": now_s},
-            )
-        )
 
     def _fail(self, change: Fail, now_s: float) -> None:
         world = self._world
@@ -220,7 +204,8 @@ class Scheduler:
         placed = world.ledger.move(placement.container_id, "placed", now_s)
         world.ledger.command(placement.container_id, world.start_command(placed, function))
         world.whereabouts.used(placement.runner_id, near(function.spec))
-        self._prepare(function)
+        if function.spec.sandbox is None:
+            self._prepare(function)
         log.info(
             "container.placed",
             container_id=placed.container_id,

@@ -7,6 +7,7 @@ a container the registry doesn't know. What can't be written stays marked.
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Container
 
 import msgspec
 import structlog
@@ -22,10 +23,13 @@ from squall_contracts.placement import (
     StartContainer,
     StopContainer,
 )
+from squall_contracts.sandboxes import PREFIX
 
 log = structlog.get_logger()
 
 PARALLEL_WRITES = 64
+SANDBOX_KEPT_S = 3 * 24 * 3600.0
+"""How long the container of an ended sandbox is known: its gateway may have been away when it ended."""
 
 
 class Ledger:
@@ -88,9 +92,12 @@ class Ledger:
         self._commands[container_id].append(command)
         self._marked.add(container_id)
 
-    def forget_ended(self, before_unix_s: float) -> None:
-        """Drop containers that ended before; the registry dropped them by itself."""
+    def forget_ended(self, before_unix_s: float, known: Container[str] = ()) -> None:
+        """Drop containers that ended before; the registry dropped them by itself. Those of `known`
+        sandboxes stay: they would be made anew."""
         for container_id, record in list(self.containers.items()):
+            if record.function_id.startswith(PREFIX) and record.function_id in known:
+                continue
             if record.state in ENDED and record.since_unix_s.get(record.state, 0) < before_unix_s:
                 del self.containers[container_id]
                 self._by_function[record.function_id].discard(container_id)
@@ -114,7 +121,7 @@ class Ledger:
                 return
             await self._term.held()
             record = self.containers[container_id]
-            kept_s = self._ended_kept_s if record.state in ENDED else None
+            kept_s = self._kept_s(record) if record.state in ENDED else None
             await self._bucket.put(container_id, record, ttl_s=kept_s)
             commands = self._commands[container_id]
             while commands:
@@ -134,6 +141,11 @@ class Ledger:
                     reason=record.reason,
                 ),
             )
+
+    def _kept_s(self, record: ContainerRecord) -> float:
+        if record.function_id.startswith(PREFIX):
+            return max(self._ended_kept_s, SANDBOX_KEPT_S)
+        return self._ended_kept_s
 
     async def _flush_quietly(self, container_id: str) -> bool:
         try:

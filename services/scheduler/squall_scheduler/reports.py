@@ -66,6 +66,8 @@ class Reports:
         reason = report.reason if report.state != "failed" else cause(report)
         if report.path:
             record = self._note_start(record, report)
+        if report.ending:
+            record = self._note(record, ending=report.ending)
         moved = self._advance(record, report.state, report.at_unix_s, reason, report.exit_code)
         blamed = culprit(report, was_told) if moved is not None else None
         if blamed is not None:

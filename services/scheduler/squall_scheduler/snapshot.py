@@ -6,6 +6,7 @@ from squall_contracts.fleet import RunnerOrder
 from squall_contracts.functions import FunctionRecord, FunctionSpec
 from squall_contracts.identity import WorkspaceRecord
 from squall_contracts.placement import ENDED, ContainerRecord, RunnerRecord
+from squall_contracts.sandboxes import container_of
 
 from squall_scheduler.brakes import Brake
 from squall_scheduler.capacity import Demand, Machine, cores
@@ -20,8 +21,15 @@ def start_within_s(function: FunctionRecord) -> float:
 
 
 def wanted(
-    function: FunctionRecord, target: int, faults: StartFaults | None, *, gone: bool
+    function: FunctionRecord,
+    target: int,
+    faults: StartFaults | None,
+    *,
+    gone: bool,
+    begun: bool = False,
+    why_gone: str = "",
 ) -> Wanted:
+    """`begun` and `why_gone`: of a sandbox."""
     faults = faults or StartFaults()
     held_until = faults.held_until_unix_s
     if function.spec.scaling.min_containers:
@@ -38,6 +46,9 @@ def wanted(
         recreate=function.recreate,
         held_until_unix_s=held_until,
         probing=faults.in_a_row > 0,
+        once=function.spec.sandbox is not None,
+        begun=begun,
+        why_gone=why_gone,
     )
 
 
@@ -124,13 +135,19 @@ class Snapshots:
         brakes: Mapping[str, Brake],
         workspaces: Mapping[str, WorkspaceRecord],
         had: Mapping[str, Collection[str]],
+        ending: Mapping[str, str],
         watched_since_unix_s: float,
     ) -> Cluster:
         """All of it in one order, so that the same knowledge gives the same decisions."""
         known = {**leaving, **functions}
         wanted_now = [
             self._wanted_of(
-                known[name], targets.get(name, 0), faults.get(name), name not in functions
+                known[name],
+                targets.get(name, 0),
+                faults.get(name),
+                gone=name not in functions,
+                begun=known[name].spec.sandbox is not None and container_of(name) in containers,
+                why_gone=ending.get(name, ""),
             )
             for name in sorted(known)
         ]
@@ -164,13 +181,20 @@ class Snapshots:
         )
 
     def _wanted_of(
-        self, function: FunctionRecord, target: int, faults: StartFaults | None, gone: bool
+        self,
+        function: FunctionRecord,
+        target: int,
+        faults: StartFaults | None,
+        *,
+        gone: bool,
+        begun: bool,
+        why_gone: str,
     ) -> Wanted:
-        rest = (target, faults, gone)
+        rest = (target, faults, gone, begun, why_gone)
         before = self._wanted.get(function.function_id)
         if before is not None and before[0] is function and before[1] == rest:
             return before[2]
-        made = wanted(function, target, faults, gone=gone)
+        made = wanted(function, target, faults, gone=gone, begun=begun, why_gone=why_gone)
         self._wanted[function.function_id] = function, rest, made
         return made
 

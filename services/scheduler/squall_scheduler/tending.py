@@ -96,7 +96,10 @@ class Tending:
         while True:
             await asyncio.sleep(self._settings.sweep_s)
             now_s = self._world.clock()
-            self._world.ledger.forget_ended(now_s - self._settings.ended_kept_s)
+            world = self._world
+            world.ledger.forget_ended(
+                now_s - self._settings.ended_kept_s, {*world.functions, *world.leaving}
+            )
             for function_id, function in list(self._world.functions.items()):
                 work = self._look_after(function, now_s)
                 await self._logged(work, "function.unswept", function_id)

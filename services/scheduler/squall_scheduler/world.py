@@ -10,6 +10,7 @@ from squall_contracts import subjects
 from squall_contracts.fleet import OrderRecord, RunnerOrder
 from squall_contracts.functions import FunctionRecord
 from squall_contracts.identity import Quota, WorkspaceRecord
+from squall_contracts.message import new_id
 from squall_contracts.placement import (
     ENDED,
     ContainerRecord,
@@ -17,6 +18,7 @@ from squall_contracts.placement import (
     StartContainer,
     StopContainer,
 )
+from squall_contracts.sandboxes import SandboxRecord, container_of, function_of
 from squall_contracts.scaling import Target
 
 from squall_scheduler.brakes import Brake, BrakeLimits, after_crash
@@ -50,6 +52,8 @@ class World:
         """Gone from the registry; kept until nothing is left of them."""
         self.targets: dict[str, int] = {}
         self.runners: dict[str, RunnerRecord] = {}
+        self.ending: dict[str, str] = {}
+        """Sandboxes that are to end, and why."""
         self.orders: dict[str, RunnerOrder] = {}
         """Runners that are not simply to work."""
         self.gone: dict[str, float] = {}
@@ -98,6 +102,45 @@ class World:
             del siblings[function.spec.name]
         if not siblings:
             del self._apps[function.app_id]
+
+    def on_sandbox(self, key: str, record: SandboxRecord | None) -> None:
+        """A sandbox came, is to end, has ended or went. To be placed it is a function of its own."""
+        sandbox_id = subjects.last(key)
+        self.changed.set()
+        if record is None or record.ended is not None:
+            for known in (self.functions, self.leaving, self.targets, self.ending):
+                known.pop(sandbox_id, None)
+            return
+        function = function_of(record)
+        if not record.end_reason:
+            self.functions[sandbox_id], self.targets[sandbox_id] = function, 1
+            return
+        self.functions.pop(sandbox_id, None)
+        self.leaving[sandbox_id], self.ending[sandbox_id] = function, record.end_reason
+        if container_of(sandbox_id) not in self.ledger.containers:
+            self.ledger.add(self.requested(function))
+            self.stop(container_of(sandbox_id), 0.0, record.end_reason)
+
+    def requested(self, function: FunctionRecord) -> ContainerRecord:
+        """A container the function is to have."""
+        resources, sandbox = function.spec.resources, function.spec.sandbox
+        own = new_id("ct") if sandbox is None else container_of(function.function_id)
+        return ContainerRecord(
+            container_id=own,
+            function_id=function.function_id,
+            function_name=function.spec.name,
+            app_id=function.app_id,
+            app_name=function.app_name,
+            workspace=function.workspace,
+            environment=function.environment,
+            version=function.version,
+            state="requested",
+            restricted=function.spec.restricted,
+            finish_within_s=function.spec.timeout_s,
+            cpu=resources.cpu,
+            memory_mib=resources.memory_mib,
+            since_unix_s={"requested": self.clock()},
+        )
 
     def on_workspace(self, account: str, record: WorkspaceRecord | None) -> None:
         """A workspace came, went, or was given another weight or quota."""
@@ -291,6 +334,7 @@ class World:
             workspaces=self.entitled,
             brakes=self.memory.brakes,
             had=self.whereabouts.known,
+            ending=self.ending,
             watched_since_unix_s=self._watched_since,
         )
 

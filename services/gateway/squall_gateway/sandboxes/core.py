@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from ipaddress import ip_network
-from typing import Final, Literal
+from typing import Final
 
 from squall_contracts.placement import ENDED, ContainerRecord
 from squall_contracts.sandbox_spec import MAX_ARGUMENT_BYTES, Probe, SandboxSpec
@@ -117,7 +117,7 @@ def end_of(container: ContainerRecord) -> Ended | None:
         case "idle":
             found = Ended(outcome="idle", returncode=KILLED, reason=reason, at_unix_s=at_unix_s)
         case _:
-            began = container.state == "stopped" or "ready" in container.since_unix_s
+            began = container.state == "stopped" or "starting" in container.since_unix_s
             found = Ended(
                 outcome="terminated" if began else "failed",
                 returncode=KILLED,
@@ -148,11 +148,6 @@ def info(record: SandboxRecord, container: ContainerRecord | None) -> SandboxInf
         ended=ended,
         has_probe=sandbox is not None and sandbox.probe is not None,
     )
-
-
-def is_answer(found: SandboxInfo, until: Literal["begun", "ended"]) -> bool:
-    """Whether who waits for this has waited long enough."""
-    return found.ended is not None or (until == "begun" and found.state in {"ready", "draining"})
 
 
 def is_listed(

@@ -45,7 +45,9 @@ class Sandboxes:
         refuse(lambda: core.check(request))
         app = await self._apps.known(account, request.app_id)
         if app.state == "stopped":
-            raise SquallRefusal("not_found", f"app {app.name!r} was stopped: run or deploy it again")
+            raise SquallRefusal(
+                "not_found", f"app {app.name!r} was stopped: run or deploy it again"
+            )
         sandbox_id = new_id("sb")
         spec = msgspec.structs.replace(
             request.spec,
@@ -86,9 +88,7 @@ class Sandboxes:
             )
         return found
 
-    async def list(
-        self, account: str, request: sandboxes.ListSandboxes
-    ) -> sandboxes.SandboxList:
+    async def list(self, account: str, request: sandboxes.ListSandboxes) -> sandboxes.SandboxList:
         if request.environment:
             await self._apps.environments.require(account, request.environment)
         found = [
@@ -104,11 +104,6 @@ class Sandboxes:
         ]
         live = (each for each in found if request.include_ended or each.ended is None)
         return sandboxes.SandboxList(sandboxes=tuple(live))
-
-    async def wait(self, account: str, request: sandboxes.AwaitSandbox) -> SandboxInfo:
-        return await self._following.wait(
-            account, request.sandbox_id, request.until, request.within_s
-        )
 
     async def end(self, account: str, request: sandboxes.EndSandbox) -> SandboxInfo:
         await self._following.info(account, request.sandbox_id)
@@ -130,15 +125,10 @@ class Sandboxes:
     async def write(self, account: str, request: sandboxes.WriteInput) -> object:
         return await self._asked(account, request, ANSWER_S)
 
-    async def ready(self, account: str, request: sandboxes.AwaitReady) -> object:
-        return await self._asked(account, request, request.within_s + ANSWER_S)
-
     async def reload(self, account: str, request: sandboxes.ReloadVolumes) -> object:
         return await self._asked(account, request, RELOAD_S)
 
-    async def _asked(
-        self, account: str, request: sandboxes.RunnerAsked, within_s: float
-    ) -> object:
+    async def _asked(self, account: str, request: sandboxes.RunnerAsked, within_s: float) -> object:
         try:
             container_id = container_of(request.sandbox_id)
         except ValueError as error:

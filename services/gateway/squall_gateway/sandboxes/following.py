@@ -3,12 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final, Literal
+from typing import Final
 
 import structlog
 from squall_bus.errors import BusError, SquallRefusal
 from squall_bus.service import Context
-from squall_contracts import subjects
+from squall_contracts import sandbox_subjects, subjects
 from squall_contracts.placement import ContainerRecord
 from squall_contracts.sandboxes import PREFIX, SandboxInfo, SandboxRecord, container_of
 
@@ -25,11 +25,13 @@ class Following:
 
     def __init__(self, context: Context, book: Book) -> None:
         self._book = book
+        self._bus = context.bus
         self._bucket = context.bus.kv(subjects.CONTAINERS_BUCKET, ContainerRecord)
         self._records: dict[str, SandboxRecord] = {}
         self._containers: dict[str, ContainerRecord] = {}
         """By the id of their sandbox."""
-        self._news: dict[str, asyncio.Event] = {}
+        self._untold: dict[str, None] = {}
+        self._to_tell = asyncio.Event()
         self._unsettled: set[str] = set()
         self._to_settle = asyncio.Event()
 
@@ -40,6 +42,7 @@ class Following:
                 self._on_container(container.container_id, container)
             for key, record in (await records.initial()).items():
                 self._on_record(key, record)
+            self._untold.clear()
             async with asyncio.TaskGroup() as group:
 
                 async def follow_containers() -> None:
@@ -52,7 +55,12 @@ class Following:
 
                 work = [
                     group.create_task(each)
-                    for each in (follow_containers(), follow_records(), self._settle())
+                    for each in (
+                        follow_containers(),
+                        follow_records(),
+                        self._tell(),
+                        self._settle(),
+                    )
                 ]
                 try:
                     yield
@@ -77,21 +85,6 @@ class Following:
             container = None if entry is None else entry.value
         return core.info(record, container)
 
-    async def wait(
-        self, account: str, sandbox_id: str, until: Literal["begun", "ended"], within_s: float
-    ) -> SandboxInfo:
-        """What is known of it once it has begun or ended, or `within_s` later."""
-        try:
-            async with asyncio.timeout(within_s):
-                while True:
-                    news = self._news.setdefault(sandbox_id, asyncio.Event())
-                    found = await self.info(account, sandbox_id)
-                    if core.is_answer(found, until):
-                        return found
-                    await news.wait()
-        except TimeoutError:
-            return await self.info(account, sandbox_id)
-
     def _on_container(self, container_id: str, record: ContainerRecord | None) -> None:
         sandbox_id = f"{PREFIX}{container_id.removeprefix('ct-')}"
         if record is None:
@@ -109,15 +102,32 @@ class Following:
         self._changed(sandbox_id)
 
     def _changed(self, sandbox_id: str) -> None:
-        news = self._news.pop(sandbox_id, None)
-        if news is not None:
-            news.set()
+        self._untold[sandbox_id] = None
+        self._to_tell.set()
         record, container = self._records.get(sandbox_id), self._containers.get(sandbox_id)
         if record is None or record.ended is not None or container is None:
             return
         if core.end_of(container) is not None:
             self._unsettled.add(sandbox_id)
             self._to_settle.set()
+
+    async def _tell(self) -> None:
+        """Tell who waits, in the order things were seen. What is lost they ask for."""
+        while True:
+            await self._to_tell.wait()
+            self._to_tell.clear()
+            while self._untold:
+                sandbox_id = next(iter(self._untold))
+                del self._untold[sandbox_id]
+                record = self._records.get(sandbox_id)
+                if record is None:
+                    continue
+                news = core.info(record, self._containers.get(sandbox_id))
+                feed = sandbox_subjects.sandbox_feed(record.workspace, sandbox_id)
+                try:
+                    await self._bus.publish(feed, news)
+                except BusError as error:
+                    log.warning("sandbox.untold", sandbox_id=sandbox_id, error=str(error))
 
     async def _settle(self) -> None:
         """Write down the ends that were seen. Of several gateways one is the first."""

@@ -1,0 +1,1 @@
+"""Sandboxes on the client: how they are made, waited for, talked to."""
