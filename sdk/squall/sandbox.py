@@ -3,7 +3,7 @@
 import asyncio
 import builtins
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Self, overload
+from typing import TYPE_CHECKING, Any, Self
 
 from squall_contracts.sandboxes import (
     Ended,
@@ -275,11 +275,8 @@ class Sandbox(Handle, Commands):
             self._note(await self._ask(FindSandbox(sandbox_id=self.object_id)))
         return self.returncode
 
-    @overload
-    async def _terminate(self, *, wait: Literal[True]) -> int: ...
-    @overload
-    async def _terminate(self, *, wait: bool = False) -> int | None: ...
-    async def _terminate(self, *, wait: bool = False) -> int | None:
+    @_sync.synced
+    async def terminate(self, *, wait: bool = False) -> int | None:
         """End it at once; harmless if it has ended. With `wait` its exit code, once it has."""
         self._ensure_attached()
         if self._ended is None:
@@ -287,8 +284,6 @@ class Sandbox(Handle, Commands):
         if not wait:
             return None
         return (await self._end()).returncode
-
-    terminate = _sync.synced(_terminate)
 
     @_sync.synced
     async def detach(self) -> None:

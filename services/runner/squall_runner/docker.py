@@ -12,15 +12,14 @@ from aiodocker import Docker, DockerError
 from aiodocker.containers import DockerContainer
 from anyio.abc import TaskGroup
 from squall_contracts.apps import ExecFinished
-from squall_contracts.guest import ASSIGNMENT_VARIABLE
 from squall_contracts.terminals import Screen
 from squall_terminals.program import Program
 
 from squall_runner import (
+    docker_config,
     docker_exec,
     docker_output,
     engine,
-    gpus,
     listening,
     owner,
     sandbox_image,
@@ -45,35 +44,7 @@ from squall_runner.settings import Settings
 
 log = structlog.get_logger()
 
-CAPABILITIES: Final = (
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "FOWNER",
-    "SETGID",
-    "SETUID",
-    "KILL",
-    "NET_BIND_SERVICE",
-)
 EXEC_OUTPUT_BYTES: Final = 256 * 1024
-CA_BUNDLE: Final = "/squall/ca-bundle.pem"
-CA_VARIABLES: Final = ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-BOOT: Final = (
-    "/bin/sh",
-    "-c",
-    "command -v python >/dev/null && exec python -P /squall/site/boot.py;"
-    " exec python3 -P /squall/site/boot.py",
-)
-"""Debian's images have python3 alone, most others python too: asking costs 1 ms, a probe 250."""
-LOG_CONFIG: Final = {"Type": "json-file", "Config": {"max-size": "64m", "max-file": "2"}}
-"""A driver that can be read, whatever the engine's default; bounded, as all of it goes to LOGS."""
-LAYOUT: Final = Layout(
-    assignment="/squall/in/assignment",
-    files_dir="/squall/in/files",
-    root="/",
-    flight_record="/squall/out/flight",
-    template="/squall/in/template",
-    failure="/squall/out/failure",
-)
 
 
 class DockerRuntime:
@@ -117,7 +88,7 @@ class DockerRuntime:
         return self._networks.gateway(blocked=block_network)
 
     def layout(self, directory: Path) -> Layout:
-        return LAYOUT
+        return docker_config.LAYOUT
 
     async def sees(self, path: Path) -> bool:
         """The engine checks what it is to bind when it makes a container, started or not."""
@@ -179,7 +150,8 @@ class DockerRuntime:
         # Shielded: a request given up halfway may leave a container nobody knows of.
         with anyio.CancelScope(shield=True), engine.told("create the container"):
             container = await self._docker.containers.create(
-                self._config(launch, network), name=f"squall-{launch.slot}"
+                docker_config.container(launch, network, self._settings, self._labels()),
+                name=f"squall-{launch.slot}",
             )
         return container.id
 
@@ -216,7 +188,7 @@ class DockerRuntime:
         self._networks.refill(blocked=blocked)
 
     async def limit(self, handle: str, limits: Limits) -> None:
-        changes = {key: value for key, value in _limits(limits).items() if value}
+        changes = {key: value for key, value in docker_config.limits(limits).items() if value}
         with engine.told("limit the container"):
             await engine.update(self._docker, self._container(handle).id, changes)
 
@@ -335,71 +307,5 @@ class DockerRuntime:
     def _container(self, handle: str) -> DockerContainer:
         return self._docker.containers.container(handle.partition("+")[0])
 
-    def _config(self, launch: Launch, network: str) -> dict[str, Any]:
-        binds = [
-            f"{launch.directory}/in:/squall/in:ro",
-            f"{launch.directory}/out:/squall/out",
-            f"{launch.site}:/squall/site:ro",
-        ]
-        mounts = [
-            {
-                "Type": "bind",
-                "Source": str(bind.source),
-                "Target": bind.target,
-                "ReadOnly": bind.read_only,
-            }
-            for bind in launch.binds
-        ]
-        env = {
-            **launch.env,
-            **gpus.visible(launch.gpus),
-            ASSIGNMENT_VARIABLE: LAYOUT.assignment,
-            "PYTHONUNBUFFERED": "1",
-        }
-        if self._settings.ca_bundle:
-            binds.append(f"{self._settings.ca_bundle}:{CA_BUNDLE}:ro")
-            env = {**dict.fromkeys(CA_VARIABLES, CA_BUNDLE), **env}
-        host: dict[str, Any] = {
-            "Binds": binds,
-            "Mounts": mounts,
-            "NetworkMode": network,
-            "CapDrop": ["ALL"],
-            "CapAdd": list(CAPABILITIES),
-            "SecurityOpt": ["no-new-privileges"],
-            "LogConfig": LOG_CONFIG,
-            **_limits(launch.limits),
-        }
-        if self._settings.oci_runtime:
-            host["Runtime"] = self._settings.oci_runtime
-        if launch.gpus and self._settings.gpu_driver == "nvidia":
-            host["DeviceRequests"] = [
-                {"DeviceIDs": [str(number) for number in launch.gpus], "Capabilities": [["gpu"]]}
-            ]
-        return {
-            "Image": launch.reference,
-            "Entrypoint": list(BOOT),
-            "Cmd": [],
-            "User": "0:0",
-            "WorkingDir": launch.workdir or "/root",
-            "Env": [f"{name}={value}" for name, value in env.items()],
-            "Labels": {
-                sweep.LABEL_RUNNER: self._runner_id,
-                sweep.LABEL_SLOT: launch.slot,
-                sweep.LABEL_OWNER: self._owner,
-                **launch.labels,
-            },
-            "Healthcheck": {"Test": ["NONE"]},
-            "HostConfig": host,
-        }
-
-
-def _limits(limits: Limits) -> dict[str, int]:
-    """As the engine spells them; swap is not added to a memory limit."""
-    return {
-        "CpuShares": limits.cpu_shares,
-        "NanoCpus": limits.nano_cpus,
-        "MemoryReservation": limits.memory_reservation_bytes,
-        "Memory": limits.memory_bytes,
-        "MemorySwap": limits.memory_bytes,
-        "PidsLimit": limits.pids,
-    }
+    def _labels(self) -> dict[str, str]:
+        return {sweep.LABEL_RUNNER: self._runner_id, sweep.LABEL_OWNER: self._owner}

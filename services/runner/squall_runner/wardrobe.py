@@ -10,7 +10,7 @@ import msgspec
 from squall_contracts.guest import ASSIGNMENT_VARIABLE
 from squall_contracts.images import FILES_OF_ENVIRONMENT
 
-from squall_runner.docker import CA_VARIABLES
+from squall_runner.docker_config import CA_VARIABLES
 from squall_runner.runtime import Launch, Layout, Source
 
 SOURCES: Final[tuple[Source, Source]] = ("stdout", "stderr")
