@@ -268,6 +268,7 @@ def runner_may(runner_id: str, owner: str) -> tuple[list[str], list[str]]:
         access_subjects.open_secrets(runner_id),
         access_subjects.MINT_RENEW,
         terminal_subjects.TERMINALS_FROM_RUNNERS,
+        sandbox_subjects.ports_from_runner(runner_id),
     ]
     return publish, [
         f"{subjects.inbox(owner)}.>",
@@ -276,6 +277,7 @@ def runner_may(runner_id: str, owner: str) -> tuple[list[str], list[str]]:
         terminal_subjects.runner_terminal(runner_id),
         terminal_subjects.runner_terminal_key(runner_id),
         sandbox_subjects.runner_sandboxes(runner_id),
+        sandbox_subjects.ports_to_runner(runner_id),
         terminal_subjects.TERMINALS_TO_RUNNERS,
         subjects.VOLUME_REQUESTS_ALL,
     ]

@@ -24,6 +24,24 @@ def runner_sandboxes(runner_id: str) -> str:
     return f"platform.sandbox.{_token(runner_id)}"
 
 
+def port_to_runner(runner_id: str, tunnel_id: str) -> str:
+    """Gateway -> runner: the line of a sandbox's port that is reachable from outside."""
+    return f"platform.port.{_token(runner_id)}.{_token(tunnel_id)}"
+
+
+def port_from_runner(runner_id: str, tunnel_id: str) -> str:
+    """Runner -> gateway: its other direction."""
+    return f"platform.port_back.{_token(runner_id)}.{_token(tunnel_id)}"
+
+
+def ports_to_runner(runner_id: str) -> str:
+    return f"platform.port.{_token(runner_id)}.*"
+
+
+def ports_from_runner(runner_id: str) -> str:
+    return f"platform.port_back.{_token(runner_id)}.*"
+
+
 def sandbox_feed(account: str, sandbox_id: str) -> str:
     """Platform side: SandboxInfo for the workspace's waiting clients, unstored, on each change."""
     return f"down.{_token(account)}.sandbox.{_token(sandbox_id)}"

@@ -9,6 +9,7 @@ from squall_contracts.failures import Refused
 from squall_contracts.functions import FunctionRecord, FunctionSpec
 from squall_contracts.message import Message
 from squall_contracts.placement import ContainerState
+from squall_contracts.sandbox_spec import Port
 
 PREFIX: Final = "sb-"
 TIMED_OUT: Final = 124
@@ -184,10 +185,23 @@ class VolumesReloaded(Message, frozen=True, kw_only=True, tag="volumes_reloaded"
     pass
 
 
-RunnerAsked = WriteInput | ReloadVolumes
+class OpenPort(Message, frozen=True, kw_only=True, tag="open_port"):
+    """Gateway -> runner: pass on to a port of a sandbox what comes on the line of this tunnel, see
+    sandbox_subjects.port_to_runner. Reply: PortOpened."""
+
+    sandbox_id: str
+    tunnel_id: str
+    port: Port
+
+
+class PortOpened(Message, frozen=True, kw_only=True, tag="port_opened"):
+    pass
+
+
+RunnerAsked = WriteInput | ReloadVolumes | OpenPort
 WriteInputReply = InputTaken | Refused
 ReloadVolumesReply = VolumesReloaded | Refused
-RunnerAnswer = InputTaken | VolumesReloaded | Refused
+RunnerAnswer = InputTaken | VolumesReloaded | PortOpened | Refused
 
 
 class GetTunnels(Message, frozen=True, kw_only=True):

@@ -165,6 +165,7 @@ LIST_SANDBOXES: Final = Verb(
 END_SANDBOX: Final = Verb("end_sandbox", sandboxes.EndSandbox, sandboxes.SandboxReply)
 TAG_SANDBOX: Final = Verb("tag_sandbox", sandboxes.TagSandbox, sandboxes.SandboxReply)
 WRITE_INPUT: Final = Verb("write_input", sandboxes.WriteInput, sandboxes.WriteInputReply)
+GET_TUNNELS: Final = Verb("get_tunnels", sandboxes.GetTunnels, sandboxes.SandboxTunnelsReply)
 RELOAD_VOLUMES: Final = Verb(
     "reload_volumes", sandboxes.ReloadVolumes, sandboxes.ReloadVolumesReply
 )
@@ -241,5 +242,6 @@ VERBS: Final[dict[str, Verb]] = {
         TAG_SANDBOX,
         WRITE_INPUT,
         RELOAD_VOLUMES,
+        GET_TUNNELS,
     )
 }

@@ -9,6 +9,7 @@ from squall_contracts.sandboxes import (
     Ended,
     EndSandbox,
     FindSandbox,
+    GetTunnels,
     ListSandboxes,
     ReloadVolumes,
     SandboxInfo,
@@ -34,6 +35,7 @@ from squall.exception import (
 from squall.io_streams import StreamReader, StreamWriter
 
 if TYPE_CHECKING:
+    from squall._terminal.tunnelling import Tunnel
     from squall._volume.mounts import Mounted
     from squall.app import App
     from squall.image import Image
@@ -301,6 +303,27 @@ class Sandbox(Handle, Commands):
                 await connected.control(ReloadVolumes(sandbox_id=self.object_id))
         except builtins.TimeoutError as error:
             raise TimeoutError(f"reload_volumes took longer than {timeout} s") from error
+
+    @_sync.synced
+    async def tunnels(self, timeout: int = 50) -> "dict[int, Tunnel]":
+        """Where its ports are reached from outside, by port. SandboxTimeoutError: it has not begun
+        within `timeout` seconds."""
+        from squall._terminal.tunnelling import Tunnel
+
+        self._ensure_attached()
+        try:
+            async with asyncio.timeout(_validate.number("timeout", timeout, least=0.001)):
+                await self._running()
+                connected = await _client.connected()
+                found = await connected.control(GetTunnels(sandbox_id=self.object_id))
+        except builtins.TimeoutError as error:
+            raise SandboxTimeoutError(
+                f"sandbox {self.object_id} has not begun within {timeout} s"
+            ) from error
+        return {
+            each.port: Tunnel(each.host, each.outer_port, each.host, each.outer_port)
+            for each in found.tunnels
+        }
 
     # --- inside -----------------------------------------------------------------------------------
 

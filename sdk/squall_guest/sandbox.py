@@ -1,11 +1,14 @@
 """A container that is a sandbox: this process becomes its command, and nothing of Squall's is left in it."""
 
 import errno
+import fcntl
 import os
 import pty
 import select
 import signal
+import struct
 import sys
+import termios
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -94,12 +97,11 @@ def _fail(code: int, line: str) -> NoReturn:
 
 def _run_on_terminal(argv: tuple[str, ...], given: int, screen: Screen) -> NoReturn:
     """As a child on a pseudo-terminal, with what it reads and writes passed on."""
-    from squall_terminals.program import set_size
-
     child, master = pty.fork()
     if child == 0:
         _run(argv)
-    set_size(master, screen)
+    size = struct.pack("HHHH", screen.rows, screen.columns, 0, 0)
+    fcntl.ioctl(master, termios.TIOCSWINSZ, size)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda number, _frame: os.kill(child, number))
     sources = [master] if given < 0 else [master, given]

@@ -28,6 +28,7 @@ from squall_gateway.machines import Machines
 from squall_gateway.opening import Opening
 from squall_gateway.sandboxes.desk import Sandboxes
 from squall_gateway.sandboxes.following import Following
+from squall_gateway.sandboxes.ports import Ports
 from squall_gateway.schedules import Schedules
 from squall_gateway.terminals import Terminals
 from squall_gateway.tunnels import Tunnels
@@ -73,6 +74,7 @@ class Api:
         timetable = Schedules(context, own.registry)
         machines = Machines(context)
         sandboxes = Sandboxes(own, following, self._placed, self._ask)
+        ports = Ports(bus, own.sandboxes, tunnels, self._placed, self._ask)
         self._table: dict[str, Handler] = {
             verbs.START_APP.name: own.start,
             verbs.DEPLOY_APP.name: deploys.deploy,
@@ -133,6 +135,7 @@ class Api:
             verbs.TAG_SANDBOX.name: sandboxes.tag,
             verbs.WRITE_INPUT.name: sandboxes.write,
             verbs.RELOAD_VOLUMES.name: sandboxes.reload,
+            verbs.GET_TUNNELS.name: ports.tunnels,
         }
 
     async def answer(self, subject: str, body: msgspec.Raw) -> object:

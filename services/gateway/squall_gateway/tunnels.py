@@ -1,8 +1,9 @@
 """Tunnels: ports of containers, reachable at ports of this gateway while the containers want it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from ipaddress import ip_address, ip_network
 from typing import Final
 
 import structlog
@@ -58,12 +59,28 @@ class Tunnels:
             raise SquallRefusal("invalid", f"tunnel {request.tunnel_id} is open already")
         await placed(account, request.container_id)
         bus = await self._context.workspaces.get(account)
-        tunnel = _Tunnel(request, Line(bus, say=say, hear=hear))
+        return await self.listen(request, Line(bus, say=say, hear=hear))
+
+    async def listen(
+        self, request: OpenTunnel, line: Line, networks: Sequence[str] | None = None
+    ) -> TunnelOpened:
+        """Take connections for who is at the other end of `line`, until that or the container ends.
+        `networks`: those that may connect; None: all. SquallRefusal: no port is free."""
+        tunnel = _Tunnel(request, line, networks)
         port = await tunnel.listen(self._settings)
         self._open[request.tunnel_id] = tunnel
         self._group.create_task(self._run(tunnel))
         log.info("tunnel.opened", container_id=request.container_id, port=port, to=request.port)
-        return TunnelOpened(host=_shown(self._settings), port=port)
+        tunnel.opened = TunnelOpened(host=_shown(self._settings), port=port)
+        return tunnel.opened
+
+    def known(self, container_id: str, port: int) -> TunnelOpened | None:
+        """Where a port of a container is reached already."""
+        for tunnel in self._open.values():
+            asked = (tunnel.request.container_id, tunnel.request.port)
+            if asked == (container_id, port) and not tunnel.over.is_set():
+                return tunnel.opened
+        return None
 
     async def _run(self, tunnel: "_Tunnel") -> None:
         try:
@@ -88,8 +105,10 @@ class Tunnels:
 class _Tunnel:
     """One listening port, and the connections that came to it."""
 
-    def __init__(self, request: OpenTunnel, line: Line) -> None:
+    def __init__(self, request: OpenTunnel, line: Line, networks: Sequence[str] | None) -> None:
         self.request = request
+        self.opened: TunnelOpened | None = None
+        self._networks = None if networks is None else tuple(map(ip_network, networks))
         self.over = asyncio.Event()
         """Set once it shall be closed."""
         self._line = line
@@ -139,9 +158,20 @@ class _Tunnel:
             log.warning("tunnel.too_many", container_id=self.request.container_id)
             writer.close()
             return
+        if not self._may_connect(writer):
+            log.info("tunnel.denied", container_id=self.request.container_id)
+            writer.close()
+            return
         task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
         self._connections.add(task)
         task.add_done_callback(self._connections.discard)
+
+    def _may_connect(self, writer: asyncio.StreamWriter) -> bool:
+        if self._networks is None:
+            return True
+        address = ip_address(writer.get_extra_info("peername")[0])
+        mapped = getattr(address, "ipv4_mapped", None) or address
+        return any(mapped in network for network in self._networks)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         stream = self._line.stream(new_id("cn"), announced=True)

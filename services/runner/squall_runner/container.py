@@ -8,7 +8,6 @@ from typing import Any, Final
 import anyio
 import msgspec
 import structlog
-from squall_bus.errors import BusError
 from squall_contracts.apps import ExecFinished
 from squall_contracts.logs import LogBatch
 from squall_contracts.placement import (
@@ -31,6 +30,7 @@ from squall_runner.logship import Shipper, system_line
 from squall_runner.runtime import Exit, RunnerError, Runtime, StartRefused
 from squall_runner.sandboxes.attended import PROBE_S, Attended
 from squall_runner.slots import Slot
+from squall_runner.surely import surely
 from squall_runner.volumes.desk import ContainerVolumes
 
 log = structlog.get_logger()
@@ -398,16 +398,3 @@ class Container:
             held=held,
             ending=ending,
         )
-
-
-async def surely(what: str, store: Callable[[], Awaitable[object]]) -> None:
-    """Store until it is stored: a report must not be lost because NATS restarts."""
-    delay_s = 0.2
-    while True:
-        try:
-            await store()
-            return
-        except BusError as error:
-            log.warning("store.delayed", what=what, error=str(error))
-        await anyio.sleep(delay_s)
-        delay_s = min(delay_s * 2, 5.0)

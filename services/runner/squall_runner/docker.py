@@ -20,6 +20,7 @@ from squall_runner import (
     docker_exec,
     docker_output,
     engine,
+    inside,
     listening,
     owner,
     sandbox_image,
@@ -32,6 +33,7 @@ from squall_runner.runtime import (
     COMPILE,
     QUIET_S,
     SOON_S,
+    Connection,
     Exit,
     Launch,
     Layout,
@@ -212,10 +214,16 @@ class DockerRuntime:
         with engine.told("end the container's input"), engine.gone_is_fine():
             await self._container(handle).kill(signal="SIGURG")
 
+    async def connect(self, handle: str, port: int) -> Connection:
+        return await inside.connect(await self._process(handle), port)
+
     async def takes_connections(self, handle: str, port: int) -> bool:
+        return listening.at(await self._process(handle), port)
+
+    async def _process(self, handle: str) -> int:
+        """The machine's number of its first process; 0: it has ended."""
         with engine.told("look at the container"):
-            process = (await self._container(handle).show())["State"]["Pid"]
-        return listening.at(process, port)
+            return int((await self._container(handle).show())["State"]["Pid"])
 
     async def kill(self, handle: str) -> None:
         with engine.told("kill the container"), engine.gone_is_fine():

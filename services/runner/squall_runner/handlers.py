@@ -25,13 +25,15 @@ from squall_contracts.placement import (
 
 from squall_runner import core
 from squall_runner.buckets.desk import Buckets
-from squall_runner.container import Container, surely
+from squall_runner.container import Container
 from squall_runner.metrics import Metrics
 from squall_runner.runtime import Runtime, RuntimeUnavailable, StartRefused
 from squall_runner.sandboxes.desk import SandboxDesk
+from squall_runner.sandboxes.ports import Ports
 from squall_runner.settings import Settings
 from squall_runner.slots import Slots
 from squall_runner.starter import Starter
+from squall_runner.surely import surely
 from squall_runner.terminals import Terminals
 from squall_runner.usage import Usage
 from squall_runner.volumes.desk import Desk
@@ -72,7 +74,8 @@ class Runner:
         self._ended: OrderedDict[str, None] = OrderedDict()
         self._none_left = anyio.Event()
         self.terminals = Terminals(context.bus, runner_id, self._containers, tasks)
-        self.sandboxes = SandboxDesk(self._containers)
+        ports = Ports(context.bus, runner_id, runtime.connect, tasks)
+        self.sandboxes = SandboxDesk(self._containers, ports)
         self.usage = Usage(settings, runner_id, self._containers)
         self._metrics = Metrics(context.registry)
         self._metrics.containers.set_function(lambda: len(self._containers))

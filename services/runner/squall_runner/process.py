@@ -20,7 +20,7 @@ from squall_contracts.apps import ExecFinished
 from squall_contracts.terminals import Screen
 from squall_terminals.program import LocalProgram, Program
 
-from squall_runner import core, listening, proctree
+from squall_runner import core, inside, listening, proctree
 from squall_runner.core import Found, Limits, RuntimeName
 from squall_runner.docker import EXEC_OUTPUT_BYTES
 from squall_runner.follow import Follower
@@ -28,6 +28,7 @@ from squall_runner.forks import Origin, Zygote, ZygoteLost
 from squall_runner.owner import start_ticks
 from squall_runner.runtime import (
     COMPILE,
+    Connection,
     Exit,
     Launch,
     Layout,
@@ -174,6 +175,9 @@ class ProcessRuntime:
 
     async def end_input(self, handle: str) -> None:
         self._signal(handle, signal.SIGURG)
+
+    async def connect(self, handle: str, port: int) -> Connection:
+        return await inside.connect(_pid(handle), port)
 
     async def takes_connections(self, handle: str, port: int) -> bool:
         return listening.at(_pid(handle), port)

@@ -2,6 +2,7 @@
 
 # ruff: noqa: N818 - they are named for what happened; `Error` ends the root's name alone
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Literal, Protocol
@@ -104,6 +105,7 @@ class Piece(msgspec.Struct, frozen=True, kw_only=True):
 COMPILE = ("-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash")
 """Arguments of Python that compile a directory that will never change, its path following."""
 
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Sink = Callable[[Piece], Awaitable[None]]
 
 
@@ -153,6 +155,9 @@ class Runtime(Protocol):
     async def end_input(self, handle: str) -> None:
         """Tell its first process to look whether its input is over. Harmless once it has ended.
         RunnerError: try again."""
+
+    async def connect(self, handle: str, port: int) -> Connection:
+        """To a port in it, at its loopback address. OSError, RunnerError."""
 
     async def takes_connections(self, handle: str, port: int) -> bool:
         """Whether something in it listens at a port. RunnerError."""

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from squall_bus.errors import BusError, SquallRefusal
 from squall_contracts.sandboxes import (
     InputTaken,
+    OpenPort,
+    PortOpened,
     ReloadVolumes,
     RunnerAsked,
     VolumesReloaded,
@@ -15,21 +17,28 @@ from squall_contracts.sandboxes import (
 from squall_runner.container import Container
 from squall_runner.runtime import RunnerError
 from squall_runner.sandboxes.attended import Attended
+from squall_runner.sandboxes.ports import Ports
 
 
 class SandboxDesk:
     """Answers `platform.sandbox.<runner>`."""
 
-    def __init__(self, containers: Mapping[str, Container]) -> None:
+    def __init__(self, containers: Mapping[str, Container], ports: Ports) -> None:
         self._containers = containers
+        self._ports = ports
 
-    async def answer(self, _subject: str, request: RunnerAsked) -> InputTaken | VolumesReloaded:
+    async def answer(
+        self, _subject: str, request: RunnerAsked
+    ) -> InputTaken | VolumesReloaded | PortOpened:
         container = self._containers.get(container_of(request.sandbox_id))
         if container is None or container.sandbox is None:
             raise SquallRefusal("not_found", f"sandbox {request.sandbox_id} does not run here")
         match request:
             case WriteInput():
                 return await self._write(container.sandbox, request)
+            case OpenPort():
+                await self._ports.open(container, request)
+                return PortOpened()
             case ReloadVolumes():
                 return await self._reload(container)
 
