@@ -88,6 +88,7 @@ def _live() -> int:
         from squall_guest import sandbox
 
         sandbox.become(assignment)
+    _close_input()
     start = _Start(assignment, link, guard, phases, prepared)
     try:
         executor = start.ready()
@@ -117,6 +118,13 @@ def _read_assignment(phases: Phases) -> Assignment:
     else:
         phases.end("boot")
     return assignment
+
+
+def _close_input() -> None:
+    """What functions read is no sandbox's input."""
+    given = os.environ.pop("SQUALL_INPUT", "")
+    if given:
+        os.close(int(given))
 
 
 class _Start:

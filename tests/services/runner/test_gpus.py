@@ -2,12 +2,10 @@
 
 from pathlib import Path
 
-import anyio
 import msgspec
 import pytest
 from squall_contracts.functions import Resources
-from squall_runner import core, gpus, machine
-from squall_runner.docker import DockerRuntime
+from squall_runner import core, docker_config, gpus, machine
 from squall_runner.runtime import Launch
 from squall_runner.settings import Settings
 
@@ -44,27 +42,26 @@ def test_a_container_sees_its_devices_and_no_others() -> None:
     assert gpus.visible(()) == {"NVIDIA_VISIBLE_DEVICES": "void"}
 
 
-async def test_docker_is_asked_for_the_very_devices(tmp_path: Path) -> None:
-    async with anyio.create_task_group() as tasks:
-        runtime = DockerRuntime(Settings(), "rn-1", tasks)
-        launch = Launch(
-            slot="ct-1",
-            workspace="lab",
-            labels={"squall.gpus": "1,3"},
-            reference="image",
-            directory=tmp_path,
-            site=tmp_path,
-            env={"NVIDIA_VISIBLE_DEVICES": "all"},
-            workdir="",
-            limits=core.limits(Resources(), pids=64, cores=2),
-            gpus=(1, 3),
-        )
-        config = runtime._config(launch, "squall")
-        assert config["HostConfig"]["DeviceRequests"] == [
-            {"DeviceIDs": ["1", "3"], "Capabilities": [["gpu"]]}
-        ]
-        assert {"NVIDIA_VISIBLE_DEVICES=1,3", "CUDA_VISIBLE_DEVICES=0,1"} <= set(config["Env"])
-        assert config["Labels"]["squall.gpus"] == "1,3"
-        bare = runtime._config(msgspec.structs.replace(launch, gpus=()), "squall")
-        assert "DeviceRequests" not in bare["HostConfig"]
-        assert "NVIDIA_VISIBLE_DEVICES=void" in bare["Env"]
+def test_docker_is_asked_for_the_very_devices(tmp_path: Path) -> None:
+    launch = Launch(
+        slot="ct-1",
+        workspace="lab",
+        labels={"squall.gpus": "1,3"},
+        reference="image",
+        directory=tmp_path,
+        site=tmp_path,
+        env={"NVIDIA_VISIBLE_DEVICES": "all"},
+        workdir="",
+        limits=core.limits(Resources(), pids=64, cores=2),
+        gpus=(1, 3),
+    )
+    config = docker_config.container(launch, "squall", Settings(), {})
+    assert config["HostConfig"]["DeviceRequests"] == [
+        {"DeviceIDs": ["1", "3"], "Capabilities": [["gpu"]]}
+    ]
+    assert {"NVIDIA_VISIBLE_DEVICES=1,3", "CUDA_VISIBLE_DEVICES=0,1"} <= set(config["Env"])
+    assert config["Labels"]["squall.gpus"] == "1,3"
+    without = msgspec.structs.replace(launch, gpus=())
+    bare = docker_config.container(without, "squall", Settings(), {})
+    assert "DeviceRequests" not in bare["HostConfig"]
+    assert "NVIDIA_VISIBLE_DEVICES=void" in bare["Env"]
