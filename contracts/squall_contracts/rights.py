@@ -45,6 +45,7 @@ _READERS: Final = {
 }
 _ASKERS: Final = {
     access_subjects.OPEN_SECRETS_ALL: ("runner",),
+    access_subjects.OPEN_BUILD_SECRETS: ("builder",),
     access_subjects.MINT_GUEST_ALL: ("runner",),
     access_subjects.MINT_FOR_RUNNER_ALL: ("runner",),
 }

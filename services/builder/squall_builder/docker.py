@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import re
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import IO, Any, Final
@@ -16,9 +16,18 @@ from squall_contracts import images
 from squall_builder import guest_site
 from squall_builder.bootstrap import base_tag
 from squall_builder.buildlog import BuildLog
-from squall_builder.built import BuildError, Built, Fetch, InUseError, Say
-from squall_builder.context import BigReads, ContextTar
+from squall_builder.built import (
+    NO_VALUES,
+    BuildError,
+    Built,
+    Fetch,
+    InUseError,
+    Say,
+    StepValues,
+)
+from squall_builder.context import ContextTar
 from squall_builder.core import BadRecipeError, Plan, plan
+from squall_builder.engine_build import EngineBuild
 from squall_builder.lines import CONTEXT, IN_IMAGE, Options
 from squall_builder.settings import Settings
 from squall_builder.tools import uv_binary
@@ -101,7 +110,9 @@ class DockerRuntime:
                 return None
             return await self._describe(order, name, described)
 
-    async def build(self, order: images.BuildImage, fetch: Fetch, say: Say) -> Built:
+    async def build(
+        self, order: images.BuildImage, fetch: Fetch, say: Say, values: StepValues = NO_VALUES
+    ) -> Built:
         name = tag(order.workspace, order.image_id)
         async with _plain_errors():
             options = await self._options(order.recipe)
@@ -113,7 +124,9 @@ class DockerRuntime:
             self._scratch.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self._scratch) as file:
                 await self._pack(file, planned, options, fetch)
-                await self._run(order, name, planned, file, log)
+                arguments = network_arguments(self._settings) | proxy_arguments(self._settings)
+                build = EngineBuild(self._engine(), order, planned, log, arguments)
+                await self._run(build.run(file, name, values), log)
             described = await self._inspect(name)
             if described is None:
                 raise BuildError(f"Docker finished the build but has no image {name}: ask again")
@@ -167,7 +180,8 @@ class DockerRuntime:
 
     async def _pack(self, file: IO[bytes], planned: Plan, options: Options, fetch: Fetch) -> None:
         archive = ContextTar(file, planned.directory_modes)
-        archive.data(f"{CONTEXT}/Dockerfile", planned.dockerfile.encode())
+        for path, text in planned.dockerfiles():
+            archive.data(path, text.encode())
         if options.ca_bundle:
             archive.local(f"{CONTEXT}/ca.pem", Path(self._settings.ca_bundle))
         uv = uv_binary() if planned.uses_uv and options.copy_uv else None
@@ -181,31 +195,10 @@ class DockerRuntime:
             await archive.stream(entry.path, entry.size_bytes, entry.mode, fetch(entry))
         archive.end()
 
-    async def _run(
-        self,
-        order: images.BuildImage,
-        name: str,
-        planned: Plan,
-        file: IO[bytes],
-        log: BuildLog,
-    ) -> None:
-        arguments = network_arguments(self._settings) | proxy_arguments(self._settings)
-        stream: AsyncIterator[dict[str, Any]] = self._engine().images.build(
-            fileobj=BigReads(file),
-            encoding="identity",
-            path_dockerfile=f"{CONTEXT}/Dockerfile",
-            tag=name,
-            buildargs=arguments | planned.build_args,
-            labels={"squall.image": order.image_id, "squall.workspace": order.workspace},
-            nocache=bool(order.recipe.force),
-            forcerm=True,
-            stream=True,
-        )
+    async def _run(self, building: Coroutine[Any, Any, None], log: BuildLog) -> None:
         try:
             async with asyncio.timeout(self._settings.build_timeout_s):
-                async for event in stream:
-                    await log.event(event)
-                await log.flush()
+                await building
         except aiodocker.exceptions.DockerStreamError as error:
             await log.flush()
             raise log.failure(error.message) from error
