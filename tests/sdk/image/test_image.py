@@ -91,7 +91,9 @@ def test_private_repositories_get_their_token_from_a_helper_and_no_command_line(
     )
     assert helper.stdout == "username=me\npassword=t0ken\n"
     checked = install.commands[0].split(" && ")[0]
-    lacking = subprocess.run(["sh", "-c", checked], env={}, capture_output=True, text=True)
+    lacking = subprocess.run(
+        ["sh", "-c", checked], env={}, capture_output=True, text=True, check=False
+    )
     assert lacking.returncode and "GITHUB_TOKEN: is in no secret of this step" in lacking.stderr
 
 
