@@ -125,6 +125,7 @@ def client_may(
             f"result.*.{own}.*.*",
             state_subjects.QUEUE_ALL,
             state_subjects.ROOM_ALL,
+            state_subjects.COLLECTION_GONE_ALL,
         ]
     if "deploy" in has:
         publish += [
