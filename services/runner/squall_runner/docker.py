@@ -154,9 +154,16 @@ class DockerRuntime:
             log.warning("site.not_compiled", reference=reference, exit_code=ended["StatusCode"])
 
     async def create(self, launch: Launch) -> str:
-        sandbox = self._networks.take(blocked=launch.block_network)
+        if launch.only is not None and not self._networks.is_guarded:
+            raise StartRefused(
+                "outbound_cidr_allowlist: this runner has no guard for it (its log says guard.off, "
+                "and why): run it as root with iptables, or leave the list out"
+            )
+        sandbox = None
+        if launch.only is None:
+            sandbox = self._networks.take(blocked=launch.block_network)
         if sandbox is None and self._networks.is_guarded:
-            sandbox = await self._networks.make_now(blocked=launch.block_network)
+            sandbox = await self._networks.make_now(blocked=launch.block_network, only=launch.only)
         if sandbox is None:
             return await self._create(launch, self._networks.name(blocked=launch.block_network))
         try:

@@ -16,7 +16,7 @@ from anyio.abc import TaskGroup
 from squall_contracts.message import new_id
 
 from squall_runner import owner, sandbox_image, sweep
-from squall_runner.guard import Guard, GuardError
+from squall_runner.guard import Guard, GuardError, Outbound
 from squall_runner.makers import Makers
 from squall_runner.runtime import RuntimeUnavailable
 
@@ -76,10 +76,10 @@ class Networks:
         """Whether containers must run in sandboxes, which keep them from the machine."""
         return self._guard is not None and self._guard.is_on
 
-    async def make_now(self, *, blocked: bool) -> str:
-        """A sandbox for somebody who waits. RuntimeUnavailable."""
+    async def make_now(self, *, blocked: bool, only: Outbound | None = None) -> str:
+        """A sandbox for somebody who waits, from which `only` can be reached. RuntimeUnavailable."""
         try:
-            return await self._made(blocked)
+            return await self._made(blocked, only)
         except (DockerError, aiohttp.ClientError, GuardError) as error:
             raise RuntimeUnavailable(f"no network for the container: {error}") from error
 
@@ -98,7 +98,7 @@ class Networks:
         finally:
             self._making[blocked] -= 1
 
-    async def _made(self, blocked: bool) -> str:
+    async def _made(self, blocked: bool, only: Outbound | None = None) -> str:
         """A started sandbox, closed off. DockerError, ClientError, GuardError: nothing is left."""
         config: dict[str, Any] = {
             "Image": sandbox_image.REFERENCE,
@@ -123,7 +123,7 @@ class Networks:
             try:
                 await container.start()
                 if self._guard is not None and self._guard.is_on:
-                    await self._guard.close_off((await container.show())["State"]["Pid"])
+                    await self._guard.close_off((await container.show())["State"]["Pid"], only)
             except (DockerError, GuardError):
                 await sweep.remove(self._docker, container.id)
                 raise

@@ -12,6 +12,7 @@ from squall_contracts.terminals import Screen
 from squall_terminals.program import Program
 
 from squall_runner.core import Found, Limits, RuntimeName
+from squall_runner.guard import Outbound
 
 QUIET_S = 1.0
 """How long after a start spare containers are made anew: the one just started needs the cores."""
@@ -70,6 +71,8 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     """Empty: /root."""
     limits: Limits
     block_network: bool = False
+    only: Outbound | None = None
+    """What it may connect to; None: everything but the machine and its neighbours."""
     gpus: tuple[int, ...] = ()
     binds: tuple[Bind, ...] = ()
     ahead: bool = False
