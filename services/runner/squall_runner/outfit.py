@@ -11,11 +11,11 @@ from squall_contracts.guest import TEMPLATE_VARIABLE, Credentials, Template
 from squall_contracts.images import ImageRecord
 from squall_contracts.message import encode
 from squall_contracts.placement import StartContainer
+from squall_guard.rules import outbound
 
 from squall_runner import core, prepare
 from squall_runner.buckets.desk import NONE, Buckets, ContainerBuckets
 from squall_runner.files import Files
-from squall_runner.guard import outbound
 from squall_runner.runtime import Launch, Runtime, StartRefused
 from squall_runner.settings import Settings
 from squall_runner.slots import Slot

@@ -9,10 +9,10 @@ from typing import Literal, Protocol
 import msgspec
 from squall_contracts.apps import ExecFinished
 from squall_contracts.terminals import Screen
+from squall_guard.rules import Outbound
 from squall_terminals.program import Program
 
 from squall_runner.core import Found, Limits, RuntimeName
-from squall_runner.guard import Outbound
 
 QUIET_S = 1.0
 """How long after a start spare containers are made anew: the one just started needs the cores."""

@@ -5,7 +5,7 @@ import ipaddress
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from squall_runner.guard import LINK_LOCAL, Outbound, outbound, ports_of, rules
+from squall_guard.rules import LINK_LOCAL, Outbound, outbound, ports_of, rules
 
 networks = st.lists(st.ip_addresses(v=4).map(str), max_size=4)
 
@@ -63,4 +63,4 @@ def test_no_list_is_not_an_empty_list() -> None:
 
 
 def test_ports_are_those_of_all_servers() -> None:
-    assert ports_of(["nats://a:4333", "b", "wss://c:443"]) == (443, 4222, 4333)
+    assert ports_of(["nats://a:4333", "b", "wss://c", "http://d:3128"]) == (443, 3128, 4222, 4333)
