@@ -148,16 +148,17 @@ class Load:
                 self._saw(Read(_of(names, "first-"), _of(names, "second-"), before))
 
     def _committed(self, number: int) -> bool:
-        """A commit says that it could not be confirmed, rather than wait for a lost server."""
+        """A commit says that it could not be confirmed, rather than wait for a lost server; and files
+        can't be written to a full disk."""
         try:
             return bool(self._module.write.remote(number) == number)
-        except squall.exception.Error:
+        except (squall.exception.Error, OSError):
             return False
 
     def _looked(self) -> list[str] | None:
         try:
             names: list[str] = self._module.look.remote()
-        except squall.exception.Error:
+        except (squall.exception.Error, OSError):
             return None
         return names
 
