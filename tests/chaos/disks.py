@@ -4,6 +4,7 @@ import os
 import subprocess
 from pathlib import Path
 
+ATTEMPTS = 100
 SIZE = "8g"
 """Of what is never written to memory: only what lies on such a disk takes any."""
 
@@ -18,9 +19,15 @@ class Disk:
 
     def fill(self) -> None:
         """Nothing more can be written to it, as if others had taken the rest."""
-        found = os.statvfs(self._directory)
-        used_kib = max(4, (found.f_blocks - found.f_bfree) * found.f_frsize // 1024)
-        self._resize(f"{used_kib}k")
+        for _ in range(ATTEMPTS):
+            found = os.statvfs(self._directory)
+            used_kib = max(4, (found.f_blocks - found.f_bfree) * found.f_frsize // 1024)
+            try:
+                self._resize(f"{used_kib}k")
+            except RuntimeError:  # more was written just now
+                continue
+            return
+        raise RuntimeError(f"{self._directory} can't be filled: it is written to all the time")
 
     def empty(self) -> None:
         """It has room again."""

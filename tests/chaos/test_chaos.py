@@ -99,12 +99,14 @@ def test_every_promise_holds_whatever_dies(
         trouble = Trouble(fleet, faults)
         load.start()
         trouble.start()
-        trouble.join()
-        load.stop()
-        ticking.app.stop()
-    history: list[Event] = [*load.history, *ticks(diary), *left_behind()]
+        try:
+            trouble.join()
+        finally:
+            load.stop()
+            ticking.app.stop()
     write_down(load, faults, fleet.state / "history")
-    assert violations(history) == []
     assert load.unexpected == []
+    history: list[Event] = [*load.history, *ticks(diary), *left_behind()]
+    assert violations(history) == []
     sorts = {type(event).__name__ for event in history}
     assert {"Answered", "Got", "Read", "Fetched", "Ticked"} <= sorts, sorts
