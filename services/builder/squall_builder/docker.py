@@ -29,20 +29,13 @@ from squall_builder.context import ContextTar
 from squall_builder.core import BEFORE, BadRecipeError, Plan, plan
 from squall_builder.engine_build import EngineBuild
 from squall_builder.fence import Fence
-from squall_builder.lines import CONTEXT, IN_IMAGE, Options
+from squall_builder.lines import CONTEXT, Options
+from squall_builder.reaching import network_arguments, proxy_arguments
 from squall_builder.settings import Settings
 from squall_builder.tools import uv_binary
 
 OFFICIAL_BASE: Final = "python:{python}-slim-bookworm"
 SUITES: Final = ("bookworm", "trixie", "bullseye")
-CA_ARGUMENTS: Final = (
-    "PIP_CERT",
-    "SSL_CERT_FILE",
-    "REQUESTS_CA_BUNDLE",
-    "CURL_CA_BUNDLE",
-    "GIT_SSL_CAINFO",
-    "NODE_EXTRA_CA_CERTS",
-)
 NOT_CONNECTED: Final = 900
 """What aiodocker has for a status when it reaches no engine."""
 UNNAMED: Final = "squall/before"
@@ -55,31 +48,6 @@ ASKING_BYTES: Final = 512 * 1024 * 1024
 def tag(account: str, image_id: str) -> str:
     """Docker tag of a workspace's image; account ids have capitals, which Docker refuses."""
     return f"squall-{hashlib.sha256(account.encode()).hexdigest()[:12]}:{image_id}"
-
-
-def network_arguments(settings: Settings) -> dict[str, str]:
-    """Build arguments that say how to reach things; stages declare them, images don't keep them."""
-    found = dict.fromkeys(CA_ARGUMENTS, f"{IN_IMAGE}/ca.pem") if settings.ca_bundle else {}
-    if settings.index_url:
-        found |= {"PIP_INDEX_URL": settings.index_url, "UV_DEFAULT_INDEX": settings.index_url}
-    if settings.extra_index_url:
-        found["PIP_EXTRA_INDEX_URL"] = settings.extra_index_url
-        found["UV_INDEX"] = settings.extra_index_url
-    if settings.python_mirror:
-        found["UV_PYTHON_INSTALL_MIRROR"] = settings.python_mirror
-    return found
-
-
-def proxy_arguments(settings: Settings) -> dict[str, str]:
-    """Docker knows these build arguments without a declaration."""
-    given = {
-        "http_proxy": settings.http_proxy,
-        "https_proxy": settings.https_proxy,
-        "no_proxy": settings.no_proxy,
-    }
-    return {
-        spelled: value for name, value in given.items() if value for spelled in (name, name.upper())
-    }
 
 
 class DockerRuntime:
