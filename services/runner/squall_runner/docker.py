@@ -17,6 +17,8 @@ from squall_contracts.terminals import Screen
 from squall_terminals.program import Program
 
 from squall_runner import docker_exec, docker_output, engine, gpus, owner, sandbox_image, sweep
+from squall_runner.container_files import located
+from squall_runner.container_files.root import Root
 from squall_runner.core import Found, Limits, RuntimeName
 from squall_runner.guard import Guard
 from squall_runner.networks import Networks
@@ -297,6 +299,13 @@ class DockerRuntime:
             return await docker_exec.start(
                 self._container(handle), argv, env=launch_env, screen=screen
             )
+
+    async def root(self, handle: str, directory: Path) -> Root:
+        with engine.told("look at the container"):
+            pid = int((await self._container(handle).show())["State"]["Pid"])
+        if not pid:
+            raise StartRefused("the container has ended")
+        return located.of_process(pid, directory)
 
     async def remove(self, handle: str) -> None:
         await sweep.remove(self._docker, handle)
