@@ -266,7 +266,7 @@ def runner_may(runner_id: str, owner: str) -> tuple[list[str], list[str]]:
         access_subjects.open_secrets(runner_id),
         access_subjects.MINT_RENEW,
         terminal_subjects.TERMINALS_FROM_RUNNERS,
-        sandbox_file_subjects.WATCHES_FROM_RUNNERS,
+        sandbox_file_subjects.watches_of(runner_id)[0],
     ]
     return publish, [
         f"{subjects.inbox(owner)}.>",
@@ -275,8 +275,8 @@ def runner_may(runner_id: str, owner: str) -> tuple[list[str], list[str]]:
         terminal_subjects.runner_terminal(runner_id),
         terminal_subjects.runner_usage(runner_id),
         terminal_subjects.TERMINALS_TO_RUNNERS,
-        sandbox_file_subjects.FILE_REQUESTS_ALL,
-        sandbox_file_subjects.WATCHES_TO_RUNNERS,
+        sandbox_file_subjects.file_requests_to(runner_id),
+        sandbox_file_subjects.watches_of(runner_id)[1],
         sandbox_file_subjects.runner_snapshot(runner_id),
         subjects.VOLUME_REQUESTS_ALL,
     ]

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from squall_contracts import apps
 from squall_contracts import sandbox_files as words
 from squall_contracts.failures import Refused
 from squall_contracts.sandbox_file_subjects import up_files
@@ -55,11 +56,22 @@ class Files:
         """`ready` returns once the container runs, and raises where it has ended."""
         self._container_id = container_id
         self._ready = ready
+        self._runner_id = ""
 
     async def client(self) -> "Client":
         """The connection, once the container runs."""
         await self._ready()
         return await _client.connected()
+
+    async def runner(self, client: "Client") -> str:
+        """The runner that has it, which never changes. NotFoundError."""
+        if not self._runner_id:
+            asked = apps.ListContainers(container_id=self._container_id)
+            found = (await client.control(asked)).containers
+            if not found or not found[0].runner_id:
+                raise NotFoundError(f"container {self._container_id} runs nowhere")
+            self._runner_id = found[0].runner_id
+        return self._runner_id
 
     async def ask(self, what: object, kind: type[T]) -> T:
         """The answer. A SandboxFilesystemError, NotFoundError where the container is gone."""
@@ -68,11 +80,12 @@ class Files:
         client = await self.client()
         loop = asyncio.get_running_loop()
         give_up_s = loop.time() + AWAY_S
+        subject = up_files(await self.runner(client), self._container_id)
         request = words.AskFiles(what=what)  # type: ignore[arg-type]
         while True:
             try:
                 reply: object = await client.bus.request(
-                    up_files(self._container_id), request, words.FilesReply, timeout_s=ANSWER_S
+                    subject, request, words.FilesReply, timeout_s=ANSWER_S
                 )
                 break
             except NoResponder as error:  # it has only just begun, or its runner restarts

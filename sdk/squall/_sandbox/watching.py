@@ -25,11 +25,11 @@ async def watch(
     from squall_bus.line import Line
 
     client = await files.client()
-    session = new_id("wt")
+    runner_id, session = await files.runner(client), new_id("wt")
     line = Line(
         client.bus,
-        say=subjects.watch_to_runner(session),
-        hear=subjects.watch_heard_by_client(session),
+        say=subjects.watch_to_runner(runner_id, session),
+        hear=subjects.watch_heard_by_client(runner_id, session),
     )
     stream = line.stream(session)
     loop = asyncio.get_running_loop()

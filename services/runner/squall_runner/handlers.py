@@ -72,7 +72,7 @@ class Runner:
         self._ended: OrderedDict[str, None] = OrderedDict()
         self._none_left = anyio.Event()
         self.terminals = Terminals(context.bus, self._containers, tasks)
-        self._files = FilesDesk(context.bus, runtime)
+        self._files = FilesDesk(context.bus, runtime, runner_id)
         self.usage = Usage(settings, runner_id, self._containers)
         self._metrics = Metrics(context.registry)
         self._metrics.containers.set_function(lambda: len(self._containers))

@@ -28,8 +28,9 @@ AT_ONCE: Final = 4
 class FilesDesk:
     """Of one runner."""
 
-    def __init__(self, bus: Bus, runtime: Runtime) -> None:
+    def __init__(self, bus: Bus, runtime: Runtime, runner_id: str) -> None:
         self.bus = bus
+        self.runner_id = runner_id
         self.runtime = runtime
         self.threads = Threads()
 
@@ -56,7 +57,7 @@ class ContainerFiles:
         self._handle = handle
         self._directory = directory
         self._pieces = Pieces(self._run)
-        self._watches = Watches(desk.bus, account, self._run)
+        self._watches = Watches(desk.bus, account, desk.runner_id, self._run)
         self._slots = anyio.Semaphore(AT_ONCE)
         self._working: set[asyncio.Future[Any]] = set()
         self._root: Root | None = None
@@ -64,7 +65,7 @@ class ContainerFiles:
 
     async def attend(self) -> None:
         """Until cancelled: answer requests."""
-        subject = file_requests(self._account, self._container_id)
+        subject = file_requests(self._account, self._desk.runner_id, self._container_id)
         try:
             async with anyio.create_task_group() as self._tasks:
                 hearing = await self._desk.bus.respond(subject, words.AskFiles, self._answer)

@@ -33,9 +33,10 @@ _BATCH_BYTES: Final = 64 * 1024
 class Watches:
     """Those of one container. Nothing is lost between a request's answer and the first event."""
 
-    def __init__(self, bus: Bus, account: str, run: Run) -> None:
+    def __init__(self, bus: Bus, account: str, runner_id: str, run: Run) -> None:
         self._bus = bus
         self._account = account
+        self._runner_id = runner_id
         self._run = run
         self._open: set[str] = set()
 
@@ -47,8 +48,8 @@ class Watches:
             raise SquallRefusal("exhausted", f"{WATCHES_AT_ONCE} watches of one container are open")
         line = Line(
             self._bus,
-            say=subjects.watch_from_runner(self._account, what.session),
-            hear=subjects.watch_heard_by_runner(self._account, what.session),
+            say=subjects.watch_from_runner(self._account, self._runner_id, what.session),
+            hear=subjects.watch_heard_by_runner(self._account, self._runner_id, what.session),
         )
         self._open.add(what.session)
         try:
