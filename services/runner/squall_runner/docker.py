@@ -19,13 +19,9 @@ from squall_guard.namespaces import Guard
 from squall_guard.sandboxes import LABEL_OWNER, LABEL_SANDBOX
 from squall_terminals.program import Program
 
-<<<<<<< HEAD
-from squall_runner import docker_exec, docker_output, engine, gpus, owner, sandbox_image, sweep
+from squall_runner import docker_exec, docker_output, engine, gpus, sweep
 from squall_runner.container_files import located
 from squall_runner.container_files.root import Root
-=======
-from squall_runner import docker_exec, docker_output, engine, gpus, sweep
->>>>>>> main
 from squall_runner.core import Found, Limits, RuntimeName
 from squall_runner.networks import Networks
 from squall_runner.runtime import (
