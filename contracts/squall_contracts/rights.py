@@ -5,6 +5,7 @@ from typing import Final
 
 from squall_contracts import (
     access_subjects,
+    sandbox_file_subjects,
     sandbox_subjects,
     state_subjects,
     subjects,
@@ -48,6 +49,7 @@ _READERS: Final = {
 }
 _ASKERS: Final = {
     access_subjects.OPEN_SECRETS_ALL: ("runner",),
+    access_subjects.OPEN_BUILD_SECRETS: ("builder",),
     access_subjects.MINT_GUEST_ALL: ("runner",),
     access_subjects.MINT_FOR_RUNNER_ALL: ("runner",),
 }
@@ -127,10 +129,13 @@ def client_may(
             f"result.*.{own}.*.*",
             state_subjects.QUEUE_ALL,
             state_subjects.ROOM_ALL,
+            state_subjects.COLLECTION_GONE_ALL,
         ]
     if "deploy" in has:
         publish += [
             *_keeps_objects(subjects.CODE_BUCKET),
+            sandbox_file_subjects.UP_FILES,
+            sandbox_file_subjects.UP_WATCHES,
             f"$JS.API.STREAM.PURGE.{subjects.DEAD}",
         ]
     if "admin" in has:
@@ -269,6 +274,7 @@ def runner_may(runner_id: str, owner: str) -> tuple[list[str], list[str]]:
         access_subjects.MINT_RENEW,
         terminal_subjects.TERMINALS_FROM_RUNNERS,
         sandbox_subjects.ports_from_runner(runner_id),
+        sandbox_file_subjects.watches_of(runner_id)[0],
     ]
     return publish, [
         f"{subjects.inbox(owner)}.>",
@@ -279,6 +285,9 @@ def runner_may(runner_id: str, owner: str) -> tuple[list[str], list[str]]:
         sandbox_subjects.runner_sandboxes(runner_id),
         sandbox_subjects.ports_to_runner(runner_id),
         terminal_subjects.TERMINALS_TO_RUNNERS,
+        sandbox_file_subjects.file_requests_to(runner_id),
+        sandbox_file_subjects.watches_of(runner_id)[1],
+        sandbox_file_subjects.runner_snapshot(runner_id),
         subjects.VOLUME_REQUESTS_ALL,
     ]
 

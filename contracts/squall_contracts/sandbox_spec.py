@@ -42,6 +42,4 @@ class SandboxSpec(Message, frozen=True, kw_only=True):
     """Ports reachable from outside, in the clear."""
     inbound_cidrs: tuple[str, ...] | None = None
     """Networks that may connect to `ports`; None: all."""
-    outbound_cidrs: tuple[str, ...] | None = None
-    """Networks it may connect to; None: all but the machine it runs on."""
     probe: Probe | None = None

@@ -38,6 +38,7 @@ from squall import _container, _errors, _sync, config
 from squall._calling.blobs import Blobs
 from squall._calling.outbox import Outbox
 from squall._calling.results import Router
+from squall._shared.gone import Gone
 from squall.exception import ClientClosed, ConnectionError, SnapshotCreationError
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class Client:
         self.outbox = Outbox(bus, asyncio.get_running_loop())
         self.blobs = Blobs(bus)
         self.code = bus.objects(subjects.CODE_BUCKET)
+        self.gone = Gone(bus)
         self.taker = Taker(
             bus,
             state_subjects.QUEUES,
@@ -217,10 +219,16 @@ class Client:
     async def control(self, message: sandboxes.ReloadVolumes) -> sandboxes.VolumesReloaded: ...
     async def control(self, message: Message) -> Any:
         """Ask the gateway. Its refusals and the bus's failures come as squall.exception errors."""
+        from squall_bus.replies import ABSENT_S
+
         verb = _VERBS[type(message)]
         async with translated():
             reply = await self.bus.request(
-                subjects.up_api(verb.name), message, verb.reply, timeout_s=_patience_s(message)
+                subjects.up_api(verb.name),
+                message,
+                verb.reply,
+                timeout_s=_patience_s(message),
+                absent_s=ABSENT_S,
             )
         if isinstance(reply, Refused):
             raise _errors.of_refusal(reply)

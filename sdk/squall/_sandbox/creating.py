@@ -124,8 +124,7 @@ def _spec(asked: Asked) -> SandboxSpec:
         else _validate.number("idle_timeout", idle_s, least=1, most=DAY_S),
         screen=Screen() if _validate.truth("pty", asked.pty) else None,
         ports=tuple(_validate.whole("ports", each, least=1, most=65535) for each in asked.ports),
-        inbound_cidrs=_networks("inbound_cidr_allowlist", asked.inbound_cidrs),
-        outbound_cidrs=_networks("outbound_cidr_allowlist", asked.outbound_cidrs),
+        inbound_cidrs=_validate.cidrs("inbound_cidr_allowlist", asked.inbound_cidrs),
         probe=None if asked.probe is None else asked.probe._wire(),
     )
 
@@ -142,17 +141,6 @@ def _command(asked: Asked) -> tuple[str, ...]:
         elif isinstance(step, images.Cmd):
             command = step.argv
     return (*entry, *(argv or command))
-
-
-def _networks(field: str, value: Sequence[str] | None) -> tuple[str, ...] | None:
-    from ipaddress import ip_network
-
-    if value is None:
-        return None
-    try:
-        return tuple(str(ip_network(each)) for each in value)
-    except ValueError as error:
-        raise InvalidError(f"{field}: {error}") from error
 
 
 def _home(app: "App | None") -> tuple[str, str | None]:
@@ -186,6 +174,7 @@ def _planned(asked: Asked) -> Plan:
         memory=asked.memory,
         timeout=DAY_S if asked.timeout is None else asked.timeout,
         block_network=asked.block_network,
+        outbound_cidr_allowlist=asked.outbound_cidrs,
         volumes=asked.volumes,
     )(_nothing)
     return plan(app)

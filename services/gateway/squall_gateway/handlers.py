@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 from squall_bus.errors import BusError, NoResponder, RequestTimeout, SquallRefusal
+from squall_bus.replies import ABSENT_S
 from squall_bus.service import Context
 from squall_contracts import access_subjects, apps, images, placement, subjects, verbs
 from squall_contracts.failures import Refused
@@ -269,9 +270,16 @@ class Api:
         # What failed is tried again, and what was built for a runtime no machine here has is built
         # anew; the revision tells this attempt from the one before.
         attempt = 0 if entry is None else entry.revision
+        grant = await self._apps.build_secrets.grant(account, image_id, request)
         await self._context.bus.store(
             subjects.build(image_id),
-            images.BuildImage(workspace=account, image_id=image_id, recipe=request.recipe),
+            images.BuildImage(
+                workspace=account,
+                image_id=image_id,
+                recipe=request.recipe,
+                own=request.own,
+                grant=grant,
+            ),
             msg_id=f"{account}.{image_id}.{attempt}",
         )
         return images.ImageStatus(image_id=image_id, state="building")
@@ -319,7 +327,9 @@ class Api:
     ) -> Any:
         """Pass a request on to another service."""
         try:
-            return await self._context.bus.request(subject, request, reply, timeout_s=timeout_s)
+            return await self._context.bus.request(
+                subject, request, reply, timeout_s=timeout_s, absent_s=ABSENT_S
+            )
         except (NoResponder, RequestTimeout) as error:
             raise SquallRefusal("exhausted", f"{who} does not answer: {error}") from error
         except BusError as error:

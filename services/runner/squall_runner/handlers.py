@@ -26,6 +26,7 @@ from squall_contracts.placement import (
 from squall_runner import core
 from squall_runner.buckets.desk import Buckets
 from squall_runner.container import Container
+from squall_runner.container_files.desk import FilesDesk
 from squall_runner.metrics import Metrics
 from squall_runner.runtime import Runtime, RuntimeUnavailable, StartRefused
 from squall_runner.sandboxes.desk import SandboxDesk
@@ -76,6 +77,7 @@ class Runner:
         self.terminals = Terminals(context.bus, runner_id, self._containers, tasks)
         ports = Ports(context.bus, runner_id, runtime.connect, tasks)
         self.sandboxes = SandboxDesk(self._containers, ports)
+        self._files = FilesDesk(context.bus, runtime, runner_id)
         self.usage = Usage(settings, runner_id, self._containers)
         self._metrics = Metrics(context.registry)
         self._metrics.containers.set_function(lambda: len(self._containers))
@@ -270,6 +272,7 @@ class Runner:
             runner_id=self._runner_id,
             report=self._report,
             store_logs=self._store_logs,
+            files=self._files,
         )
 
     def _taken_gpus(self) -> set[int]:

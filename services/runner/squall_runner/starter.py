@@ -279,6 +279,8 @@ class Starter:
             return "it has a GPU, which a container held in waiting would keep from others"
         if container.start.spec.buckets:
             return "its buckets are mounted before it starts"
+        if container.start.spec.outbound_cidrs is not None:
+            return "its network is closed for it before it starts"
         if _starts_alone(container.start.spec):
             return "its variables count when Python starts, so no waiting container will do"
         return "no warm container was ready"
@@ -302,6 +304,5 @@ class Starter:
 def _starts_alone(spec: FunctionSpec) -> bool:
     """Whether no container that was started ahead will do for it. A sandbox's command is a process
     of its own, which reads all variables when it starts."""
-    if spec.sandbox is not None:
-        return bool(spec.buckets)
-    return core.starts_alone(spec.env) or bool(spec.buckets)
+    early = spec.sandbox is None and core.starts_alone(spec.env)
+    return early or bool(spec.buckets) or spec.outbound_cidrs is not None

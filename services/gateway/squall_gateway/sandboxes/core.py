@@ -39,7 +39,7 @@ def check(request: CreateSandbox) -> None:
     check_tags(request.tags)
     if spec.schedule is not None or spec.web is not None or spec.methods or spec.memory_snapshot:
         raise InvalidFieldError("spec: a sandbox is not called: it has no schedule, web or methods")
-    if spec.block_network and (sandbox.ports or sandbox.outbound_cidrs is not None):
+    if spec.block_network and (sandbox.ports or spec.outbound_cidrs is not None):
         raise InvalidFieldError(
             "block_network: a sandbox without network has no ports and no allowlist"
         )
@@ -76,12 +76,11 @@ def _places(sandbox: SandboxSpec) -> Iterable[str]:
         yield f"workdir: {sandbox.workdir!r} must be an absolute path"
     if len(set(sandbox.ports)) < len(sandbox.ports):
         yield "ports: one is given twice"
-    for field in ("inbound_cidrs", "outbound_cidrs"):
-        for network in getattr(sandbox, field) or ():
-            try:
-                ip_network(network)
-            except ValueError as error:
-                yield f"{field}: {error}"
+    for network in sandbox.inbound_cidrs or ():
+        try:
+            ip_network(network)
+        except ValueError as error:
+            yield f"inbound_cidrs: {error}"
     if sandbox.probe is not None:
         yield from _probe(sandbox.probe)
 
