@@ -35,6 +35,7 @@ from squall.exception import (
 from squall.io_streams import StreamReader, StreamWriter
 
 if TYPE_CHECKING:
+    from squall._sandbox.filesystem import SandboxFilesystem
     from squall._terminal.tunnelling import Tunnel
     from squall._volume.mounts import Mounted
     from squall.app import App
@@ -229,6 +230,14 @@ class Sandbox(Handle, Commands):
         """Its tags are these from now on, whatever they were."""
         self._ensure_attached()
         await self._ask(TagSandbox(sandbox_id=self.object_id, tags=_validate.tags(tags)))
+
+    @property
+    def filesystem(self) -> "SandboxFilesystem":
+        """Its files: read, written, listed, copied, watched."""
+        from squall._sandbox.filesystem import SandboxFilesystem
+
+        self._ensure_attached()
+        return SandboxFilesystem(self._container_id, self._running)
 
     # --- its own command --------------------------------------------------------------------------
 

@@ -54,6 +54,12 @@ PRINTS: dict[str, list[str]] = {
     "14_starlette.py": ["Hello, Ada!", "Bonjour, Ada!"],
     "15_flask.py": ["CAN YOU HEAR ME"],
     "16_websocket_chat.py": ["Ada: anybody there\\?", "Grace: I hear you"],
+    "18_code_interpreter.py": [
+        "'print\\(x \\* 7\\)': 42",
+        "'print\\(y\\)': .*NameError: name 'y' is not defined",
+        "'print\\(sum\\(range\\(x\\)\\)\\)': 15",
+        "ended with 137",
+    ],
     "20_serving.py": [
         "plain: 2 stars",
         "keen: 3 stars",

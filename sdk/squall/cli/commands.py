@@ -22,6 +22,7 @@ from squall.cli import (
     proxy_tokens,
     run,
     runners,
+    sandboxes,
     schedules,
     secrets,
     serve,
@@ -67,6 +68,7 @@ app.command("doctor")(doctor.doctor)
 for name, group in (
     ("app", apps.app),
     ("container", containers.app),
+    ("sandbox", sandboxes.app),
     ("function", functions.app),
     ("schedule", schedules.app),
     ("dead", dead.app),

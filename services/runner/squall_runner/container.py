@@ -18,7 +18,6 @@ from squall_contracts.placement import (
     StartContainer,
     StartPath,
 )
-from squall_contracts.sandbox_spec import Probe
 from squall_contracts.terminals import Screen
 from squall_contracts.usage import ContainerUsage
 from squall_terminals.program import Program
@@ -29,7 +28,7 @@ from squall_runner.container_files.desk import ContainerFiles, FilesDesk
 from squall_runner.flight import held_inputs
 from squall_runner.logship import Shipper, system_line
 from squall_runner.runtime import Exit, RunnerError, Runtime, StartRefused
-from squall_runner.sandboxes.attended import PROBE_S, Attended
+from squall_runner.sandboxes.attended import Attended
 from squall_runner.slots import Slot
 from squall_runner.surely import surely
 from squall_runner.volumes.desk import ContainerVolumes
@@ -243,15 +242,7 @@ class Container:
         if self.start.spec.sandbox is None:
             return None
 
-        async def look(probe: Probe) -> bool:
-            if probe.port is not None:
-                return await self._runtime.takes_connections(self._handle, probe.port)
-            return (await self.exec(probe.argv, PROBE_S)).exit_code == 0
-
-        async def end_input() -> None:
-            await self._runtime.end_input(self._handle)
-
-        return Attended(self.start.spec, self.slot, look, end_input)
+        return Attended(self.start.spec, self.slot, self._runtime, self._handle, self.exec)
 
     def _files_of_it(self) -> ContainerFiles:
         return ContainerFiles(
@@ -312,23 +303,14 @@ class Container:
         self.slot.forget()
 
     async def _tell_end(self, ended: Exit, last_words: str = "") -> None:
-        spec, ending = self.start.spec, self._ending
-        if spec.sandbox is not None:
-            verdict, ending = core.sandbox_verdict(
-                ended.code,
-                out_of_memory=ended.out_of_memory,
-                stop_reason=self.stop_reason,
-                ending=ending,
-                memory_limit_mib=spec.resources.memory_limit_mib,
-            )
-        else:
-            verdict = core.verdict(
-                ended.code,
-                out_of_memory=ended.out_of_memory,
-                stop_reason=self.stop_reason,
-                memory_limit_mib=spec.resources.memory_limit_mib,
-                last_words=last_words,
-            )
+        verdict, ending = core.end_of(
+            self.start.spec,
+            ended.code,
+            out_of_memory=ended.out_of_memory,
+            stop_reason=self.stop_reason,
+            last_words=last_words,
+            ending=self._ending,
+        )
         held = held_inputs(self.slot.flight, self.start.function_id)
         log.info("container.ended", state=verdict.state, reason=verdict.reason, held=len(held))
         await self._report(

@@ -248,6 +248,35 @@ def verdict(
     return Verdict(state="failed", reason=_failure(exit_code, last_words))
 
 
+def end_of(
+    spec: FunctionSpec,
+    exit_code: int | None,
+    *,
+    out_of_memory: bool,
+    stop_reason: str | None,
+    last_words: str,
+    ending: Ending,
+) -> tuple[Verdict, Ending]:
+    """How the end of any container is told."""
+    limit = spec.resources.memory_limit_mib
+    if spec.sandbox is not None:
+        return sandbox_verdict(
+            exit_code,
+            out_of_memory=out_of_memory,
+            stop_reason=stop_reason,
+            ending=ending,
+            memory_limit_mib=limit,
+        )
+    told = verdict(
+        exit_code,
+        out_of_memory=out_of_memory,
+        stop_reason=stop_reason,
+        memory_limit_mib=limit,
+        last_words=last_words,
+    )
+    return told, ""
+
+
 def sandbox_verdict(
     exit_code: int | None,
     *,

@@ -2,15 +2,15 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Final
 
 import structlog
+from squall_contracts.apps import ExecFinished
 from squall_contracts.functions import FunctionSpec
 from squall_contracts.placement import Ending
 from squall_contracts.sandbox_spec import Probe
 
-from squall_runner.runtime import RunnerError
+from squall_runner.runtime import RunnerError, Runtime
 from squall_runner.sandboxes import typing
 from squall_runner.sandboxes.keeping import Keeping
 from squall_runner.slots import Slot
@@ -20,21 +20,23 @@ log = structlog.get_logger()
 PROBE_S: Final = 30.0
 """How long one look whether it is ready may take."""
 
-Look = Callable[[Probe], Awaitable[bool]]
-"""Whether a probe succeeds just now. RunnerError, TimeoutError: it doesn't."""
-CloseInput = Callable[[], Awaitable[None]]
+Exec = Callable[[tuple[str, ...], float], Awaitable[ExecFinished]]
+"""Run a command in it, for so many seconds at most. RunnerError, TimeoutError."""
 
 
 class Attended:
     """One sandbox. `attend` it while its container runs."""
 
-    def __init__(self, spec: FunctionSpec, slot: Slot, look: Look, close_input: CloseInput) -> None:
+    def __init__(
+        self, spec: FunctionSpec, slot: Slot, runtime: Runtime, handle: str, exec_: Exec
+    ) -> None:
         assert spec.sandbox is not None
         self.spec = spec.sandbox
         self.keeping = Keeping(spec, slot.record.begun_unix_s)
         self._slot = slot
-        self._look = look
-        self._close_input = close_input
+        self._runtime = runtime
+        self._handle = handle
+        self._exec = exec_
         self._typing = asyncio.Lock()
 
     async def attend(
@@ -56,26 +58,27 @@ class Attended:
                 return given
             fresh = data[given - at :]
             if fresh:
-                given += await typing.give(self._pipe, fresh)
+                given += await typing.give(self._slot.input, fresh)
                 self._slot.note(input_bytes=given)
             if eof and given == at + len(data):
                 self._slot.end_of_input.touch()
-                await self._close_input()
+                await self._runtime.end_input(self._handle)
         return given
-
-    @property
-    def _pipe(self) -> Path:
-        return self._slot.input
 
     async def _probe(self, ready: Callable[[], Awaitable[None]]) -> None:
         probe = self.spec.probe
         while probe is not None:
             try:
                 async with asyncio.timeout(PROBE_S):
-                    if await self._look(probe):
+                    if await self._succeeds(probe):
                         break
             except (RunnerError, TimeoutError, OSError) as error:
                 log.debug("sandbox.not_ready", slot=self._slot.name, error=str(error))
             await asyncio.sleep(probe.interval_s)
         if probe is not None:
             await ready()
+
+    async def _succeeds(self, probe: Probe) -> bool:
+        if probe.port is not None:
+            return await self._runtime.takes_connections(self._handle, probe.port)
+        return (await self._exec(probe.argv, PROBE_S)).exit_code == 0
