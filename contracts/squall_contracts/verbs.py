@@ -15,6 +15,7 @@ from squall_contracts import (
     identity,
     images,
     placement,
+    sandbox_snapshots,
     schedules,
     secrets,
     terminals,
@@ -86,6 +87,9 @@ LIST_TOKENS: Final = Verb(
 DELETE_TOKEN: Final = Verb("delete_token", webtokens.DeleteToken, apps.DoneReply)
 OPEN_DASHBOARD: Final = Verb(
     "open_dashboard", dashboard.OpenDashboard, dashboard.OpenDashboardReply
+)
+SNAPSHOT_CONTAINER: Final = Verb(
+    "snapshot_container", sandbox_snapshots.SnapshotContainer, sandbox_snapshots.SnapshotReply
 )
 PRUNE_IMAGES: Final = Verb("prune_images", images.PruneImages, images.PruneReply)
 OPEN_COLLECTION: Final = Verb(
@@ -187,6 +191,7 @@ VERBS: Final[dict[str, Verb]] = {
         ORDER_RUNNER,
         LIST_IMAGES,
         PRUNE_IMAGES,
+        SNAPSHOT_CONTAINER,
         OPEN_COLLECTION,
         OPEN_EPHEMERAL,
         FIND_COLLECTION,

@@ -20,6 +20,7 @@ from squall_contracts import (
     identity,
     images,
     placement,
+    sandbox_snapshots,
     secrets,
     state_subjects,
     subjects,
@@ -180,6 +181,10 @@ class Client:
     @overload
     async def control(self, message: images.EnsureImage) -> images.ImageStatus: ...
     @overload
+    async def control(
+        self, message: sandbox_snapshots.SnapshotContainer
+    ) -> sandbox_snapshots.SnapshotTaken: ...
+    @overload
     async def control(self, message: images.ListImages) -> images.ImageList: ...
     @overload
     async def control(self, message: images.PruneImages) -> images.ImagesPruned: ...
@@ -226,7 +231,9 @@ class Client:
 
 
 def _patience_s(message: Message) -> float:
-    return message.timeout_s + 10.0 if isinstance(message, apps.ExecRequest) else _REQUEST_S
+    if isinstance(message, apps.ExecRequest | sandbox_snapshots.SnapshotContainer):
+        return message.timeout_s + 20.0
+    return _REQUEST_S
 
 
 @asynccontextmanager
