@@ -13,7 +13,8 @@ from squall_gateway.web import core
 from squall_gateway.web.asked import Asked
 from squall_gateway.web.bodies import REQUEST_ID, BodyTooLarge, Reply, Upload, refusal
 from squall_gateway.web.exchange import Exchange
-from squall_gateway.web.lending import Borrowed, Lending
+from squall_gateway.web.lending import Lending
+from squall_gateway.web.loans import Borrowed
 from squall_gateway.web.parking import Gone, Parking
 from squall_gateway.web.turns import Turn
 
@@ -88,6 +89,8 @@ class Requests:
                 over = True
                 return answer
             if isinstance(first, Started):
+                if isinstance(turn, Borrowed):
+                    turn.begin()
                 reply = await self._respond(asked, turn, first)
                 over = pump is None or pump.done()
                 if over:
