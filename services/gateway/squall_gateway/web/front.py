@@ -95,11 +95,7 @@ class Front:
         asked.believe(core.origin(peer, asked.host, headers, self._trusted))
         found = self._directory.find(asked.host, asked.raw_path, asked.request.method)
         if isinstance(found, Missing):
-            site = self._site(asked.raw_path) if found.at_home else None
-            if site is not None:
-                return await site(asked)
-            allow = {"Allow": ", ".join(found.allow)} if found.allow else {}
-            return refusal(asked.request_id, found.status, found.reason, allow)
+            return await self._nowhere(asked, found)
         asked.found = found
         if found.endpoint.web.requires_proxy_auth and not await self._tokens.open(
             found.endpoint.account, headers
@@ -116,24 +112,37 @@ class Front:
             authenticated=found.endpoint.web.requires_proxy_auth,
         )
         handler: Handler = self._sockets.serve if is_socket else self._requests.serve
-        parent = asked.request.headers.get("traceparent", "")
         try:
-            with self._traces.request(
-                f"{asked.request.method} {found.endpoint.name}", parent
-            ) as span:
-                if span is not None:
-                    span.note("squall.request_id", asked.request_id)
-                    span.note("squall.function_id", asked.function_id)
-                    span.note("url.path", core.printable(asked.raw_path))
-                answer = await handler(asked)
-                if span is not None:
-                    span.note("http.response.status_code", str(answer.status))
-                return answer
+            if self._traces.are_wanted:
+                return await self._traced(handler, asked, found.endpoint)
+            return await handler(asked)
         except BodyTooLarge as error:
             return refusal(asked.request_id, 413, str(error))
         except BusError as error:
             log.warning("web.bus_failed", request_id=asked.request_id, error=str(error))
             return refusal(asked.request_id, 503, "the server can't take requests just now")
+
+    async def _nowhere(self, asked: Asked, missing: Missing) -> web.StreamResponse:
+        """No endpoint is asked: the server itself, or nobody."""
+        site = self._site(asked.raw_path) if missing.at_home else None
+        if site is not None:
+            return await site(asked)
+        allow = {"Allow": ", ".join(missing.allow)} if missing.allow else {}
+        return refusal(asked.request_id, missing.status, missing.reason, allow)
+
+    async def _traced(
+        self, handler: Handler, asked: Asked, endpoint: Endpoint
+    ) -> web.StreamResponse:
+        parent = asked.request.headers.get("traceparent", "")
+        with self._traces.request(f"{asked.request.method} {endpoint.name}", parent) as span:
+            if span is not None:
+                span.note("squall.request_id", asked.request_id)
+                span.note("squall.function_id", asked.function_id)
+                span.note("url.path", core.printable(asked.raw_path))
+            answer = await handler(asked)
+            if span is not None:
+                span.note("http.response.status_code", str(answer.status))
+            return answer
 
     def _site(self, path: str) -> Handler | None:
         """What is mounted at `path` or above it."""

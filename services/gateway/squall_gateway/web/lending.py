@@ -121,6 +121,7 @@ class Lending:
         )
         lent: ParkedLent | Refused | None = None
         try:
+            await self._shipper.flush()  # what was said of it before is heard before
             subject = web_subjects.parked(session)
             lent = await self._bus.request(subject, claim, ClaimReply, timeout_s=CLAIM_S)
         except (NoResponder, RequestTimeout) as error:

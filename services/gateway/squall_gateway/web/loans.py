@@ -77,23 +77,23 @@ class Loan:
         self._talk = talk
         self._passed: list[Started | Data] = []
         self._over = asyncio.Event()
+        """Set once `_code` says whose the response is now."""
+        self._code = 0
 
-    def recall(self) -> bool:
-        """Have it back, once `until_over` returns. False: it is being answered with, or is over."""
-        if self.is_begun or self._talk.closed is not None:
+    async def recall(self) -> bool:
+        """Have it back. False: it is being answered with, or is over."""
+        if self.is_begun:
             return False
-        self._talk.tell(Closed(self._talk.session, 410, "this response is fetched elsewhere"))
-        self._talk.hear(Closed(self._talk.session, KEPT))
-        return True
+        if self._talk.closed is None:
+            self._talk.tell(Closed(self._talk.session, 410, "this response is fetched elsewhere"))
+            self._talk.hear(Closed(self._talk.session, KEPT))
+        await self._over.wait()
+        return self._code == KEPT
 
     def cut(self) -> None:
         """What was on its way to the other gateway never comes there."""
         self._talk.tell(Closed(self._talk.session, 502, "the connection was lost"))
         self._talk.hear(Closed(self._talk.session, 1006 if self.is_begun else KEPT))
-
-    async def until_over(self) -> None:
-        """Return once it is decided whose the response is now."""
-        await self._over.wait()
 
     async def run(self, watch: Awaitable[None]) -> int:
         """Pass it on until it is fetched, and say how that ended: FETCHED, KEPT or another code.
@@ -101,16 +101,16 @@ class Loan:
         helpers = (asyncio.create_task(self._pass_on()), asyncio.ensure_future(watch))
         try:
             self.is_begun = isinstance(await self._talk.take(), Taken)
-            code = (await self._talk.until_closed()).code
+            self._code = (await self._talk.until_closed()).code
         finally:
             for task in helpers:
                 task.cancel()
             await asyncio.wait(helpers)
             self._over.set()
-        if code == KEPT:
+        if self._code == KEPT:
             for frame in reversed(self._passed):
                 self._turn.talk.put_back(frame)
-        return code
+        return self._code
 
     async def _pass_on(self) -> None:
         """All frames of it. Those in `_passed` are put back if whoever asked took none."""
@@ -125,7 +125,9 @@ class Loan:
                 continue
             self._passed.append(frame)
             try:
-                await self._talk.say(frame.data, _readdressed(frame, self._talk.session), frame.more)
+                await self._talk.say(
+                    frame.data, _readdressed(frame, self._talk.session), frame.more
+                )
             except TalkOver:
                 return
             size += len(frame.data)

@@ -97,10 +97,8 @@ class Parking:
                 if parked.timer is not None:
                     parked.timer.cancel()
                 return parked
-            parked.loan.recall()
-            if parked.loan.is_begun:
+            if not await parked.loan.recall():
                 return None
-            await parked.loan.until_over()
 
     async def _lend(self, claim: ClaimParked) -> bool:
         parked = await self._free(claim.session, claim.function_id)
