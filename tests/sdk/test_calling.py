@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import squall
-from squall import _sync, exception
+from squall import _client, _sync, exception
 from squall_contracts import apps
 from squall_contracts.calls import Raised
 from squall_contracts.failures import Failure
@@ -329,6 +329,16 @@ def test_get_times_out_with_the_builtin_error(platform: Platform) -> None:
         squall.FunctionCall.from_id(call.object_id).get(timeout=0)
     platform.hold.set()
     assert call.get(timeout=10) == 4
+
+
+def test_a_look_up_whose_gateway_was_killed_is_asked_of_the_next(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_client, "_AGAIN_S", 0.1)
+    f.app.deploy(name="doubly")
+    platform.dying = 1
+    assert squall.Function.from_name("doubly", "square").remote(3) == 9
+    assert len([each for each in platform.asked if isinstance(each, apps.FindFunction)]) >= 2
 
 
 def test_a_call_nobody_knows_has_expired() -> None:

@@ -3,6 +3,7 @@
 import ipaddress
 import re
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Final, Literal
 from urllib.parse import unquote_to_bytes
 
@@ -37,6 +38,7 @@ _ORIGINS: Final = frozenset(
     (b"service-worker-allowed", b"cross-origin-opener-policy", b"clear-site-data")
 )
 """What an app says for a whole origin."""
+_HOP_AND_ORIGINS: Final = _HOP | _ORIGINS
 _SOCKET: Final = frozenset(
     (b"sec-websocket-key", b"sec-websocket-version", b"sec-websocket-extensions")
 )
@@ -295,18 +297,22 @@ def request_headers(
 ) -> Headers:
     """What an app is told: no headers of the connection, none that only a proxy may say, no secret
     that was meant for us."""
-    dropped = _HOP | (frozenset() if from_proxy else _FORWARDED)
+    dropped = _dropped(from_proxy, is_socket, authenticated)
+    return tuple([(name, value) for name, value in headers if name not in dropped])
+
+
+@cache
+def _dropped(from_proxy: bool, is_socket: bool, authenticated: bool) -> frozenset[bytes]:
+    dropped = _HOP if from_proxy else _HOP | _FORWARDED
     if is_socket:
         dropped |= _SOCKET
-    if authenticated:
-        dropped |= _SECRET
-    return tuple([(name, value) for name, value in headers if name not in dropped])
+    return dropped | _SECRET if authenticated else dropped
 
 
 def response_headers(headers: Headers, *, shares_origin: bool = False) -> list[tuple[str, str]]:
     """What a client is told of what an app said. `shares_origin`: the app is served below a path, so
     that browsers take it for one with the gateway's own pages; it may not reach out for those."""
-    dropped = _HOP | (_ORIGINS if shares_origin else frozenset())
+    dropped = _HOP_AND_ORIGINS if shares_origin else _HOP
     return [
         (name.decode("latin-1"), value.decode("latin-1"))
         for name, value in headers

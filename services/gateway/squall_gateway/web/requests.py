@@ -141,6 +141,7 @@ class Requests:
             await reply.prepare(asked.request)
         except ValueError as error:
             log.warning("web.bad_head", request_id=asked.request_id, error=str(error))
+            await turn.end()  # the app may be about to say more
             return refusal(asked.request_id, 502, "the app's response has a header that can't be")
         if not first.more:
             await reply.write_eof(b"" if bodiless else first.data)
@@ -149,6 +150,7 @@ class Requests:
             why = await self._stream(reply, turn, first, bodiless=bodiless)
         except TimeoutError:
             why = "the client does not read"
+            await turn.end()  # or its app would wait for ever to say more
         if not why:
             return reply
         log.warning("web.broken_off", request_id=asked.request_id, why=why)
