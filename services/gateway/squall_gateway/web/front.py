@@ -12,7 +12,7 @@ from squall_contracts.message import new_id
 
 from squall_gateway.settings import Settings
 from squall_gateway.tracing import Traces
-from squall_gateway.web import core
+from squall_gateway.web import core, headers
 from squall_gateway.web.asked import Asked
 from squall_gateway.web.bodies import BodyTooLarge, refusal
 from squall_gateway.web.core import Directory, Endpoint, Missing
@@ -44,7 +44,7 @@ class Front:
         self._directory = directory
         self._tokens = tokens
         self._traces = traces
-        self._trusted = core.networks(settings.web_trusted_proxies)
+        self._trusted = headers.networks(settings.web_trusted_proxies)
         self._max_body = settings.web_max_body_bytes
         self._log = settings.web_access_log
         self._observers: list[Callable[[Endpoint, float, int], None]] = []
@@ -90,24 +90,23 @@ class Front:
                 )
 
     async def _answer(self, asked: Asked) -> web.StreamResponse:
-        headers = asked.headers
         peer = asked.request.remote or ""
-        asked.believe(core.origin(peer, asked.host, headers, self._trusted))
+        asked.believe(headers.origin(peer, asked.host, asked.headers, self._trusted))
         found = self._directory.find(asked.host, asked.raw_path, asked.request.method)
         if isinstance(found, Missing):
             return await self._nowhere(asked, found)
         asked.found = found
         if found.endpoint.web.requires_proxy_auth and not await self._tokens.open(
-            found.endpoint.account, headers
+            found.endpoint.account, asked.headers
         ):
             said = {"WWW-Authenticate": 'Bearer realm="squall"'}
             return refusal(
                 asked.request_id, 401, "this needs a token of `squall proxy-token`", said
             )
         is_socket = _is_socket(asked.request)
-        asked.passed = core.request_headers(
-            headers,
-            from_proxy=bool(self._trusted) and core.is_trusted(peer, self._trusted),
+        asked.passed = headers.request_headers(
+            asked.headers,
+            from_proxy=bool(self._trusted) and headers.is_trusted(peer, self._trusted),
             is_socket=is_socket,
             authenticated=found.endpoint.web.requires_proxy_auth,
         )

@@ -9,10 +9,10 @@ from squall_bus.webtalk import TalkOver
 from squall_contracts.web import Closed, Data, Frame, Started
 
 from squall_gateway.settings import Settings
-from squall_gateway.web import core
 from squall_gateway.web.asked import Asked
 from squall_gateway.web.bodies import REQUEST_ID, BodyTooLarge, Reply, Upload, refusal
 from squall_gateway.web.exchange import Exchange
+from squall_gateway.web.headers import response_headers
 from squall_gateway.web.lending import Lending
 from squall_gateway.web.loans import Borrowed
 from squall_gateway.web.parking import Gone, Parking
@@ -127,7 +127,7 @@ class Requests:
     ) -> web.StreamResponse:
         reply = Reply(status=first.status)
         shares = asked.found is not None and bool(asked.found.root_path)
-        for name, value in core.response_headers(first.headers, shares_origin=shares):
+        for name, value in response_headers(first.headers, shares_origin=shares):
             reply.headers.add(name, value)
         reply.headers[REQUEST_ID] = asked.request_id
         if not first.more and hdrs.CONTENT_LENGTH not in reply.headers:

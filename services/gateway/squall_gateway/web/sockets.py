@@ -8,10 +8,10 @@ from squall_bus.webtalk import Talk, TalkOver
 from squall_contracts.web import Accepted, Closed, Data, Said, Started
 
 from squall_gateway.settings import Settings
-from squall_gateway.web import core
 from squall_gateway.web.asked import Asked
 from squall_gateway.web.bodies import REQUEST_ID, Reply, refusal
 from squall_gateway.web.exchange import Exchange
+from squall_gateway.web.headers import response_headers
 from squall_gateway.web.turns import Turn
 
 HEARTBEAT_S: Final = 30.0
@@ -69,7 +69,7 @@ class Sockets:
             max_msg_size=self._settings.web_max_message_bytes,
             timeout=CLOSE_S,
         )
-        socket.headers.extend(core.response_headers(first.headers))
+        socket.headers.extend(response_headers(first.headers))
         socket.headers[REQUEST_ID] = asked.request_id
         await socket.prepare(asked.request)
         self._talks.add(turn.talk)
@@ -135,7 +135,7 @@ async def _from_app(talk: Talk, socket: web.WebSocketResponse) -> None:
 async def _denied(asked: Asked, turn: Turn, first: Started) -> web.StreamResponse:
     """The app answers the handshake with an HTTP response."""
     reply = Reply(status=first.status)
-    for name, value in core.response_headers(first.headers):
+    for name, value in response_headers(first.headers):
         reply.headers.add(name, value)
     reply.headers[REQUEST_ID] = asked.request_id
     await reply.prepare(asked.request)
