@@ -212,14 +212,24 @@ class Client:
     async def _asked(self, verb: verbs.Verb, message: Message) -> Any:
         """The answer, from the next gateway if the one that took the request has ended with it."""
         from squall_bus.errors import RequestTimeout
+        from squall_bus.replies import ABSENT_S
 
-        subject, patience_s = subjects.up_api(verb.name), _patience_s(message)
+        async def ask(patience_s: float) -> Any:
+            return await self.bus.request(
+                subjects.up_api(verb.name),
+                message,
+                verb.reply,
+                timeout_s=patience_s,
+                absent_s=ABSENT_S,
+            )
+
+        patience_s = _patience_s(message)
         if verb.may_repeat:
             try:
-                return await self.bus.request(subject, message, verb.reply, timeout_s=_AGAIN_S)
+                return await ask(_AGAIN_S)
             except RequestTimeout:
                 patience_s -= _AGAIN_S
-        return await self.bus.request(subject, message, verb.reply, timeout_s=patience_s)
+        return await ask(patience_s)
 
     async def close(self) -> None:
         """Send what is on its way, then close; waits at most a few seconds."""
