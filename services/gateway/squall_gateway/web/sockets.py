@@ -18,8 +18,8 @@ HEARTBEAT_S: Final = 30.0
 CLOSE_S: Final = 5.0
 NO_STATUS: Final = 1005
 LOST: Final = 1006
-RESTART: Final = 1012
 """Codes that say how a WebSocket ended but may not be sent in a close."""
+RESTART: Final = 1012
 
 
 class Sockets:
@@ -68,6 +68,7 @@ class Sockets:
             heartbeat=HEARTBEAT_S,
             max_msg_size=self._settings.web_max_message_bytes,
             timeout=CLOSE_S,
+            autoclose=False,  # it would answer any close with 1000
         )
         socket.headers.extend(response_headers(first.headers))
         socket.headers[REQUEST_ID] = asked.request_id
@@ -100,7 +101,9 @@ async def _from_client(talk: Talk, socket: web.WebSocketResponse) -> None:
             )
         except TalkOver:
             return
-    code = socket.close_code or LOST
+    code = LOST if socket.close_code is None else socket.close_code or NO_STATUS
+    if not socket.closed:
+        await socket.close(code=1000 if code in {NO_STATUS, LOST} else code, drain=False)
     talk.tell(Closed(talk.session, code))
     talk.hear(Closed(talk.session, code))
 
