@@ -38,6 +38,15 @@ class Verb(msgspec.Struct, frozen=True):
     scope: Scope = "deploy"
     """What it takes to ask: NATS refuses the requests of who has less."""
 
+    @property
+    def may_repeat(self) -> bool:
+        """Whether asking again does no harm when nobody has answered: whoever took it may be gone."""
+        return self.scope == "read" or self.name in _HARMLESS
+
+
+_HARMLESS: Final = frozenset({"keep_app", "bind_pool", "cancel_call", "keep_ephemeral"})
+"""They change something, to what it is already if they are asked twice."""
+
 
 START_APP: Final = Verb("start_app", apps.StartApp, apps.StartReply)
 DEPLOY_APP: Final = Verb("deploy_app", apps.DeployApp, apps.StartReply)
