@@ -153,6 +153,7 @@ class TagSandbox(Message, frozen=True, kw_only=True):
     tags: dict[str, str]
 
 
+OfOne = CreateSandbox | FindSandbox | EndSandbox | TagSandbox
 SandboxReply = SandboxInfo | Refused
 SandboxListReply = SandboxList | Refused
 

@@ -21,6 +21,7 @@ from squall._modal.handle import Handle
 from squall._modal.spellings import old_spelling
 from squall._sandbox import creating, waiting
 from squall._sandbox.commands import Commands
+from squall._sandbox.filesystem_methods import FilesystemMethods
 from squall._sandbox.input import SandboxInput
 from squall._sandbox.output import Output
 from squall._sandbox.probe import Probe
@@ -35,7 +36,6 @@ from squall.exception import (
 from squall.io_streams import StreamReader, StreamWriter
 
 if TYPE_CHECKING:
-    from squall._sandbox.filesystem import SandboxFilesystem
     from squall._terminal.tunnelling import Tunnel
     from squall._volume.mounts import Mounted
     from squall.app import App
@@ -161,7 +161,7 @@ async def _list(
         yield Sandbox._of(info)
 
 
-class Sandbox(Handle, Commands):
+class Sandbox(Commands, FilesystemMethods, Handle):
     """A container that runs one command, and others that it is told to: `Sandbox.create(…)`.
 
     Whatever runs in it has no credentials of Squall's, and nothing of the machine but its image,
@@ -187,6 +187,7 @@ class Sandbox(Handle, Commands):
     def _of(cls, info: SandboxInfo) -> Self:
         made = object.__new__(cls)
         made._info, made._ended, made._attached = info, info.ended, True
+        made._container_id = info.container_id
         made._stdout = StreamReader(Output(info, 1).get, descriptor=1)
         made._stderr = StreamReader(Output(info, 2).get, descriptor=2)
         made._stdin = SandboxInput(made)
@@ -230,14 +231,6 @@ class Sandbox(Handle, Commands):
         """Its tags are these from now on, whatever they were."""
         self._ensure_attached()
         await self._ask(TagSandbox(sandbox_id=self.object_id, tags=_validate.tags(tags)))
-
-    @property
-    def filesystem(self) -> "SandboxFilesystem":
-        """Its files: read, written, listed, copied, watched."""
-        from squall._sandbox.filesystem import SandboxFilesystem
-
-        self._ensure_attached()
-        return SandboxFilesystem(self._container_id, self._running)
 
     # --- its own command --------------------------------------------------------------------------
 
@@ -335,10 +328,6 @@ class Sandbox(Handle, Commands):
         }
 
     # --- inside -----------------------------------------------------------------------------------
-
-    @property
-    def _container_id(self) -> str:
-        return self._info.container_id
 
     def _ensure_attached(self) -> None:
         if not self._attached:

@@ -12,10 +12,11 @@ from anyio.abc import TaskGroup, TaskStatus
 from squall_bus.consume import consume
 from squall_bus.errors import BusError
 from squall_bus.service import Context, Service
-from squall_contracts import sandbox_subjects, subjects, terminal_subjects
+from squall_contracts import sandbox_file_subjects, sandbox_subjects, subjects, terminal_subjects
 from squall_contracts.apps import ExecRequest
 from squall_contracts.functions import FunctionRecord
 from squall_contracts.placement import RUNNER_BEAT_S, RUNNER_TTL_S, RunnerRecord
+from squall_contracts.sandbox_snapshots import SnapshotContainer
 from squall_contracts.sandboxes import RunnerAsked
 from squall_contracts.terminals import OpenTerminal, PrepareTerminal
 from squall_contracts.usage import RunnerUsage
@@ -179,6 +180,9 @@ async def _intakes(
     sandboxes = await bus.respond(
         sandbox_subjects.runner_sandboxes(identity), asked, runner.sandboxes.answer
     )
+    keeping = await bus.respond(
+        sandbox_file_subjects.runner_snapshot(identity), SnapshotContainer, runner.snapshotter.take
+    )
     task_status.started()
     log.info(
         "runner.ready", runner_id=identity, runtime=record.runtime, cpu=record.cpu, gpus=record.gpus
@@ -191,6 +195,7 @@ async def _intakes(
     await terminals.close()
     await keys.close()
     await sandboxes.close()
+    await keeping.close()
     await measuring.close()
     if settings.ephemeral:
         await runner.stop_all("the runner stops", settings.drain_s * STOP_SHARE)

@@ -95,6 +95,11 @@ class Container:
         """Variables of a sandbox's secrets, for commands in it; None: not known yet."""
         self._ending: Ending = ""
 
+    @property
+    def handle(self) -> str:
+        """What its runtime knows it by; empty: it has not started yet."""
+        return self._handle
+
     def adopt(self) -> None:
         """Go on with what the slot remembers, after a restart of the runner."""
         record = self.slot.record
@@ -163,11 +168,6 @@ class Container:
         if self.sandbox is not None:
             workdir = workdir or self.sandbox.spec.workdir
         return await self._runtime.program(self._handle, {**own, **env}, argv, screen, workdir)
-
-    @property
-    def handle(self) -> str:
-        """What its runtime knows it by; empty: it has not started yet."""
-        return self._handle
 
     def used(self) -> None:
         """Somebody did something with it just now: a sandbox may end when nobody does."""

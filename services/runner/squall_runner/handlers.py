@@ -26,6 +26,7 @@ from squall_contracts.placement import (
 from squall_runner import core
 from squall_runner.buckets.desk import Buckets
 from squall_runner.container import Container
+from squall_runner.container_files.committing import Snapshotter
 from squall_runner.container_files.desk import FilesDesk
 from squall_runner.metrics import Metrics
 from squall_runner.runtime import Runtime, RuntimeUnavailable, StartRefused
@@ -77,6 +78,7 @@ class Runner:
         self.terminals = Terminals(context.bus, runner_id, self._containers, tasks)
         ports = Ports(context.bus, runner_id, runtime.connect, tasks)
         self.sandboxes = SandboxDesk(self._containers, ports)
+        self.snapshotter = Snapshotter(context.bus, runtime, self._containers, tasks)
         self._files = FilesDesk(context.bus, runtime, runner_id)
         self.usage = Usage(settings, runner_id, self._containers)
         self._metrics = Metrics(context.registry)

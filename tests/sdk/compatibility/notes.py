@@ -3,7 +3,7 @@
 from typing import Final
 
 NOT_YET: Final = (
-    "SandboxSnapshot", "App.sandboxes", "Sandbox", "CloudBucketMount", "Proxy", "Tunnel",
+    "SandboxSnapshot", "App.sandboxes", "Sandbox", "Probe", "CloudBucketMount", "Proxy", "Tunnel",
     "Workspace", "forward", "types.SandboxConnectCredentials", "types.SandboxGroupStats",
     "types.SandboxStats", "types.FileInfo", "types.FileType", "types.FileWatchEvent",
     "types.FileWatchEventType", "types.CloudBucketMountInfo",
