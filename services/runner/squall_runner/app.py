@@ -11,7 +11,7 @@ from anyio.abc import TaskGroup, TaskStatus
 from squall_bus.consume import consume
 from squall_bus.errors import BusError
 from squall_bus.service import Context, Service
-from squall_contracts import subjects, terminal_subjects
+from squall_contracts import image_subjects, subjects, terminal_subjects
 from squall_contracts.apps import ExecRequest
 from squall_contracts.functions import FunctionRecord
 from squall_contracts.placement import RUNNER_BEAT_S, RUNNER_TTL_S, RunnerRecord
@@ -21,6 +21,7 @@ from squall_contracts.usage import RunnerUsage
 from squall_runner import machine
 from squall_runner.buckets.desk import Buckets
 from squall_runner.docker import DockerRuntime
+from squall_runner.fetching import ImageFetcher
 from squall_runner.files import Files
 from squall_runner.handlers import Runner
 from squall_runner.outfit import Outfitter
@@ -92,6 +93,7 @@ async def _serve(
         functions=bus.kv(subjects.FUNCTIONS_BUCKET, FunctionRecord),
         tasks=tasks,
     )
+    fetcher = ImageFetcher(context, runtime, state / "images")
     starter = Starter(
         context=context,
         runtime=runtime,
@@ -100,6 +102,7 @@ async def _serve(
         outfitter=outfitter,
         pool=pool,
         snapshots=snapshots,
+        fetcher=fetcher,
         runner_id=identity,
     )
     runner = Runner(
@@ -115,6 +118,7 @@ async def _serve(
     )
     try:
         await files.prune()
+        await fetcher.prune()
         await runner.adopt()
         await sites.prune(runner.sites)
         await anyio.to_thread.run_sync(desk.trees.prune)
@@ -125,6 +129,7 @@ async def _serve(
             runner=runner,
             pool=pool,
             snapshots=snapshots,
+            fetcher=fetcher,
             tasks=tasks,
             task_status=task_status,
         )
@@ -145,6 +150,7 @@ async def _intakes(
     runner: Runner,
     pool: WarmPool,
     snapshots: SnapshotPool,
+    fetcher: ImageFetcher,
     tasks: TaskGroup,
     task_status: TaskStatus[None],
 ) -> None:
@@ -170,6 +176,7 @@ async def _intakes(
     terminals = await bus.respond(
         terminal_subjects.runner_terminal(identity), OpenTerminal, runner.terminals.open
     )
+    removals = await bus.subscribe(image_subjects.IMAGE_REMOVED, fetcher.on_gone)
     task_status.started()
     log.info(
         "runner.ready", runner_id=identity, runtime=record.runtime, cpu=record.cpu, gpus=record.gpus
@@ -181,6 +188,7 @@ async def _intakes(
     await answering.close()
     await terminals.close()
     await measuring.close()
+    await removals.close()
     if settings.ephemeral:
         await runner.stop_all("the runner stops", settings.drain_s * STOP_SHARE)
 

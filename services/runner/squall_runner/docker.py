@@ -1,7 +1,7 @@
 """The Docker runtime: a container is a Docker container started from the image's tag."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -97,14 +97,15 @@ class DockerRuntime:
         await engine.close(self._docker)
 
     async def has_image(self, reference: str) -> bool:
-        """Whether the engine has it, so that a container can start without a download."""
-        try:
-            await self._docker.images.inspect(reference)
-        except DockerError as error:
-            if error.status == 404:
-                return False
-            raise
-        return True
+        return await engine.layers(self._docker, reference) is not None
+
+    async def load_image(self, reference: str, saved: AsyncIterator[bytes]) -> tuple[str, ...]:
+        with engine.told("load the image"):
+            await self._docker.images.import_image(saved)
+        return await engine.layers(self._docker, reference) or ()
+
+    async def remove_image(self, reference: str) -> bool:
+        return await engine.remove_image(self._docker, reference)
 
     def gateway(self, *, block_network: bool) -> str:
         return self._networks.gateway(blocked=block_network)

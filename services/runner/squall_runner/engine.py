@@ -109,3 +109,28 @@ async def log_stream(
             body = await response.json()
             raise DockerError(response.status, body.get("message", "no logs"))
         yield response.content
+
+
+async def layers(client: Docker, reference: str) -> tuple[str, ...] | None:
+    """The digests of an image's layers; None: the engine doesn't have it. RuntimeUnavailable."""
+    with told("look at the image"):
+        try:
+            described = await client.images.inspect(reference)
+        except DockerError as error:
+            if error.status == 404:
+                return None
+            raise
+    return tuple(described["RootFS"].get("Layers") or ())
+
+
+async def remove_image(client: Docker, reference: str) -> bool:
+    """Whether it is gone; False: a container uses it. RuntimeUnavailable."""
+    with told("remove the image"):
+        try:
+            await client.images.delete(reference)
+        except DockerError as error:
+            if error.status == 409:
+                return False
+            if error.status != 404:
+                raise
+    return True
