@@ -219,7 +219,7 @@ class DockerRuntime:
         self._networks.refill(blocked=blocked)
 
     async def limit(self, handle: str, limits: Limits) -> None:
-        changes = {key: value for key, value in _limits(limits).items() if value}
+        changes = {key: value for key, value in engine.limits(limits).items() if value}
         with engine.told("limit the container"):
             await engine.update(self._docker, self._container(handle).id, changes)
 
@@ -363,7 +363,7 @@ class DockerRuntime:
             "CapAdd": list(CAPABILITIES),
             "SecurityOpt": ["no-new-privileges"],
             "LogConfig": LOG_CONFIG,
-            **_limits(launch.limits),
+            **engine.limits(launch.limits),
         }
         if self._settings.oci_runtime:
             host["Runtime"] = self._settings.oci_runtime
@@ -387,15 +387,3 @@ class DockerRuntime:
             "Healthcheck": {"Test": ["NONE"]},
             "HostConfig": host,
         }
-
-
-def _limits(limits: Limits) -> dict[str, int]:
-    """As the engine spells them; swap is not added to a memory limit."""
-    return {
-        "CpuShares": limits.cpu_shares,
-        "NanoCpus": limits.nano_cpus,
-        "MemoryReservation": limits.memory_reservation_bytes,
-        "Memory": limits.memory_bytes,
-        "MemorySwap": limits.memory_bytes,
-        "PidsLimit": limits.pids,
-    }

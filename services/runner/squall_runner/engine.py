@@ -7,6 +7,7 @@ from typing import Final
 import aiohttp
 from aiodocker import Docker, DockerError
 
+from squall_runner.core import Limits
 from squall_runner.runtime import RuntimeUnavailable, StartRefused
 
 REMEDY: Final = "start Docker, or use the process runtime"
@@ -134,3 +135,15 @@ async def remove_image(client: Docker, reference: str) -> bool:
             if error.status != 404:
                 raise
     return True
+
+
+def limits(wanted: Limits) -> dict[str, int]:
+    """As the engine spells them; swap is not added to a memory limit."""
+    return {
+        "CpuShares": wanted.cpu_shares,
+        "NanoCpus": wanted.nano_cpus,
+        "MemoryReservation": wanted.memory_reservation_bytes,
+        "Memory": wanted.memory_bytes,
+        "MemorySwap": wanted.memory_bytes,
+        "PidsLimit": wanted.pids,
+    }
