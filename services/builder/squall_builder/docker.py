@@ -46,11 +46,6 @@ ASKING_BYTES: Final = 512 * 1024 * 1024
 """Of memory, for a Python that says its version."""
 
 
-def tag(account: str, image_id: str) -> str:
-    """Docker tag of a workspace's image; account ids have capitals, which Docker refuses."""
-    return f"squall-{hashlib.sha256(account.encode()).hexdigest()[:12]}:{image_id}"
-
-
 class DockerRuntime:
     """Builds images on one Docker engine."""
 
@@ -79,7 +74,7 @@ class DockerRuntime:
             self._opened = None
 
     async def find(self, order: images.BuildImage) -> Built | None:
-        name = tag(order.workspace, order.image_id)
+        name = images.docker_tag(order.workspace, order.image_id)
         async with _plain_errors():
             described = await self._inspect(name)
             if described is None:
@@ -89,9 +84,9 @@ class DockerRuntime:
     async def build(
         self, order: images.BuildImage, fetch: Fetch, say: Say, values: StepValues = NO_VALUES
     ) -> Built:
-        name = tag(order.workspace, order.image_id)
+        name = images.docker_tag(order.workspace, order.image_id)
         async with _plain_errors():
-            options = await self._options(order.recipe)
+            options = await self._options(order)
             try:
                 planned = plan(order.recipe, options)
             except BadRecipeError as error:
@@ -118,7 +113,7 @@ class DockerRuntime:
             return await self._describe(order, name, described)
 
     async def remove(self, account: str, image_id: str) -> int:
-        name = tag(account, image_id)
+        name = images.docker_tag(account, image_id)
         async with _plain_errors():
             described = await self._inspect(name)
             if described is None:
@@ -142,15 +137,17 @@ class DockerRuntime:
 
     async def saved(self, account: str, image_id: str) -> AsyncIterator[bytes]:
         """An image as the engine saves it, its base included. BuildError: it isn't here."""
-        name = tag(account, image_id)
+        name = images.docker_tag(account, image_id)
         async with _plain_errors(), self._engine().images.export_image(name) as archive:
             async for piece in archive.iter_chunked(PIECE_BYTES):
                 yield piece
 
-    async def _options(self, recipe: images.Recipe) -> Options:
-        base, complete = "", False
+    async def _options(self, order: images.BuildImage) -> Options:
+        base, complete, recipe = "", False, order.recipe
         if isinstance(recipe.base, images.DebianSlim):
             base, complete = await self._base(recipe.base.python_version)
+        elif isinstance(recipe.base, images.Snapshot):
+            base, complete = await self._snapshot(order.workspace, recipe.base), True
         return Options(
             base_image=base,
             base_complete=complete,
@@ -169,6 +166,17 @@ class DockerRuntime:
             if await self._inspect(bootstrapped) is not None:
                 return bootstrapped, True
         return OFFICIAL_BASE.format(python=python), True
+
+    async def _snapshot(self, account: str, snapshot: images.Snapshot) -> str:
+        """The tag under which a runner kept a snapshot. BuildError: this engine hasn't got it."""
+        kept = images.image_id(images.Recipe(base=snapshot))
+        name = images.docker_tag(account, kept)
+        if await self._inspect(name) is None:
+            raise BuildError(
+                f"snapshot {kept} of {snapshot.container_id} is not on the builder's machine: it was "
+                "removed, or taken on another machine, whose images the builder can't reach"
+            )
+        return name
 
     async def _inspect(self, name: str) -> dict[str, Any] | None:
         try:
@@ -216,11 +224,12 @@ class DockerRuntime:
         self, order: images.BuildImage, name: str, described: dict[str, Any]
     ) -> Built:
         config = described.get("Config") or {}
-        if isinstance(order.recipe.base, images.DebianSlim) and not _may_change_python(order):
-            version = ".".join(order.recipe.base.python_version.split(".")[:2])
+        base = order.recipe.base
+        if isinstance(base, images.DebianSlim | images.Snapshot) and not _may_change_python(order):
+            version = ".".join(base.python_version.split(".")[:2])
         else:
             version = await self._ask_python(name)
-        env: dict[str, str] = {}
+        env = dict(base.env) if isinstance(base, images.Snapshot) else {}
         for step in order.recipe.steps:
             if isinstance(step, images.SetEnv):
                 env |= step.values
