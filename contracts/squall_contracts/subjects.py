@@ -50,7 +50,11 @@ LOGS: Final = "LOGS"
 """Limits, days and bytes: what containers printed."""
 LOGS_SUBJECTS: Final = ("log.>",)
 
-LANES: Final[tuple[Lane, ...]] = ("now", "bulk")
+LANES: Final[tuple[Lane, ...]] = ("now", "bulk", "bulk2", "bulk3", "bulk4")
+BULK_LANES: Final = LANES[1:]
+"""Those of map and spawn_map, which take turns."""
+STANDING_LANES: Final = LANES[:2]
+"""Those every function has; the others are opened when somebody needs one."""
 
 
 def call(environment: str, function_id: str, lane: Lane, call_id: str) -> str:
@@ -76,9 +80,10 @@ CALLS_ALL: Final = ">"
 def call_parts(subject: str) -> tuple[str, str, Lane, str]:
     """(environment, function id, lane, call id) of a call subject. ValueError for another subject."""
     parts = subject.split(".")
-    if len(parts) != 5 or parts[0] != "call" or parts[3] not in LANES:
+    lane = next((lane for lane in LANES if len(parts) == 5 and lane == parts[3]), None)
+    if lane is None or parts[0] != "call":
         raise ValueError(f"{subject!r} is not a call subject")
-    return parts[1], parts[2], "now" if parts[3] == "now" else "bulk", parts[4]
+    return parts[1], parts[2], lane, parts[4]
 
 
 def waiting_for(subject: str) -> tuple[str, bool]:
@@ -357,6 +362,8 @@ FUNCTION_FAULTS: Final = "platform.function.faults"
 """Gateway -> scheduler (request): FaultsOf."""
 FUNCTION_RESET: Final = "platform.function.reset"
 """Gateway -> scheduler (request): ResetFaults."""
+FUNCTION_LANE: Final = "platform.function.lane"
+"""Gateway -> scheduler (request): LaneWanted."""
 
 
 def runner_exec(runner_id: str) -> str:

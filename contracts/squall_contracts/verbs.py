@@ -14,6 +14,7 @@ from squall_contracts import (
     fleet,
     identity,
     images,
+    lanes,
     placement,
     schedules,
     secrets,
@@ -59,6 +60,7 @@ LIST_FUNCTIONS: Final = Verb(
 )
 RESET_FUNCTION: Final = Verb("reset_function", breakers.ResetFunction, breakers.ResetReply)
 BIND_POOL: Final = Verb("bind_pool", apps.BindPool, apps.BindReply, scope="call")
+OPEN_LANE: Final = Verb("open_lane", lanes.OpenLane, lanes.LaneReply, scope="call")
 LIST_SCHEDULES: Final = Verb(
     "list_schedules", schedules.ListSchedules, schedules.ScheduleListReply, scope="read"
 )

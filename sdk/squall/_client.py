@@ -19,6 +19,7 @@ from squall_contracts import (
     environments,
     identity,
     images,
+    lanes,
     placement,
     secrets,
     state_subjects,
@@ -145,6 +146,8 @@ class Client:
     async def control(self, message: breakers.ListFunctions) -> breakers.FunctionList: ...
     @overload
     async def control(self, message: breakers.ResetFunction) -> apps.Done: ...
+    @overload
+    async def control(self, message: lanes.OpenLane) -> lanes.LaneOpened: ...
     @overload
     async def control(self, message: apps.BindPool) -> apps.BoundPool: ...
     @overload

@@ -25,6 +25,7 @@ from squall_contracts.message import encode, input_id
 from squall import _context, _errors, _sync, _tracing
 from squall._calling import cancelling
 from squall._calling.blobs import is_large
+from squall._calling.lanes import lane_for
 from squall._calling.outbox import Parcel
 from squall._calling.unary import Outcome, Target, upload
 from squall._waiting import Puts
@@ -70,7 +71,7 @@ class MapCall:
         self.call_id = call_id
         self._mailbox = mailbox
         self._reply_to = subjects.reply(target.environment, client.client_id, call_id)
-        self._subject = subjects.call(target.environment, target.function_id, "bulk", call_id)
+        self._subject = ""
         self._parent = _context.current_input_id() or ""
         self._open: dict[int, BlobRef | None] = {}
         self._feed: deque[tuple[int, bytes]] = deque()
@@ -127,6 +128,10 @@ class MapCall:
 
     async def _send_all(self) -> None:
         try:
+            await self._fed.wait()
+            lane = await lane_for(self._client, self._target)
+            environment, function_id = self._target.environment, self._target.function_id
+            self._subject = subjects.call(environment, function_id, lane, self.call_id)
             while True:
                 await self._fed.wait()
                 self._fed.clear()

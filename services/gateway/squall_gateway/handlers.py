@@ -82,6 +82,7 @@ class Api:
             verbs.FUNCTION_STATS.name: self._functions_now.stats,
             verbs.LIST_FUNCTIONS.name: functions.list,
             verbs.RESET_FUNCTION.name: functions.reset,
+            verbs.OPEN_LANE.name: functions.open_lane,
             verbs.BIND_POOL.name: own.bind_pool,
             verbs.LIST_SCHEDULES.name: timetable.list,
             verbs.PAUSE_SCHEDULE.name: timetable.pause,

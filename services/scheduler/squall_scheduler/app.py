@@ -22,6 +22,7 @@ from squall_contracts.scaling import Target
 from squall_scheduler.breakers import Breakers
 from squall_scheduler.handlers import Scheduler
 from squall_scheduler.inputs import WaitingInputs
+from squall_scheduler.lanes import Lanes
 from squall_scheduler.ledger import Ledger
 from squall_scheduler.memory import Memory
 from squall_scheduler.metrics import Metrics
@@ -122,6 +123,7 @@ async def _schedule(
             await bus.subscribe(subjects.HINT_ALL, world.on_hint),
             await bus.subscribe(subjects.STATS_ALL, world.on_stats),
             *await Breakers(world).serve(bus),
+            await Lanes(world, inputs, context.workspaces).serve(bus),
         ]
 
         async def on_event(job: Job) -> None:

@@ -35,3 +35,15 @@ def one_at_a_time(number: float) -> float:
 def stamp(seconds: float) -> float:
     time.sleep(seconds)
     return time.time()
+
+
+served = 0
+
+
+@app.function(max_containers=1, scaledown_window=60)
+def place_in_line(seconds: float) -> int:
+    """How many inputs the container has run, this one included."""
+    global served
+    served += 1
+    time.sleep(seconds)
+    return served
