@@ -54,7 +54,9 @@ LANES: Final[tuple[Lane, ...]] = ("now", "bulk", "bulk2", "bulk3", "bulk4")
 BULK_LANES: Final = LANES[1:]
 """Those of map and spawn_map, which take turns."""
 STANDING_LANES: Final = LANES[:2]
-"""Those every function has; the others are opened when somebody needs one."""
+"""Those every function has."""
+OPENED_LANES: Final = LANES[2:]
+"""Those that are opened when somebody needs one."""
 
 
 def call(environment: str, function_id: str, lane: Lane, call_id: str) -> str:
@@ -104,6 +106,11 @@ def calls_of_function(environment: str, function_id: str) -> tuple[str, str]:
     """Filters that purge a stopped function's waiting inputs and delayed retries."""
     middle = f"{check_environment(environment)}.{_token(function_id)}"
     return f"call.{middle}.>", f"retry.{middle}.>"
+
+
+def calls_of_gone(function_id: str) -> tuple[str, str]:
+    """The same of a function of which nothing but its id is known."""
+    return f"call.*.{_token(function_id)}.>", f"retry.*.{_token(function_id)}.>"
 
 
 def retry(call_subject: str, input_id: str) -> str:

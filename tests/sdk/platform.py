@@ -298,6 +298,13 @@ class Platform:
             return payload
         return await self.workspace.objects(subjects.BLOBS_BUCKET).get(payload.name)
 
+    async def idle(self) -> None:
+        """Return once no input is left that somebody stored."""
+        admin = self.workspace.admin
+        async with asyncio.timeout(30):
+            while await admin.backlog(subjects.CALLS, subjects.CALL_ALL):  # noqa: ASYNC110
+                await asyncio.sleep(0.005)  # the server sends no word of it
+
     async def blobs(self) -> list[str]:
         found = await self.workspace.objects(subjects.BLOBS_BUCKET).list()
         return [info.name for info in found]

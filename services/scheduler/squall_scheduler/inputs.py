@@ -44,14 +44,23 @@ class WaitingInputs:
         return function_id in self._ready
 
     async def ensure(self, function: FunctionRecord) -> None:
-        """Make the consumers of the lanes every function has. BusError."""
+        """Make the consumers of the lanes every function has, and of others in use. BusError."""
         async with self._lock(function.function_id):
             if function.function_id in self._ready:
                 return
             async with asyncio.TaskGroup() as group:
                 for lane in subjects.STANDING_LANES:
                     group.create_task(self._ensure_lane(function, lane))
+                for lane in subjects.OPENED_LANES:
+                    group.create_task(self._ensure_if_used(function, lane))
             self._ready.add(function.function_id)
+
+    async def _ensure_if_used(self, function: FunctionRecord, lane: Lane) -> None:
+        """What is in an opened lane may have outlived its consumer, which goes while all is idle."""
+        bus = await self._accounts.get(function.workspace)
+        filtered = subjects.call_lane(function.environment, function.function_id, lane)
+        if await bus.admin.count_subjects(subjects.CALLS, filtered):
+            await self._ensure_lane(function, lane)
 
     async def ensure_lane(self, function: FunctionRecord, lane: Lane) -> None:
         """Make the consumer of one more lane, which stays as long as the function. BusError."""
@@ -93,7 +102,7 @@ class WaitingInputs:
             function = find(function_id)
             if function is not None:
                 await self.ensure(function)
-                if lane not in subjects.STANDING_LANES:
+                if lane in subjects.OPENED_LANES:
                     await self.ensure_lane(function, lane)
             else:
                 await bus.admin.delete_consumer(subjects.CALLS, durable)
@@ -105,12 +114,6 @@ class WaitingInputs:
         for subject in subjects.calls_of_function(function.environment, function.function_id):
             total += sum((await bus.admin.backlog(subjects.CALLS, subject)).values())
         return total
-
-    async def purge(self, function: FunctionRecord) -> None:
-        """Drop the function's inputs and retries unanswered. BusError."""
-        bus = await self._accounts.get(function.workspace)
-        for subject in subjects.calls_of_function(function.environment, function.function_id):
-            await bus.admin.purge(subjects.CALLS, subject)
 
     async def answer_all(self, function: FunctionRecord, failure: Failure) -> int:
         """Store `failure` as the outcome of every waiting input; returns how many messages.

@@ -64,7 +64,7 @@ class Lanes:
         lane = choose(in_use + self._promised(function.function_id))
         self._given[function.function_id].append((self._clock() + TAKEN_S, lane))
         opened = LaneOpened(lane=lane)
-        if lane not in subjects.STANDING_LANES:
+        if lane in subjects.OPENED_LANES:
             await self._inputs.ensure_lane(function, lane)
             heard = version_subjects.lane_opened(function.environment, function.function_id)
             await bus.publish(heard, opened)

@@ -1,5 +1,6 @@
 """Functions whose containers are counted while many calls wait."""
 
+import itertools
 import time
 
 import squall
@@ -37,13 +38,12 @@ def stamp(seconds: float) -> float:
     return time.time()
 
 
-served = 0
+numbers = itertools.count(1)
 
 
 @app.function(max_containers=1, scaledown_window=60)
 def place_in_line(seconds: float) -> int:
     """How many inputs the container has run, this one included."""
-    global served
-    served += 1
+    number = next(numbers)
     time.sleep(seconds)
-    return served
+    return number
