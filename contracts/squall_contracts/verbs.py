@@ -168,6 +168,7 @@ VERBS: Final[dict[str, Verb]] = {
         ROLLBACK_APP,
         FIND_APP,
         FIND_FUNCTION,
+        OPEN_LANE,
         GET_SCALING,
         UPDATE_SCALING,
         FUNCTION_STATS,

@@ -4,13 +4,10 @@ SQUALL_CHAOS_MINUTES (default: 18 seconds) and SQUALL_CHAOS_SEEDS (a list, defau
 which faults; a seed gives the same faults again.
 """
 
-import importlib.util
 import os
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from squall import _client
@@ -18,7 +15,7 @@ from squall._sync import run
 from squall_contracts.apps import ListContainers
 from squall_contracts.placement import ENDED
 
-from tests.system.conftest import connected_to
+from tests.system.conftest import connected_to, load_file
 
 from .history import Left, violations
 from .hosts import Hosts, possible
@@ -45,18 +42,6 @@ def fleet(tmp_path: Path) -> Iterator[Spread]:
             running.down()
 
 
-def load_app() -> ModuleType:
-    spec = importlib.util.spec_from_file_location(
-        "chaos_app", Path(__file__).with_name("chaos_app.py")
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["chaos_app"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 def left_behind() -> list[Left]:
     """Containers that have not ended, once none does any more or the time is over."""
 
@@ -75,17 +60,17 @@ def left_behind() -> list[Left]:
 @pytest.mark.timeout(300 + 120 * MINUTES * len(SEEDS))
 @pytest.mark.parametrize("seed", SEEDS)
 def test_every_promise_holds_whatever_dies(fleet: Spread, seed: int) -> None:
-    module = load_app()
+    module = load_file(Path(__file__).with_name("chaos_app.py"))
     with module.app.run():
         assert module.square.remote(3) == 9
-        load = Load(module, [fleet.web_port(name) for name in ("gateway1", "gateway2")])
+        callers = Load(module, [fleet.web_port(name) for name in ("gateway1", "gateway2")])
         trouble = Trouble(fleet, plan(seed, 60 * MINUTES, TARGETS))
-        load.start()
+        callers.start()
         trouble.start()
         trouble.join()
-        load.stop()
-    history = [*load.history, *left_behind()]
+        callers.stop()
+    history = [*callers.history, *left_behind()]
     assert violations(history) == []
-    assert load.unexpected == []
+    assert callers.unexpected == []
     sorts = {type(event).__name__ for event in history}
     assert {"Answered", "Got", "Read", "Fetched"} <= sorts, sorts

@@ -55,6 +55,9 @@ async def test_a_lane_that_has_emptied_is_given_again(stage: Stage) -> None:
 
 async def test_lanes_of_others_functions_are_not_given(stage: Stage) -> None:
     await stage.declare()
+    await stage.join()
+    await stage.want(1)
+    await stage.ready()
     for wanted in (
         LaneWanted(workspace="somebody", function_id="fn-1"),
         LaneWanted(workspace=ACCOUNT, function_id="fn-none"),

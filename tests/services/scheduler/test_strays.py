@@ -7,7 +7,10 @@ from .stage import Stage
 
 
 async def test_a_call_to_a_function_that_is_gone_is_answered(stage: Stage) -> None:
-    await stage.declare(function_id="fn-2")
+    await stage.declare()
+    await stage.join()
+    await stage.want(1)
+    await stage.ready()
     await stage.call(0, function_id="fn-gone")
     await stage.workspace.publish(subjects.up_hint("fn-gone"), {"function_id": "fn-gone"})
     await stage.until(lambda: bool(stage.results))
