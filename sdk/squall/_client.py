@@ -5,6 +5,7 @@ import atexit
 import hashlib
 import itertools
 import os
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, overload
@@ -70,6 +71,8 @@ class Client:
         owner = access_subjects.inbox_owner(bus.wire.inbox)
         self.client_id = access_subjects.client_id(owner, new_id("cl"))
         self._numbers = itertools.count()
+        self.over: deque[str] = deque(maxlen=64)
+        """Maps that have all their outcomes, though their last inputs may not be acked yet."""
         self.router = Router(bus, self.client_id)
         self.outbox = Outbox(bus, asyncio.get_running_loop())
         self.blobs = Blobs(bus)

@@ -24,7 +24,16 @@ from squall_bus.job import Job
 from squall_bus.layout import ensure_workspace
 from squall_bus.pull import StandingPull
 from squall_bus.sealing import new_pair
-from squall_contracts import apps, environments, images, placement, secrets, subjects, verbs
+from squall_contracts import (
+    apps,
+    environments,
+    images,
+    lanes,
+    placement,
+    secrets,
+    subjects,
+    verbs,
+)
 from squall_contracts.calls import (
     INLINE_LIMIT_BYTES,
     BlobRef,
@@ -135,8 +144,8 @@ class Platform:
                 return self._start_app(request)
             case apps.FindFunction() | apps.FindApp() | apps.BindPool():
                 return self._look_up(request)
-            case apps.ListContainers():
-                return placement.ContainerList(containers=self.containers)
+            case lanes.OpenLane() | apps.ListContainers():
+                return self._present(request)
             case images.EnsureImage():
                 if self.build is not None:
                     return self.build(request)
@@ -225,6 +234,11 @@ class Platform:
             updated_unix_s=2.0,
         )
         return info
+
+    def _present(self, request: lanes.OpenLane | apps.ListContainers) -> Message:
+        if isinstance(request, lanes.OpenLane):
+            return lanes.LaneOpened(lane="bulk2")
+        return placement.ContainerList(containers=self.containers)
 
     async def _cancel(self, request: apps.CancelCall) -> None:
         self._cancelled.add(request.call_id)

@@ -85,7 +85,7 @@ def test_calls_to_a_stopped_app_end_with_an_error(program: Program) -> None:
     calls = [faults.naps.spawn(60) for _ in range(4)]
     faults.app.stop()
     for call in calls:
-        with pytest.raises(squall.exception.RemoteError, match="stopped"):
+        with pytest.raises(squall.exception.NotFoundError, match="stopped"):
             call.get(timeout=30)
     with pytest.raises(squall.exception.NotFoundError, match="stopped"):
         faults.naps.remote(0.0)

@@ -1,12 +1,13 @@
 """Containers that work together, that serve what their hooks started, and that end themselves."""
 
+import subprocess
 import urllib.request
 from types import ModuleType
 
 import pytest
 import squall
 
-from .conftest import Program
+from .conftest import Program, Server
 
 
 @pytest.fixture
@@ -18,6 +19,20 @@ def test_each_container_of_a_cluster_knows_its_rank_and_the_others(gangs: Module
     word, rank, ids, in_place = gangs.ranks.remote("together")
     assert (word, rank, in_place) == ("together", 0, True)
     assert len(set(ids)) == 3
+
+
+def test_containers_of_a_cluster_reach_one_another_and_others_dont(
+    gangs: ModuleType, server: Server
+) -> None:
+    told, stranger = gangs.ring.remote()
+    assert told == ["1", "2"]
+    if server.runtime == "docker":
+        assert not stranger
+        left = subprocess.run(
+            ["docker", "network", "ls", "-q", "-f", "label=squall.peers"],
+            capture_output=True, text=True, check=True,
+        ).stdout.split()  # fmt: skip
+        assert left
 
 
 def test_exception_of_any_rank_fails_the_call(gangs: ModuleType) -> None:

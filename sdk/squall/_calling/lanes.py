@@ -27,8 +27,9 @@ async def lane_for(client: "Client", target: Target) -> Lane:
     common: Lane = "bulk"
     filtered = subjects.call_lane(target.environment, target.function_id, common)
     async with _client.translated():
-        if not await client.bus.admin.count_subjects(subjects.CALLS, filtered):
-            return common
+        held = await client.bus.admin.backlog(subjects.CALLS, filtered)
+    if all(subjects.call_parts(subject)[3] in client.over for subject in held):
+        return common
     try:
         return (await client.control(OpenLane(function_id=target.function_id))).lane
     except ServiceError as error:

@@ -112,7 +112,9 @@ class MapCall:
         """The caller takes no more: cancel what is still under way."""
         if self._span is not None:
             self._span.end("given up" if self._open else "")
-        if self._open:
+        if not self._open:
+            self._client.over.append(self.call_id)
+        else:
             cancelling.abandon(self._client, self._target, self.call_id, self._reply_to)
         self._client.router.remove(self.call_id)
         self._loop.call_soon_threadsafe(self._stop)

@@ -84,6 +84,8 @@ class DockerRuntime:
             settings.network, runner_id, ready=settings.sandboxes, guard=guard
         )
         self._owner = owner.own_name()
+        self._peers: dict[str, str] = {}
+        """The network of peers each of these handles is on, as far as this process made them."""
         self._docker: Docker
 
     async def open(self) -> None:
@@ -154,7 +156,10 @@ class DockerRuntime:
             log.warning("site.not_compiled", reference=reference, exit_code=ended["StatusCode"])
 
     async def create(self, launch: Launch) -> str:
-        sandbox = self._networks.take(blocked=launch.block_network)
+        if launch.peers:
+            sandbox: str | None = await self._networks.join(launch.peers)
+        else:
+            sandbox = self._networks.take(blocked=launch.block_network)
         if sandbox is None and self._networks.is_guarded:
             sandbox = await self._networks.make_now(blocked=launch.block_network)
         if sandbox is None:
@@ -164,7 +169,10 @@ class DockerRuntime:
         except RunnerError:
             await sweep.remove(self._docker, sandbox)
             raise
-        return f"{container}+{sandbox}"
+        handle = f"{container}+{sandbox}"
+        if launch.peers:
+            self._peers[handle] = launch.peers
+        return handle
 
     async def _create(self, launch: Launch, network: str) -> str:
         # Shielded: a request given up halfway may leave a container nobody knows of.
@@ -300,12 +308,17 @@ class DockerRuntime:
 
     async def remove(self, handle: str) -> None:
         await sweep.remove(self._docker, handle)
+        peers = self._peers.pop(handle, "")
+        if peers and peers not in self._peers.values():
+            await self._networks.leave(peers)
 
     async def found(self) -> list[Found]:
         """Also removes spare containers that runners killed before left behind."""
         held = await sweep.look(self._docker, self._runner_id)
         for handle in held.spare:
             await sweep.remove(self._docker, handle)
+        with engine.told("look for networks"):
+            await self._networks.sweep()
         self._networks.refill(blocked=False)
         return held.found
 

@@ -58,11 +58,11 @@ class Guard:
 
     def __init__(self, servers: Iterable[str]) -> None:
         self._ports = ports_of(servers)
-        self._rules = ""
+        self._addresses: set[str] = set()
 
     @property
     def is_on(self) -> bool:
-        return bool(self._rules)
+        return bool(self._addresses)
 
     async def open(self) -> None:
         """Learn the machine's addresses. Without root, or the tools of Linux, there is no guard,
@@ -73,15 +73,19 @@ class Guard:
             log.warning("guard.off", reason=why if self._ports else "no server is named")
             return
         shown = await _output("ip", "-j", "-4", "addr", "show", "scope", "global")
-        addresses = [
+        self._addresses = {
             info["local"] for device in json.loads(shown) for info in device.get("addr_info", ())
-        ]
-        self._rules = rules(sorted(set(addresses)), self._ports)
+        }
 
-    async def close_off(self, process_id: int) -> None:
-        """Set the rules in the network namespace of that process. GuardError."""
+    async def close_off(self, process_id: int, *, gateway: str = "") -> None:
+        """Set the rules in the network namespace of that process. `gateway`: the machine's address
+        on its network, where that was made since. GuardError."""
+        addresses = self._addresses | ({gateway} if gateway else set())
         await _output(
-            "nsenter", f"--net=/proc/{process_id}/ns/net", "iptables-restore", text=self._rules
+            "nsenter",
+            f"--net=/proc/{process_id}/ns/net",
+            "iptables-restore",
+            text=rules(sorted(addresses), self._ports),
         )
 
 

@@ -23,10 +23,12 @@ from squall_runner.runtime import RuntimeUnavailable
 log = structlog.get_logger()
 
 _NO_NEIGHBOURS: Final = {"com.docker.network.bridge.enable_icc": "false"}
+_LABEL_PEERS: Final = "squall.peers"
 
 
 class Networks:
-    """The two bridge networks and their ready sandboxes."""
+    """The two bridge networks and their ready sandboxes; and one for each function whose containers
+    are to reach one another, and nobody else's, while it has any."""
 
     def __init__(
         self, name: str, runner_id: str, *, ready: int, guard: Guard | None = None
@@ -38,6 +40,8 @@ class Networks:
         self._gateways: dict[bool, str] = {}
         self._ready: dict[bool, list[str]] = {False: [], True: []}
         self._making: dict[bool, int] = {False: 0, True: 0}
+        self._peering = anyio.Lock()
+        """A network is not removed while a sandbox is put on it."""
         self._docker: Docker
         self._makers: Makers
 
@@ -98,7 +102,38 @@ class Networks:
         finally:
             self._making[blocked] -= 1
 
+    async def join(self, peers: str) -> str:
+        """A sandbox on the network of these peers, which is made if this is the first.
+        RuntimeUnavailable."""
+        try:
+            async with self._peering:
+                gateway = await self._ensure(self._peers_name(peers), internal=False, peers=True)
+                return await self._made_on(self._peers_name(peers), gateway)
+        except (DockerError, aiohttp.ClientError, GuardError) as error:
+            raise RuntimeUnavailable(f"no network for the cluster: {error}") from error
+
+    async def leave(self, peers: str) -> None:
+        """Remove the network of these peers, unless somebody is still on it."""
+        async with self._peering:
+            try:
+                await (await self._docker.networks.get(self._peers_name(peers))).delete()
+            except DockerError as error:
+                log.debug("network.kept", peers=peers, reason=error.message)
+
+    async def sweep(self) -> None:
+        """Remove the networks of peers that are all gone."""
+        for found in await self._docker.networks.list():
+            peers = (found.get("Labels") or {}).get(_LABEL_PEERS)
+            if peers and found["Name"] == self._peers_name(peers):
+                await self.leave(peers)
+
+    def _peers_name(self, peers: str) -> str:
+        return f"{self._names[False]}-{peers}"
+
     async def _made(self, blocked: bool) -> str:
+        return await self._made_on(self._names[blocked])
+
+    async def _made_on(self, network: str, gateway: str = "") -> str:
         """A started sandbox, closed off. DockerError, ClientError, GuardError: nothing is left."""
         config: dict[str, Any] = {
             "Image": sandbox_image.REFERENCE,
@@ -109,7 +144,7 @@ class Networks:
                 sweep.LABEL_OWNER: owner.own_name(),
             },
             "HostConfig": {
-                "NetworkMode": self._names[blocked],
+                "NetworkMode": network,
                 "CapDrop": ["ALL"],
                 "SecurityOpt": ["no-new-privileges"],
                 "PidsLimit": 4,
@@ -123,22 +158,25 @@ class Networks:
             try:
                 await container.start()
                 if self._guard is not None and self._guard.is_on:
-                    await self._guard.close_off((await container.show())["State"]["Pid"])
+                    process_id = (await container.show())["State"]["Pid"]
+                    await self._guard.close_off(process_id, gateway=gateway)
             except (DockerError, GuardError):
                 await sweep.remove(self._docker, container.id)
                 raise
         identity: str = container.id
         return identity
 
-    async def _ensure(self, name: str, *, internal: bool) -> str:
-        wanted = {
+    async def _ensure(self, name: str, *, internal: bool, peers: bool = False) -> str:
+        wanted: dict[str, Any] = {
             "Name": name,
             "Driver": "bridge",
             "Internal": internal,
             "CheckDuplicate": True,
-            "Options": _NO_NEIGHBOURS,
+            "Options": {} if peers else _NO_NEIGHBOURS,
             "Labels": {"squall.network": "1"},
         }
+        if peers:
+            wanted["Labels"][_LABEL_PEERS] = name.removeprefix(f"{self._names[False]}-")
         try:
             if not any(found["Name"] == name for found in await self._docker.networks.list()):
                 await self._docker.networks.create(wanted)

@@ -70,6 +70,8 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     """Empty: /root."""
     limits: Limits
     block_network: bool = False
+    peers: str = ""
+    """Names the network it shares with its peers; empty: it reaches no other container."""
     gpus: tuple[int, ...] = ()
     binds: tuple[Bind, ...] = ()
     ahead: bool = False

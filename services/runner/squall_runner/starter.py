@@ -296,4 +296,4 @@ class Starter:
 
 def _starts_alone(spec: FunctionSpec) -> bool:
     """Whether no container that was started ahead will do for it."""
-    return core.starts_alone(spec.env) or bool(spec.buckets)
+    return core.starts_alone(spec.env) or bool(spec.buckets) or spec.clustered

@@ -17,7 +17,7 @@ from squall_contracts.functions import FunctionRecord
 from squall_scheduler.inputs import Accounts, WaitingInputs, answers, may_answer
 from squall_scheduler.letters import bury_inputs
 from squall_scheduler.settings import Settings
-from squall_scheduler.strays import turn_away
+from squall_scheduler.strays import GONE, turn_away
 from squall_scheduler.world import World
 
 log = structlog.get_logger()
@@ -166,8 +166,7 @@ class Tending:
         """Who waits for it is told; the gateway has told those who did when it was stopped."""
         function_id = function.function_id
         if not function.ephemeral:
-            failure = Failure(kind="cancelled", message="the function's app was stopped")
-            await self._answer(function, failure)
+            await self._answer(function, GONE)
         if function_id in self._world.leaving:
             await self._logged(self._turn_away(function), "inputs.unpurged", function_id)
         await self._world.emptied(function_id, FAREWELL_S)

@@ -1,8 +1,10 @@
 """Clusters, a server of its own making, and what a container is told to do by its own code."""
 
 import os
+import socket
 import subprocess
 import sys
+import time
 
 import squall
 from squall import experimental
@@ -24,6 +26,43 @@ def ranks(word: str) -> tuple[str, int, list[str], bool]:
 async def fails_behind() -> None:
     if squall.Cluster.from_context().container_rank() == 1:
         raise ValueError("rank 1 is out")
+
+
+@app.function()
+def can_reach(address: str, port: int) -> bool:
+    """A container of another function."""
+    try:
+        with socket.create_connection((address, port), timeout=2):
+            return True
+    except OSError:
+        return False
+
+
+@app.function()
+@squall.clustered(size=3)
+def ring() -> tuple[list[str], bool]:
+    """What the others told rank 0 over sockets of their own, and whether a stranger could."""
+    here = squall.Cluster.from_context()
+    leader = here.container_ips()[0]
+    if here.container_rank() > 0:
+        until = time.monotonic() + 30
+        while True:
+            try:
+                with socket.create_connection((leader, 8019), timeout=5) as line:
+                    line.sendall(str(here.container_rank()).encode())
+                    return [], False
+            except OSError:  # it doesn't listen yet
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.05)
+    told = []
+    with socket.create_server((leader, 8019)) as listening:
+        listening.settimeout(30)
+        for _ in range(2):
+            line, _address = listening.accept()
+            with line:
+                told.append(line.recv(1).decode())
+        return sorted(told), can_reach.remote(leader, 8019)
 
 
 @app.function()
