@@ -12,6 +12,7 @@ from squall_contracts import (
     dashboard,
     environments,
     fleet,
+    graphs,
     identity,
     images,
     lanes,
@@ -60,6 +61,9 @@ LIST_FUNCTIONS: Final = Verb(
 )
 RESET_FUNCTION: Final = Verb("reset_function", breakers.ResetFunction, breakers.ResetReply)
 BIND_POOL: Final = Verb("bind_pool", apps.BindPool, apps.BindReply, scope="call")
+GET_CALL_GRAPH: Final = Verb(
+    "get_call_graph", graphs.GetCallGraph, graphs.CallGraphReply, scope="read"
+)
 OPEN_LANE: Final = Verb("open_lane", lanes.OpenLane, lanes.LaneReply, scope="call")
 LIST_SCHEDULES: Final = Verb(
     "list_schedules", schedules.ListSchedules, schedules.ScheduleListReply, scope="read"
@@ -169,6 +173,7 @@ VERBS: Final[dict[str, Verb]] = {
         FIND_APP,
         FIND_FUNCTION,
         OPEN_LANE,
+        GET_CALL_GRAPH,
         GET_SCALING,
         UPDATE_SCALING,
         FUNCTION_STATS,

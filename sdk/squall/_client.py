@@ -18,6 +18,7 @@ from squall_contracts import (
     collections,
     dashboard,
     environments,
+    graphs,
     identity,
     images,
     lanes,
@@ -149,6 +150,8 @@ class Client:
     async def control(self, message: breakers.ListFunctions) -> breakers.FunctionList: ...
     @overload
     async def control(self, message: breakers.ResetFunction) -> apps.Done: ...
+    @overload
+    async def control(self, message: graphs.GetCallGraph) -> graphs.CallGraph: ...
     @overload
     async def control(self, message: lanes.OpenLane) -> lanes.LaneOpened: ...
     @overload

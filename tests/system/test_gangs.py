@@ -51,6 +51,21 @@ def test_server_answers_what_its_hook_started(gangs: ModuleType) -> None:
         assert answer.status == 200
 
 
+def test_call_graph_shows_the_calls_an_input_made(gangs: ModuleType) -> None:
+    call = gangs.trunk.spawn()
+    assert call.get() == 1
+    while True:  # what it spawned may outlast it
+        (root,) = call.get_call_graph()
+        branch, leaf = sorted(root.children, key=lambda info: info.function_name)
+        if leaf.status is not squall.types.InputStatus.PENDING:
+            break
+    assert (branch.function_name, branch.status) == ("branch", squall.types.InputStatus.SUCCESS)
+    assert (leaf.function_name, leaf.status) == ("leaf", squall.types.InputStatus.FAILURE)
+    below = [(info.function_name, info.status.name) for info in branch.children]
+    assert below == [("leaf", "SUCCESS")] * 2
+    assert leaf.children == []
+
+
 def test_logs_and_call_graph_tell_what_ran(gangs: ModuleType) -> None:
     call = gangs.last_input.spawn()
     container = call.get()

@@ -72,6 +72,24 @@ def last_input() -> str:
     return os.environ["MODAL_TASK_ID"]
 
 
+@app.function()
+def leaf(number: int) -> int:
+    if number < 0:
+        raise ValueError("below zero")
+    return number
+
+
+@app.function()
+def branch(number: int) -> int:
+    return sum(leaf.map(range(number)))
+
+
+@app.function()
+def trunk() -> int:
+    leaf.spawn(-1)
+    return branch.remote(2)
+
+
 @app.server(port=8017, unauthenticated=True)
 class Files:
     @squall.enter()
