@@ -75,7 +75,7 @@ def brute(cron: Cron, begin_s: float, end_s: float) -> list[float]:
     )
     any_star = "*" in (texts[2], texts[4])
     first = int(begin_s // MINUTE_S + 1) * MINUTE_S
-    found = []
+    found: list[float] = []
     for block in range(first - first % HALF_HOUR_S, int(end_s) + 1, HALF_HOUR_S):
         clock = datetime.fromtimestamp(block, zone)
         on_day, on_weekday = clock.day in day, clock.isoweekday() % 7 in weekday
