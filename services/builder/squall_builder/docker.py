@@ -13,12 +13,13 @@ import aiodocker
 import aiohttp
 from squall_contracts import images
 
-from squall_builder import guest_site
+from squall_builder import engine, guest_site, references
 from squall_builder.bootstrap import base_tag
 from squall_builder.buildlog import BuildLog
 from squall_builder.built import BuildError, Built, Fetch, InUseError, Say
-from squall_builder.context import BigReads, ContextTar
+from squall_builder.context import ContextTar
 from squall_builder.core import BadRecipeError, Plan, plan
+from squall_builder.fence import Fence
 from squall_builder.lines import CONTEXT, IN_IMAGE, Options
 from squall_builder.settings import Settings
 from squall_builder.tools import uv_binary
@@ -36,6 +37,8 @@ CA_ARGUMENTS: Final = (
 NOT_CONNECTED: Final = 900
 """What aiodocker has for a status when it reaches no engine."""
 OLDEST_PYTHON: Final = (3, 11)
+ASKING_BYTES: Final = 512 * 1024 * 1024
+"""Of memory, for a Python that says its version."""
 
 
 def tag(account: str, image_id: str) -> str:
@@ -77,6 +80,7 @@ class DockerRuntime:
         self._settings = settings
         self._scratch = Path(settings.state_dir) / "builds"
         self._opened: aiodocker.Docker | None = None
+        self._fence = Fence(settings)
 
     def _engine(self) -> aiodocker.Docker:
         if self._opened is None:
@@ -109,6 +113,10 @@ class DockerRuntime:
                 planned = plan(order.recipe, options)
             except BadRecipeError as error:
                 raise BuildError(str(error)) from error
+            if refused := references.refusal(
+                planned.dockerfile, planned.build_args, trusted=options.base_image
+            ):
+                raise BuildError(refused)
             log = BuildLog(planned, say)
             self._scratch.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self._scratch) as file:
@@ -190,20 +198,21 @@ class DockerRuntime:
         log: BuildLog,
     ) -> None:
         arguments = network_arguments(self._settings) | proxy_arguments(self._settings)
-        stream: AsyncIterator[dict[str, Any]] = self._engine().images.build(
-            fileobj=BigReads(file),
-            encoding="identity",
-            path_dockerfile=f"{CONTEXT}/Dockerfile",
-            tag=name,
-            buildargs=arguments | planned.build_args,
-            labels={"squall.image": order.image_id, "squall.workspace": order.workspace},
-            nocache=bool(order.recipe.force),
-            forcerm=True,
-            stream=True,
-        )
         try:
-            async with asyncio.timeout(self._settings.build_timeout_s):
-                async for event in stream:
+            async with (
+                asyncio.timeout(self._settings.build_timeout_s),
+                self._fence.network(self._engine()) as network,
+            ):
+                async for event in engine.build(
+                    self._engine(),
+                    file,
+                    dockerfile=f"{CONTEXT}/Dockerfile",
+                    tag=name,
+                    network=network,
+                    arguments=arguments | planned.build_args,
+                    labels={"squall.image": order.image_id, "squall.workspace": order.workspace},
+                    nocache=bool(order.recipe.force),
+                ):
                     await log.event(event)
                 await log.flush()
         except aiodocker.exceptions.DockerStreamError as error:
@@ -236,10 +245,18 @@ class DockerRuntime:
         )
 
     async def _ask_python(self, name: str) -> str:
-        """The Python version in an image, by running it. BuildError: none, or too old."""
+        """The Python version in an image, by running it: what is called python there is the user's.
+        BuildError: none, or too old."""
         code = "import sys; print('%d.%d' % sys.version_info[:2])"
+        host: dict[str, Any] = {
+            "NetworkMode": "none",
+            "CapDrop": ["ALL"],
+            "SecurityOpt": ["no-new-privileges"],
+            "PidsLimit": 64,
+            "Memory": ASKING_BYTES,
+        }
         container = await self._engine().containers.create(
-            {"Image": name, "Entrypoint": ["python", "-c", code], "Cmd": []}
+            {"Image": name, "Entrypoint": ["python", "-c", code], "Cmd": [], "HostConfig": host}
         )
         try:
             try:

@@ -14,11 +14,15 @@ from anyio.abc import TaskGroup
 from squall_contracts.apps import ExecFinished
 from squall_contracts.guest import ASSIGNMENT_VARIABLE
 from squall_contracts.terminals import Screen
+from squall_guard import owner, sandbox_image
+from squall_guard.namespaces import Guard
+from squall_guard.sandboxes import LABEL_OWNER, LABEL_SANDBOX
 from squall_terminals.program import Program
 
-from squall_runner import docker_exec, docker_output, engine, gpus, owner, sandbox_image, sweep
+from squall_runner import docker_exec, docker_output, engine, gpus, sweep
+from squall_runner.container_files import located
+from squall_runner.container_files.root import Root
 from squall_runner.core import Found, Limits, RuntimeName
-from squall_runner.guard import Guard
 from squall_runner.networks import Networks
 from squall_runner.runtime import (
     COMPILE,
@@ -84,8 +88,6 @@ class DockerRuntime:
             settings.network, runner_id, ready=settings.sandboxes, guard=guard
         )
         self._owner = owner.own_name()
-        self._peers: dict[str, str] = {}
-        """The network of peers each of these handles is on, as far as this process made them."""
         self._docker: Docker
 
     async def open(self) -> None:
@@ -121,8 +123,8 @@ class DockerRuntime:
             "Cmd": ["/pause"],
             "Labels": {
                 sweep.LABEL_RUNNER: self._runner_id,
-                sweep.LABEL_SANDBOX: "probe",
-                sweep.LABEL_OWNER: self._owner,
+                LABEL_SANDBOX: "probe",
+                LABEL_OWNER: self._owner,
             },
             "HostConfig": {"Mounts": [{"Type": "bind", "Source": str(path), "Target": "/seen"}]},
         }
@@ -156,12 +158,7 @@ class DockerRuntime:
             log.warning("site.not_compiled", reference=reference, exit_code=ended["StatusCode"])
 
     async def create(self, launch: Launch) -> str:
-        if launch.peers:
-            sandbox: str | None = await self._networks.join(launch.peers)
-        else:
-            sandbox = self._networks.take(blocked=launch.block_network)
-        if sandbox is None and self._networks.is_guarded:
-            sandbox = await self._networks.make_now(blocked=launch.block_network)
+        sandbox = await self._networks.sandbox(launch)
         if sandbox is None:
             return await self._create(launch, self._networks.name(blocked=launch.block_network))
         try:
@@ -169,10 +166,7 @@ class DockerRuntime:
         except RunnerError:
             await sweep.remove(self._docker, sandbox)
             raise
-        handle = f"{container}+{sandbox}"
-        if launch.peers:
-            self._peers[handle] = launch.peers
-        return handle
+        return f"{container}+{sandbox}"
 
     async def _create(self, launch: Launch, network: str) -> str:
         # Shielded: a request given up halfway may leave a container nobody knows of.
@@ -306,11 +300,16 @@ class DockerRuntime:
                 self._container(handle), argv, env=launch_env, screen=screen
             )
 
+    async def root(self, handle: str, directory: Path) -> Root:
+        with engine.told("look at the container"):
+            pid = int((await self._container(handle).show())["State"]["Pid"])
+        if not pid:
+            raise StartRefused("the container has ended")
+        return located.of_process(pid, directory)
+
     async def remove(self, handle: str) -> None:
         await sweep.remove(self._docker, handle)
-        peers = self._peers.pop(handle, "")
-        if peers and peers not in self._peers.values():
-            await self._networks.leave(peers)
+        await self._networks.peers.removed(handle)
 
     async def found(self) -> list[Found]:
         """Also removes spare containers that runners killed before left behind."""
@@ -318,7 +317,7 @@ class DockerRuntime:
         for handle in held.spare:
             await sweep.remove(self._docker, handle)
         with engine.told("look for networks"):
-            await self._networks.sweep()
+            await self._networks.peers.sweep()
         self._networks.refill(blocked=False)
         return held.found
 
@@ -375,7 +374,7 @@ class DockerRuntime:
             "Labels": {
                 sweep.LABEL_RUNNER: self._runner_id,
                 sweep.LABEL_SLOT: launch.slot,
-                sweep.LABEL_OWNER: self._owner,
+                LABEL_OWNER: self._owner,
                 **launch.labels,
             },
             "Healthcheck": {"Test": ["NONE"]},

@@ -9,8 +9,10 @@ from typing import Literal, Protocol
 import msgspec
 from squall_contracts.apps import ExecFinished
 from squall_contracts.terminals import Screen
+from squall_guard.rules import Outbound
 from squall_terminals.program import Program
 
+from squall_runner.container_files.root import Root
 from squall_runner.core import Found, Limits, RuntimeName
 
 QUIET_S = 1.0
@@ -71,7 +73,9 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits
     block_network: bool = False
     peers: str = ""
-    """Names the network it shares with its peers; empty: it reaches no other container."""
+    """The function with whose other containers it shares a network; empty: with nobody's."""
+    only: Outbound | None = None
+    """What it may connect to; None: everything but the machine and its neighbours."""
     gpus: tuple[int, ...] = ()
     binds: tuple[Bind, ...] = ()
     ahead: bool = False
@@ -171,6 +175,10 @@ class Runtime(Protocol):
         self, handle: str, launch_env: dict[str, str], argv: Sequence[str], screen: Screen | None
     ) -> Program:
         """Run a command inside it, to be talked to; None: without a terminal. StartRefused,
+        RuntimeUnavailable."""
+
+    async def root(self, handle: str, directory: Path) -> Root:
+        """The root directory of a running container, for the caller to close. StartRefused,
         RuntimeUnavailable."""
 
     async def remove(self, handle: str) -> None:

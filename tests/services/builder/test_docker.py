@@ -1,7 +1,11 @@
 """Images built by a real Docker engine."""
 
 import asyncio
+import json
+import os
 import secrets
+import shutil
+import socket
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,6 +16,7 @@ from squall.image import Image
 from squall_builder.built import BuildError
 from squall_builder.docker import DockerRuntime, tag
 from squall_builder.settings import Settings
+from squall_guard.owner import start_ticks
 
 from .conftest import Client
 
@@ -228,3 +233,65 @@ async def test_no_engine_says_what_to_do(tmp_path: Path, client: Client) -> None
     with pytest.raises(BuildError, match="is the engine running"):
         await runtime.build(client.order(base()), client.fetch, client.say)
     await runtime.close()
+
+
+def own_address() -> str:
+    """One of this machine's, as others reach it."""
+    shown = subprocess.run(
+        ["ip", "-j", "-4", "addr", "show", "scope", "global"], capture_output=True, check=True
+    )
+    return str(json.loads(shown.stdout)[0]["addr_info"][0]["local"])
+
+
+TRIES = """
+import socket, sys
+for place in sys.argv[1:]:
+    host, _, port = place.partition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=3)
+    except OSError as error:
+        print("tried", place, type(error).__name__)
+    else:
+        print("tried", place, "connected")
+"""
+needs_guard = pytest.mark.skipif(
+    os.geteuid() != 0 or not all(map(shutil.which, ("nsenter", "iptables-restore", "ip"))),
+    reason="the guard takes root and iptables",
+)
+
+
+@needs_guard
+async def test_build_steps_reach_neither_the_machine_nor_its_metadata(
+    docker: DockerRuntime, client: Client
+) -> None:
+    with socket.create_server(("0.0.0.0", 0)) as listener:
+        places = (f"{own_address()}:{listener.getsockname()[1]}", "169.254.169.254:80")
+        never_cached = {"NONCE": client.account}
+        command = f"python -c '{TRIES}' {' '.join(places)}"
+        order = client.order(base().env(never_cached).run_commands(command))
+        await docker.build(order, client.fetch, client.say)
+    said = [line for line, _, _ in client.said if line.startswith("tried")]
+    assert said == [f"tried {place} ConnectionRefusedError" for place in places]
+
+
+@needs_guard
+async def test_build_leaves_no_namespace_behind(docker: DockerRuntime, client: Client) -> None:
+    order = client.order(base().env({"NONCE": client.account}).run_commands("exit 3"))
+    with pytest.raises(BuildError):
+        await docker.build(order, client.fetch, client.say)
+    async with aiodocker.Docker() as engine:
+        mine = [
+            each
+            for each in await engine.containers.list(filters={"label": ["squall.runner=builder"]})
+            if each["Labels"]["squall.owner"].endswith(f":{start_ticks(os.getpid())}")
+        ]
+    assert mine == []
+
+
+async def test_images_of_others_are_no_base(docker: DockerRuntime, client: Client) -> None:
+    theirs = client.order(base().run_commands("echo theirs > /theirs"))
+    built = await docker.build(theirs, client.fetch, client.say)
+    client.account = f"TEST{secrets.token_hex(4)}"
+    order = client.order(Image.from_registry(built.reference))
+    with pytest.raises(BuildError, match="start from its recipe"):
+        await docker.build(order, client.fetch, client.say)
