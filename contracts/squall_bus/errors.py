@@ -107,6 +107,22 @@ class RequestTimeout(BusError):
         return f"no reply to {self.subject!r} within {self.timeout_s:g} s: try again"
 
 
+class UnsettledItems(BusError):
+    """Raised by the take after one that handed out only those items it could confirm."""
+
+    def __init__(self, items: int, of: int, within_s: float) -> None:
+        super().__init__(items, of, within_s)
+        self.items = items
+        self.of = of
+        self.within_s = within_s
+
+    def __str__(self) -> str:
+        return (
+            f"{self.items} of the {self.of} items taken before could not be confirmed within "
+            f"{self.within_s:g} s: what the server still has of them comes again, the others are lost"
+        )
+
+
 class ApiRefused(BusError):
     """Raised when the server's stream API answers with an error."""
 

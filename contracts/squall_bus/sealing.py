@@ -7,6 +7,7 @@ sealing its key to them: `rewrap` needs no look at the value. The primitives are
 
 import base64
 import hashlib
+import hmac
 import os
 from typing import Final
 
@@ -19,6 +20,7 @@ from squall_bus.errors import BusError
 
 KEY_BYTES: Final = 32
 MARK_BYTES: Final = 16
+_GRANT: Final = b"squall grant"
 
 
 class Unsealable(BusError):  # noqa: N818 - named for what happened, as the others
@@ -39,6 +41,14 @@ class KeyPair:
 
     def __repr__(self) -> str:
         return f"KeyPair({self.key_id})"
+
+    def grant(self, content: bytes) -> bytes:
+        """Proof that whoever holds this pair has seen `content`, to be checked by them alone."""
+        return hashlib.blake2b(content, key=self.private, person=_GRANT).digest()
+
+    def granted(self, content: bytes, proof: bytes) -> bool:
+        """Whether `grant` of this pair made that proof."""
+        return hmac.compare_digest(self.grant(content), proof)
 
     def rewrap(self, wrapped: bytes, account: str, public_key: bytes) -> bytes:
         """What was sealed to this pair for `account`, sealed to `public_key` instead. Unsealable;

@@ -5,7 +5,8 @@ What was delivered is confirmed before it is handed out; a taker that dies in be
 another after ACK_WAIT_S, and one that gives up waiting hands back at once what still arrives.
 
 A server that was killed may deliver an item again though somebody holds it. Every connection is
-young then, and over a young connection an item is claimed as well, so that it stays with one.
+young then, and over a young connection an item is claimed as well, so that it stays with one. So is
+an item that was delivered before: whoever had it may just be about to confirm it.
 """
 
 import asyncio
@@ -18,7 +19,7 @@ from squall_contracts.message import new_id
 from squall_bus._wire import Wire, decode_headers, status_of
 from squall_bus.api import NANOSECONDS
 from squall_bus.claiming import Claims
-from squall_bus.errors import BusError, RequestTimeout
+from squall_bus.errors import BusError, RequestTimeout, UnsettledItems
 from squall_bus.job import ACK, NAK
 from squall_bus.tasks import within
 
@@ -30,8 +31,8 @@ IDLE_S: Final = 90.0
 """After which the server removes a consumer nobody takes from: each costs it 47 KB."""
 LONGEST_PULL_S: Final = 20.0
 GRACE_S: Final = 5.0
-CONFIRM_S: Final = 45.0
-"""How long an item may stay unconfirmed: less than until another may be given it."""
+CONFIRM_S: Final = 100.0
+"""How long an item may stay unconfirmed: less than claims to it are remembered."""
 YOUNG_S: Final = 60.0
 ACKED_WITHIN_S: Final = 2.0
 AT_ONCE: Final = 128
@@ -63,6 +64,11 @@ class _Arrival(NamedTuple):
     @property
     def seq(self) -> int:
         return int(self.ack_subject.split(".")[-4])
+
+    @property
+    def is_repeated(self) -> bool:
+        """It was delivered before, to this or another taker."""
+        return int(self.ack_subject.split(".")[-5]) > 1
 
     def taken(self) -> Taken:
         words = self.ack_subject.split(".")
@@ -185,6 +191,8 @@ class Taker:
         bus.wire.hooks.reconnected.append(self._reconnected)
         self._known: dict[str, float] = {}
         """Consumers that were there a moment ago, and when that was."""
+        self._in_doubt: dict[str, BusError] = {}
+        """By consumer: items were handed out while others taken with them could not be confirmed."""
 
     async def take(
         self, subject: str, durable: str, count: int, wait_s: float | None
@@ -192,8 +200,11 @@ class Taker:
         """Up to `count` items of `subject`, oldest first, as soon as there are any.
 
         [] when none came within `wait_s` seconds; 0: what is there now; None: wait for ever.
-        `durable` names the consumer of this subject. BusError where the server stays away.
+        `durable` names the consumer of this subject. BusError where the server stays away;
+        UnsettledItems if some that were taken together with those of the last answer may be lost.
         """
+        if (doubt := self._in_doubt.pop(durable, None)) is not None:
+            raise doubt
         loop = asyncio.get_running_loop()
         deadline = None if wait_s is None else loop.time() + wait_s
         if wait_s == 0 and not self._is_known(durable) and not await self._holds(subject):
@@ -203,7 +214,7 @@ class Taker:
             left_s = LONGEST_PULL_S if deadline is None else max(0.0, deadline - loop.time())
             arrived = await self._pull(subject, durable, count, min(left_s, LONGEST_PULL_S))
             if arrived:
-                arrived = await self._confirm(arrived)
+                arrived = await self._confirm(arrived, durable)
             if arrived:
                 return [arrival.taken() for arrival in arrived]
             if deadline is not None and loop.time() >= deadline:
@@ -245,7 +256,7 @@ class Taker:
     def _reconnected(self) -> None:
         self._connected_s = asyncio.get_running_loop().time()
 
-    async def _confirm(self, arrived: list[_Arrival]) -> list[_Arrival]:
+    async def _confirm(self, arrived: list[_Arrival], durable: str) -> list[_Arrival]:
         """Those that are ours, once the server has taken them out of the queue."""
         outcomes: list[bool | BusError] = []
         for start in range(0, len(arrived), AT_ONCE):
@@ -263,12 +274,13 @@ class Taker:
         if not ours:
             raise failed
         lost = sum(isinstance(outcome, BusError) for outcome in outcomes)
-        _log.warning(
-            "%d of %d items could not be confirmed within %g s (%s): what the server still has of "
-            "them goes to whoever takes next",
-            lost, len(arrived), CONFIRM_S, failed,
-        )  # fmt: skip
+        # These are out of the queue and must be handed out now; whoever takes next is told.
+        self._in_doubt[durable] = UnsettledItems(lost, len(arrived), CONFIRM_S)
         return ours
+
+    @property
+    def _is_young(self) -> bool:
+        return asyncio.get_running_loop().time() - self._connected_s < YOUNG_S
 
     async def _is_ours(self, arrival: _Arrival) -> bool | BusError:
         """Whether it is, or why nobody can tell."""
@@ -277,7 +289,7 @@ class Taker:
         doubtful = False
         while True:
             try:
-                if doubtful or loop.time() - self._connected_s < YOUNG_S:
+                if doubtful or arrival.is_repeated or self._is_young:
                     return await self._settled(arrival, doubtful)
                 await within(ACKED_WITHIN_S, self._bus.begin_call(arrival.ack_subject, ACK))
                 return True

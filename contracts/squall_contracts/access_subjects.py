@@ -46,6 +46,8 @@ MINT_GUEST_ALL: Final = "platform.mint.guest.*"
 MINT_FOR_RUNNER_ALL: Final = "platform.mint.runner.*"
 MINT_RENEW: Final = "platform.mint.renew"
 OPEN_SECRETS_ALL: Final = "platform.secrets.open.*"
+OPEN_BUILD_SECRETS: Final = "platform.secrets.build"
+"""Builder -> gateway (request): OpenBuildSecrets."""
 
 
 def mint_guest(runner_id: str) -> str:

@@ -10,6 +10,7 @@ import msgspec
 
 from squall_contracts.failures import Refused
 from squall_contracts.message import Message, encode
+from squall_contracts.secrets import Sealed, StepSecret
 
 BUILDER_VERSION = 1
 """Part of every image id: raise it when the same recipe would build something else."""
@@ -60,6 +61,8 @@ class PipInstall(Message, frozen=True, kw_only=True, tag="pip_install"):
     extra_options: str = ""
     env: dict[str, str] = {}
     """Variables of this step alone; the image doesn't keep them."""
+    secrets: tuple[StepSecret, ...] = ()
+    """Likewise; the later ones win, and `env` over all."""
 
 
 class UvSync(Message, frozen=True, kw_only=True, tag="uv_sync"):
@@ -73,18 +76,24 @@ class UvSync(Message, frozen=True, kw_only=True, tag="uv_sync"):
     extra_options: str = ""
     env: dict[str, str] = {}
     """Variables of this step alone; the image doesn't keep them."""
+    secrets: tuple[StepSecret, ...] = ()
+    """Likewise; the later ones win, and `env` over all."""
 
 
 class AptInstall(Message, frozen=True, kw_only=True, tag="apt_install"):
     packages: tuple[str, ...]
     env: dict[str, str] = {}
     """Variables of this step alone; the image doesn't keep them."""
+    secrets: tuple[StepSecret, ...] = ()
+    """Likewise; the later ones win, and `env` over all."""
 
 
 class RunCommands(Message, frozen=True, kw_only=True, tag="run_commands"):
     commands: tuple[str, ...]
     env: dict[str, str] = {}
     """Variables of this step alone; the image doesn't keep them."""
+    secrets: tuple[StepSecret, ...] = ()
+    """Likewise; the later ones win, and `env` over all."""
 
 
 class DockerfileCommands(Message, frozen=True, kw_only=True, tag="dockerfile_commands"):
@@ -128,6 +137,8 @@ class RunFunction(Message, frozen=True, kw_only=True, tag="run_function"):
     timeout_s: float = 3600.0
     env: dict[str, str] = {}
     """Variables of this step alone; the image doesn't keep them."""
+    secrets: tuple[StepSecret, ...] = ()
+    """Likewise; the later ones win, and `env` over all."""
 
 
 Step = (
@@ -154,6 +165,20 @@ class Recipe(Message, frozen=True, kw_only=True):
     """A nonce that makes a forced build a new image; empty: reuse what exists."""
 
 
+def step_secrets(step: Step) -> tuple[StepSecret, ...]:
+    """The secrets one step runs with."""
+    match step:
+        case PipInstall() | UvSync() | AptInstall() | RunCommands() | RunFunction():
+            return step.secrets
+        case _:
+            return ()
+
+
+def build_secrets(recipe: Recipe) -> tuple[StepSecret, ...]:
+    """Those of all steps, in order."""
+    return tuple(secret for step in recipe.steps for secret in step_secrets(step))
+
+
 def image_id(recipe: Recipe) -> str:
     """`im-` and 22 hex digits of a hash over the recipe, file contents and the builder version."""
     steps = tuple(
@@ -173,6 +198,8 @@ class EnsureImage(Message, frozen=True, kw_only=True):
     a build's log and end follow on subjects.build_feed."""
 
     recipe: Recipe
+    own: tuple[dict[str, Sealed], ...] = ()
+    """The values of the recipe's secrets that are not stored, in order."""
 
 
 class BuildImage(Message, frozen=True, kw_only=True):
@@ -181,6 +208,10 @@ class BuildImage(Message, frozen=True, kw_only=True):
     workspace: str
     image_id: str
     recipe: Recipe
+    own: tuple[dict[str, Sealed], ...] = ()
+    """The values of the recipe's secrets that are not stored, in order."""
+    grant: bytes = b""
+    """The gateway's word that this workspace ordered this, for OpenBuildSecrets."""
 
 
 FILES_OF_ENVIRONMENT = "squall-files"

@@ -46,6 +46,7 @@ _READERS: Final = {
 }
 _ASKERS: Final = {
     access_subjects.OPEN_SECRETS_ALL: ("runner",),
+    access_subjects.OPEN_BUILD_SECRETS: ("builder",),
     access_subjects.MINT_GUEST_ALL: ("runner",),
     access_subjects.MINT_FOR_RUNNER_ALL: ("runner",),
 }
@@ -126,6 +127,7 @@ def client_may(
             f"result.*.{own}.*.*",
             state_subjects.QUEUE_ALL,
             state_subjects.ROOM_ALL,
+            state_subjects.COLLECTION_GONE_ALL,
         ]
     if "deploy" in has:
         publish += [

@@ -44,6 +44,17 @@ class SecretUse(Message, frozen=True, kw_only=True):
     function's."""
 
 
+class StepSecret(Message, frozen=True, kw_only=True):
+    """A secret of one step of an image, as the image is named by it: never by a value."""
+
+    name: str = ""
+    """A stored one; empty: the values are sent along."""
+    environment: str = ""
+    """Where the name is looked up."""
+    keys: tuple[str, ...] = ()
+    """Variables it must have, sorted; all of them where the values are sent along."""
+
+
 # --- client <-> gateway ---------------------------------------------------------------------------
 
 
@@ -150,6 +161,29 @@ class ResealedSecrets(Message, frozen=True, kw_only=True, tag="resealed_secrets"
     key_id: str = ""
 
 
+# --- builder <-> gateway --------------------------------------------------------------------------
+
+
+class OpenBuildSecrets(Message, frozen=True, kw_only=True):
+    """Builder -> gateway (PLATFORM): the values of the secrets an image is built with, for a key
+    made for this one build. Reply: BuildSecrets."""
+
+    workspace: str
+    image_id: str
+    secrets: tuple[StepSecret, ...]
+    """Of all steps, in order."""
+    own: tuple[dict[str, Sealed], ...] = ()
+    """As in the order."""
+    grant: bytes
+    """As in the order: proof that a client of the workspace ordered this image with these."""
+    public_key: Annotated[bytes, Meta(min_length=32, max_length=32)]
+
+
+class BuildSecrets(Message, frozen=True, kw_only=True, tag="build_secrets"):
+    secrets: tuple[dict[str, Resealed], ...]
+    """The variables of each."""
+
+
 # --- registry -------------------------------------------------------------------------------------
 
 
@@ -170,3 +204,4 @@ RotateReply = KeyRotated | Refused
 SecretReply = SecretInfo | Refused
 SecretListReply = SecretList | Refused
 OpenReply = ResealedSecrets | Refused
+BuildSecretsReply = BuildSecrets | Refused

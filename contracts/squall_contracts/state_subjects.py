@@ -56,6 +56,14 @@ def queue_room(queue_id: str) -> str:
 ROOM_ALL: Final = "room.*"
 
 
+def collection_gone(collection_id: str) -> str:
+    """Gateway -> clients, unstored: this dict or queue was deleted."""
+    return f"gone.{_token(collection_id)}"
+
+
+COLLECTION_GONE_ALL: Final = "gone.*"
+
+
 # --- PLATFORM ----------------------------------------------------------------------------------
 
 COLLECTIONS_BUCKET: Final = "collections"

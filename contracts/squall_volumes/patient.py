@@ -13,9 +13,12 @@ from squall_bus.errors import (
     StoreTimeout,
 )
 from squall_bus.objects import ObjectInfo, Objects
+from squall_bus.replies import ConnectionLost
 
 AWAY_S: Final = 120.0
 """How long the server may be away."""
+AWAY: Final = (BusUnreachable, ConnectionLost, NoResponder, RequestTimeout, StoreTimeout)
+"""What is raised while the server is away, or just starting."""
 T = TypeVar("T")
 
 
@@ -25,7 +28,7 @@ async def patiently(work: Callable[[], Awaitable[T]]) -> T:
     while True:
         try:
             return await work()
-        except (BusUnreachable, NoResponder, RequestTimeout, StoreTimeout):
+        except AWAY:
             if time.monotonic() > until_s:
                 raise
         await asyncio.sleep(delay_s)

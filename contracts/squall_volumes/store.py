@@ -207,15 +207,21 @@ class VolumeStore:
                 size_bytes=size,
                 modified_unix_s=time.time(),
             )
-            try:
-                key = state_subjects.volume_head_key(volume_id)
-                await self._heads.update(key, successor, revision)
-            except RevisionMismatch:
-                await self._clear(made)
-                await asyncio.sleep(random.uniform(0, COLLISION_WAIT_S))
-            else:
+            if await self._replace_head(successor, revision):
                 await self._clear(head.manifest)
                 return Committed(successor, new, head.manifest)
+            await self._clear(made)
+            await asyncio.sleep(random.uniform(0, COLLISION_WAIT_S))
+
+    async def _replace_head(self, successor: VolumeHead, revision: int) -> bool:
+        """Whether nobody else was quicker. A write whose answer was lost is done again, and may then
+        find that it was there."""
+        key = state_subjects.volume_head_key(successor.volume_id)
+        try:
+            await patiently(lambda: self._heads.update(key, successor, revision))
+        except RevisionMismatch:
+            return (await self.head(successor.volume_id)).manifest == successor.manifest
+        return True
 
     async def _put_manifest(self, tree: Tree) -> str:
         """Each has a name of its own, so that whoever replaces it can remove it at once."""

@@ -40,6 +40,7 @@ from squall import _container, _errors, _sync, config
 from squall._calling.blobs import Blobs
 from squall._calling.outbox import Outbox
 from squall._calling.results import Router
+from squall._shared.gone import Gone
 from squall.exception import ClientClosed, ConnectionError, SnapshotCreationError
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ class Client:
         self.outbox = Outbox(bus, asyncio.get_running_loop())
         self.blobs = Blobs(bus)
         self.code = bus.objects(subjects.CODE_BUCKET)
+        self.gone = Gone(bus)
         self.taker = Taker(
             bus,
             state_subjects.QUEUES,

@@ -52,6 +52,7 @@ def of_bus(error: "BusError") -> Error:
         (bus.StoreTimeout, ConnectionError),
         (bus.NoResponder, ServiceError),
         (bus.RequestTimeout, ServiceError),
+        (bus.UnsettledItems, DataLossError),
         (bus.ObjectMissing, NotFoundError),
         (bus.DigestMismatch, DataLossError),
     )

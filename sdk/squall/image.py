@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Final, NoReturn, Self, cast
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, cast
 
 from squall_contracts import images
 from squall_contracts.functions import FileEntry
@@ -28,6 +28,7 @@ from squall._image.files import Collector, Content, file_entry
 from squall._image.layers import Copied, DockerfileBase, LocalDir, LocalFile, LocalModules
 from squall._image.packages import PackageSteps, Variables, build_env
 from squall._image.projects import ProjectSteps
+from squall._image.secrets import ELSEWHERE, of_layers
 from squall._image.sources import python_source_entries
 from squall._modal.handle import Absent, Handle
 from squall._modal.mount import Mount
@@ -39,6 +40,9 @@ from squall.file_pattern_matcher import (
     Ignore,
     as_ignore,
 )
+
+if TYPE_CHECKING:
+    from squall.secret import Secret
 
 __all__ = [
     "NON_PYTHON_FILES",
@@ -251,7 +255,8 @@ class Image(Handle, PackageSteps, CommandSteps, CondaSteps, ProjectSteps, LocalF
     ) -> Self:
         """What a local Dockerfile builds; its COPY finds files in `context_dir` (None: here)."""
         label = "from_dockerfile"
-        build_env(label, None, secrets, gpu)
+        build_env(label, None, gpu)
+        check.not_offered(f"{label}: secrets", secrets, ELSEWHERE)
         check.not_offered(f"{label}: registry_secret", registry_secret, LOG_IN)
         check.not_offered(f"{label}: env", env, "use build_args or the ENV instruction")
         base = DockerfileBase(
@@ -281,6 +286,8 @@ class ResolvedImage:
     """Content by sha256 that recipe and overlays name: a local file, or bytes."""
     overlays: tuple[FileEntry, ...]
     """Files laid over the image when a container starts; one entry a path."""
+    secrets: "tuple[Secret, ...]" = ()
+    """What the recipe's steps run with, in order."""
 
     @property
     def image_id(self) -> str:
@@ -303,7 +310,8 @@ def resolve(image: Image) -> ResolvedImage:
     for files in image._overlays:
         for remote, local in files.files():
             laid[remote] = collector.overlay(local, remote)
-    return ResolvedImage(recipe, collector.uploads, tuple(laid[path] for path in sorted(laid)))
+    overlays = tuple(laid[path] for path in sorted(laid))
+    return ResolvedImage(recipe, collector.uploads, overlays, of_layers(image._layers))
 
 
 @functools.cache

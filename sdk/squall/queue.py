@@ -113,7 +113,9 @@ class Queue(Collection):
         partition: str | None = None,
     ) -> Steps[list[Any]]:
         """Take the first items, up to `n_values`, as soon as there is one. While there is none it
-        waits as `get` does; without `block` [], if there is none."""
+        waits as `get` does; without `block` [], if there is none. Where the server went away so long
+        that only some could be confirmed, those are the answer, and DataLossError comes with the
+        next get from this partition."""
         count = _validate.whole("n_values", n_values, least=1, most=100_000)
         token, wait_s = partition_token(partition), _patience_s(block, timeout)
         found: list[bytes] = yield self._do(lambda of: of.take(token, count, wait_s))

@@ -2,13 +2,15 @@
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
 from squall_bus import taking
 from squall_bus.bus import Bus
 from squall_bus.claiming import Claims
-from squall_bus.errors import StoreRefused
+from squall_bus.errors import BusError, RequestTimeout, StoreRefused, UnsettledItems
 from squall_bus.layout import ensure_collections
+from squall_bus.replies import ConnectionLost
 from squall_bus.taking import Taken, Taker
 from squall_bus.together import store_together
 from squall_contracts import state_subjects
@@ -151,6 +153,55 @@ async def test_nothing_is_lost_or_doubled_when_the_server_is_killed(
         return
     await put(bus, "end")
     assert await take(takers[0]) == ["end"]
+
+
+async def test_an_item_that_was_given_to_another_meanwhile_stays_with_one(
+    real: RealWorld, bus: Bus, taker: Taker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither connection is young: the first lost only the answer to its confirmation."""
+    monkeypatch.setattr(taking, "ACK_WAIT_S", 1.0)
+    taker._connected_s -= 60.0
+    away = await real.connect("away")
+    slow = taker_on(away)
+    slow._connected_s -= 60.0
+    other_has_it = asyncio.Event()
+    claim, begin_call = slow._claims.claim, away.begin_call
+
+    def unheard(subject: str, *args: Any, **more: Any) -> Any:
+        if subject.startswith("$JS.ACK."):
+            raise ConnectionLost("the connection broke")
+        return begin_call(subject, *args, **more)
+
+    async def late(number: int) -> bool:
+        await other_has_it.wait()
+        return await claim(number)
+
+    monkeypatch.setattr(away, "begin_call", unheard)
+    monkeypatch.setattr(slow._claims, "claim", late)
+    await put(bus, "a")
+    asking = asyncio.create_task(take(slow, wait_s=3.0))
+    assert await take(taker, wait_s=10.0) == ["a"]
+    other_has_it.set()
+    assert await asking == []
+
+
+async def test_whoever_takes_next_is_told_of_items_that_could_not_be_confirmed(
+    bus: Bus, taker: Taker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_ours = taker._is_ours
+
+    async def one_fails(arrival: Any) -> bool | BusError:
+        if arrival.data == b"b":
+            return RequestTimeout(arrival.ack_subject, 1.0)
+        return await is_ours(arrival)
+
+    await put(bus, "a", "b", "c")
+    monkeypatch.setattr(taker, "_is_ours", one_fails)
+    assert await take(taker, count=3) == ["a", "c"]
+    with pytest.raises(UnsettledItems, match="1 of the 3 items taken before"):
+        await take(taker)
+    await put(bus, "d")
+    assert await take(taker) == ["d"]
 
 
 # --- all or none -------------------------------------------------------------------------------

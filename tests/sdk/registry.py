@@ -6,7 +6,7 @@ from collections.abc import Callable
 from squall_bus.bus import Bus
 from squall_bus.errors import SquallRefusal
 from squall_bus.layout import ensure_collections
-from squall_contracts import apps
+from squall_contracts import apps, state_subjects
 from squall_contracts.collections import (
     CollectionList,
     CollectionRecord,
@@ -25,6 +25,8 @@ class Registry:
     def __init__(self, workspace: Bus) -> None:
         self._workspace = workspace
         self.records: list[CollectionRecord] = []
+        self.is_silent = False
+        """Deletes without a word, as if it went missing."""
 
     async def answer(self, request: Message) -> Message | None:
         """None if it is no request for a dict or queue."""
@@ -39,17 +41,23 @@ class Registry:
                 of_kind = [each for each in self.records if each.kind == request.kind]
                 return CollectionList(collections=tuple(each for each in of_kind if each.name))
             case DeleteCollection():
-                self.records.remove(
-                    self._one(
-                        lambda each: (
-                            request.collection_id == each.collection_id
-                            if request.collection_id
-                            else (each.kind, each.name) == (request.kind, request.name)
-                        )
-                    )
-                )
+                await self._delete(request)
                 return apps.Done()
         return None
+
+    async def _delete(self, request: DeleteCollection) -> None:
+        found = self._one(
+            lambda each: (
+                request.collection_id == each.collection_id
+                if request.collection_id
+                else (each.kind, each.name) == (request.kind, request.name)
+            )
+        )
+        self.records.remove(found)
+        if not self.is_silent:
+            gone = state_subjects.collection_gone(found.collection_id)
+            await self._workspace.publish(gone, b"")
+            await self._workspace.flush()
 
     async def _open(self, request: OpenCollection) -> CollectionRecord:
         wanted = (request.kind, request.environment, request.name)

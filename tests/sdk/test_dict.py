@@ -326,8 +326,28 @@ def test_iterating_in_a_loop_warns() -> None:
         asyncio.run(block())
 
 
-def test_a_handle_notices_that_its_dict_was_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_handles_of_a_deleted_dict_are_told_before_the_deletion_is_answered() -> None:
+    squall.Dict.objects.create("told")
+    held = squall.Dict.from_name("told")
+    held["a"] = 1
+    by_id = squall.Dict.from_id(held.object_id)
+    by_id["b"] = 2
+    squall.Dict.objects.delete("told")
+    for handle in (held, by_id):
+        with pytest.raises(exception.NotFoundError):
+            handle["a"] = 2
+        with pytest.raises(exception.NotFoundError):
+            handle.get("a")
+    squall.Dict.objects.create("told")
+    assert "a" not in held
+    squall.Dict.objects.delete("told")
+
+
+def test_a_handle_that_missed_the_word_notices_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, platform: Platform
+) -> None:
     monkeypatch.setattr(collection, "ASK_AGAIN_S", 0.0)
+    monkeypatch.setattr(platform.registry, "is_silent", True)
     squall.Dict.objects.create("going")
     held = squall.Dict.from_name("going")
     held["a"] = 1

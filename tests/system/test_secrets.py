@@ -79,6 +79,42 @@ def test_fifty_values_are_in_their_functions_and_nowhere_else(
     assert not found
 
 
+def test_secrets_of_an_image_reach_its_steps_and_stay_nowhere(
+    server: Server,
+    program: Program,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    values = fresh(["BUILD_OWN", "BUILD_STORED"])
+    stored = {"BUILD_STORED": values["BUILD_STORED"]}
+    with pytest.raises(NotFoundError, match="there is no secret 'build-vault'"):
+        sealed_image(program, monkeypatch, values["BUILD_OWN"])
+    squall.Secret.objects.create("build-vault", stored, overwrite=True)
+    module = sealed_image(program, monkeypatch, values["BUILD_OWN"])
+    assert module.look.remote() == ([digest(value) for value in values.values()], [])
+    squall.Secret.objects.delete("build-vault")
+    told = "".join(capfd.readouterr()).encode()
+    places = [("told", told), *everything(server), *images_of(server)]
+    needles = [form for value in values.values() for form in (value.encode(), base64_of(value))]
+    assert not [place for place, content in places if any(each in content for each in needles)]
+
+
+def sealed_image(program: Program, monkeypatch: pytest.MonkeyPatch, own: str) -> ModuleType:
+    with monkeypatch.context() as patched:
+        patched.setenv("BUILD_OWN", own)
+        return program("sealed_image")
+
+
+def images_of(server: Server) -> Iterator[tuple[str, bytes]]:
+    """What the engine tells of the images, and their history."""
+    if server.runtime == "docker":
+        ids = _docker("images", "-aq", "--no-trunc", "--filter", "label=squall.workspace").split()
+        ids = list(dict.fromkeys(ids))[:20]  # the newest first
+        for image in ids:
+            yield "docker history", _docker("history", "--no-trunc", image).encode()
+        yield "docker image inspect", _docker("image", "inspect", *ids).encode()
+
+
 def base64_of(value: str) -> bytes:
     return base64.b64encode(value.encode()).rstrip(b"=")
 

@@ -14,7 +14,6 @@ from squall_contracts.images import (
     BuildNews,
     EnsureImage,
     ImageStatus,
-    Recipe,
 )
 from squall_contracts.message import decode, encode
 
@@ -23,6 +22,7 @@ from squall._apps.spec import Plan
 from squall._client import Client, translated
 from squall._console import showing
 from squall._image.files import Content
+from squall._secret.sealing import sealed_values
 from squall.exception import ImageBuildError
 
 if TYPE_CHECKING:
@@ -108,11 +108,12 @@ async def _ensure_image(client: Client, resolved: "ResolvedImage") -> None:
     listening = asyncio.ensure_future(client.bus.subscribe(subjects.down_build(image_id), hear))
     await asyncio.sleep(0)
     try:
-        status = await client.control(EnsureImage(recipe=resolved.recipe))
+        question = EnsureImage(recipe=resolved.recipe, own=await sealed_values(client, resolved))
+        status = await client.control(question)
         if status.state == "building":
             if output is not None:
                 output.build_started(image_id)
-            status = await _built(client, resolved.recipe, ended)
+            status = await _built(client, question, ended)
             if output is not None:
                 output.build_ended(image_id, status.state)
     finally:
@@ -127,7 +128,7 @@ async def _stop_listening(listening: "asyncio.Future[Any]") -> None:
 
 
 async def _built(
-    client: Client, recipe: Recipe, ended: "asyncio.Future[BuildEnded]"
+    client: Client, question: EnsureImage, ended: "asyncio.Future[BuildEnded]"
 ) -> ImageStatus:
     while True:
         done, _ = await asyncio.wait([ended], timeout=_ASK_AGAIN_S)
@@ -140,7 +141,7 @@ async def _built(
                 error=news.error,
                 log_tail=news.log_tail,
             )
-        status = await client.control(EnsureImage(recipe=recipe))
+        status = await client.control(question)
         if status.state != "building":
             return status
 

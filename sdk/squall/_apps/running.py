@@ -23,7 +23,7 @@ from squall_contracts.apps import (
 from squall import _client, _container, _context, _sync, config
 from squall._apps import replacing
 from squall._apps.placing import put_in_place, together
-from squall._apps.spec import Plan, plan
+from squall._apps.spec import Plan, plan, settle
 from squall._calling.unary import Target
 from squall._client import Client
 from squall._console import showing
@@ -77,6 +77,7 @@ async def deploy(
     On the SDK loop."""
     client = await _client.connected()
     place = environment or client.environment
+    settle(made, place)
     await together(
         check_place(client, made, place), put_in_place(client, made), look_up(made, place)
     )
@@ -201,6 +202,7 @@ class RunContext:
         )
         client = await _client.connected()
         place = self._environment or client.environment
+        settle(made, place)
         await together(
             check_place(client, made, place),
             put_in_place(client, made),

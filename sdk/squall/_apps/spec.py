@@ -1,9 +1,10 @@
 """An app as it is sent to a server: function specs, images, and the content they name."""
 
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from squall_contracts.functions import FileEntry, FunctionSpec
 
 from squall._apps.source import Source, entries, source_of
@@ -65,6 +66,24 @@ def plan(app: "App") -> Plan:
             _spec(made, app, function, source=source, image=resolved[id(image)], known=files)
         )
     return made
+
+
+def settle(made: Plan, environment: str) -> None:
+    """Say in which environment the secrets of image steps are looked up, which is part of an
+    image's name: other values may have made it."""
+    from squall._image.secrets import in_environment
+
+    renamed: dict[str, str] = {}
+    for image_id, image in list(made.images.items()):
+        if image.secrets:
+            settled = replace(image, recipe=in_environment(image.recipe, environment))
+            del made.images[image_id]
+            made.images[settled.image_id] = settled
+            renamed[image_id] = settled.image_id
+    made.functions = [
+        msgspec.structs.replace(spec, image_id=renamed.get(spec.image_id, spec.image_id))
+        for spec in made.functions
+    ]
 
 
 def _default_image(app: "App") -> "Image":

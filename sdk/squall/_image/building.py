@@ -13,10 +13,12 @@ async def build(image: "Image") -> str:
     import asyncio
 
     from squall._apps.placing import put_in_place
-    from squall._apps.spec import Plan
+    from squall._apps.spec import Plan, settle
     from squall.image import resolve
 
     resolved = await asyncio.to_thread(resolve, image)
     made = Plan(images={resolved.image_id: resolved}, uploads=dict(resolved.uploads))
-    await put_in_place(await _client.connected(), made)
-    return resolved.image_id
+    client = await _client.connected()
+    settle(made, client.environment)
+    await put_in_place(client, made)
+    return next(iter(made.images))

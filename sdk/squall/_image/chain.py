@@ -4,12 +4,16 @@ import secrets
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Concatenate, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, Self, TypeVar
 
 from squall_contracts import images
 
 from squall._image.layers import DockerfileBase, Layer, LocalFiles, Ready
+from squall._image.secrets import with_secrets
 from squall.exception import InvalidError
+
+if TYPE_CHECKING:
+    from squall.secret import Secret
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -55,7 +59,9 @@ class Chain:
         image._import_failure = None
         return image
 
-    def _then(self, layer: Layer, force_build: bool = False) -> Self:
+    def _then(
+        self, layer: Layer, force_build: bool = False, secrets: "tuple[Secret, ...]" = ()
+    ) -> Self:
         """This image and one more build step. InvalidError: local files already lie over it."""
         if self._overlays:
             raise InvalidError(
@@ -65,10 +71,16 @@ class Chain:
             )
         if not isinstance(force_build, bool):
             raise InvalidError(f"{layer.label}: force_build takes True or False")
-        return self._grown((layer,), (), force_build)
+        return self._grown((with_secrets(layer, secrets),), (), force_build)
 
-    def _step(self, label: str, step: images.Step, force_build: bool = False) -> Self:
-        return self._then(Ready(label, step), force_build)
+    def _step(
+        self,
+        label: str,
+        step: images.Step,
+        force_build: bool = False,
+        secrets: "tuple[Secret, ...]" = (),
+    ) -> Self:
+        return self._then(Ready(label, step), force_build, secrets)
 
     def _lay_over(self, files: LocalFiles) -> Self:
         return self._grown((), (files,), False)

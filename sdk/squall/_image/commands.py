@@ -12,6 +12,7 @@ from squall._image.baking import BakedFunction, check_function
 from squall._image.chain import Chain
 from squall._image.layers import Context, DockerfileLines
 from squall._image.packages import UNSUPPORTED, Variables, build_env
+from squall._image.secrets import ELSEWHERE, checked
 from squall._modal import spellings
 from squall.exception import InvalidError
 from squall.file_pattern_matcher import Ignore, as_ignore
@@ -65,13 +66,13 @@ class CommandSteps(Chain):
     ) -> Self:
         """Run shell commands, each as a layer of its own."""
         found = check.lines(commands, "run_commands: commands")
-        variables = build_env("run_commands", env, secrets, gpu)
+        variables = build_env("run_commands", env, gpu)
+        hidden = checked("run_commands", secrets)
         check.not_offered("run_commands: volumes", volumes, UNSUPPORTED)
         if not found:
             return self
-        return self._step(
-            "run_commands", images.RunCommands(commands=found, env=variables), force_build
-        )
+        step = images.RunCommands(commands=found, env=variables)
+        return self._step("run_commands", step, force_build, hidden)
 
     def run_function(
         self,
@@ -109,9 +110,9 @@ class CommandSteps(Chain):
             dict(kwargs or {}),
             check.seconds(timeout, "run_function: timeout", DAY_S),
             check.flag(include_source, "run_function: include_source"),
-            build_env("run_function", env, secrets, gpu),
+            build_env("run_function", env, gpu),
         )
-        return self._then(baked, force_build)
+        return self._then(baked, force_build, checked("run_function", secrets))
 
     def dockerfile_commands(
         self,
@@ -132,7 +133,8 @@ class CommandSteps(Chain):
         """
         label = "dockerfile_commands"
         lines = check.lines(dockerfile_commands, f"{label}: commands")
-        build_env(label, None, secrets, gpu)
+        build_env(label, None, gpu)
+        check.not_offered(f"{label}: secrets", secrets, ELSEWHERE)
         check.not_offered(f"{label}: env", env, "use build_args or the ENV instruction")
         arguments = check.variables(build_args or {}, f"{label}: build_args")
         context = build_context(label, context_dir, ignore, context_files)

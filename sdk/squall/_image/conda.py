@@ -10,6 +10,7 @@ from squall._image import check
 from squall._image.chain import Chain
 from squall._image.layers import Copied, LocalFile
 from squall._image.packages import Variables, build_env
+from squall._image.secrets import checked
 
 BASE: Final = "mambaorg/micromamba:2.3.2-debian12-slim"
 SPEC: Final = "/tmp/micromamba-spec"
@@ -52,7 +53,7 @@ class CondaSteps(Chain):
         begin with `Image.micromamba()`."""
         label = "micromamba_install"
         wanted = check.packages(packages, f"{label}: packages")
-        variables = build_env(label, env, secrets, gpu)
+        variables = build_env(label, env, gpu)
         words = [check.quoted(word) for word in wanted]
         if not wanted and spec_file is None:
             return self
@@ -65,4 +66,4 @@ class CondaSteps(Chain):
         chosen = [f"-c {check.quoted(name)}" for name in check.argv(channels, f"{label}: channels")]
         command = " ".join(["micromamba install -n base -y", *chosen, *words])
         step = images.RunCommands(commands=(command,), env=variables)
-        return image._step(label, step, force_build)
+        return image._step(label, step, force_build, checked(label, secrets))

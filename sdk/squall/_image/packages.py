@@ -10,17 +10,16 @@ from squall_contracts import images
 from squall._image import check
 from squall._image.chain import Chain
 from squall._image.layers import Pyproject, Requirements, UvProject
+from squall._image.secrets import checked
 from squall._modal import spellings
 
 Variables = Mapping[str, str | None]
 
-UNSUPPORTED = "pass values with env=, or do it when the function runs"
+UNSUPPORTED = "do it when the function runs"
 
 
-def build_env(label: str, env: Variables | None, secrets: object, gpu: object) -> dict[str, str]:
-    """The variables of one step; refuses secrets, which a build can't have, and says that it has no
-    GPU."""
-    check.not_offered(f"{label}: secrets", secrets, UNSUPPORTED)
+def build_env(label: str, env: Variables | None, gpu: object) -> dict[str, str]:
+    """The variables of one step; says that a build has no GPU."""
     spellings.without_effect("gpu", gpu, stacklevel=4)
     return check.variables(env or {}, f"{label}: env")
 
@@ -45,10 +44,10 @@ class PackageSteps(Chain):
         label = "pip_install"
         step = _install(label, "pip", (find_links, index_url, extra_index_url), pre, extra_options)
         wanted = check.packages(packages, f"{label}: packages")
-        variables = build_env(label, env, secrets, gpu)
+        variables, hidden = build_env(label, env, gpu), checked(label, secrets)
         if not wanted:
             return self
-        return self._step(label, _with(step, variables, wanted), force_build)
+        return self._step(label, _with(step, variables, wanted), force_build, hidden)
 
     def uv_pip_install(
         self,
@@ -74,13 +73,13 @@ class PackageSteps(Chain):
             check.local_path(path, f"{label}: requirements")
             for path in check.paths(requirements or (), f"{label}: requirements")
         )
-        variables = build_env(label, env, secrets, gpu)
+        variables, hidden = build_env(label, env, gpu), checked(label, secrets)
         if not wanted and not files:
             return self
         complete = _with(step, variables, wanted)
         if not files:
-            return self._step(label, complete, force_build)
-        return self._then(Requirements(label, files, complete), force_build)
+            return self._step(label, complete, force_build, hidden)
+        return self._then(Requirements(label, files, complete), force_build, hidden)
 
     def pip_install_from_requirements(
         self,
@@ -100,8 +99,9 @@ class PackageSteps(Chain):
         label = "pip_install_from_requirements"
         step = _install(label, "pip", (find_links, index_url, extra_index_url), pre, extra_options)
         path = check.local_path(requirements_txt, f"{label}: requirements_txt")
-        complete = _with(step, build_env(label, env, secrets, gpu))
-        return self._then(Requirements(label, (path,), complete), force_build)
+        complete = _with(step, build_env(label, env, gpu))
+        hidden = checked(label, secrets)
+        return self._then(Requirements(label, (path,), complete), force_build, hidden)
 
     def pip_install_from_pyproject(
         self,
@@ -123,8 +123,9 @@ class PackageSteps(Chain):
         step = _install(label, "pip", (find_links, index_url, extra_index_url), pre, extra_options)
         path = check.local_path(pyproject_toml, f"{label}: pyproject_toml")
         groups = check.argv(optional_dependencies, f"{label}: optional_dependencies")
-        complete = _with(step, build_env(label, env, secrets, gpu))
-        return self._then(Pyproject(path, groups, complete), force_build)
+        complete = _with(step, build_env(label, env, gpu))
+        hidden = checked(label, secrets)
+        return self._then(Pyproject(path, groups, complete), force_build, hidden)
 
     def uv_sync(
         self,
@@ -151,10 +152,10 @@ class PackageSteps(Chain):
             extras=check.argv(extras or (), "uv_sync: extras"),
             frozen=check.flag(frozen, "uv_sync: frozen"),
             extra_options=check.options(extra_options, "uv_sync: extra_options"),
-            env=build_env("uv_sync", env, secrets, gpu),
+            env=build_env("uv_sync", env, gpu),
         )
         directory = check.local_path(uv_project_dir, "uv_sync: uv_project_dir")
-        return self._then(UvProject(directory, step), force_build)
+        return self._then(UvProject(directory, step), force_build, checked("uv_sync", secrets))
 
     def apt_install(
         self,
@@ -166,12 +167,12 @@ class PackageSteps(Chain):
     ) -> Self:
         """Install Debian packages with apt."""
         wanted = check.packages(packages, "apt_install: packages")
-        variables = build_env("apt_install", env, secrets, gpu)
+        variables = build_env("apt_install", env, gpu)
+        hidden = checked("apt_install", secrets)
         if not wanted:
             return self
-        return self._step(
-            "apt_install", images.AptInstall(packages=wanted, env=variables), force_build
-        )
+        step = images.AptInstall(packages=wanted, env=variables)
+        return self._step("apt_install", step, force_build, hidden)
 
 
 def _install(

@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, NoReturn, Self
+from typing import Any, Final, Self
 
 from squall_contracts import images
 
-from squall._image import check
+from squall._image import check, repos
 from squall._image.chain import Chain
 from squall._image.layers import Copied, LocalFile
 from squall._image.packages import Variables, build_env
+from squall._image.secrets import checked
 from squall.exception import InvalidError
 
 PLACE: Final = "/tmp/poetry-project"
@@ -39,7 +40,7 @@ class ProjectSteps(Chain):
         the image has poetry already."""
         label = "poetry_install_from_file"
         project = check.local_path(poetry_pyproject_toml, f"{label}: poetry_pyproject_toml")
-        variables = build_env(label, env, secrets, gpu)
+        variables = build_env(label, env, gpu)
         image = self._then(Copied(LocalFile(project, f"{PLACE}/pyproject.toml")), force_build)
         lock = project.with_name("poetry.lock")
         if poetry_lockfile is not None:
@@ -60,7 +61,7 @@ class ProjectSteps(Chain):
             f"cd {PLACE} && poetry config virtualenvs.create false && {' '.join(words)}"
         )
         step = images.RunCommands(commands=tuple(commands), env=variables)
-        return image._step(label, step, force_build)
+        return image._step(label, step, force_build, checked(label, secrets))
 
     def pip_install_private_repos(
         self,
@@ -75,9 +76,28 @@ class ProjectSteps(Chain):
         env: Variables | None = None,
         secrets: Sequence[Any] | None = None,
         force_build: bool = False,
-    ) -> NoReturn:
-        """InvalidError: a build has no secrets, so it can't log in."""
-        raise InvalidError(
-            "pip_install_private_repos needs a secret, which builds don't get: clone it here and use "
-            "add_local_dir(…, copy=True) and run_commands('pip install …')"
-        )
+    ) -> Self:
+        """Install packages from private repositories, such as `github.com/us/private@1.2`, with pip
+        and git. A secret must have GITHUB_TOKEN or GITLAB_TOKEN, whichever the hosts need; git gets
+        it from a credential helper, so that it stands in no command line and no file."""
+        label = "pip_install_private_repos"
+        hidden = checked(label, secrets)
+        wanted = repos.parsed(label, repositories)
+        user = check.text(git_user, f"{label}: git_user")
+        if not hidden:
+            raise InvalidError(
+                f"{label}: secrets takes a secret with {', '.join(repos.tokens(wanted))}"
+            )
+        if not wanted:
+            return self
+        indexes = {
+            "find_links": find_links,
+            "index_url": index_url,
+            "extra_index_url": extra_index_url,
+        }
+        options = repos.pip_options(label, indexes, pre, extra_options)
+        command = repos.command(wanted, options)
+        variables = repos.git_variables(wanted, user) | build_env(label, env, gpu)
+        image = self._step(label, images.AptInstall(packages=("git",)))
+        step = images.RunCommands(commands=(command,), env=variables)
+        return image._step(label, step, force_build, hidden)

@@ -13,6 +13,7 @@ from squall._apps.places import require
 if TYPE_CHECKING:
     from squall._apps.spec import Plan
     from squall._client import Client
+    from squall.image import ResolvedImage
     from squall.secret import Secret
 
 Seal = Callable[[Mapping[str, str]], dict[str, Sealed]]
@@ -31,6 +32,15 @@ async def sealing(client: "Client") -> Seal:
         }
 
     return sealed
+
+
+async def sealed_values(client: "Client", image: "ResolvedImage") -> tuple[dict[str, Sealed], ...]:
+    """The values of an image's secrets that are not stored, in order. No round trip without any."""
+    own = [secret._values or {} for secret in image.secrets if not secret._name]
+    if not own:
+        return ()
+    seal = await sealing(client)
+    return tuple(seal(values) for values in own)
 
 
 async def check_place(client: "Client", made: "Plan", environment: str) -> None:

@@ -29,7 +29,7 @@ from squall.exception import DeprecationError, Error, InvalidError, NotFoundErro
 C = TypeVar("C", bound="Collection")
 
 ASK_AGAIN_S = 20.0
-"""How long a handle may go on with a dict or queue that was deleted."""
+"""How long a handle may go on with a dict or queue that was deleted, where it missed word of it."""
 
 _log = logging.getLogger("squall")
 
@@ -160,10 +160,13 @@ class Collection(Handle):
     async def _opened(self) -> "tuple[_client.Client, CollectionRecord]":
         """The connection and what the server knows of it; on the SDK loop. NotFoundError."""
         client = await _client.connected()
-        if self._record is None:
-            self._record = await client.control(self._question(client.environment))
+        await client.gone.listen()
+        client.gone.watch(self)
+        record = self._record
+        if record is None:
+            record = self._record = await client.control(self._question(client.environment))
             self._asked_s = time.monotonic()
-        return client, self._record
+        return client, record
 
     def _check_now_and_then(self) -> None:
         """Have it looked up again if that is long ago: others may have deleted it, and what is put
@@ -182,11 +185,17 @@ class Collection(Handle):
         try:
             await (await _client.connected()).control(question)
         except NotFoundError:
-            if self._name is None:
-                self._id = record.collection_id
-            self._record = self._held = None
+            self._deleted(record.collection_id)
         except Error as error:
             _log.debug("%r is not looked up again now: %s", self, error)
+
+    def _deleted(self, collection_id: str) -> None:
+        """That one is gone: its next use looks it up anew."""
+        record = self._record
+        if record is not None and record.collection_id == collection_id:
+            if self._name is None:
+                self._id = collection_id
+            self._record = self._held = None
 
     def _question(self, environment: str) -> OpenCollection | FindCollection:
         if self._id is not None:

@@ -62,7 +62,8 @@ def _mounted(volume_id: str) -> tuple[Assignment, VolumeMount]:
 
 async def _ask(here: Assignment, question: AskVolume) -> None:
     """Ask until the runner has done it. RuntimeError when it refuses, or isn't there for long."""
-    from squall_bus.errors import BusError, NoResponder, RequestTimeout
+    from squall_bus.errors import BusError
+    from squall_volumes.patient import AWAY
 
     client = await _client.connected()
     subject = subjects.up_volume(here.container_id)
@@ -72,7 +73,7 @@ async def _ask(here: Assignment, question: AskVolume) -> None:
             reply: VolumeAnswer | Refused = await client.bus.request(
                 subject, question, VolumeReply, timeout_s=ANSWER_WITHIN_S * 3
             )
-        except (NoResponder, RequestTimeout) as error:
+        except AWAY as error:
             if time.monotonic() - heard_s > AWAY_S:
                 raise RuntimeError(f"{question.action} failed: {error}") from error
             await asyncio.sleep(RETRY_S)

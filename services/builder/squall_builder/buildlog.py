@@ -28,10 +28,27 @@ class BuildLog:
     def __init__(self, planned: Plan, say: Say) -> None:
         self._plan = planned
         self._say = say
+        self._part = 0
         self._step = 0
         self._instruction = ""
         self._recent: list[str] = []
         self._rest = ""
+
+    def part(self, number: int) -> None:
+        """What follows is of the first Dockerfile (0), or of the one after that hidden step."""
+        self._part = number
+
+    async def hidden(self, step: int) -> None:
+        """A step with secrets begins."""
+        self._instruction = "RUN"
+        self._recent = []
+        if step != self._step:
+            self._step = step
+            await self._out(self._plan.titles[step])
+
+    async def output(self, text: str) -> None:
+        """What it prints, in pieces."""
+        await self._text(COLOUR.sub("", text))
 
     async def event(self, event: dict[str, Any]) -> None:
         """One JSON object of the stream."""
@@ -57,10 +74,10 @@ class BuildLog:
         started = STEP.match(line)
         if started is not None:
             before = self._step
-            self._step = self._plan.owner(int(started[1]))
+            self._step = self._plan.owner(int(started[1]), self._part)
             self._instruction = started[2].upper()
             self._recent = []
-            if self._step != before or int(started[1]) == 1:
+            if self._step != before or (int(started[1]) == 1 and not self._part):
                 await self._out(self._plan.titles[self._step])
         elif line.strip() and not NOISE.match(line):
             self._recent = [*self._recent[-49:], line.strip()]
@@ -77,7 +94,12 @@ class BuildLog:
         code = EXIT_CODE.search(message)
         if code is None:
             return BuildError(f"{title} failed: {one_line(message)}", title)
-        return BuildError(f"{title} failed with exit code {code[1]}: {cause(self._recent)}", title)
+        return self.exited(int(code[1]))
+
+    def exited(self, code: int) -> BuildError:
+        """The error of a step whose command ended with `code`."""
+        title = self._plan.titles[self._step]
+        return BuildError(f"{title} failed with exit code {code}: {cause(self._recent)}", title)
 
 
 def cause(lines: list[str]) -> str:

@@ -1,7 +1,7 @@
 """What handlers and the two runtimes share."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Protocol
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Final, Protocol
 
 import msgspec
 from squall_contracts.images import BuildImage, ContextFile
@@ -11,6 +11,10 @@ Say = Callable[[str, int, int], Awaitable[None]]
 
 Fetch = Callable[[ContextFile], AsyncIterator[bytes]]
 """Reads a file from the workspace's code store. BuildError: it isn't there, or is damaged."""
+
+StepValues = Mapping[int, Mapping[str, str]]
+"""Secret variables of the steps that have any, by the step's number from 1."""
+NO_VALUES: Final[StepValues] = {}
 
 
 class Built(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,7 +50,9 @@ class Runtime(Protocol):
     async def find(self, order: BuildImage) -> Built | None:
         """The image, if it was built before and is still there."""
 
-    async def build(self, order: BuildImage, fetch: Fetch, say: Say) -> Built:
+    async def build(
+        self, order: BuildImage, fetch: Fetch, say: Say, values: StepValues = NO_VALUES
+    ) -> Built:
         """Build the image. BuildError says why it can't be."""
 
     async def remove(self, account: str, image_id: str) -> int:

@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 from squall_contracts import images
 from squall_contracts.dockerfile import instructions
+from squall_contracts.secrets import StepSecret
 
 from squall_builder.lines import (
     CONTEXT,
@@ -14,6 +15,7 @@ from squall_builder.lines import (
     adds_python,
     base_lines,
     bring_uv,
+    command_of,
     copy_root,
     needs_uv,
     step_lines,
@@ -22,6 +24,8 @@ from squall_builder.titles import titles
 
 DIRECTORY_MODES: Final = {"/tmp": 0o1777, "/var/tmp": 0o1777, "/root": 0o700}
 """COPY gives directories that exist the modes of the context: these must keep their own."""
+BEFORE: Final = "SQUALL_BEFORE"
+"""Build argument of a Dockerfile that goes on with an image."""
 DOCKER_ONLY: Final = (images.AptInstall, images.RunCommands, images.DockerfileCommands)
 
 
@@ -31,6 +35,20 @@ class Piece(msgspec.Struct, frozen=True):
     owner: int
     """0: the base, n: the nth step of the recipe."""
     text: str
+    secrets: tuple[StepSecret, ...] = ()
+    """It is a RUN that has these."""
+
+
+class Hidden(msgspec.Struct, frozen=True, kw_only=True):
+    """A command that runs with secrets, and the Dockerfile that follows it."""
+
+    command: str
+    owner: int
+    secrets: tuple[StepSecret, ...]
+    then: str
+    """Goes on with the image the command left; empty: the next one follows at once."""
+    owners: tuple[int, ...]
+    """Of the steps of `then`."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,11 +64,28 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     build_args: dict[str, str]
     uses_uv: bool
     uses_site: bool
+    hidden: tuple[Hidden, ...] = ()
+    """What comes after `dockerfile` where a step has secrets."""
 
-    def owner(self, docker_step: int) -> int:
-        """The recipe step behind a Dockerfile step (from 1); past the last: the last."""
-        place = min(max(docker_step, 1), len(self.owners))
-        return self.owners[place - 1]
+    def owner(self, docker_step: int, part: int = 0) -> int:
+        """The recipe step behind a step (from 1) of a Dockerfile, the first or the one of that
+        hidden step; past the last: the last."""
+        owners = self.hidden[part - 1].owners if part else self.owners
+        return owners[min(max(docker_step, 1), len(owners)) - 1]
+
+    def dockerfiles(self) -> tuple[tuple[str, str], ...]:
+        """Those of all parts, as they are called in the context."""
+        return tuple(
+            (dockerfile_name(part), text) for part, text in enumerate(self.texts()) if text
+        )
+
+    def texts(self) -> tuple[str, ...]:
+        """The Dockerfiles of all parts; a part may have none."""
+        return (self.dockerfile, *(step.then for step in self.hidden))
+
+
+def dockerfile_name(part: int) -> str:
+    return f"{CONTEXT}/Dockerfile{part or ''}"
 
 
 class BadRecipeError(ValueError):
@@ -69,24 +104,78 @@ def plan(recipe: images.Recipe, options: Options) -> Plan:
             uses_uv = True
             pieces.append(Piece(number, bring_uv(options)))
         uses_site = uses_site or isinstance(step, images.RunFunction)
-        pieces += [Piece(number, text) for text in step_lines(step, number, before, options)]
+        pieces += [
+            Piece(number, text, images.step_secrets(step) if text.startswith("RUN ") else ())
+            for text in step_lines(step, number, before, options)
+        ]
         context += _step_context(step, number)
-    network = _network(options)
-    texts = [_after_each_from(piece.text, network) for piece in pieces]
+    first, *rest = _parts(pieces)
+    dockerfile, owners = _dockerfile(first, _network(options))
     return Plan(
-        dockerfile="".join(f"{text}\n" for text in texts),
+        dockerfile=dockerfile,
         context=_unique(context),
         directory_modes=_kept_modes(recipe),
-        owners=tuple(
-            piece.owner
-            for piece, text in zip(pieces, texts, strict=True)
-            for _ in instructions(text)
-        ),
+        owners=owners,
         titles=titles(recipe),
         build_args=_build_args(recipe),
         uses_uv=uses_uv,
         uses_site=uses_site,
+        hidden=_hidden(first, rest, options),
     )
+
+
+def _parts(pieces: list[Piece]) -> list[list[Piece]]:
+    """Cut before each piece that has secrets."""
+    parts: list[list[Piece]] = [[]]
+    for piece in pieces:
+        if piece.secrets:
+            parts.append([])
+        parts[-1].append(piece)
+    return parts
+
+
+def _dockerfile(pieces: list[Piece], network: str) -> tuple[str, tuple[int, ...]]:
+    """The text, and for each of its steps who owns it."""
+    texts = [_after_each_from(piece.text, network) for piece in pieces]
+    owners = tuple(
+        piece.owner for piece, text in zip(pieces, texts, strict=True) for _ in instructions(text)
+    )
+    return "".join(f"{text}\n" for text in texts), owners
+
+
+def _hidden(first: list[Piece], rest: list[list[Piece]], options: Options) -> tuple[Hidden, ...]:
+    found: list[Hidden] = []
+    earlier = list(first)
+    for secret, *then in rest:
+        text = ""
+        owners: tuple[int, ...] = ()
+        if then:
+            begin = [f"ARG {BEFORE}", f"FROM ${BEFORE}", *_arguments(earlier, options)]
+            lead = [Piece(secret.owner, line) for line in begin]
+            text, owners = _dockerfile([*lead, *then], "")
+        found.append(
+            Hidden(
+                command=command_of(secret.text),
+                owner=secret.owner,
+                secrets=secret.secrets,
+                then=text,
+                owners=owners,
+            )
+        )
+        earlier += then
+    return tuple(found)
+
+
+def _arguments(earlier: list[Piece], options: Options) -> list[str]:
+    """Arguments the stage so far has declared, for the Dockerfile that goes on with it."""
+    declared: list[str] = []
+    for piece in earlier:
+        for each in instructions(piece.text):
+            if each.keyword == "FROM":
+                declared = []
+            elif each.keyword == "ARG":
+                declared.append(f"ARG {each.arguments}")
+    return list(dict.fromkeys([*(f"ARG {name}" for name in options.arguments), *declared]))
 
 
 def _network(options: Options) -> str:

@@ -15,6 +15,7 @@ from squall_contracts import images, subjects
 
 from squall_builder.built import BuildError, Built, InUseError, Runtime
 from squall_builder.metrics import Metrics
+from squall_builder.opening import hide, needles, opened
 
 log = structlog.get_logger()
 
@@ -107,7 +108,9 @@ class Handlers:
                 log.info("image.build_started", image_id=order.image_id)
                 with self._metrics.building.track_inprogress():
                     fetch = self._fetch(order.workspace)
-                    built = await self._runtime.build(order, fetch, feed.say)
+                    values = await opened(self._bus, order)
+                    feed.hide(needles(values))
+                    built = await self._runtime.build(order, fetch, feed.say, values)
         except BuildError as error:
             changes = _failed(error, feed)
         else:
@@ -169,13 +172,21 @@ class _Feed:
         self._image_id = order.image_id
         self._subject = subjects.build_feed(order.workspace, order.image_id)
         self._tail: deque[str] = deque(maxlen=tail_lines)
+        self._hidden: tuple[str, ...] = ()
+
+    def hide(self, needles: tuple[str, ...]) -> None:
+        """Show none of these from here on."""
+        self._hidden = needles
+
+    def clean(self, text: str) -> str:
+        return hide(text, self._hidden)
 
     @property
     def tail(self) -> str:
         return "\n".join(self._tail)
 
     async def say(self, text: str, step: int, steps: int) -> None:
-        line = text[:LINE_CHARACTERS]
+        line = self.clean(text)[:LINE_CHARACTERS]
         self._tail.append(line)
         await self._bus.publish(
             self._subject,
@@ -211,6 +222,6 @@ def _failed(error: BuildError, feed: _Feed) -> dict[str, Any]:
     return {
         "state": "failed",
         "failed_step": error.failed_step,
-        "error": error.message,
+        "error": feed.clean(error.message),
         "log_tail": feed.tail,
     }

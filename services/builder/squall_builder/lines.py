@@ -200,6 +200,12 @@ def _run(command: str, env: dict[str, str]) -> str:
     return f"RUN {json.dumps(['/bin/sh', '-c', text])}" if "\n" in text else f"RUN {text}"
 
 
+def command_of(line: str) -> str:
+    """What a RUN of ours runs."""
+    text = line.removeprefix("RUN ")
+    return str(json.loads(text)[-1]) if text.startswith('["/bin/sh"') else text
+
+
 def _copy(step: images.CopyFiles, number: int) -> list[str]:
     if not step.files:
         return []

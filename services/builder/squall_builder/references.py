@@ -5,7 +5,7 @@ one. So a recipe may name neither what the builder tagged nor an id.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
 from squall_contracts.dockerfile import COPYING, Instruction, instructions
@@ -17,11 +17,13 @@ _HOSTS: Final = re.compile(r"^((index\.)?docker\.io/)?(library/)?", re.IGNORECAS
 _VARIABLE: Final = re.compile(r"\$(?:(\w+)|\{(\w+)(?::-([^}$]*))?\})")
 
 
-def refusal(dockerfile: str, build_args: Mapping[str, str], trusted: str = "") -> str | None:
+def refusal(
+    dockerfile: str, build_args: Mapping[str, str], trusted: Collection[str] = ()
+) -> str | None:
     """Why this Dockerfile must not be built; None: it names no image that could be another's.
-    `trusted`: the operator's own base, whatever it is called."""
+    `trusted`: the operator's own base, whatever it is called, and what stands for our own."""
     for reference in references(dockerfile, build_args):
-        if reference == trusted:
+        if reference in trusted:
             continue
         if "$" in reference:
             return f"the image {reference!r} is named by a variable without a value: write its name"

@@ -13,11 +13,11 @@ from squall_contracts import images
 
 from squall_builder import guest_site
 from squall_builder.buildlog import cause
-from squall_builder.built import BuildError, Built, Fetch, Say
+from squall_builder.built import NO_VALUES, BuildError, Built, Fetch, Say, StepValues
 from squall_builder.commands import run
 from squall_builder.core import needs_docker
-from squall_builder.docker import network_arguments, proxy_arguments
 from squall_builder.lines import install_arguments, sync_arguments
+from squall_builder.reaching import network_arguments, proxy_arguments
 from squall_builder.settings import Settings
 from squall_builder.titles import titles
 from squall_builder.tools import host_uv
@@ -44,7 +44,9 @@ class VenvRuntime:
         place = self._place(order.workspace, order.image_id)
         return await self._describe(order, place) if (place / "bin" / "python").exists() else None
 
-    async def build(self, order: images.BuildImage, fetch: Fetch, say: Say) -> Built:
+    async def build(
+        self, order: images.BuildImage, fetch: Fetch, say: Say, values: StepValues = NO_VALUES
+    ) -> Built:
         refusal = needs_docker(order.recipe)
         if refusal is not None:
             raise BuildError(refusal, refusal.partition(" needs Docker")[0])
@@ -55,7 +57,10 @@ class VenvRuntime:
         draft = place.with_name(f".{order.image_id}.{secrets.token_hex(4)}")
         try:
             async with asyncio.timeout(self._settings.build_timeout_s):
-                await _Building(order.recipe, draft, self._environment(), fetch, say).run()
+                build = _Building(
+                    order.recipe, draft, self._environment(), fetch, say, values=values
+                )
+                await build.run()
             if place.exists():
                 await asyncio.to_thread(shutil.rmtree, place)
             draft.rename(place)
@@ -121,7 +126,10 @@ class _Building:
         environment: dict[str, str],
         fetch: Fetch,
         say: Say,
+        *,
+        values: StepValues,
     ) -> None:
+        self._values = values
         self._recipe = recipe
         self._place = place
         self._environment = environment
@@ -248,9 +256,9 @@ class _Building:
         home = self._place / FILES / "root"
         if self._number:
             home.mkdir(parents=True, exist_ok=True)
-        code = await run(
-            words, self._environment | (env or {}), home if self._number else None, out
-        )
+        hidden = self._values.get(self._number, {})
+        variables = {**self._environment, **hidden, **(env or {})}
+        code = await run(words, variables, home if self._number else None, out)
         if code != 0:
             title = self._titles[self._number]
             raise BuildError(f"{title} failed with exit code {code}: {cause(lines[-50:])}", title)

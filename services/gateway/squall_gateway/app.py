@@ -13,7 +13,7 @@ from squall_bus.service import Context, Service
 from squall_contracts import access_subjects, subjects
 from squall_contracts.functions import FunctionRecord
 from squall_contracts.identity import MintGuest, MintService, Renew
-from squall_contracts.secrets import OpenSecrets
+from squall_contracts.secrets import OpenBuildSecrets, OpenSecrets
 from squall_contracts.tokens import SignIn
 
 from squall_gateway.access.app import Access
@@ -115,6 +115,7 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
         (subjects.RENEW_ALL, Renew, identity.renew),
         (access_subjects.SIGN_IN_ALL, SignIn, access.signing_in.sign_in),
         (access_subjects.OPEN_SECRETS_ALL, OpenSecrets, opening.open),
+        (access_subjects.OPEN_BUILD_SECRETS, OpenBuildSecrets, own.build_secrets.open),
     )
     open_intakes = [
         await context.bus.respond(subject, kind, flight.counted(handler), queue=QUEUE)

@@ -16,6 +16,7 @@ from squall_contracts.message import new_id
 from squall_contracts.placement import ENDED, ContainerRecord
 
 from squall_gateway import core
+from squall_gateway.build_secrets import BuildSecrets
 from squall_gateway.calls import drop_function
 from squall_gateway.environments import Environments
 from squall_gateway.pools import Pools
@@ -53,6 +54,7 @@ class Apps:
         self.environments = Environments(context)
         self.sealing = Resealing(context, Path(settings.keys_dir) / "sealing")
         self.secrets = Secrets(context, self.registry, self.environments, self.sealing)
+        self.build_secrets = BuildSecrets(self.secrets, self.sealing)
         self._images = context.bus.kv(subjects.IMAGES_BUCKET, ImageRecord)
         self._containers = context.bus.kv(subjects.CONTAINERS_BUCKET, ContainerRecord)
 

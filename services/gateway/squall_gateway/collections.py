@@ -182,7 +182,9 @@ class Collections:
 
 
 async def _empty(workspace: Bus, record: CollectionRecord) -> None:
-    """Remove all that a dict or queue holds."""
+    """Tell whoever uses a dict or queue that it is gone, then remove all it holds."""
+    await workspace.publish(state_subjects.collection_gone(record.collection_id), b"")
+    await workspace.flush()
     if record.kind == "queue":
         await workspace.admin.purge(
             state_subjects.QUEUES, state_subjects.queue_partitions(record.collection_id)

@@ -257,9 +257,16 @@ class Api:
         # What failed is tried again, and what was built for a runtime no machine here has is built
         # anew; the revision tells this attempt from the one before.
         attempt = 0 if entry is None else entry.revision
+        grant = await self._apps.build_secrets.grant(account, image_id, request)
         await self._context.bus.store(
             subjects.build(image_id),
-            images.BuildImage(workspace=account, image_id=image_id, recipe=request.recipe),
+            images.BuildImage(
+                workspace=account,
+                image_id=image_id,
+                recipe=request.recipe,
+                own=request.own,
+                grant=grant,
+            ),
             msg_id=f"{account}.{image_id}.{attempt}",
         )
         return images.ImageStatus(image_id=image_id, state="building")

@@ -100,6 +100,14 @@ class Secrets:
         except sealed.MissingError as error:
             raise SquallRefusal("not_found", f"function {spec.name!r}: {error}") from error
 
+    async def record(self, account: str, wanted: secrets.StepSecret) -> SecretRecord:
+        """A stored secret as an image names it. SquallRefusal: it, or a variable of it, is missing."""
+        found = (await self._found(account, wanted.environment, wanted.name)).value
+        lacking = sealed.missing_keys(found, wanted.keys)
+        if lacking:
+            raise SquallRefusal("not_found", lacking)
+        return found
+
     async def check(
         self, account: str, environment: str, functions: Iterable[FunctionSpec]
     ) -> None:

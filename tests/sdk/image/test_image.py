@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from squall import Secret
+from squall._image.secrets import in_environment
 from squall.exception import InvalidError, ModuleNotMountable, NotFoundError
 from squall.image import Image, python_source_entries, resolve
 from squall_contracts import images
+from squall_contracts.secrets import StepSecret
 
 
 def base() -> Image:
@@ -44,6 +47,54 @@ def test_a_chain_becomes_a_recipe_in_its_order() -> None:
         images.Cmd(argv=("sleep",)),
         images.DockerfileCommands(lines=('SHELL ["/bin/bash", "-c"]',)),
     )
+
+
+def test_an_image_is_named_by_its_secrets_and_never_by_their_values() -> None:
+    def installed(*secrets: Secret) -> Image:
+        return base().pip_install("six").run_commands("a", "b", secrets=list(secrets))
+
+    one, two = Secret.from_dict({"B": "1", "A": "2"}), Secret.from_dict({"A": "3", "B": "4"})
+    stored = Secret.from_name("s", required_keys=["K"])
+    resolved = resolve(installed(one, stored))
+    assert resolved.image_id == resolve(installed(two, stored)).image_id
+    assert resolved.image_id != resolve(installed(stored)).image_id
+    assert resolved.secrets == (one, stored)
+    assert images.build_secrets(resolved.recipe) == (
+        StepSecret(keys=("A", "B")),
+        StepSecret(name="s", keys=("K",)),
+    )
+    there = in_environment(resolved.recipe, "staging")
+    assert images.build_secrets(there)[1] == StepSecret(
+        name="s", environment="staging", keys=("K",)
+    )
+    assert images.image_id(there) != resolved.image_id
+
+
+def test_private_repositories_get_their_token_from_a_helper_and_no_command_line() -> None:
+    token = Secret.from_name("git")
+    image = base().pip_install_private_repos(
+        "github.com/us/one@1.2", "github.com/us/two", git_user="me", secrets=[token]
+    )
+    install = steps(image)[-1]
+    assert isinstance(install, images.RunCommands)
+    assert install.commands[0].endswith(
+        "git+https://github.com/us/one.git@1.2 git+https://github.com/us/two.git"
+    )
+    assert install.env["GIT_CONFIG_COUNT"] == "1"
+    assert install.env["GIT_CONFIG_KEY_0"] == "credential.https://github.com.helper"
+    helper = subprocess.run(
+        ["sh", "-c", f"{install.env['GIT_CONFIG_VALUE_0'][1:]} get"],
+        env={"GITHUB_TOKEN": "t0ken"},
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    assert helper.stdout == "username=me\npassword=t0ken\n"
+    checked = install.commands[0].split(" && ")[0]
+    lacking = subprocess.run(
+        ["sh", "-c", checked], env={}, capture_output=True, text=True, check=False
+    )
+    assert lacking.returncode and "GITHUB_TOKEN: is in no secret of this step" in lacking.stderr
 
 
 def test_an_image_never_changes() -> None:
@@ -116,6 +167,17 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     (lambda: base().pip_install("six", index_url=5), "index_url"),  # type: ignore[arg-type]
     (lambda: base().pip_install("six", pre="yes"), "pip_install: pre"),  # type: ignore[arg-type]
     (lambda: base().pip_install("six", secrets=[1]), "pip_install: secrets"),
+    (lambda: base().dockerfile_commands("RUN a", secrets=[1]), "give them to run_commands"),
+    (
+        lambda: base().pip_install_private_repos("github.com/a/b", git_user="me"),
+        "a secret with GITHUB_TOKEN",
+    ),
+    (
+        lambda: base().pip_install_private_repos(
+            "example.com/a/b", git_user="me", secrets=[Secret.from_name("s")]
+        ),
+        "no repository of github.com",
+    ),
     (lambda: base().pip_install("six", env={"A": 1}), "the value of A"),  # type: ignore[dict-item]
     (lambda: base().pip_install("six", force_build=1), "force_build"),  # type: ignore[arg-type]
     (lambda: base().uv_pip_install("six", uv_version="0.1"), "uv_version"),

@@ -4,6 +4,7 @@ import hashlib
 
 from hypothesis import strategies as st
 from squall_contracts import images
+from squall_contracts.secrets import StepSecret
 
 WORD = st.text("abcdefghijklmnop-_.0123456789", min_size=1, max_size=8).filter(
     lambda word: word.strip(".") == word
@@ -11,6 +12,11 @@ WORD = st.text("abcdefghijklmnop-_.0123456789", min_size=1, max_size=8).filter(
 TEXT = st.text(st.characters(blacklist_characters="\n\0\r", codec="utf-8"), min_size=1, max_size=12)
 NAMES = st.text("ABCDEFGH_", min_size=1, max_size=5)
 ENV = st.dictionaries(NAMES, TEXT, max_size=3)
+SECRETS = st.lists(
+    st.builds(StepSecret, name=WORD, environment=st.just("main"))
+    | st.builds(StepSecret, keys=st.just(("A", "B"))),
+    max_size=2,
+).map(tuple)
 
 
 def context_file(path: str, content: str = "") -> images.ContextFile:
@@ -85,3 +91,14 @@ RECIPES = st.builds(
     steps=st.lists(STEPS, max_size=5).map(tuple),
     force=st.sampled_from(["", "n"]),
 )
+HIDDEN_STEPS = st.one_of(
+    st.builds(images.RunCommands, commands=WORDS, env=ENV, secrets=SECRETS),
+    st.builds(images.PipInstall, packages=WORDS, requirements=files("0-"), secrets=SECRETS),
+    st.builds(images.AptInstall, packages=WORDS, secrets=SECRETS),
+)
+HIDDEN_RECIPES = st.builds(
+    images.Recipe,
+    base=BASES,
+    steps=st.lists(st.one_of(STEPS, HIDDEN_STEPS), max_size=5).map(tuple),
+)
+"""Recipes of which some steps have secrets."""

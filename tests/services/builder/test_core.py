@@ -2,19 +2,21 @@
 
 import re
 import shlex
+from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from squall_builder.core import BadRecipeError, Plan, needs_docker, plan
+from squall_builder.core import BEFORE, BadRecipeError, Plan, needs_docker, plan
 from squall_builder.lines import Options, quoted
 from squall_contracts import images
 from squall_contracts.dockerfile import instructions
 from squall_contracts.images import image_id
 from squall_contracts.message import decode, encode
+from squall_contracts.secrets import StepSecret
 
-from .recipes import RECIPES, STEPS, context_file
+from .recipes import HIDDEN_RECIPES, RECIPES, STEPS, context_file
 
 BARE = Options(base_image="base", base_complete=True)
 OPTIONS = st.builds(
@@ -76,6 +78,49 @@ def test_everything_copied_is_in_the_context(recipe: images.Recipe, options: Opt
         place = f".squall/step{number}/"
         held = any(file.path.startswith(place) for file in planned.context)
         assert held == (place in planned.dockerfile), step
+
+
+@given(HIDDEN_RECIPES, OPTIONS)
+def test_steps_with_secrets_are_cut_out_and_everything_else_stays_in_order(
+    recipe: images.Recipe, options: Options
+) -> None:
+    planned = plan(recipe, options)
+    bare = plan(_without_secrets(recipe), options)
+    texts = [planned.dockerfile]
+    for number, step in enumerate(planned.hidden, 1):
+        assert step.secrets == images.step_secrets(recipe.steps[step.owner - 1])
+        assert len(step.owners) == len(instructions(step.then))
+        texts.append(f"RUN {step.command}\n")
+        if step.then:
+            lead, _, rest = step.then.partition(f"FROM ${BEFORE}\n")
+            assert lead == f"ARG {BEFORE}\n"
+            assert planned.owner(1, number) == step.owner
+            texts.append("\n".join(_beyond_arguments(rest.split("\n"))))
+    assert "".join(texts) == bare.dockerfile
+    with_secrets = [n for n, each in enumerate(recipe.steps, 1) if images.step_secrets(each)]
+    assert sorted({step.owner for step in planned.hidden}) == with_secrets
+
+
+def _without_secrets(recipe: images.Recipe) -> images.Recipe:
+    kept: list[Any] = [
+        msgspec.structs.replace(step, secrets=()) if images.step_secrets(step) else step
+        for step in recipe.steps
+    ]
+    return msgspec.structs.replace(recipe, steps=tuple(kept))
+
+
+def _beyond_arguments(lines: list[str]) -> list[str]:
+    while lines[0].startswith("ARG "):
+        lines = lines[1:]
+    return lines
+
+
+def test_arguments_of_a_dockerfile_go_on_after_a_step_with_secrets() -> None:
+    arguments = images.DockerfileCommands(lines=("ARG WHO=me",), build_args={"WHO": "you"})
+    hidden = images.RunCommands(commands=("a",), secrets=(StepSecret(name="s"),))
+    after = images.RunCommands(commands=("b",))
+    planned = plan(debian(arguments, hidden, after), BARE)
+    assert planned.hidden[0].then == f"ARG {BEFORE}\nFROM ${BEFORE}\nARG WHO=me\nRUN b\n"
 
 
 @given(RECIPES, STEPS)

@@ -1,6 +1,7 @@
 """Images built by a real Docker engine."""
 
 import asyncio
+import hashlib
 import json
 import os
 import secrets
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import aiodocker
 import pytest
+from squall import Secret
 from squall.image import Image
 from squall_builder.built import BuildError
 from squall_builder.docker import DockerRuntime, tag
@@ -185,6 +187,109 @@ async def test_a_dockerfile_is_built_with_the_files_it_copies(
         "made\nusedme\nmore\n"
     )
     assert built.python_version == "3.11"
+
+
+SECRET = "s3cret-" + secrets.token_hex(8)
+TWO_LINES = f"first '{SECRET}\nsecond $HOME {SECRET}"
+
+
+def engine_says(*words: str) -> bytes:
+    done = subprocess.run(["docker", *words], capture_output=True, check=True, timeout=120)
+    return done.stdout
+
+
+def everything_of(reference: str) -> bytes:
+    """What the engine tells of an image and its history, and its layers."""
+    told = [("history", "--no-trunc", reference), ("inspect", reference), ("save", reference)]
+    return b"".join(engine_says(*words) for words in told)
+
+
+async def test_secrets_are_in_their_steps_and_in_nothing_that_is_kept(
+    docker: DockerRuntime, client: Client
+) -> None:
+    hidden = [Secret.from_dict({"TOKEN": SECRET, "TEXT": TWO_LINES, "SAME": "theirs"})]
+    image = (
+        base()
+        .workdir("/srv")
+        .cmd(["sleep", "1"])
+        .run_commands(
+            'test "$SAME" = ours && printf %s "$TEXT" | wc -l > lines',
+            "printf %s $TOKEN | sha256sum > digest; cat /dev/stdin",
+            env={"SAME": "ours"},
+            secrets=hidden,
+        )
+        .run_commands('echo "after [$TOKEN]" > after')
+        .run_function(leave_a_digest, include_source=False, secrets=hidden)
+    )
+    order = client.order(image)
+    values = {number: {"TOKEN": SECRET, "TEXT": TWO_LINES, "SAME": "theirs"} for number in (3, 5)}
+    built = await docker.build(order, client.fetch, client.say, values)
+    digest = hashlib.sha256(SECRET.encode()).hexdigest()
+    seen = output(built.reference, "sh", "-c", "cat lines digest after /root/digest; ls /.squall")
+    assert seen.startswith(f"1\n{digest}  -\nafter []\n{digest}")
+    assert "step" not in seen
+    assert SECRET.encode() not in everything_of(built.reference)
+    assert SECRET not in client.text + repr(order)
+    inspected = json.loads(engine_says("inspect", built.reference))[0]
+    assert inspected["Config"]["Cmd"] == ["sleep", "1"]
+    assert not inspected["Config"]["Entrypoint"]
+    assert inspected["Config"]["WorkingDir"] == "/srv"
+    assert not inspected["Config"].get("OpenStdin")
+
+
+def leave_a_digest() -> None:
+    import hashlib
+    import os
+
+    digest = hashlib.sha256(os.environ["TOKEN"].encode()).hexdigest()
+    Path("/root/digest").write_text(digest)
+
+
+async def test_a_step_with_secrets_is_done_once_whatever_follows_it(
+    docker: DockerRuntime, client: Client
+) -> None:
+    hidden = [Secret.from_dict({"TOKEN": SECRET})]
+    begun = base().run_commands("date +%s%N > /when", secrets=hidden)
+    values = {number: {"TOKEN": SECRET} for number in (1, 2)}
+
+    async def when(image: Image) -> str:
+        built = await docker.build(client.order(image), client.fetch, client.say, values)
+        return output(built.reference, "cat", "/when")
+
+    first = await when(begun)
+    assert await when(begun.run_commands("true")) == first
+    assert await when(begun.run_commands("true", secrets=hidden)) == first
+    assert await when(base().run_commands("date +%s%N > /when ", secrets=hidden)) != first
+    assert (
+        await when(base().run_commands("date +%s%N > /when", secrets=hidden, force_build=True))
+        != first
+    )
+
+
+async def test_a_failing_step_with_secrets_leaves_no_container(
+    docker: DockerRuntime, client: Client
+) -> None:
+    hidden = [Secret.from_dict({"TOKEN": SECRET})]
+    order = client.order(base().run_commands("echo why >&2; exit 3", secrets=hidden))
+    with pytest.raises(BuildError, match=r"run_commands.*failed with exit code 3: why"):
+        await docker.build(order, client.fetch, client.say, {1: {"TOKEN": SECRET}})
+    async with aiodocker.Docker() as engine:
+        wanted = {"label": [f"squall.build={order.image_id}"]}
+        assert not await engine.containers.list(all=True, filters=wanted)
+
+
+async def test_stages_before_a_step_with_secrets_are_no_names_after_it(
+    docker: DockerRuntime, client: Client
+) -> None:
+    """Where the stage is not known the engine would take its name for an image's, or its id."""
+    image = (
+        base()
+        .dockerfile_commands("FROM squall-base:bookworm-py3.11 AS deadbeef0123")
+        .run_commands("true", secrets=[Secret.from_dict({"TOKEN": SECRET})])
+        .dockerfile_commands("COPY --from=deadbeef0123 /etc/hostname /x")
+    )
+    with pytest.raises(BuildError, match="'deadbeef0123' reads as an id"):
+        await docker.build(client.order(image), client.fetch, client.say, {2: {"TOKEN": SECRET}})
 
 
 async def test_a_base_nobody_can_reach_names_the_way_out(tmp_path: Path, client: Client) -> None:

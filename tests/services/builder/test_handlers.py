@@ -6,10 +6,19 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
+import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 from squall_builder import app
-from squall_builder.built import BuildError, Built, Fetch, InUseError, Say
+from squall_builder.built import (
+    NO_VALUES,
+    BuildError,
+    Built,
+    Fetch,
+    InUseError,
+    Say,
+    StepValues,
+)
 from squall_builder.handlers import Handlers
 from squall_builder.metrics import Metrics
 from squall_bus.bus import Bus
@@ -17,9 +26,17 @@ from squall_bus.consume import consume
 from squall_bus.errors import SquallRefusal
 from squall_bus.layout import ensure_platform, ensure_workspace
 from squall_bus.pull import StandingPull
+from squall_bus.sealing import new_pair, seal
 from squall_bus.subscriptions import Delivery
 from squall_bus.testing import FakeBus, FakeServer
-from squall_contracts import images, subjects
+from squall_contracts import access_subjects, images, subjects
+from squall_contracts.secrets import (
+    BuildSecrets,
+    OpenBuildSecrets,
+    Resealed,
+    SealingKey,
+    StepSecret,
+)
 
 ACCOUNT = "A1"
 RECIPE = images.Recipe(base=images.DebianSlim(python_version="3.11"))
@@ -38,12 +55,16 @@ class Scripted:
         self.builds = 0
         self.script: Callable[[Fetch, Say], Awaitable[None]] | None = None
         self.in_use = False
+        self.values: StepValues = {}
 
     async def find(self, order: images.BuildImage) -> Built | None:
         return self.built.get(order.image_id)
 
-    async def build(self, order: images.BuildImage, fetch: Fetch, say: Say) -> Built:
+    async def build(
+        self, order: images.BuildImage, fetch: Fetch, say: Say, values: StepValues = NO_VALUES
+    ) -> Built:
         self.builds += 1
+        self.values = values
         if self.script is not None:
             await self.script(fetch, say)
         self.built[order.image_id] = READY
@@ -317,3 +338,48 @@ async def test_an_image_in_use_stays(bench: Bench) -> None:
 
 def test_importing_the_service_has_no_effect() -> None:
     assert app.SERVICE.name == "builder"
+
+
+async def test_a_recipe_with_secrets_and_no_grant_is_refused_with_what_to_do(bench: Bench) -> None:
+    steps = (images.RunCommands(commands=("ls",), secrets=(StepSecret(name="s"),)),)
+    order = msgspec.structs.replace(ORDER, recipe=msgspec.structs.replace(RECIPE, steps=steps))
+    async with bench.builder():
+        await bench.bus.store(subjects.build(ORDER.image_id), order)
+        ended = await bench.end()
+    assert (ended.state, bench.runtime.builds) == ("failed", 0)
+    assert ended.error.endswith("run or deploy it again")
+
+
+async def test_values_of_secrets_are_hidden_in_lines_and_errors(bench: Bench) -> None:
+    own = {"TOKEN": "s3cret-value", "LINES": "one-line\nother-line", "SHORT": "ab"}
+    steps = (images.RunCommands(commands=("ls",), secrets=(StepSecret(name="s"),)),)
+    recipe = msgspec.structs.replace(RECIPE, steps=steps)
+    key = new_pair()
+
+    async def answer(_: str, request: OpenBuildSecrets) -> BuildSecrets:
+        sealing = SealingKey(key_id=key.key_id, public_key=key.public, account=ACCOUNT)
+        sealed = {n: seal(v, name=n, key=sealing, mark_key=b"m" * 32) for n, v in own.items()}
+        again = {
+            name: Resealed(
+                wrapped=key.rewrap(each.wrapped, ACCOUNT, request.public_key), box=each.box
+            )
+            for name, each in sealed.items()
+        }
+        return BuildSecrets(secrets=(again,))
+
+    async def script(_: Fetch, say: Say) -> None:
+        assert bench.runtime.values == {1: own}
+        await say("url https://me:s3cret-value@host, about", 1, 1)
+        raise BuildError("other-line failed", "run_commands")
+
+    bench.runtime.script = script
+    responder = await bench.bus.respond(
+        access_subjects.OPEN_BUILD_SECRETS, OpenBuildSecrets, answer
+    )
+    async with bench.builder():
+        order = msgspec.structs.replace(ORDER, recipe=recipe, grant=b"g")
+        await bench.bus.store(subjects.build(ORDER.image_id), order)
+        ended = await bench.end()
+    await responder.close()
+    assert ended.log_tail == "url https://me:****@host, about"
+    assert ended.error == "**** failed"

@@ -59,4 +59,4 @@ def test_value_given_for_the_build_wins_over_the_default() -> None:
 
 
 def test_operators_own_base_may_be_called_anything() -> None:
-    assert refusal(f"FROM {THEIRS}", {}, trusted=THEIRS) is None
+    assert refusal(f"FROM {THEIRS}", {}, trusted=[THEIRS]) is None

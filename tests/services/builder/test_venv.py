@@ -1,12 +1,14 @@
 """Images of the process runtime: real virtual environments."""
 
 import asyncio
+import hashlib
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+from squall import Secret
 from squall.image import Image
 from squall_builder.built import BuildError
 from squall_builder.settings import Settings
@@ -73,6 +75,42 @@ def leave_a_mark(times: int) -> None:
     import six  # type: ignore[import-untyped]
 
     Path("mark").write_text(f"{os.environ['WORD'] * times} {six.__name__}")
+
+
+async def test_secrets_are_in_their_step_and_in_no_file_of_the_image(
+    venvs: VenvRuntime, client: Client
+) -> None:
+    hidden = [Secret.from_dict({"TOKEN": "s3cret-in-a-step"})]
+    image = (
+        base()
+        .pip_install("six", secrets=hidden)
+        .run_function(leave_a_digest, include_source=False, secrets=hidden)
+        .run_function(look_for_it, include_source=False)
+    )
+    values = {number: {"TOKEN": "s3cret-in-a-step"} for number in (1, 2)}
+    built = await venvs.build(client.order(image), client.fetch, client.say, values)
+    laid = Path(built.reference) / "squall-files" / "root"
+    assert (laid / "digest").read_text() == hashlib.sha256(b"s3cret-in-a-step").hexdigest()
+    assert (laid / "absent").exists()
+    assert not holding(Path(built.reference), b"s3cret-in-a-step")
+
+
+def holding(folder: Path, needle: bytes) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file() and needle in path.read_bytes()]
+
+
+def leave_a_digest() -> None:
+    import hashlib
+    import os
+
+    Path("digest").write_text(hashlib.sha256(os.environ["TOKEN"].encode()).hexdigest())
+
+
+def look_for_it() -> None:
+    import os
+
+    if "TOKEN" not in os.environ:
+        Path("absent").touch()
 
 
 async def test_a_uv_project_is_synced_beside_what_is_there(

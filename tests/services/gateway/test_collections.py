@@ -134,8 +134,13 @@ async def test_an_environment_goes_with_its_dicts_and_queues(
     gone, kept = await opened(client, request(env="dev")), await opened(client, request())
     for record in (gone, kept):
         await client.bus.store(state_subjects.dict_entry(record.collection_id, "e"), b"x")
+    told: list[str] = []
+    await client.bus.subscribe(
+        state_subjects.COLLECTION_GONE_ALL, lambda delivery: told.append(delivery.subject)
+    )
     deleted = await client.ask(verbs.DELETE_ENVIRONMENT, DeleteEnvironment(name="dev"))
     assert not isinstance(deleted, Refused)
+    assert told == [state_subjects.collection_gone(gone.collection_id)]
     left = await client.bus.admin.backlog(state_subjects.DICTS, "dict.>")
     assert list(left) == [state_subjects.dict_entry(kept.collection_id, "e")]
     refuses(

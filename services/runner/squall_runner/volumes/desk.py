@@ -16,6 +16,7 @@ from squall_bus.subscriptions import Subscription
 from squall_contracts import subjects
 from squall_contracts.volumes import ANSWER_WITHIN_S, AskVolume, VolumeAnswer, VolumeMount
 from squall_volumes.errors import VolumeError, VolumeMissing
+from squall_volumes.patient import patiently
 from squall_volumes.store import VolumeStore
 
 from squall_runner.runtime import Bind, Runtime, StartRefused
@@ -116,7 +117,7 @@ class ContainerVolumes:
     async def _do(self, request: AskVolume, mounted: Mounted) -> str:
         """Why it failed; empty: it didn't."""
         try:
-            store = await self._desk.store(self._account)
+            store = await patiently(lambda: self._desk.store(self._account))
             if request.action == "commit":
                 await mounted.commit(store)
             else:
