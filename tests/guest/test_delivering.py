@@ -226,7 +226,8 @@ async def test_a_delivery_that_comes_again_while_it_waits_is_run_once(
     for call in calls:
         await call.value()
     await function.settled()
-    assert marker.read_text().count("began") == 10
+    # The one that had just ended may not have been acked, and runs again; those that waited don't.
+    assert marker.read_text().count("began") in {10, 11}
     for _ in range(20):  # and it still asks for more
         assert await (await function.call(0.0)).value() == "slept"
 
