@@ -1,6 +1,5 @@
 """Containers that work together, that serve what their hooks started, and that end themselves."""
 
-import subprocess
 import urllib.request
 from types import ModuleType
 
@@ -28,11 +27,6 @@ def test_containers_of_a_cluster_reach_one_another_and_others_dont(
     assert told == ["1", "2"]
     if server.runtime == "docker":
         assert not stranger
-        left = subprocess.run(
-            ["docker", "network", "ls", "-q", "-f", "label=squall.peers"],
-            capture_output=True, text=True, check=True,
-        ).stdout.split()  # fmt: skip
-        assert left
 
 
 def test_exception_of_any_rank_fails_the_call(gangs: ModuleType) -> None:
