@@ -5,6 +5,7 @@ and receives. `room` bounds what is under way, so memory stays flat however long
 """
 
 import asyncio
+import contextlib
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,10 @@ UNREAD_LIMIT = 16 * WINDOW
 MAX_GROUP = 64
 GROUP_S = 0.010
 """A group shouldn't keep one container busy for longer: another might be idle."""
+FIRST = 32
+"""Inputs sent by themselves, from which the run time is learnt before the others are sent."""
+FIRST_S = 0.010
+"""How long the others wait for that."""
 _SPREAD = 8
 """A group is at most this part of what is under way, so that several containers get some."""
 _SMOOTHING = 0.1
@@ -78,6 +83,8 @@ class MapCall:
         self._fed = asyncio.Event()
         self._woken = False
         self._run_s: float | None = None
+        self._learnt = asyncio.Event()
+        self._sent = 0
         self._ended: Raised | None = None
         self._sender: asyncio.Task[None] | None = None
         self._loop = _sync.sdk_loop()
@@ -139,9 +146,18 @@ class MapCall:
                 self._fed.clear()
                 self._woken = False
                 while self._feed:
+                    if self._sent == FIRST and not self._target.retryable:
+                        await self._learn_soon()
                     await self._send_group()
+                    self._sent += 1
         except Error as error:
             self.fail(error)
+
+    async def _learn_soon(self) -> None:
+        """Wait for the first result, if it comes soon: then what follows can travel in groups."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_S):
+                await self._learnt.wait()
 
     async def _send_group(self) -> None:
         size = group_size(self._run_s, len(self._open), self._target.retryable)
@@ -214,6 +230,7 @@ class MapCall:
     def _learn(self, run_s: float) -> None:
         if self._run_s is None:
             self._run_s = run_s
+            self._learnt.set()
         else:
             self._run_s += _SMOOTHING * (run_s - self._run_s)
 
