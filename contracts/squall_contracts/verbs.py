@@ -17,6 +17,7 @@ from squall_contracts import (
     images,
     lanes,
     placement,
+    sandbox_snapshots,
     schedules,
     secrets,
     terminals,
@@ -38,6 +39,15 @@ class Verb(msgspec.Struct, frozen=True):
     """A union to decode the reply as; every one includes Refused."""
     scope: Scope = "deploy"
     """What it takes to ask: NATS refuses the requests of who has less."""
+
+    @property
+    def may_repeat(self) -> bool:
+        """Whether asking again does no harm when nobody has answered: whoever took it may be gone."""
+        return self.scope == "read" or self.name in _HARMLESS
+
+
+_HARMLESS: Final = frozenset({"keep_app", "bind_pool", "cancel_call", "keep_ephemeral"})
+"""They change something, to what it is already if they are asked twice."""
 
 
 START_APP: Final = Verb("start_app", apps.StartApp, apps.StartReply)
@@ -92,6 +102,9 @@ LIST_TOKENS: Final = Verb(
 DELETE_TOKEN: Final = Verb("delete_token", webtokens.DeleteToken, apps.DoneReply)
 OPEN_DASHBOARD: Final = Verb(
     "open_dashboard", dashboard.OpenDashboard, dashboard.OpenDashboardReply
+)
+SNAPSHOT_CONTAINER: Final = Verb(
+    "snapshot_container", sandbox_snapshots.SnapshotContainer, sandbox_snapshots.SnapshotReply
 )
 PRUNE_IMAGES: Final = Verb("prune_images", images.PruneImages, images.PruneReply)
 OPEN_COLLECTION: Final = Verb(
@@ -195,6 +208,7 @@ VERBS: Final[dict[str, Verb]] = {
         ORDER_RUNNER,
         LIST_IMAGES,
         PRUNE_IMAGES,
+        SNAPSHOT_CONTAINER,
         OPEN_COLLECTION,
         OPEN_EPHEMERAL,
         FIND_COLLECTION,

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, Self, TypeVar, cast, overload
 
 from squall_contracts.apps import CancelCall
@@ -277,10 +278,11 @@ class _Stream(Generic[R]):
 
     async def _items(self) -> AsyncIterator[Fetched]:
         client = await _client.connected()
-        async for item in call_results.items(
-            client, self._call._place(client), self._call.object_id
-        ):
-            yield item
+        place = self._call._place(client)
+        # Closed here: left to the garbage collector it would end in pieces, in no order.
+        async with aclosing(call_results.items(client, place, self._call.object_id)) as items:
+            async for item in items:
+                yield item
 
 
 class _Iter(Generic[R]):
@@ -294,10 +296,12 @@ class _Iter(Generic[R]):
         async def ordered() -> AsyncIterator[Fetched]:
             client = await _client.connected()
             last = end if end is not None else await self._call.num_inputs.aio()
-            async for item in call_results.ordered(
+            found = call_results.ordered(
                 client, self._call._place(client), self._call.object_id, start, last
-            ):
-                yield item
+            )
+            async with aclosing(found) as items:
+                async for item in items:
+                    yield item
 
         return Results(ordered)
 

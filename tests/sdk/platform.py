@@ -80,6 +80,8 @@ class Platform:
         self.build: Callable[[images.EnsureImage], images.ImageStatus] | None = None
         self.containers: tuple[placement.ContainerRecord, ...] = ()
         self.pools_good_for_s: float | None = None
+        self.dying = 0
+        """So many requests more are taken and never answered, as by a gateway that was killed."""
         self.hold = threading.Event()
         """While cleared, the guest runs nothing."""
         self.hold.set()
@@ -139,6 +141,9 @@ class Platform:
 
     async def _answer(self, subject: str, request: Message) -> Message:
         self.asked.append(request)
+        if self.dying:
+            self.dying -= 1
+            await asyncio.sleep(60)
         match request:
             case apps.StartApp() | apps.DeployApp():
                 return self._start_app(request)

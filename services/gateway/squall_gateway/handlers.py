@@ -28,6 +28,7 @@ from squall_gateway.functions import Functions
 from squall_gateway.graphs import Graphs
 from squall_gateway.machines import Machines
 from squall_gateway.schedules import Schedules
+from squall_gateway.snapshots import Snapshots
 from squall_gateway.terminals import Terminals
 from squall_gateway.tunnels import Tunnels
 from squall_gateway.usage import Usage
@@ -97,6 +98,9 @@ class Api:
             verbs.OPEN_TUNNEL.name: partial(tunnels.open, self._placed),
             verbs.GET_USAGE.name: Usage(context).now,
             verbs.SERVER_INFO.name: self.server_info,
+            verbs.SNAPSHOT_CONTAINER.name: Snapshots(
+                self._placed, self._ask, self.ensure_image
+            ).take,
             verbs.ENSURE_IMAGE.name: self.ensure_image,
             verbs.LIST_RUNNERS.name: machines.list,
             verbs.ORDER_RUNNER.name: machines.order,
@@ -282,7 +286,7 @@ class Api:
         specs = [*(f.spec for f in functions), *await self._apps.releases.in_use()]
         removed: list[str] = []
         freed_bytes = 0
-        for image_id in core.unused_images(records, specs):
+        for image_id in core.unused_images(records, specs, time.time()):
             answer = await self._ask(
                 subjects.REMOVE_IMAGE,
                 images.RemoveImage(workspace=account, image_id=image_id),

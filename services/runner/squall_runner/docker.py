@@ -19,8 +19,7 @@ from squall_guard.namespaces import Guard
 from squall_guard.sandboxes import LABEL_OWNER, LABEL_SANDBOX
 from squall_terminals.program import Program
 
-from squall_runner import docker_exec, docker_output, engine, gpus, sweep
-from squall_runner.container_files import located
+from squall_runner import docker_exec, docker_files, docker_output, engine, gpus, sweep
 from squall_runner.container_files.root import Root
 from squall_runner.core import Found, Limits, RuntimeName
 from squall_runner.networks import Networks
@@ -214,8 +213,7 @@ class DockerRuntime:
             await engine.update(self._docker, self._container(handle).id, changes)
 
     async def memory_bytes(self, handle: str) -> int:
-        with engine.told("measure the container"):
-            return (await engine.usage(self._docker, self._container(handle).id))[1]
+        return (await self.usage(handle))[1]
 
     async def usage(self, handle: str) -> tuple[float, int]:
         with engine.told("measure the container"):
@@ -301,11 +299,13 @@ class DockerRuntime:
             )
 
     async def root(self, handle: str, directory: Path) -> Root:
-        with engine.told("look at the container"):
-            pid = int((await self._container(handle).show())["State"]["Pid"])
-        if not pid:
-            raise StartRefused("the container has ended")
-        return located.of_process(pid, directory)
+        return await docker_files.root(self._container(handle), directory)
+
+    async def commit(self, handle: str, reference: str) -> None:
+        await docker_files.commit(self._docker, self._container(handle), reference)
+
+    async def forget_image(self, reference: str) -> None:
+        await docker_files.forget(self._docker, reference)
 
     async def remove(self, handle: str) -> None:
         await sweep.remove(self._docker, handle)

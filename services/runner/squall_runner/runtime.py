@@ -181,6 +181,13 @@ class Runtime(Protocol):
         """The root directory of a running container, for the caller to close. StartRefused,
         RuntimeUnavailable."""
 
+    async def commit(self, handle: str, reference: str) -> None:
+        """Keep a running container's file system as the image `reference`. StartRefused: it has
+        none of its own; RuntimeUnavailable."""
+
+    async def forget_image(self, reference: str) -> None:
+        """Remove what `commit` kept; gone already is fine. StartRefused, RuntimeUnavailable."""
+
     async def remove(self, handle: str) -> None:
         """Forget an ended container (killing it first if need be). What can't be removed is logged
         and left to the next start of the runner."""
