@@ -181,18 +181,6 @@ def dead_letter(environment: str, input_id: str) -> str:
     return f"dead.{check_environment(environment)}.*.{_token(input_id)}"
 
 
-def kept_of_environment(environment: str) -> dict[str, tuple[str, ...]]:
-    """What the streams of a workspace keep of an environment: filters by stream."""
-    place = check_environment(environment)
-    return {
-        CALLS: (f"call.{place}.>", f"retry.{place}.>"),
-        REPLIES: (f"reply.{place}.>",),
-        RESULTS: (f"result.{place}.>",),
-        DEAD: (f"dead.{place}.>",),
-        LOGS: (f"log.{place}.>",),
-    }
-
-
 def cancel(environment: str, function_id: str) -> str:
     """Unstored: the gateway tells a function's guests to interrupt inputs."""
     return f"cancel.{check_environment(environment)}.{_token(function_id)}"

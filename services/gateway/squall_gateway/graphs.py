@@ -12,7 +12,7 @@ from squall_bus.bus import Bus
 from squall_bus.errors import SquallRefusal
 from squall_bus.reading import read
 from squall_bus.service import Context
-from squall_contracts import graphs, subjects
+from squall_contracts import graphs, state_subjects, subjects
 from squall_contracts.calls import Inputs, Results, Yielded
 from squall_contracts.functions import FunctionRecord
 from squall_contracts.message import decode, input_id, made_by, own_part
@@ -103,7 +103,7 @@ class Graphs:
 async def _places(bus: Bus, environment: str) -> Places:
     """ValueError for what can't name an environment."""
     places: Places = defaultdict(list)
-    kept = subjects.kept_of_environment(environment)
+    kept = state_subjects.kept_of_environment(environment)
     for stream in (subjects.CALLS, subjects.REPLIES, subjects.RESULTS):
         for filtered in kept[stream]:
             for subject in await bus.admin.backlog(stream, filtered):
