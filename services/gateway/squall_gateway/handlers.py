@@ -25,6 +25,7 @@ from squall_gateway.collections import Collections
 from squall_gateway.dashboard.door import Door
 from squall_gateway.deploying import Deploys
 from squall_gateway.functions import Functions
+from squall_gateway.graphs import Graphs
 from squall_gateway.machines import Machines
 from squall_gateway.schedules import Schedules
 from squall_gateway.snapshots import Snapshots
@@ -84,6 +85,8 @@ class Api:
             verbs.FUNCTION_STATS.name: self._functions_now.stats,
             verbs.LIST_FUNCTIONS.name: functions.list,
             verbs.RESET_FUNCTION.name: functions.reset,
+            verbs.OPEN_LANE.name: functions.open_lane,
+            verbs.GET_CALL_GRAPH.name: Graphs(context, own.registry).get,
             verbs.BIND_POOL.name: own.bind_pool,
             verbs.LIST_SCHEDULES.name: timetable.list,
             verbs.PAUSE_SCHEDULE.name: timetable.pause,

@@ -158,16 +158,7 @@ class DockerRuntime:
             log.warning("site.not_compiled", reference=reference, exit_code=ended["StatusCode"])
 
     async def create(self, launch: Launch) -> str:
-        if launch.only is not None and not self._networks.is_guarded:
-            raise StartRefused(
-                "outbound_cidr_allowlist: this runner has no guard for it (its log says guard.off, "
-                "and why): run it as root with iptables, or leave the list out"
-            )
-        sandbox = None
-        if launch.only is None:
-            sandbox = self._networks.take(blocked=launch.block_network)
-        if sandbox is None and self._networks.is_guarded:
-            sandbox = await self._networks.make_now(blocked=launch.block_network, only=launch.only)
+        sandbox = await self._networks.sandbox(launch)
         if sandbox is None:
             return await self._create(launch, self._networks.name(blocked=launch.block_network))
         try:
@@ -319,12 +310,15 @@ class DockerRuntime:
 
     async def remove(self, handle: str) -> None:
         await sweep.remove(self._docker, handle)
+        await self._networks.peers.removed(handle)
 
     async def found(self) -> list[Found]:
         """Also removes spare containers that runners killed before left behind."""
         held = await sweep.look(self._docker, self._runner_id)
         for handle in held.spare:
             await sweep.remove(self._docker, handle)
+        with engine.told("look for networks"):
+            await self._networks.peers.sweep()
         self._networks.refill(blocked=False)
         return held.found
 

@@ -72,6 +72,8 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     """Empty: /root."""
     limits: Limits
     block_network: bool = False
+    peers: str = ""
+    """The function with whose other containers it shares a network; empty: with nobody's."""
     only: Outbound | None = None
     """What it may connect to; None: everything but the machine and its neighbours."""
     gpus: tuple[int, ...] = ()
