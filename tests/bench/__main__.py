@@ -26,6 +26,7 @@ from tests.bench.figures import Figure, measured, quantile, report
 from tests.bench.floor import Floor, floor
 from tests.bench.lanes import lanes
 from tests.bench.many import many
+from tests.bench.sandbox_files import sandbox_files
 from tests.bench.servers import Measured, server
 from tests.bench.volumes import cached_start
 from tests.bench.volumes import transfers as volume_figures
@@ -302,6 +303,7 @@ PARTS = {
     "mounts": mounts,
     "serving": served_model,
     "editing": editing,
+    "sandbox-files": sandbox_files,
 }
 
 
