@@ -247,11 +247,6 @@ async def test_what_comes_while_the_reader_waits_is_taken_and_the_rest_left_in_o
     peer.end.sendall(b"EFgH")
     assert await reading == b"gH"
     assert b"".join(taken) == b"ABCDEF"
-    peer.end.sendall(b"IJ")
-    peer.end.close()
-    while not transport._unread:
-        await asyncio.sleep(0.001)
-    assert await transport.read(0) == b"IJ"
     transport.close()
 
 
