@@ -41,8 +41,9 @@ FEW: Final = 32
 RETRY_FEW_S: Final = 0.2
 """So few stores can ask more often: a stream that has just got a leader is noticed sooner."""
 
-UNAVAILABLE: Final = frozenset({10008, 10009})
-"""Codes of a server that will store again in a moment: no leader, or not ready."""
+UNAVAILABLE: Final = frozenset({10008, 10009, 10158, 10163})
+"""Codes of a server that will say more in a moment: no leader, not ready, or an earlier copy of the
+message, or of its subject's last one, on whose fate the cluster has not agreed yet."""
 
 _log: Final = logging.getLogger("squall.bus")
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from squall_bus.acks import UNAVAILABLE
 from squall_bus.errors import ApiRefused, NoResponder, NotFound, RequestTimeout
-from squall_bus.replies import ConnectionLost
+from squall_bus.replies import ConnectionLost, Reply
 from squall_bus.tasks import within
 
 if TYPE_CHECKING:
@@ -23,37 +23,49 @@ _MISSING: Final = frozenset({STREAM_NOT_FOUND, CONSUMER_NOT_FOUND, MESSAGE_NOT_F
 Json = dict[str, Any]
 
 
-async def call_api(
-    bus: "Bus", verb: str, body: Json | None = None, *, timeout_s: float = 15.0
-) -> Json:
-    """The reply to `$JS.API.<verb>`. NotFound, ApiRefused, PermissionRefused.
+async def ask_again(bus: "Bus", subject: str, payload: bytes, *, timeout_s: float = 15.0) -> Reply:
+    """The server's reply to what may be asked twice: asked again while it is away or just starting.
 
-    A server that is away or just starting is asked again, until `timeout_s` is over: NoResponder,
-    RequestTimeout or replies.ConnectionLost then.
+    NoResponder, RequestTimeout or replies.ConnectionLost once `timeout_s` is over.
     """
-    subject = f"$JS.API.{verb}"
-    payload = b"" if body is None else json.dumps(body).encode()
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout_s
     delay_s = 0.05
     while True:
         left_s = deadline - loop.time()
         try:
-            reply = await within(max(0.05, min(5.0, left_s)), bus.begin_call(subject, payload))
+            return await within(max(0.05, min(5.0, left_s)), bus.begin_call(subject, payload))
         except (NoResponder, ConnectionLost):
             if left_s <= delay_s:
                 raise
         except TimeoutError as error:
             if left_s <= delay_s:
                 raise RequestTimeout(subject, timeout_s) from error
-        else:
-            answer: Json = json.loads(reply.data)
-            fault = answer.get("error")
-            if fault is None:
-                return answer
-            code = int(fault.get("err_code", 0))
-            if code not in (*UNAVAILABLE, PEERS_AWAY) or left_s <= delay_s:
-                kind = NotFound if code in _MISSING else ApiRefused
-                raise kind(code, str(fault.get("description", "")), verb)
+        await asyncio.sleep(delay_s)
+        delay_s = min(1.0, delay_s * 2)
+
+
+async def call_api(
+    bus: "Bus", verb: str, body: Json | None = None, *, timeout_s: float = 15.0
+) -> Json:
+    """The reply to `$JS.API.<verb>`. NotFound, ApiRefused, PermissionRefused; as `ask_again`.
+
+    A server that can't yet say is asked again too.
+    """
+    payload = b"" if body is None else json.dumps(body).encode()
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + timeout_s
+    delay_s = 0.05
+    while True:
+        left_s = deadline - loop.time()
+        reply = await ask_again(bus, f"$JS.API.{verb}", payload, timeout_s=left_s)
+        answer: Json = json.loads(reply.data)
+        fault = answer.get("error")
+        if fault is None:
+            return answer
+        code = int(fault.get("err_code", 0))
+        if code not in (*UNAVAILABLE, PEERS_AWAY) or left_s <= delay_s:
+            kind = NotFound if code in _MISSING else ApiRefused
+            raise kind(code, str(fault.get("description", "")), verb)
         await asyncio.sleep(delay_s)
         delay_s = min(1.0, delay_s * 2)

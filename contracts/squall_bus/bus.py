@@ -11,7 +11,7 @@ from squall_contracts.message import encode
 from squall_bus._wire import Wire, encode_headers
 from squall_bus.acks import OnStored, StoreWindow
 from squall_bus.errors import SUBSCRIBING, BusError, BusRefused, PermissionRefused
-from squall_bus.replies import Replies, Reply
+from squall_bus.replies import Replies, Reply, awaiting_responder
 from squall_bus.responder import Responder
 from squall_bus.subscriptions import Delivery, Handler, Subscription, decode_as
 from squall_bus.tasks import Tasks
@@ -122,20 +122,43 @@ class Bus:
 
     @overload
     async def request(
-        self, subject: str, message: object, reply: type[R], *, timeout_s: float = 5.0
+        self,
+        subject: str,
+        message: object,
+        reply: type[R],
+        *,
+        timeout_s: float = 5.0,
+        absent_s: float = 0.0,
     ) -> R: ...
     @overload
     async def request(
-        self, subject: str, message: object, reply: UnionType, *, timeout_s: float = 5.0
+        self,
+        subject: str,
+        message: object,
+        reply: UnionType,
+        *,
+        timeout_s: float = 5.0,
+        absent_s: float = 0.0,
     ) -> Any: ...
     async def request(
-        self, subject: str, message: object, reply: Any, *, timeout_s: float = 5.0
+        self,
+        subject: str,
+        message: object,
+        reply: Any,
+        *,
+        timeout_s: float = 5.0,
+        absent_s: float = 0.0,
     ) -> Any:
         """The answer, decoded as `reply`, which may be a union: annotate what you assign it to.
 
+        `absent_s`: how long there may be nobody to answer, as while a service restarts. Nobody has
+        had the request then, so it is sent again.
         NoResponder, RequestTimeout, PermissionRefused; Undecodable when it is something else.
         """
-        found = await self.call(subject, to_bytes(message), timeout_s=timeout_s)
+        payload = to_bytes(message)
+        found = await awaiting_responder(
+            lambda: self.call(subject, payload, timeout_s=timeout_s), absent_s
+        )
         return decode_as(reply, found.data, subject)
 
     async def call(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from squall_contracts.message import new_id
 
-from squall_bus.acks import read_ack
+from squall_bus.acks import UNAVAILABLE, read_ack
 from squall_bus.errors import NoResponder, StoreRefused
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ class Claims:
         if not reply.data:
             raise NoResponder(self._subject)
         ack = read_ack(reply.data)
+        if ack.error is not None and ack.error.err_code in UNAVAILABLE:
+            raise NoResponder(self._subject)
         if ack.error is not None:
             raise StoreRefused(ack.error.err_code, ack.error.description, self._subject)
         if not ack.duplicate:

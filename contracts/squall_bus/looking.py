@@ -9,7 +9,7 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from squall_bus._wire import encode_headers
-from squall_bus.api import call_api
+from squall_bus.api import ask_again, call_api
 from squall_bus.errors import NotFound
 from squall_bus.replies import Reply
 
@@ -23,7 +23,7 @@ async def newest(bus: "Bus", stream: str, subject: str) -> Reply:
     """The newest message of `subject`, no wildcard, as a direct get replies: status 404 if there is
     none."""
     if not bus.wire.is_clustered:
-        return await bus.call(f"$JS.API.DIRECT.GET.{stream}.{subject}", b"")
+        return await ask_again(bus, f"$JS.API.DIRECT.GET.{stream}.{subject}", b"")
     return await _of_leader(bus, stream, {"last_by_subj": subject})
 
 
@@ -31,7 +31,7 @@ async def following(bus: "Bus", stream: str, subject_filter: str, from_seq: int)
     """The first message from `from_seq` on that matches; status 404 if there is none."""
     body = {"seq": from_seq, "next_by_subj": subject_filter}
     if not bus.wire.is_clustered:
-        return await bus.call(f"$JS.API.DIRECT.GET.{stream}", json.dumps(body).encode())
+        return await ask_again(bus, f"$JS.API.DIRECT.GET.{stream}", json.dumps(body).encode())
     return await _of_leader(bus, stream, body)
 
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import itertools
+import time
+from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 
 from squall_contracts.message import new_id
@@ -11,6 +13,8 @@ from squall_bus.errors import BusError, NoResponder, PermissionRefused, RequestT
 from squall_bus.tasks import within
 
 NO_RESPONDERS: Final = 503
+ABSENT_S: Final = 10.0
+"""How long a service may be away before what needs it fails: longer than one takes to be replaced."""
 
 
 class Reply(NamedTuple):
@@ -26,6 +30,20 @@ class _Open(NamedTuple):
     subject: str
     waiter: asyncio.Future[Reply]
     once: bool
+
+
+async def awaiting_responder(ask: Callable[[], Awaitable[Reply]], absent_s: float) -> Reply:
+    """The answer to `ask`, asked again for up to `absent_s` seconds while nobody hears. NoResponder."""
+    until_s = time.monotonic() + absent_s
+    delay_s = 0.02
+    while True:
+        try:
+            return await ask()
+        except NoResponder:
+            if time.monotonic() + delay_s > until_s:
+                raise
+        await asyncio.sleep(delay_s)  # the server tells nobody when a responder comes
+        delay_s = min(delay_s * 2, 0.5)
 
 
 class Replies:

@@ -15,6 +15,7 @@ from squall_bus.accounts import Key, new_key, owner_of
 from squall_bus.bus import Bus
 from squall_bus.connection import connect
 from squall_bus.errors import BusRefused
+from squall_bus.replies import ABSENT_S
 
 MINT_TIMEOUT_S: Final = 10.0
 
@@ -95,6 +96,7 @@ class Workspaces:
             MintService(service=self._service, account=account, public_key=key.public),
             MintReply,
             timeout_s=MINT_TIMEOUT_S,
+            absent_s=ABSENT_S,
         )
         if isinstance(reply, Refused):
             raise BusRefused(reply.message)

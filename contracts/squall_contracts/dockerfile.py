@@ -20,6 +20,7 @@ class Instruction(NamedTuple):
 
 def instructions(text: str) -> tuple[Instruction, ...]:
     """The instructions of a Dockerfile, in order: what the classic builder counts as steps."""
+    text = text.removeprefix("\ufeff")
     escape = _escape(text)
     found: list[Instruction] = []
     parts: list[str] = []
@@ -36,14 +37,14 @@ def instructions(text: str) -> tuple[Instruction, ...]:
         if not continued:
             found.append(_instruction(parts, began, number + 1))
             parts = []
-    if parts:
+    if "".join(parts).strip():
         found.append(_instruction(parts, began, len(lines)))
     return tuple(found)
 
 
 def _instruction(parts: list[str], began: int, end: int) -> Instruction:
-    keyword, _, arguments = "".join(parts).strip().partition(" ")
-    return Instruction(keyword.upper(), arguments.strip(), began, end)
+    keyword, *rest = "".join(parts).split(None, 1)
+    return Instruction(keyword.upper(), "".join(rest).strip(), began, end)
 
 
 def _escape(text: str) -> str:

@@ -185,6 +185,8 @@ class FunctionSpec(Message, frozen=True, kw_only=True):
     variant: Variant | None = None
     """In a pool: what its callers want otherwise, which the other fields say already."""
     block_network: bool = False
+    outbound_cidrs: tuple[str, ...] | None = None
+    """IPv4 networks its code may connect to, beside NATS; None: everywhere."""
     restricted: bool = False
     """The SDK in its containers may neither call nor ask for anything."""
     memory_snapshot: bool = False

@@ -202,10 +202,16 @@ class Client:
     ) -> apps.Done: ...
     async def control(self, message: Message) -> Any:
         """Ask the gateway. Its refusals and the bus's failures come as squall.exception errors."""
+        from squall_bus.replies import ABSENT_S
+
         verb = _VERBS[type(message)]
         async with translated():
             reply = await self.bus.request(
-                subjects.up_api(verb.name), message, verb.reply, timeout_s=_patience_s(message)
+                subjects.up_api(verb.name),
+                message,
+                verb.reply,
+                timeout_s=_patience_s(message),
+                absent_s=ABSENT_S,
             )
         if isinstance(reply, Refused):
             raise _errors.of_refusal(reply)

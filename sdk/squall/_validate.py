@@ -90,6 +90,22 @@ def tag(value: object) -> str:
     return name
 
 
+def cidrs(field: str, value: object) -> tuple[str, ...] | None:
+    """IPv4 networks such as `10.1.0.0/16`, or addresses; None: no list was given."""
+    import ipaddress
+
+    if value is None:
+        return None
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise InvalidError(f"{field} must be a list of networks, not {_shown(value)}")
+    for each in value:
+        try:
+            ipaddress.IPv4Network(text(field, each))
+        except ValueError as error:
+            raise InvalidError(f"{field}: {each!r} is no IPv4 network: {error}") from error
+    return tuple(value)
+
+
 def gpus(value: object) -> tuple[str, ...]:
     """`TYPE:COUNT` requests in order of preference, from a string or a list of them."""
     if value is None:

@@ -23,6 +23,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "squall_volumes": BASE | {"squall_bus"},
     "squall_terminals": BASE | {"squall_bus"},
+    "squall_guard": BASE | {"aiodocker", "anyio", "structlog"},
     "squall": BASE
     | {
         "squall_bus",
@@ -61,12 +62,20 @@ ALLOWED: dict[str, set[str]] = {
     "squall_guest": BASE
     | {"squall", "squall_bus", "cloudpickle", "uvloop", "fastapi", "h11", "wsproto"},
     "squall_gateway": ON_THE_BUS | {"aiohttp", "croniter", "jinja2", "squall_volumes"},
-    "squall_builder": ON_THE_BUS | {"aiohttp", "aiodocker", "cloudpickle", "uv"},
+    "squall_builder": ON_THE_BUS | {"aiohttp", "aiodocker", "cloudpickle", "squall_guard", "uv"},
     "squall_scheduler": ON_THE_BUS,
     "squall_autoscaler": ON_THE_BUS,
     "squall_cron": ON_THE_BUS | {"croniter"},
     "squall_runner": ON_THE_BUS
-    | {"aiohttp", "aiodocker", "pynvml", "squall_volumes", "squall_terminals", "uv"},
+    | {
+        "aiohttp",
+        "aiodocker",
+        "pynvml",
+        "squall_guard",
+        "squall_volumes",
+        "squall_terminals",
+        "uv",
+    },
     "squall_server": ON_THE_BUS | {"nats_server", "uvloop", *SERVICES},
 }
 FOR_SERVICES_ONLY = {"squall_bus.service", "squall_bus.logs", "squall_bus.monitor"}

@@ -152,6 +152,18 @@ async def test_a_request_nobody_hears_fails_at_once(bus: Bus) -> None:
         await bus.request("nobody", HINT, BacklogHint)
 
 
+async def test_a_request_waits_for_whoever_answers_while_that_may_be_away(bus: Bus) -> None:
+    async def answer(_: str, hint: BacklogHint) -> BacklogHint:
+        return hint
+
+    asked = asyncio.create_task(bus.request("late", HINT, BacklogHint, absent_s=30))
+    with pytest.raises(NoResponder):
+        await bus.request("late", HINT, BacklogHint)
+    assert not asked.done()
+    await bus.respond("late", BacklogHint, answer)
+    assert await asked == HINT
+
+
 async def test_a_request_without_answer_times_out(bus: Bus) -> None:
     await bus.subscribe("silent", lambda _: None)
     with pytest.raises(RequestTimeout, match=r"'silent' within 0\.05 s"):

@@ -1,6 +1,7 @@
 """Stored publishes: acks, retries, the window."""
 
 import asyncio
+import json
 import time
 
 import pytest
@@ -69,6 +70,27 @@ async def test_large_payloads_fill_the_window_by_their_bytes(
         most = max(most, bus.unacked_stores)
     await bus.flush_stores()
     assert most == 4
+
+
+@pytest.mark.parametrize("code", sorted(acks.UNAVAILABLE))
+async def test_what_a_cluster_has_not_decided_yet_is_asked_again(
+    world: World, bus: Bus, code: int
+) -> None:
+    """Nobody but a cluster in trouble says so: here another connection speaks for it."""
+    cluster = await world.connect("cluster")
+    asked = 0
+
+    def answer(_subject: str, reply: str, _data: bytes, _headers: bytes | None) -> None:
+        nonlocal asked
+        asked += 1
+        error = {"error": {"code": 409, "err_code": code, "description": "in process"}}
+        ack = error if asked < 3 else {"stream": "Q", "seq": 7}
+        cluster.wire.send(reply, json.dumps(ack).encode(), "", None)
+
+    cluster.wire.listen("elsewhere.a", answer)
+    await cluster.flush()
+    assert await bus.store("elsewhere.a", b"", msg_id="x") == 7
+    assert asked == 3
 
 
 async def test_a_refusal_carries_the_code_of_the_server(bus: Bus) -> None:

@@ -37,8 +37,14 @@ def later(x: int) -> int:
 
 @app.function(volumes={"/shelf": shelf}, max_containers=1)
 def write(number: int) -> int:
-    for name in ("first", "second"):
-        Path("/shelf", f"{name}-{number}").write_text(str(number))
+    both = [Path("/shelf", f"{name}-{number}") for name in ("first", "second")]
+    try:
+        for path in both:
+            path.write_text(str(number))
+    except OSError:  # its disk is full
+        for path in both:
+            path.unlink(missing_ok=True)
+        raise
     shelf.commit()
     return number
 

@@ -19,12 +19,14 @@ GIVE_UP_S = 90.0
 
 
 class Load:
-    """Runs the module's functions until `stop`; `history` is what was seen."""
+    """Runs the module's functions until `stop`."""
 
     def __init__(self, module: ModuleType, ports: list[int]) -> None:
         self._module: Any = module
         self._ports = ports
-        self.history: list[Event] = []
+        self.seen: list[tuple[float, Event]] = []
+        """What was seen, with the seconds since this load was made."""
+        self._since_s = time.monotonic()
         self._stop = threading.Event()
         self._queue = squall.Queue.from_name("chaos", create_if_missing=True)
         works = (self._calls, self._maps, self._generators, self._spawns)
@@ -34,6 +36,13 @@ class Load:
             for work in (*works, *state)
         ]
         self.unexpected: list[str] = []
+
+    @property
+    def history(self) -> list[Event]:
+        return [event for _, event in self.seen]
+
+    def _saw(self, event: Event) -> None:
+        self.seen.append((time.monotonic() - self._since_s, event))
 
     def start(self) -> None:
         for thread in self._threads:
@@ -62,11 +71,11 @@ class Load:
                 return
 
     def _tell(self, name: str, expected: object, ask: Callable[[], object]) -> None:
-        self.history.append(Called(name, expected))
+        self._saw(Called(name, expected))
         try:
-            self.history.append(Answered(name, ask()))
+            self._saw(Answered(name, ask()))
         except Exception as error:  # noqa: BLE001 - whatever it is, it is what the caller got
-            self.history.append(Failed(name, f"{type(error).__name__}: {error}"))
+            self._saw(Failed(name, f"{type(error).__name__}: {error}"))
 
     # --- results ----------------------------------------------------------------------------------
 
@@ -78,11 +87,11 @@ class Load:
     def _maps(self) -> None:
         def inputs() -> Iterator[int]:
             for n in self._numbers(0.05):
-                self.history.append(Called(f"map {n}", 2 * n))
+                self._saw(Called(f"map {n}", 2 * n))
                 yield n
 
         for n, doubled in enumerate(self._module.double.map(inputs())):
-            self.history.append(Answered(f"map {n}", doubled))
+            self._saw(Answered(f"map {n}", doubled))
 
     def _generators(self) -> None:
         count = self._module.count
@@ -93,10 +102,10 @@ class Load:
     def _spawns(self) -> None:
         spawned = []
         for n in self._numbers(0.5):
-            self.history.append(Called(f"spawn {n}", -n))
+            self._saw(Called(f"spawn {n}", -n))
             spawned.append((n, self._module.later.spawn(n)))
         for n, call in spawned:
-            self.history.append(Answered(f"spawn {n}", call.get(timeout=GIVE_UP_S)))
+            self._saw(Answered(f"spawn {n}", call.get(timeout=GIVE_UP_S)))
 
     # --- state ------------------------------------------------------------------------------------
 
@@ -105,9 +114,9 @@ class Load:
             try:
                 self._queue.put(n)
             except Exception:  # noqa: BLE001 - it may be in
-                self.history.append(Attempted(n))
+                self._saw(Attempted(n))
             else:
-                self.history.append(Put(n))
+                self._saw(Put(n))
 
     def _gets(self) -> None:
         while not self._stop.is_set():
@@ -118,12 +127,12 @@ class Load:
             except Exception:  # noqa: BLE001 - asked again; what it may have taken is not lost
                 self._stop.wait(0.5)
             else:
-                self.history.append(Got(item))
+                self._saw(Got(item))
 
     def _drain(self) -> None:
         while self._queue.len():
-            self.history.append(Got(self._queue.get(timeout=10.0)))
-        self.history.append(Drained())
+            self._saw(Got(self._queue.get(timeout=10.0)))
+        self._saw(Drained())
 
     def _shelf(self) -> None:
         confirmed: list[int] = []
@@ -136,19 +145,20 @@ class Load:
                 names = self._looked()
                 if names is None:
                     continue
-                self.history.append(Read(_of(names, "first-"), _of(names, "second-"), before))
+                self._saw(Read(_of(names, "first-"), _of(names, "second-"), before))
 
     def _committed(self, number: int) -> bool:
-        """A commit says that it could not be confirmed, rather than wait for a lost server."""
+        """A commit says that it could not be confirmed, rather than wait for a lost server; and files
+        can't be written to a full disk."""
         try:
             return bool(self._module.write.remote(number) == number)
-        except squall.exception.Error:
+        except (squall.exception.Error, OSError):
             return False
 
     def _looked(self) -> list[str] | None:
         try:
             names: list[str] = self._module.look.remote()
-        except squall.exception.Error:
+        except (squall.exception.Error, OSError):
             return None
         return names
 
@@ -160,11 +170,11 @@ class Load:
             try:
                 with urllib.request.urlopen(url, timeout=60) as answer:
                     right = answer.read() == f"hello {n}".encode()
-                    self.history.append(Fetched(answer.status, right))
+                    self._saw(Fetched(answer.status, right))
             except urllib.error.HTTPError as error:
-                self.history.append(Fetched(error.code, False))
+                self._saw(Fetched(error.code, False))
             except OSError:
-                self.history.append(Fetched(599, False))
+                self._saw(Fetched(599, False))
 
 
 def _of(names: list[str], prefix: str) -> tuple[int, ...]:

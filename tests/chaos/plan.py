@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-Kind = Literal["kill", "pause", "partition", "slow"]
+Kind = Literal["kill", "pause", "partition", "slow", "full"]
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -24,8 +24,8 @@ class Fault(msgspec.Struct, frozen=True):
 
 
 KINDS: Mapping[str, Sequence[Kind]] = {
-    "nats": ("kill", "pause", "partition", "slow"),
-    "runner": ("kill", "pause", "partition", "slow"),
+    "nats": ("kill", "pause", "partition", "slow", "full"),
+    "runner": ("kill", "pause", "partition", "slow", "full"),
     "service": ("kill", "pause"),
 }
 HEAL_S: Mapping[str, float] = {"nats": 10.0, "runner": 2.0, "service": 1.0}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.system.fleet import Fleet
 
+from .disks import Disk
 from .hosts import Hosts
 from .plan import Fault
 
@@ -26,6 +27,7 @@ class Spread(Fleet):
 
     def __init__(self, state: Path, hosts: Hosts) -> None:
         self.hosts = hosts
+        self.disks: dict[str, Disk] = {}
         super().__init__(state, "process", "0.0.0.0", nodes=len(NATS))
 
     def address(self, nats: str) -> str:
@@ -33,6 +35,18 @@ class Spread(Fleet):
 
     def prefix(self, name: str) -> list[str]:
         return self.hosts.inside(name) if name in (*NATS, *RUNNERS) else []
+
+    def prepare(self) -> None:
+        for name in (*NATS, *RUNNERS):
+            self.disks[name] = Disk(self.state / name)
+        super().prepare()
+
+    def down(self) -> None:
+        try:
+            super().down()
+        finally:
+            for disk in self.disks.values():
+                disk.remove()
 
     def up(self) -> None:
         self.prepare()
@@ -92,6 +106,8 @@ class Trouble:
                 hosts.cut(fault.target)
             case "slow":
                 hosts.slow(fault.target)
+            case "full":
+                self._fleet.disks[fault.target].fill()
 
     def _end(self, fault: Fault) -> None:
         hosts, process = self._fleet.hosts, self._fleet.processes[fault.target]
@@ -104,3 +120,12 @@ class Trouble:
                 hosts.join(fault.target)
             case "slow":
                 hosts.quicken(fault.target)
+            case "full":
+                self._make_room(fault.target)
+
+    def _make_room(self, target: str) -> None:
+        """A nats-server that could not write keeps to itself until it is started again."""
+        self._fleet.disks[target].empty()
+        if target in NATS:
+            self._fleet.kill(target)
+            self._fleet.start(target)

@@ -8,22 +8,23 @@ import importlib.util
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 from squall import _client
 from squall._sync import run
+from squall.runner import deploy_app
 from squall_contracts.apps import ListContainers
 from squall_contracts.placement import ENDED
 
 from tests.system.conftest import connected_to
 
-from .history import Left, violations
+from .history import Event, Left, Ticked, violations
 from .hosts import Hosts, possible
 from .load import Load
-from .plan import plan
+from .plan import Fault, plan
 from .spread import NATS, RUNNERS, TARGETS, Spread, Trouble
 
 MINUTES = float(os.environ.get("SQUALL_CHAOS_MINUTES", "0.3"))
@@ -45,14 +46,12 @@ def fleet(tmp_path: Path) -> Iterator[Spread]:
             running.down()
 
 
-def load_app() -> ModuleType:
-    spec = importlib.util.spec_from_file_location(
-        "chaos_app", Path(__file__).with_name("chaos_app.py")
-    )
+def load_app(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules["chaos_app"] = module
+    sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
 
@@ -71,21 +70,43 @@ def left_behind() -> list[Left]:
     return [Left(container) for container in found]
 
 
+def ticks(diary: Path) -> list[Ticked]:
+    lines = [line.split() for line in diary.read_text().splitlines()]
+    return [Ticked(float(due), call) for due, call in lines]
+
+
+def write_down(load: Load, faults: Sequence[Fault], to: Path) -> None:
+    """Beside the logs, for whoever asks what broke a promise."""
+    lines = [f"{at_s:7.2f} {event}\n" for at_s, event in load.seen]
+    to.write_text("".join([*(f"{fault}\n" for fault in faults), *lines]))
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(300 + 120 * MINUTES * len(SEEDS))
 @pytest.mark.parametrize("seed", SEEDS)
-def test_every_promise_holds_whatever_dies(fleet: Spread, seed: int) -> None:
-    module = load_app()
+def test_every_promise_holds_whatever_dies(
+    fleet: Spread, seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    diary = tmp_path / "ticks"
+    diary.touch()
+    monkeypatch.setenv("CHAOS_DIARY", str(diary))
+    module, ticking = load_app("chaos_app"), load_app("chaos_ticks")
+    deploy_app(ticking.app)
     with module.app.run():
         assert module.square.remote(3) == 9
         load = Load(module, [fleet.web_port(name) for name in ("gateway1", "gateway2")])
-        trouble = Trouble(fleet, plan(seed, 60 * MINUTES, TARGETS))
+        faults = plan(seed, 60 * MINUTES, TARGETS)
+        trouble = Trouble(fleet, faults)
         load.start()
         trouble.start()
-        trouble.join()
-        load.stop()
-    history = [*load.history, *left_behind()]
-    assert violations(history) == []
+        try:
+            trouble.join()
+        finally:
+            load.stop()
+            ticking.app.stop()
+    write_down(load, faults, fleet.state / "history")
     assert load.unexpected == []
+    history: list[Event] = [*load.history, *ticks(diary), *left_behind()]
+    assert violations(history) == []
     sorts = {type(event).__name__ for event in history}
-    assert {"Answered", "Got", "Read", "Fetched"} <= sorts, sorts
+    assert {"Answered", "Got", "Read", "Fetched", "Ticked"} <= sorts, sorts

@@ -3,22 +3,67 @@
 import os
 import shutil
 import socket
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from types import ModuleType
 
 import pytest
 
+from tests.chaos.hosts import Hosts, possible
 from tests.system.conftest import Server, connected_to, docker_engine, load
 
 pytestmark = pytest.mark.docker
 CAPABILITIES = {"CHOWN": 0, "DAC_OVERRIDE": 1, "FOWNER": 3, "KILL": 5, "SETGID": 6, "SETUID": 7}
 NET_BIND_SERVICE = 10
+ELSEWHERE_PORT = 7272
 
 
 @pytest.fixture(scope="module")
-def prober(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
+def elsewhere() -> Iterator[Hosts | None]:
+    """Two other machines that listen; None: this one can't have them."""
+    if not possible():
+        yield None
+        return
+    with Hosts(("listed", "other")) as hosts:
+        command = (sys.executable, "-m", "http.server", str(ELSEWHERE_PORT))
+        quiet = subprocess.DEVNULL
+        listening = [
+            subprocess.Popen([*hosts.inside(name), *command], stdout=quiet, stderr=quiet)
+            for name in ("listed", "other")
+        ]
+        try:
+            for name in ("listed", "other"):
+                until_listening(hosts.address(name))
+            yield hosts
+        finally:
+            for process in listening:
+                process.kill()
+                process.wait()
+
+
+def until_listening(address: str) -> None:
+    deadline_s = time.monotonic() + 30
+    while True:
+        try:
+            socket.create_connection((address, ELSEWHERE_PORT), timeout=1).close()
+        except OSError:
+            assert time.monotonic() < deadline_s
+            time.sleep(0.05)
+        else:
+            return
+
+
+@pytest.fixture(scope="module")
+def prober(
+    tmp_path_factory: pytest.TempPathFactory, elsewhere: Hosts | None
+) -> Iterator[ModuleType]:
     if docker_engine() is None:
         pytest.skip("no Docker engine answers on this machine")
+    if elsewhere is not None:
+        listed = f"{elsewhere.address('listed')}/32"
+        os.environ["PROBER_MAY_REACH"] = f"{listed} {elsewhere.own_address}/32 169.254.0.0/16"
     server = Server("docker", tmp_path_factory.mktemp("state"))
     server.start("--ephemeral")
     try:
@@ -52,6 +97,26 @@ def test_machine_is_out_of_reach_but_for_nats(prober: ModuleType) -> None:
 @needs_guard
 def test_metadata_addresses_are_refused(prober: ModuleType) -> None:
     assert prober.reach.remote("169.254.169.254", 80) == "ConnectionRefusedError"
+
+
+@needs_guard
+def test_function_with_a_list_connects_to_nothing_else(
+    prober: ModuleType, elsewhere: Hosts | None
+) -> None:
+    if elsewhere is None:
+        pytest.skip("hosts of their own take root, network namespaces and iproute2")
+    listed, other = elsewhere.address("listed"), elsewhere.address("other")
+    assert prober.reach.remote(other, ELSEWHERE_PORT) == "connected"
+    assert prober.reach_some.remote(listed, ELSEWHERE_PORT) == "connected"
+    assert prober.reach_some.remote(other, ELSEWHERE_PORT) == "ConnectionRefusedError"
+
+
+@needs_guard
+def test_list_opens_neither_the_machine_nor_the_metadata_addresses(prober: ModuleType) -> None:
+    with socket.create_server(("0.0.0.0", 0)) as listener:
+        port = listener.getsockname()[1]
+        assert prober.reach_some.remote(prober.gateway, port) == "ConnectionRefusedError"
+    assert prober.reach_some.remote("169.254.169.254", 80) == "ConnectionRefusedError"
 
 
 def test_neighbour_is_out_of_reach(prober: ModuleType) -> None:

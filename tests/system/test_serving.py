@@ -14,11 +14,12 @@ import httpx
 import pytest
 import squall
 
-from tests.system.conftest import Program
+from tests.system.conftest import PROGRAMS, Program
 
 
 @pytest.fixture
-def service(program: Program) -> ModuleType:
+def service(program: Program, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.setenv("SQUALL_SERVING_CONFIG", str(PROGRAMS / "serving.yaml"))
     return program("serving")
 
 

@@ -144,6 +144,7 @@ def _spec(
         methods=options.methods,
         parameters=options.parameters,
         block_network=options.block_network,
+        outbound_cidrs=options.outbound_cidrs,
         restricted=options.restricted,
         memory_snapshot=options.memory_snapshot,
         nonpreemptible=options.nonpreemptible,

@@ -45,6 +45,7 @@ class Options:
     startup_timeout_s: float | None
     max_inputs: int
     block_network: bool
+    outbound_cidrs: tuple[str, ...] | None
     restricted: bool
     nonpreemptible: bool
     serialized: bool
@@ -171,6 +172,7 @@ def options_of(
     startup_timeout: object,
     is_generator: bool | None,
     block_network: object,
+    outbound_cidr_allowlist: object = None,
     restrict_modal_access: object = False,
     nonpreemptible: object,
     include_source: object,
@@ -232,6 +234,7 @@ def options_of(
         volumes=volumes,
         web=web,
         block_network=_validate.truth("block_network", block_network),
+        outbound_cidrs=_validate.cidrs("outbound_cidr_allowlist", outbound_cidr_allowlist),
         restricted=_validate.truth("restrict_modal_access", restrict_modal_access),
         nonpreemptible=_validate.truth("nonpreemptible", nonpreemptible),
         serialized=_validate.truth("serialized", serialized),

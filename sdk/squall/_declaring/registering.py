@@ -81,6 +81,7 @@ class Declaring:
         name: str | None = None,
         is_generator: bool | None = None,
         block_network: bool = False,
+        outbound_cidr_allowlist: Sequence[str] | None = None,
         restrict_modal_access: bool = False,
         nonpreemptible: bool = False,
         single_use_containers: bool = False,
@@ -100,7 +101,8 @@ class Declaring:
         `retries`: a number, each a second apart, or Retries. Environment variables come
         from the app's secrets, then from `secrets`, then from `env`; the last wins.
         `serialized` ships the pickled function in place of its module. `enable_memory_snapshot`:
-        containers are kept waiting with the module imported. InvalidError names a field at fault.
+        containers are kept waiting with the module imported. `outbound_cidr_allowlist`: the only
+        IPv4 networks it may connect to; None: all. InvalidError names a field at fault.
         """
         if _misused:
             raise InvalidError("write @app.function() with parentheses")
@@ -139,6 +141,7 @@ class Declaring:
                 startup_timeout=startup_timeout,
                 is_generator=is_generator,
                 block_network=block_network,
+                outbound_cidr_allowlist=outbound_cidr_allowlist,
                 restrict_modal_access=restrict_modal_access,
                 nonpreemptible=nonpreemptible,
                 include_source=include_source,
@@ -201,6 +204,7 @@ class Declaring:
         timeout: float = DEFAULT_TIMEOUT,
         startup_timeout: float | None = None,
         block_network: bool = False,
+        outbound_cidr_allowlist: Sequence[str] | None = None,
         restrict_modal_access: bool = False,
         nonpreemptible: bool = False,
         single_use_containers: bool = False,
@@ -253,6 +257,7 @@ class Declaring:
                 startup_timeout=startup_timeout,
                 is_generator=None,
                 block_network=block_network,
+                outbound_cidr_allowlist=outbound_cidr_allowlist,
                 restrict_modal_access=restrict_modal_access,
                 nonpreemptible=nonpreemptible,
                 include_source=include_source,

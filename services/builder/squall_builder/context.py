@@ -82,13 +82,3 @@ def _files(source: Path) -> Iterable[Path]:
         for path in source.rglob("*")
         if path.is_file() and "__pycache__" not in path.relative_to(source).parts
     )
-
-
-class BigReads:
-    """A file whose `read` gives large blocks whatever is asked for: aiodocker asks for 8 KiB."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-
-    def read(self, size: int = -1) -> bytes:
-        return self._file.read(READ_BYTES if 0 <= size < READ_BYTES else size)

@@ -75,8 +75,13 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     def dockerfiles(self) -> tuple[tuple[str, str], ...]:
         """Those of all parts, as they are called in the context."""
-        texts = (self.dockerfile, *(step.then for step in self.hidden))
-        return tuple((dockerfile_name(part), text) for part, text in enumerate(texts) if text)
+        return tuple(
+            (dockerfile_name(part), text) for part, text in enumerate(self.texts()) if text
+        )
+
+    def texts(self) -> tuple[str, ...]:
+        """The Dockerfiles of all parts; a part may have none."""
+        return (self.dockerfile, *(step.then for step in self.hidden))
 
 
 def dockerfile_name(part: int) -> str:

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import re
 import tempfile
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import IO, Any, Final
@@ -13,7 +13,7 @@ import aiodocker
 import aiohttp
 from squall_contracts import images
 
-from squall_builder import guest_site
+from squall_builder import guest_site, references
 from squall_builder.bootstrap import base_tag
 from squall_builder.buildlog import BuildLog
 from squall_builder.built import (
@@ -26,55 +26,28 @@ from squall_builder.built import (
     StepValues,
 )
 from squall_builder.context import ContextTar
-from squall_builder.core import BadRecipeError, Plan, plan
+from squall_builder.core import BEFORE, BadRecipeError, Plan, plan
 from squall_builder.engine_build import EngineBuild
-from squall_builder.lines import CONTEXT, IN_IMAGE, Options
+from squall_builder.fence import Fence
+from squall_builder.lines import CONTEXT, Options
+from squall_builder.reaching import network_arguments, proxy_arguments
 from squall_builder.settings import Settings
 from squall_builder.tools import uv_binary
 
 OFFICIAL_BASE: Final = "python:{python}-slim-bookworm"
 SUITES: Final = ("bookworm", "trixie", "bullseye")
-CA_ARGUMENTS: Final = (
-    "PIP_CERT",
-    "SSL_CERT_FILE",
-    "REQUESTS_CA_BUNDLE",
-    "CURL_CA_BUNDLE",
-    "GIT_SSL_CAINFO",
-    "NODE_EXTRA_CA_CERTS",
-)
 NOT_CONNECTED: Final = 900
 """What aiodocker has for a status when it reaches no engine."""
+UNNAMED: Final = "squall/before"
+"""What stands for the image a later Dockerfile goes on with, where its references are looked at."""
 OLDEST_PYTHON: Final = (3, 11)
+ASKING_BYTES: Final = 512 * 1024 * 1024
+"""Of memory, for a Python that says its version."""
 
 
 def tag(account: str, image_id: str) -> str:
     """Docker tag of a workspace's image; account ids have capitals, which Docker refuses."""
     return f"squall-{hashlib.sha256(account.encode()).hexdigest()[:12]}:{image_id}"
-
-
-def network_arguments(settings: Settings) -> dict[str, str]:
-    """Build arguments that say how to reach things; stages declare them, images don't keep them."""
-    found = dict.fromkeys(CA_ARGUMENTS, f"{IN_IMAGE}/ca.pem") if settings.ca_bundle else {}
-    if settings.index_url:
-        found |= {"PIP_INDEX_URL": settings.index_url, "UV_DEFAULT_INDEX": settings.index_url}
-    if settings.extra_index_url:
-        found["PIP_EXTRA_INDEX_URL"] = settings.extra_index_url
-        found["UV_INDEX"] = settings.extra_index_url
-    if settings.python_mirror:
-        found["UV_PYTHON_INSTALL_MIRROR"] = settings.python_mirror
-    return found
-
-
-def proxy_arguments(settings: Settings) -> dict[str, str]:
-    """Docker knows these build arguments without a declaration."""
-    given = {
-        "http_proxy": settings.http_proxy,
-        "https_proxy": settings.https_proxy,
-        "no_proxy": settings.no_proxy,
-    }
-    return {
-        spelled: value for name, value in given.items() if value for spelled in (name, name.upper())
-    }
 
 
 class DockerRuntime:
@@ -86,6 +59,7 @@ class DockerRuntime:
         self._settings = settings
         self._scratch = Path(settings.state_dir) / "builds"
         self._opened: aiodocker.Docker | None = None
+        self._fence = Fence(settings)
 
     def _engine(self) -> aiodocker.Docker:
         if self._opened is None:
@@ -120,13 +94,22 @@ class DockerRuntime:
                 planned = plan(order.recipe, options)
             except BadRecipeError as error:
                 raise BuildError(str(error)) from error
-            log = BuildLog(planned, say)
+            for text in planned.texts():
+                if refused := references.refusal(
+                    text,
+                    {**planned.build_args, BEFORE: UNNAMED},
+                    trusted=(options.base_image, UNNAMED),
+                ):
+                    raise BuildError(refused)
             self._scratch.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self._scratch) as file:
                 await self._pack(file, planned, options, fetch)
                 arguments = network_arguments(self._settings) | proxy_arguments(self._settings)
-                build = EngineBuild(self._engine(), order, planned, log, arguments)
-                await self._run(build.run(file, name, values), log)
+                log = BuildLog(planned, say)
+                build = EngineBuild(
+                    self._engine(), order, planned, log, values=values, arguments=arguments
+                )
+                await self._run(build, file, name)
             described = await self._inspect(name)
             if described is None:
                 raise BuildError(f"Docker finished the build but has no image {name}: ask again")
@@ -195,10 +178,14 @@ class DockerRuntime:
             await archive.stream(entry.path, entry.size_bytes, entry.mode, fetch(entry))
         archive.end()
 
-    async def _run(self, building: Coroutine[Any, Any, None], log: BuildLog) -> None:
+    async def _run(self, build: EngineBuild, file: IO[bytes], name: str) -> None:
+        log = build.log
         try:
-            async with asyncio.timeout(self._settings.build_timeout_s):
-                await building
+            async with (
+                asyncio.timeout(self._settings.build_timeout_s),
+                self._fence.network(self._engine()) as network,
+            ):
+                await build.run(file, name, network)
         except aiodocker.exceptions.DockerStreamError as error:
             await log.flush()
             raise log.failure(error.message) from error
@@ -229,10 +216,18 @@ class DockerRuntime:
         )
 
     async def _ask_python(self, name: str) -> str:
-        """The Python version in an image, by running it. BuildError: none, or too old."""
+        """The Python version in an image, by running it: what is called python there is the user's.
+        BuildError: none, or too old."""
         code = "import sys; print('%d.%d' % sys.version_info[:2])"
+        host: dict[str, Any] = {
+            "NetworkMode": "none",
+            "CapDrop": ["ALL"],
+            "SecurityOpt": ["no-new-privileges"],
+            "PidsLimit": 64,
+            "Memory": ASKING_BYTES,
+        }
         container = await self._engine().containers.create(
-            {"Image": name, "Entrypoint": ["python", "-c", code], "Cmd": []}
+            {"Image": name, "Entrypoint": ["python", "-c", code], "Cmd": [], "HostConfig": host}
         )
         try:
             try:

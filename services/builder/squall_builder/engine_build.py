@@ -7,16 +7,16 @@ with the settings of the image it began with.
 
 import codecs
 import hashlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import IO, Any, Final
 
 import aiodocker
 from squall_contracts import images
 from squall_contracts.message import encode
 
+from squall_builder import engine
 from squall_builder.buildlog import BuildLog
 from squall_builder.built import StepValues
-from squall_builder.context import BigReads
 from squall_builder.core import BEFORE, Hidden, Plan, dockerfile_name
 from squall_builder.lines import quoted
 
@@ -33,28 +33,33 @@ class EngineBuild:
 
     def __init__(
         self,
-        engine: aiodocker.Docker,
+        docker: aiodocker.Docker,
         order: images.BuildImage,
         planned: Plan,
         log: BuildLog,
+        *,
+        values: StepValues,
         arguments: Mapping[str, str],
     ) -> None:
         """`arguments`: build arguments of every part."""
-        self._engine = engine
+        self._docker = docker
         self._order = order
         self._plan = planned
-        self._log = log
+        self._values = values
         self._arguments = {**arguments, **planned.build_args}
+        self._network = ""
+        self.log = log
 
-    async def run(self, context: IO[bytes], name: str, values: StepValues) -> None:
-        """Build what `context` holds and call it `name`."""
+    async def run(self, context: IO[bytes], name: str, network: str) -> None:
+        """Build what `context` holds and call it `name`; its steps are on `network`."""
+        self._network = network
         if self._plan.hidden:
             await self._remove_abandoned()
         image = await self._part(context, 0, "", "" if self._plan.hidden else name)
         last = len(self._plan.hidden)
         for number, step in enumerate(self._plan.hidden, 1):
             final = name if number == last else ""
-            image = await self._hidden(image, step, values[step.owner], "" if step.then else final)
+            image = await self._hidden(image, step, "" if step.then else final)
             if step.then:
                 image = await self._part(context, number, image, final)
 
@@ -63,24 +68,21 @@ class EngineBuild:
     async def _part(self, context: IO[bytes], number: int, before: str, name: str) -> str:
         """Build one Dockerfile of the context; the id of the image."""
         context.seek(0)
-        self._log.part(number)
-        before_it = {BEFORE: before} if before else {}
-        stream: AsyncIterator[dict[str, Any]] = self._engine.images.build(
-            fileobj=BigReads(context),
-            encoding="identity",
-            path_dockerfile=dockerfile_name(number),
-            tag=name or None,
-            buildargs=self._arguments | before_it,
+        self.log.part(number)
+        image = ""
+        async for event in engine.build(
+            self._docker,
+            context,
+            dockerfile=dockerfile_name(number),
+            tag=name,
+            network=self._network,
+            arguments=self._arguments | ({BEFORE: before} if before else {}),
             labels=self._labels(name),
             nocache=bool(self._order.recipe.force),
-            forcerm=True,
-            stream=True,
-        )
-        image = ""
-        async for event in stream:
-            await self._log.event(event)
+        ):
+            await self.log.event(event)
             image = event.get("aux", {}).get("ID", image)
-        await self._log.flush()
+        await self.log.flush()
         return image
 
     def _labels(self, name: str) -> dict[str, str]:
@@ -90,34 +92,32 @@ class EngineBuild:
 
     # --- steps with secrets ----------------------------------------------------------------------
 
-    async def _hidden(self, before: str, step: Hidden, values: Mapping[str, str], name: str) -> str:
+    async def _hidden(self, before: str, step: Hidden, name: str) -> str:
         """Run one such step, unless that was done before; the id of the image it leaves."""
-        await self._log.hidden(step.owner)
-        described = await self._engine.images.inspect(before)
+        await self.log.hidden(step.owner)
+        described = await self._docker.images.inspect(before)
         mark = hashlib.sha256(
             encode((self._order.workspace, described["Id"], step.command, step.secrets))
         ).hexdigest()
         image = None if self._order.recipe.force else await self._kept(mark)
         if image is None:
-            image = await self._run(described, step, values, mark)
+            image = await self._run(described, step, mark)
         if name:
             repository, _, label = name.rpartition(":")
-            await self._engine.images.tag(image, repository, tag=label)
+            await self._docker.images.tag(image, repository, tag=label)
         return image
 
     async def _kept(self, mark: str) -> str | None:
         """The image that step left. Images made from it have its label too, but are younger."""
-        found = await self._engine.images.list(
+        found = await self._docker.images.list(
             all=True, filters={"label": [f"{STEP_LABEL}={mark}"]}
         )
-        described = [await self._engine.images.inspect(each["Id"]) for each in found]
+        described = [await self._docker.images.inspect(each["Id"]) for each in found]
         oldest = min(described, key=lambda each: str(each["Created"]), default=None)
         return None if oldest is None else str(oldest["Id"])
 
-    async def _run(
-        self, before: Mapping[str, Any], step: Hidden, values: Mapping[str, str], mark: str
-    ) -> str:
-        container = await self._engine.containers.create(
+    async def _run(self, before: Mapping[str, Any], step: Hidden, mark: str) -> str:
+        container = await self._docker.containers.create(
             {
                 "Image": before["Id"],
                 "Entrypoint": ["/bin/sh", "-s"],
@@ -131,16 +131,17 @@ class EngineBuild:
                     WORKSPACE_LABEL: self._order.workspace,
                     BUILD_LABEL: self._order.image_id,
                 },
-                "HostConfig": {"LogConfig": {"Type": "none"}},
+                "HostConfig": {"NetworkMode": self._network, "LogConfig": {"Type": "none"}},
             }
         )
         try:
             config = before.get("Config") or {}
             shell = config.get("Shell") or ["/bin/sh", "-c"]
-            await self._talk(container, script(self._arguments, values, shell, step.command))
+            values = {**self._arguments, **self._values[step.owner]}
+            await self._talk(container, script(values, shell, step.command))
             code = (await container.wait())["StatusCode"]
             if code:
-                raise self._log.exited(code)
+                raise self.log.exited(code)
             made = await container.commit(
                 message=self._plan.titles[step.owner], config=_settings(config, mark)
             )
@@ -154,22 +155,20 @@ class EngineBuild:
             await container.start()
             await stream.write_in(script)
             while (message := await stream.read_out()) is not None:
-                await self._log.output(decoder.decode(message.data))
-        await self._log.flush()
+                await self.log.output(decoder.decode(message.data))
+        await self.log.flush()
 
     async def _remove_abandoned(self) -> None:
         """Containers of a builder that was killed while it made this image."""
         labels = {BUILD_LABEL: self._order.image_id, WORKSPACE_LABEL: self._order.workspace}
         wanted = {"label": [f"{name}={value}" for name, value in labels.items()]}
-        for container in await self._engine.containers.list(all=True, filters=wanted):
+        for container in await self._docker.containers.list(all=True, filters=wanted):
             await container.delete(force=True, v=True)
 
 
-def script(
-    arguments: Mapping[str, str], values: Mapping[str, str], shell: list[str], command: str
-) -> bytes:
+def script(values: Mapping[str, str], shell: list[str], command: str) -> bytes:
     """What the container's shell reads: variables, then the command in its place, with no stdin."""
-    exports = [f"export {name}={quoted(value)}" for name, value in {**arguments, **values}.items()]
+    exports = [f"export {name}={quoted(value)}" for name, value in values.items()]
     words = " ".join(quoted(word) for word in (*shell, command))
     return "\n".join([*exports, f"exec {words} </dev/null", ""]).encode()
 

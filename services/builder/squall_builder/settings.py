@@ -34,6 +34,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Virtual environments lie in `<state_dir>/images`; build contexts are packed in it."""
     docker_url: str = ""
     """Docker engine; empty: DOCKER_HOST, or the usual socket."""
+    network: str = "squall-build"
+    """Bridge network of build steps, made when missing."""
+    guard: bool = True
+    """Keep build steps from this machine (but for the ports of proxy and indexes) and from link-local
+    addresses, where clouds serve credentials. It takes root, nsenter, ip and iptables."""
     base_image: str = ""
     """Base of debian_slim, `{python}` standing for its version. Empty: a bootstrapped
     squall-base if there is one, else the official python image."""

@@ -16,8 +16,8 @@ from squall_builder.buildlog import cause
 from squall_builder.built import NO_VALUES, BuildError, Built, Fetch, Say, StepValues
 from squall_builder.commands import run
 from squall_builder.core import needs_docker
-from squall_builder.docker import network_arguments, proxy_arguments
 from squall_builder.lines import install_arguments, sync_arguments
+from squall_builder.reaching import network_arguments, proxy_arguments
 from squall_builder.settings import Settings
 from squall_builder.titles import titles
 from squall_builder.tools import host_uv

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 from squall_bus.errors import BusError, NoResponder, RequestTimeout, SquallRefusal
+from squall_bus.replies import ABSENT_S
 from squall_bus.service import Context
 from squall_contracts import access_subjects, apps, images, placement, subjects, verbs
 from squall_contracts.failures import Refused
@@ -309,7 +310,9 @@ class Api:
     ) -> Any:
         """Pass a request on to another service."""
         try:
-            return await self._context.bus.request(subject, request, reply, timeout_s=timeout_s)
+            return await self._context.bus.request(
+                subject, request, reply, timeout_s=timeout_s, absent_s=ABSENT_S
+            )
         except (NoResponder, RequestTimeout) as error:
             raise SquallRefusal("exhausted", f"{who} does not answer: {error}") from error
         except BusError as error:

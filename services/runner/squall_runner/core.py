@@ -114,6 +114,7 @@ def refusal(spec: FunctionSpec, runtime: RuntimeName) -> str | None:
     unmet = {
         "gpu": bool(spec.resources.gpus),
         "block_network": spec.block_network,
+        "outbound_cidr_allowlist": spec.outbound_cidrs is not None,
         "a cpu limit": spec.resources.cpu_limit is not None,
         "a memory limit": limit is not None,
     }

@@ -14,11 +14,13 @@ from anyio.abc import TaskGroup
 from squall_contracts.apps import ExecFinished
 from squall_contracts.guest import ASSIGNMENT_VARIABLE
 from squall_contracts.terminals import Screen
+from squall_guard import owner, sandbox_image
+from squall_guard.namespaces import Guard
+from squall_guard.sandboxes import LABEL_OWNER, LABEL_SANDBOX
 from squall_terminals.program import Program
 
-from squall_runner import docker_exec, docker_output, engine, gpus, owner, sandbox_image, sweep
+from squall_runner import docker_exec, docker_output, engine, gpus, sweep
 from squall_runner.core import Found, Limits, RuntimeName
-from squall_runner.guard import Guard
 from squall_runner.networks import Networks
 from squall_runner.runtime import (
     COMPILE,
@@ -119,8 +121,8 @@ class DockerRuntime:
             "Cmd": ["/pause"],
             "Labels": {
                 sweep.LABEL_RUNNER: self._runner_id,
-                sweep.LABEL_SANDBOX: "probe",
-                sweep.LABEL_OWNER: self._owner,
+                LABEL_SANDBOX: "probe",
+                LABEL_OWNER: self._owner,
             },
             "HostConfig": {"Mounts": [{"Type": "bind", "Source": str(path), "Target": "/seen"}]},
         }
@@ -154,9 +156,16 @@ class DockerRuntime:
             log.warning("site.not_compiled", reference=reference, exit_code=ended["StatusCode"])
 
     async def create(self, launch: Launch) -> str:
-        sandbox = self._networks.take(blocked=launch.block_network)
+        if launch.only is not None and not self._networks.is_guarded:
+            raise StartRefused(
+                "outbound_cidr_allowlist: this runner has no guard for it (its log says guard.off, "
+                "and why): run it as root with iptables, or leave the list out"
+            )
+        sandbox = None
+        if launch.only is None:
+            sandbox = self._networks.take(blocked=launch.block_network)
         if sandbox is None and self._networks.is_guarded:
-            sandbox = await self._networks.make_now(blocked=launch.block_network)
+            sandbox = await self._networks.make_now(blocked=launch.block_network, only=launch.only)
         if sandbox is None:
             return await self._create(launch, self._networks.name(blocked=launch.block_network))
         try:
@@ -362,7 +371,7 @@ class DockerRuntime:
             "Labels": {
                 sweep.LABEL_RUNNER: self._runner_id,
                 sweep.LABEL_SLOT: launch.slot,
-                sweep.LABEL_OWNER: self._owner,
+                LABEL_OWNER: self._owner,
                 **launch.labels,
             },
             "Healthcheck": {"Test": ["NONE"]},

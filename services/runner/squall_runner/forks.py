@@ -13,8 +13,8 @@ from typing import IO, Any, Final
 
 import anyio
 import msgspec
+from squall_guard.owner import start_ticks
 
-from squall_runner.owner import start_ticks
 from squall_runner.runtime import RunnerError
 
 READY_S: Final = 30.0

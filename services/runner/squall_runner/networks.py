@@ -6,23 +6,20 @@ namespace and has it for itself from then on. A sandbox is used once and removed
 """
 
 from functools import partial
-from typing import Any, Final
 
 import aiohttp
-import anyio
 import structlog
 from aiodocker import Docker, DockerError
 from anyio.abc import TaskGroup
-from squall_contracts.message import new_id
+from squall_guard import sandbox_image, sandboxes
+from squall_guard.namespaces import Guard, GuardError
+from squall_guard.rules import Outbound
 
-from squall_runner import owner, sandbox_image, sweep
-from squall_runner.guard import Guard, GuardError
+from squall_runner import sweep
 from squall_runner.makers import Makers
 from squall_runner.runtime import RuntimeUnavailable
 
 log = structlog.get_logger()
-
-_NO_NEIGHBOURS: Final = {"com.docker.network.bridge.enable_icc": "false"}
 
 
 class Networks:
@@ -76,10 +73,10 @@ class Networks:
         """Whether containers must run in sandboxes, which keep them from the machine."""
         return self._guard is not None and self._guard.is_on
 
-    async def make_now(self, *, blocked: bool) -> str:
-        """A sandbox for somebody who waits. RuntimeUnavailable."""
+    async def make_now(self, *, blocked: bool, only: Outbound | None = None) -> str:
+        """A sandbox for somebody who waits, from which `only` can be reached. RuntimeUnavailable."""
         try:
-            return await self._made(blocked)
+            return await self._made(blocked, only)
         except (DockerError, aiohttp.ClientError, GuardError) as error:
             raise RuntimeUnavailable(f"no network for the container: {error}") from error
 
@@ -98,56 +95,17 @@ class Networks:
         finally:
             self._making[blocked] -= 1
 
-    async def _made(self, blocked: bool) -> str:
+    async def _made(self, blocked: bool, only: Outbound | None = None) -> str:
         """A started sandbox, closed off. DockerError, ClientError, GuardError: nothing is left."""
-        config: dict[str, Any] = {
-            "Image": sandbox_image.REFERENCE,
-            "Entrypoint": ["/pause"],
-            "Labels": {
-                sweep.LABEL_SANDBOX: "1",
-                sweep.LABEL_RUNNER: self._runner_id,
-                sweep.LABEL_OWNER: owner.own_name(),
-            },
-            "HostConfig": {
-                "NetworkMode": self._names[blocked],
-                "CapDrop": ["ALL"],
-                "SecurityOpt": ["no-new-privileges"],
-                "PidsLimit": 4,
-                "LogConfig": {"Type": "none"},
-            },
-        }
-        # Shielded: a request given up halfway may leave a container nobody knows of.
-        with anyio.CancelScope(shield=True):
-            name = f"squall-{new_id('net')}"
-            container = await self._docker.containers.create(config, name=name)
-            try:
-                await container.start()
-                if self._guard is not None and self._guard.is_on:
-                    await self._guard.close_off((await container.show())["State"]["Pid"])
-            except (DockerError, GuardError):
-                await sweep.remove(self._docker, container.id)
-                raise
-        identity: str = container.id
-        return identity
+        return await sandboxes.make(
+            self._docker, self._names[blocked], self._runner_id, self._guard, only
+        )
 
     async def _ensure(self, name: str, *, internal: bool) -> str:
-        wanted = {
-            "Name": name,
-            "Driver": "bridge",
-            "Internal": internal,
-            "CheckDuplicate": True,
-            "Options": _NO_NEIGHBOURS,
-            "Labels": {"squall.network": "1"},
-        }
         try:
-            if not any(found["Name"] == name for found in await self._docker.networks.list()):
-                await self._docker.networks.create(wanted)
+            shown = await sandboxes.ensure_network(self._docker, name, internal=internal)
         except DockerError as error:
-            if error.status != 409:  # another runner of this machine was faster
-                raise RuntimeUnavailable(
-                    f"network {name} can't be made: {error.message}"
-                ) from error
-        shown = await (await self._docker.networks.get(name)).show()
+            raise RuntimeUnavailable(f"network {name} can't be made: {error.message}") from error
         if bool(shown["Internal"]) is not internal:
             raise RuntimeUnavailable(
                 f"network {name} exists and its `internal` is not {internal}; "

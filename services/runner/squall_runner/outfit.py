@@ -11,6 +11,7 @@ from squall_contracts.guest import TEMPLATE_VARIABLE, Credentials, Template
 from squall_contracts.images import ImageRecord
 from squall_contracts.message import encode
 from squall_contracts.placement import StartContainer
+from squall_guard.rules import outbound
 
 from squall_runner import core, prepare
 from squall_runner.buckets.desk import NONE, Buckets, ContainerBuckets
@@ -101,6 +102,11 @@ class Outfitter:
         slot: Slot,
         gpus: tuple[int, ...] = (),
     ) -> Launch:
+        """StartRefused: what the function may connect to is no list of networks."""
+        try:
+            only = outbound(start.spec.outbound_cidrs)
+        except ValueError as error:
+            raise StartRefused(str(error)) from error
         return Launch(
             slot=slot.name,
             labels={
@@ -117,6 +123,7 @@ class Outfitter:
             workdir=image.workdir,
             limits=self.limits(start),
             block_network=start.spec.block_network,
+            only=only,
             gpus=gpus,
         )
 

@@ -5,6 +5,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from squall_bus.accounts import new_key
 from squall_bus.bus import Bus
+from squall_bus.replies import ABSENT_S
 from squall_contracts import access_subjects, subjects
 from squall_contracts.failures import Refused
 from squall_contracts.guest import Assignment, Credentials
@@ -69,6 +70,7 @@ async def mint(bus: Bus, start: StartContainer, runner_id: str) -> tuple[Credent
             client_public_key=client.public,
         ),
         MintGuestReply,
+        absent_s=ABSENT_S,
     )
     if isinstance(reply, Refused):
         raise StartRefused(f"no credentials for the container: {reply.message}")

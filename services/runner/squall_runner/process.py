@@ -18,6 +18,7 @@ import structlog
 from anyio.abc import TaskGroup
 from squall_contracts.apps import ExecFinished
 from squall_contracts.terminals import Screen
+from squall_guard.owner import start_ticks
 from squall_terminals.program import LocalProgram, Program
 
 from squall_runner import core, proctree
@@ -25,7 +26,6 @@ from squall_runner.core import Found, Limits, RuntimeName
 from squall_runner.docker import EXEC_OUTPUT_BYTES
 from squall_runner.follow import Follower
 from squall_runner.forks import Origin, Zygote, ZygoteLost
-from squall_runner.owner import start_ticks
 from squall_runner.runtime import (
     COMPILE,
     Exit,

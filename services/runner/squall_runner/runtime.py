@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 import msgspec
 from squall_contracts.apps import ExecFinished
 from squall_contracts.terminals import Screen
+from squall_guard.rules import Outbound
 from squall_terminals.program import Program
 
 from squall_runner.core import Found, Limits, RuntimeName
@@ -70,6 +71,8 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     """Empty: /root."""
     limits: Limits
     block_network: bool = False
+    only: Outbound | None = None
+    """What it may connect to; None: everything but the machine and its neighbours."""
     gpus: tuple[int, ...] = ()
     binds: tuple[Bind, ...] = ()
     ahead: bool = False

@@ -14,6 +14,7 @@ import anyio
 import msgspec
 import structlog
 from squall_bus.bus import Bus
+from squall_bus.replies import ABSENT_S
 from squall_bus.sealing import KeyPair, Unsealable, new_pair
 from squall_contracts import access_subjects
 from squall_contracts.failures import Refused
@@ -50,6 +51,7 @@ async def opened(bus: Bus, start: StartContainer, runner_id: str) -> Opened:
         access_subjects.open_secrets(runner_id),
         OpenSecrets(container_id=start.container_id, runner_id=runner_id, public_key=pair.public),
         OpenReply,
+        absent_s=ABSENT_S,
     )
     if isinstance(reply, Refused):
         raise StartRefused(f"secrets: {reply.message}")

@@ -274,6 +274,8 @@ class Starter:
             return "it has a GPU, which a container held in waiting would keep from others"
         if container.start.spec.buckets:
             return "its buckets are mounted before it starts"
+        if container.start.spec.outbound_cidrs is not None:
+            return "its network is closed for it before it starts"
         if core.starts_alone(container.start.spec.env):
             return "its variables count when Python starts, so no waiting container will do"
         return "no warm container was ready"
@@ -296,4 +298,4 @@ class Starter:
 
 def _starts_alone(spec: FunctionSpec) -> bool:
     """Whether no container that was started ahead will do for it."""
-    return core.starts_alone(spec.env) or bool(spec.buckets)
+    return core.starts_alone(spec.env) or bool(spec.buckets) or spec.outbound_cidrs is not None

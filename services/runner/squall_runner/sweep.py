@@ -5,18 +5,17 @@ from typing import Final
 import msgspec
 import structlog
 from aiodocker import Docker
+from squall_guard import owner
+from squall_guard.sandboxes import LABEL_MAKER, LABEL_OWNER, LABEL_SANDBOX
 
-from squall_runner import owner
 from squall_runner.core import Found
 from squall_runner.engine import gone_is_fine, told
 from squall_runner.runtime import RunnerError
 
 log = structlog.get_logger()
 
-LABEL_RUNNER: Final = "squall.runner"
+LABEL_RUNNER: Final = LABEL_MAKER
 LABEL_SLOT: Final = "squall.slot"
-LABEL_SANDBOX: Final = "squall.sandbox"
-LABEL_OWNER: Final = "squall.owner"
 SPARE_NAMES: Final = ("/squall-warm-", "/squall-snap-")
 """Containers are renamed once they are given out, so the name tells the spare ones."""
 

@@ -3,7 +3,10 @@
 import asyncio
 import hashlib
 import json
+import os
 import secrets
+import shutil
+import socket
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,6 +18,7 @@ from squall.image import Image
 from squall_builder.built import BuildError
 from squall_builder.docker import DockerRuntime, tag
 from squall_builder.settings import Settings
+from squall_guard.owner import start_ticks
 
 from .conftest import Client
 
@@ -274,6 +278,20 @@ async def test_a_failing_step_with_secrets_leaves_no_container(
         assert not await engine.containers.list(all=True, filters=wanted)
 
 
+async def test_stages_before_a_step_with_secrets_are_no_names_after_it(
+    docker: DockerRuntime, client: Client
+) -> None:
+    """Where the stage is not known the engine would take its name for an image's, or its id."""
+    image = (
+        base()
+        .dockerfile_commands("FROM squall-base:bookworm-py3.11 AS deadbeef0123")
+        .run_commands("true", secrets=[Secret.from_dict({"TOKEN": SECRET})])
+        .dockerfile_commands("COPY --from=deadbeef0123 /etc/hostname /x")
+    )
+    with pytest.raises(BuildError, match="'deadbeef0123' reads as an id"):
+        await docker.build(client.order(image), client.fetch, client.say, {2: {"TOKEN": SECRET}})
+
+
 async def test_a_base_nobody_can_reach_names_the_way_out(tmp_path: Path, client: Client) -> None:
     runtime = DockerRuntime(
         Settings(state_dir=str(tmp_path), base_image="registry.invalid/python:{python}")
@@ -320,3 +338,65 @@ async def test_no_engine_says_what_to_do(tmp_path: Path, client: Client) -> None
     with pytest.raises(BuildError, match="is the engine running"):
         await runtime.build(client.order(base()), client.fetch, client.say)
     await runtime.close()
+
+
+def own_address() -> str:
+    """One of this machine's, as others reach it."""
+    shown = subprocess.run(
+        ["ip", "-j", "-4", "addr", "show", "scope", "global"], capture_output=True, check=True
+    )
+    return str(json.loads(shown.stdout)[0]["addr_info"][0]["local"])
+
+
+TRIES = """
+import socket, sys
+for place in sys.argv[1:]:
+    host, _, port = place.partition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=3)
+    except OSError as error:
+        print("tried", place, type(error).__name__)
+    else:
+        print("tried", place, "connected")
+"""
+needs_guard = pytest.mark.skipif(
+    os.geteuid() != 0 or not all(map(shutil.which, ("nsenter", "iptables-restore", "ip"))),
+    reason="the guard takes root and iptables",
+)
+
+
+@needs_guard
+async def test_build_steps_reach_neither_the_machine_nor_its_metadata(
+    docker: DockerRuntime, client: Client
+) -> None:
+    with socket.create_server(("0.0.0.0", 0)) as listener:
+        places = (f"{own_address()}:{listener.getsockname()[1]}", "169.254.169.254:80")
+        never_cached = {"NONCE": client.account}
+        command = f"python -c '{TRIES}' {' '.join(places)}"
+        order = client.order(base().env(never_cached).run_commands(command))
+        await docker.build(order, client.fetch, client.say)
+    said = [line for line, _, _ in client.said if line.startswith("tried")]
+    assert said == [f"tried {place} ConnectionRefusedError" for place in places]
+
+
+@needs_guard
+async def test_build_leaves_no_namespace_behind(docker: DockerRuntime, client: Client) -> None:
+    order = client.order(base().env({"NONCE": client.account}).run_commands("exit 3"))
+    with pytest.raises(BuildError):
+        await docker.build(order, client.fetch, client.say)
+    async with aiodocker.Docker() as engine:
+        mine = [
+            each
+            for each in await engine.containers.list(filters={"label": ["squall.runner=builder"]})
+            if each["Labels"]["squall.owner"].endswith(f":{start_ticks(os.getpid())}")
+        ]
+    assert mine == []
+
+
+async def test_images_of_others_are_no_base(docker: DockerRuntime, client: Client) -> None:
+    theirs = client.order(base().run_commands("echo theirs > /theirs"))
+    built = await docker.build(theirs, client.fetch, client.say)
+    client.account = f"TEST{secrets.token_hex(4)}"
+    order = client.order(Image.from_registry(built.reference))
+    with pytest.raises(BuildError, match="start from its recipe"):
+        await docker.build(order, client.fetch, client.say)

@@ -13,6 +13,7 @@ from anyio.abc import TaskStatus
 from squall_bus.accounts import owner_of
 from squall_bus.bus import Bus
 from squall_bus.connection import connect
+from squall_bus.replies import ABSENT_S
 from squall_bus.service import Context, host
 from squall_bus.workspaces import Workspaces
 from squall_contracts import images, subjects, verbs
@@ -66,7 +67,9 @@ class Client:
         self.bus = bus
 
     async def ask(self, verb: verbs.Verb, request: Message) -> Any:
-        return await self.bus.request(subjects.up_api(verb.name), request, verb.reply)
+        return await self.bus.request(
+            subjects.up_api(verb.name), request, verb.reply, absent_s=ABSENT_S
+        )
 
 
 class _Ready(TaskStatus[None]):

@@ -18,7 +18,8 @@ from squall_contracts.guest import FLIGHT_RECORD_BYTES, FLIGHT_SLOT_BYTES
 from squall_contracts.logs import LogBatch
 from squall_contracts.message import encode, new_id
 from squall_contracts.placement import HeldInput
-from squall_runner import machine, owner, prepare, sandbox_image
+from squall_guard import owner, sandbox_image
+from squall_runner import machine, prepare
 from squall_runner.docker_output import Position
 from squall_runner.files import Files
 from squall_runner.flight import held_inputs, read_slots

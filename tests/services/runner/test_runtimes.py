@@ -11,7 +11,8 @@ import anyio
 import pytest
 from anyio.abc import SocketAttribute
 from squall_contracts.guest import FLIGHT_RECORD_BYTES
-from squall_runner import engine, owner, sweep
+from squall_guard import owner
+from squall_runner import engine, sweep
 from squall_runner.core import MIB, Limits
 from squall_runner.runtime import Bind, RunnerError, StartRefused
 

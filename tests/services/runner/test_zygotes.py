@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
-from squall_runner.owner import start_ticks
+from squall_guard.owner import start_ticks
 
 from .conftest import Bench, opened_bench
 

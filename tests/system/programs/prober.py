@@ -1,5 +1,6 @@
 """A function that tries what code in a container must not be able to do."""
 
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,14 +10,23 @@ import squall
 app = squall.App("prober")
 
 
-@app.function()
-def reach(host: str, port: int) -> str:
+def tried(host: str, port: int) -> str:
     """What a connection there comes to."""
     try:
         with socket.create_connection((host, port), timeout=3):
             return "connected"
     except OSError as error:
         return type(error).__name__
+
+
+@app.function()
+def reach(host: str, port: int) -> str:
+    return tried(host, port)
+
+
+@app.function(outbound_cidr_allowlist=os.environ.get("PROBER_MAY_REACH", "192.0.2.0/24").split())
+def reach_some(host: str, port: int) -> str:
+    return tried(host, port)
 
 
 @app.function()

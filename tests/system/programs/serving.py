@@ -16,7 +16,6 @@ from squall.serving import (
     create_web_endpoints,
 )
 
-os.environ.setdefault("SQUALL_SERVING_CONFIG", str(Path(__file__).with_suffix(".yaml")))
 config = ServiceConfig()
 app = squall.App(config.app_name)
 

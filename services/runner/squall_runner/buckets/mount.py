@@ -17,9 +17,9 @@ import anyio.to_thread
 import structlog
 from squall_contracts.buckets import BucketMount
 from squall_contracts.message import Message, decode, encode
+from squall_guard.owner import start_ticks
 
 from squall_runner.buckets import core
-from squall_runner.owner import start_ticks
 from squall_runner.runtime import StartRefused
 from squall_runner.together import together
 

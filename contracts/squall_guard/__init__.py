@@ -1,0 +1,1 @@
+"""Network namespaces that keep what runs in them from the machine, for runners and builders."""
