@@ -20,7 +20,7 @@ from urllib.parse import ParseResult
 from squall_bus._stock import TcpTransport
 from squall_bus.tasks import within
 
-RECEIVE_BYTES: Final = 256 * 1024
+RECEIVE_BYTES: Final = 1024 * 1024
 UNREAD_LIMIT_BYTES: Final = 1024 * 1024
 """What may be received ahead of the reader before the socket is left alone."""
 Take = Callable[[bytes], bytes]

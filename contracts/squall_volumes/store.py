@@ -213,6 +213,20 @@ class VolumeStore:
             await self._clear(made)
             await asyncio.sleep(random.uniform(0, COLLISION_WAIT_S))
 
+    async def rewrite(self, volume_id: str, change: Callable[[Tree], Tree]) -> None:
+        """Store a tree that holds the same files in other places, whatever it is by then; to readers
+        it is no commit. VolumeMissing, VolumeDamaged, BusError."""
+        while True:
+            head, revision, tree = await self._newest(volume_id)
+            new = await asyncio.to_thread(change, tree)
+            if new == tree:
+                return
+            made = await self._put_manifest(new)
+            if await self._replace_head(msgspec.structs.replace(head, manifest=made), revision):
+                await self._clear(head.manifest)
+                return
+            await self._clear(made)
+
     async def _replace_head(self, successor: VolumeHead, revision: int) -> bool:
         """Whether nobody else was quicker. A write whose answer was lost is done again, and may then
         find that it was there."""
