@@ -5,6 +5,7 @@ from typing import Final
 
 from squall_contracts import (
     access_subjects,
+    sandbox_file_subjects,
     state_subjects,
     subjects,
     terminal_subjects,
@@ -130,6 +131,8 @@ def client_may(
     if "deploy" in has:
         publish += [
             *_keeps_objects(subjects.CODE_BUCKET),
+            sandbox_file_subjects.UP_FILES,
+            sandbox_file_subjects.UP_WATCHES,
             f"$JS.API.STREAM.PURGE.{subjects.DEAD}",
         ]
     if "admin" in has:
@@ -265,6 +268,7 @@ def runner_may(runner_id: str, owner: str) -> tuple[list[str], list[str]]:
         access_subjects.open_secrets(runner_id),
         access_subjects.MINT_RENEW,
         terminal_subjects.TERMINALS_FROM_RUNNERS,
+        sandbox_file_subjects.watches_of(runner_id)[0],
     ]
     return publish, [
         f"{subjects.inbox(owner)}.>",
@@ -273,6 +277,9 @@ def runner_may(runner_id: str, owner: str) -> tuple[list[str], list[str]]:
         terminal_subjects.runner_terminal(runner_id),
         terminal_subjects.runner_usage(runner_id),
         terminal_subjects.TERMINALS_TO_RUNNERS,
+        sandbox_file_subjects.file_requests_to(runner_id),
+        sandbox_file_subjects.watches_of(runner_id)[1],
+        sandbox_file_subjects.runner_snapshot(runner_id),
         subjects.VOLUME_REQUESTS_ALL,
     ]
 

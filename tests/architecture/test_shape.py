@@ -27,6 +27,7 @@ SPELLERS = {
     "squall_contracts.access_subjects",
     "squall_contracts.viewing_subjects",
     "squall_contracts.terminal_subjects",
+    "squall_contracts.sandbox_file_subjects",
     "squall_contracts.rights",
 }
 STREAMS = {

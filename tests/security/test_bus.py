@@ -2,8 +2,8 @@
 
 import pytest
 from squall_bus.bus import Bus
-from squall_bus.errors import PermissionRefused
-from squall_contracts import access_subjects, apps, subjects, verbs
+from squall_bus.errors import NoResponder, PermissionRefused
+from squall_contracts import access_subjects, apps, sandbox_file_subjects, subjects, verbs
 from squall_contracts.failures import Refused
 from squall_contracts.identity import MintGuest, MintGuestReply, MintReply, MintService
 from squall_contracts.secrets import OpenReply, OpenSecrets
@@ -274,3 +274,29 @@ def public(jwt: str) -> str:
     from squall_bus.accounts import owner_of
 
     return owner_of(jwt)
+
+
+# --- files of containers --------------------------------------------------------------------------
+
+
+async def test_files_of_containers_are_for_those_who_may_look_into_them(
+    platform: Platform, client: Client
+) -> None:
+    files = sandbox_file_subjects.up_files("rn-1", "ct-a")
+    async with signed_in(platform, client, "eve", "call") as eve:
+        await refused(eve.bus, files, sandbox_file_subjects.watch_to_runner("rn-1", "wt-1"))
+    async with signed_in(platform, client, "dan", "deploy") as dan:
+        with pytest.raises(NoResponder):  # allowed, and nobody is there
+            await dan.bus.call(files, b"{}", timeout_s=2)
+
+
+async def test_runner_hears_no_file_requests_to_another(platform: Platform, client: Client) -> None:
+    async with runner(platform, "rn-1") as mine:
+        await mine.subscribe(sandbox_file_subjects.file_requests_to("rn-1"), unheard)
+        await deaf(
+            mine,
+            sandbox_file_subjects.file_requests_to("rn-2"),
+            sandbox_file_subjects.watches_of("rn-2")[1],
+            "up.*.files.>",
+        )
+        await refused(mine, sandbox_file_subjects.watch_from_runner("A", "rn-2", "wt-1"))

@@ -23,6 +23,7 @@ from squall_terminals.program import Program
 
 from squall_runner import core
 from squall_runner.buckets.desk import NONE, ContainerBuckets
+from squall_runner.container_files.desk import ContainerFiles, FilesDesk
 from squall_runner.flight import held_inputs
 from squall_runner.logship import Shipper, system_line
 from squall_runner.runtime import Exit, RunnerError, Runtime, StartRefused
@@ -65,6 +66,7 @@ class Container:
         runner_id: str,
         report: Report,
         store_logs: StoreLogs,
+        files: FilesDesk,
     ) -> None:
         self.start = start
         self.slot = slot
@@ -73,6 +75,7 @@ class Container:
         self._runner_id = runner_id
         self._report = report
         self._store_logs = store_logs
+        self._files = files
         self._handle = ""
         self._kill_at_s: float | None = None
         self._stop_changed = anyio.Event()
@@ -163,6 +166,7 @@ class Container:
                         stopping.start_soon(self._end_without_buckets)
                     if self.volumes:
                         stopping.start_soon(self.volumes.attend, self.start.container_id)
+                    stopping.start_soon(self._files_of_it().attend)
                     ended = await self._runtime.wait(self._handle, self.slot.directory)
                     stopping.cancel_scope.cancel()
                 self.over.set()
@@ -175,6 +179,15 @@ class Container:
             await self._runtime.remove(self._handle)
             await self.buckets.discard()
             self.slot.forget()
+
+    def _files_of_it(self) -> ContainerFiles:
+        return ContainerFiles(
+            self._files,
+            account=self.start.workspace,
+            container_id=self.start.container_id,
+            handle=self._handle,
+            directory=self.slot.directory,
+        )
 
     async def _end_without_buckets(self) -> None:
         """A container whose bucket has gone can't work: its inputs are run again in another."""

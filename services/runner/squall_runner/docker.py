@@ -20,6 +20,8 @@ from squall_guard.sandboxes import LABEL_OWNER, LABEL_SANDBOX
 from squall_terminals.program import Program
 
 from squall_runner import docker_exec, docker_output, engine, gpus, sweep
+from squall_runner.container_files import located
+from squall_runner.container_files.root import Root
 from squall_runner.core import Found, Limits, RuntimeName
 from squall_runner.networks import Networks
 from squall_runner.runtime import (
@@ -306,6 +308,13 @@ class DockerRuntime:
             return await docker_exec.start(
                 self._container(handle), argv, env=launch_env, screen=screen
             )
+
+    async def root(self, handle: str, directory: Path) -> Root:
+        with engine.told("look at the container"):
+            pid = int((await self._container(handle).show())["State"]["Pid"])
+        if not pid:
+            raise StartRefused("the container has ended")
+        return located.of_process(pid, directory)
 
     async def remove(self, handle: str) -> None:
         await sweep.remove(self._docker, handle)

@@ -22,6 +22,8 @@ from squall_guard.owner import start_ticks
 from squall_terminals.program import LocalProgram, Program
 
 from squall_runner import core, proctree
+from squall_runner.container_files import located
+from squall_runner.container_files.root import Root
 from squall_runner.core import Found, Limits, RuntimeName
 from squall_runner.docker import EXEC_OUTPUT_BYTES
 from squall_runner.follow import Follower
@@ -266,6 +268,9 @@ class ProcessRuntime:
             )
         except OSError as error:
             raise StartRefused(f"the command can't be run: {error}") from error
+
+    async def root(self, handle: str, directory: Path) -> Root:
+        return located.of_directory(directory / "root")
 
     async def remove(self, handle: str) -> None:
         if handle and _alive(handle):

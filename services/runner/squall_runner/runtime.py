@@ -12,6 +12,7 @@ from squall_contracts.terminals import Screen
 from squall_guard.rules import Outbound
 from squall_terminals.program import Program
 
+from squall_runner.container_files.root import Root
 from squall_runner.core import Found, Limits, RuntimeName
 
 QUIET_S = 1.0
@@ -172,6 +173,10 @@ class Runtime(Protocol):
         self, handle: str, launch_env: dict[str, str], argv: Sequence[str], screen: Screen | None
     ) -> Program:
         """Run a command inside it, to be talked to; None: without a terminal. StartRefused,
+        RuntimeUnavailable."""
+
+    async def root(self, handle: str, directory: Path) -> Root:
+        """The root directory of a running container, for the caller to close. StartRefused,
         RuntimeUnavailable."""
 
     async def remove(self, handle: str) -> None:

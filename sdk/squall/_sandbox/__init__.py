@@ -1,0 +1,1 @@
+"""What Sandbox is made of."""

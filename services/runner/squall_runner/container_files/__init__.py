@@ -1,0 +1,1 @@
+"""The files of running containers, for those who may run commands there."""
