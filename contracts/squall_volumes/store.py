@@ -102,12 +102,25 @@ class VolumeStore:
     async def rename(self, environment: str, old: str, new: str) -> None:
         """VolumeMissing, VolumeExists. A crash in between leaves both names."""
         found = await self.find(environment, old)
-        renamed = msgspec.structs.replace(found, name=new)
+        await self._take_place(found, msgspec.structs.replace(found, name=new))
+
+    async def move(self, environment: str, name: str, to: str) -> None:
+        """Put it into another environment. VolumeMissing, VolumeExists. Done again after a crash, it
+        goes on."""
+        found = await self.find(environment, name)
+        await self._take_place(found, msgspec.structs.replace(found, environment=to))
+
+    async def _take_place(self, old: VolumeName, new: VolumeName) -> None:
+        key = state_subjects.volume_name_key(new.environment, new.name)
         try:
-            await self._names.create(state_subjects.volume_name_key(environment, new), renamed)
+            await self._names.create(key, new)
         except KeyExists as error:
-            raise VolumeExists(f"volume {new!r} exists in environment {environment!r}") from error
-        await self._names.delete(state_subjects.volume_name_key(environment, old))
+            there = await self._names.get(key)
+            if there is None or there.value.volume_id != new.volume_id:
+                raise VolumeExists(
+                    f"volume {new.name!r} exists in environment {new.environment!r}"
+                ) from error
+        await self._names.delete(state_subjects.volume_name_key(old.environment, old.name))
 
     async def delete(self, environment: str, name: str) -> None:
         """Remove a volume with all it holds. VolumeMissing."""
