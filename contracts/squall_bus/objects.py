@@ -1,7 +1,8 @@
 """Object stores, in the standard format: other NATS clients read what we put, and we what they did.
 
 An object is a run of chunks on a subject of its own and a record of its name that is replaced as
-a whole. Chunks are sent a few ahead of their acks and read by a pull consumer.
+a whole. Chunks are sent a few ahead of their acks, and read by requests for several at a time: see
+fetching.py; in clusters by a pull consumer.
 """
 
 import asyncio
