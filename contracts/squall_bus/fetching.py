@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from squall_contracts.message import new_id
 
 from squall_bus._wire import decode_headers, status_of
-from squall_bus.errors import BusClosed, BusError, RequestTimeout
+from squall_bus.errors import BusClosed, BusError, PermissionRefused, RequestTimeout
 from squall_bus.tasks import within
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ NONE_LEFT: Final = (204, 404)
 async def fetch(bus: "Bus", stream: str, subject: str, count: int) -> AsyncGenerator[bytes, None]:
     """The payloads of the first `count` messages of `subject`, oldest first; fewer where there are no
     more. Goes on behind the last one through restarts of the server. RequestTimeout when it stays
-    away, BusClosed."""
+    away, PermissionRefused, BusClosed."""
     loop = asyncio.get_running_loop()
     patience_s = loop.time() + PATIENCE_S
     left, from_seq = count, 1
@@ -74,13 +74,15 @@ class _Batch:
         self.last: bytes | None = None
         """Headers of the last message given out."""
         self._is_over = False
+        self._asked = ""
         bus.wire.hooks.lost.append(self._lost)
         bus.wire.hooks.closed.append(self._closed)
+        bus.wire.hooks.denied.append(self._denied)
 
     def ask(self, stream: str, subject: str, from_seq: int) -> None:
         body = {"seq": from_seq, "next_by_subj": subject, "batch": self.wanted}
-        request = json.dumps(body).encode()
-        self._wire.send(f"$JS.API.DIRECT.GET.{stream}", request, self._inbox)
+        self._asked = f"$JS.API.DIRECT.GET.{stream}"
+        self._wire.send(self._asked, json.dumps(body).encode(), self._inbox)
 
     async def messages(self) -> AsyncGenerator[tuple[bytes, bytes | None], None]:
         while self.wanted:
@@ -116,7 +118,13 @@ class _Batch:
         self._error = error if isinstance(error, BusClosed) else BusClosed(str(error))
         self._news.set()
 
+    def _denied(self, action: str, subject: str) -> None:
+        if subject == self._asked:
+            self._error = PermissionRefused(action, subject)
+            self._news.set()
+
     def close(self) -> None:
+        self._wire.hooks.denied.remove(self._denied)
         self._wire.hooks.lost.remove(self._lost)
         self._wire.hooks.closed.remove(self._closed)
         self._wire.unlisten(self._sid)
