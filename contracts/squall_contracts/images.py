@@ -45,7 +45,21 @@ class Dockerfile(Message, frozen=True, kw_only=True, tag="dockerfile"):
     add_python: str | None = None
 
 
-Base = DebianSlim | Registry | Dockerfile
+class Snapshot(Message, frozen=True, kw_only=True, tag="snapshot"):
+    """What the file system of a running container was, as its runner kept it."""
+
+    snapshot_id: str
+    container_id: str
+    python_version: str
+    workdir: str = ""
+    """As of the image the container was started from."""
+    env: dict[str, str] = {}
+    """Likewise."""
+    expires_unix_s: float | None = None
+    """None: kept for good."""
+
+
+Base = DebianSlim | Registry | Dockerfile | Snapshot
 
 
 class PipInstall(Message, frozen=True, kw_only=True, tag="pip_install"):
@@ -191,6 +205,11 @@ def image_id(recipe: Recipe) -> str:
     )
     named = encode((BUILDER_VERSION, msgspec.structs.replace(recipe, steps=steps)))
     return f"im-{hashlib.sha256(named).hexdigest()[:22]}"
+
+
+def docker_tag(workspace: str, image_id: str) -> str:
+    """What a Docker engine calls a workspace's image; account ids have capitals, which it refuses."""
+    return f"squall-{hashlib.sha256(workspace.encode()).hexdigest()[:12]}:{image_id}"
 
 
 class EnsureImage(Message, frozen=True, kw_only=True):

@@ -10,11 +10,12 @@ ID_ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuv
 ID_LENGTH: Final = 22
 """22 characters of 62 hold 131 bits: ids can't be guessed, so holding one is proof of being told."""
 
-_PAIRS: Final = tuple(first + second for first in ID_ALPHABET for second in ID_ALPHABET)
-_ID_BYTES: Final = 20
-"""29 bits more than an id holds: no character is noticeably likelier than another."""
-_ASKED: Final = 32
-"""For how many ids the system is asked at a time."""
+_ASKED: Final = 1024
+"""How many random bytes the system is asked for at a time: about 45 ids."""
+_EVEN: Final = 256 - 256 % len(ID_ALPHABET)
+_LETTERS: Final = bytes(ord(ID_ALPHABET[byte % len(ID_ALPHABET)]) for byte in range(256))
+_UNEVEN: Final = bytes(range(_EVEN, 256))
+"""Bytes that are passed over, so that no character is likelier than another."""
 CONTRACT: Final = 1
 """The newest contract this code reads: see Message.contract."""
 _encoder: Final = msgspec.msgpack.Encoder()
@@ -53,35 +54,49 @@ def decode(payload: bytes, kind: type[M]) -> M:
         raise
 
 
-_spare: Final[list[bytes]] = []
-"""Random bytes of ids to come. Of this process alone: a fork that kept them would repeat ids."""
+_spare: Final[list[str]] = []
+"""Ids to come, without their prefix. Of this process alone: a fork that kept them would repeat ids."""
 os.register_at_fork(after_in_child=_spare.clear)
 
 
-def _random() -> bytes:
+def _random() -> str:
     while True:
         try:
             return _spare.pop()  # one step, whichever thread asks
         except IndexError:
-            data = os.urandom(_ID_BYTES * _ASKED)
-            _spare.extend(data[at : at + _ID_BYTES] for at in range(0, len(data), _ID_BYTES))
+            text = os.urandom(_ASKED).translate(_LETTERS, _UNEVEN).decode()
+            whole = len(text) - len(text) % ID_LENGTH
+            _spare.extend(text[at : at + ID_LENGTH] for at in range(0, whole, ID_LENGTH))
 
 
 def new_id(prefix: str) -> str:
     """A fresh unguessable id, such as `fc-4kT…`; the prefix says what it names (see DESIGN's words)."""
-    # Asking the system rarely, not for each character, and two characters a turn, takes 2 µs in
-    # place of 65: calls and web requests feel that.
-    number = int.from_bytes(_random(), "big")
-    pairs = []
-    for _ in range(ID_LENGTH // 2):
-        number, at = divmod(number, len(_PAIRS))
-        pairs.append(_PAIRS[at])
-    return f"{prefix}-{''.join(pairs)}"
+    # Asking the system rarely, and for all characters of many ids in one step: calls and web requests
+    # feel that.
+    return f"{prefix}-{_random()}"
 
 
 def input_id(call_id: str, index: int) -> str:
     """The id of one input of a call: derived, so that it never has to be stored or looked up."""
     return f"in-{call_id.removeprefix('fc-')}-{index}"
+
+
+def made_call_id(fresh: str, maker_call_id: str, index: int) -> str:
+    """The id of a call that is made while an input runs, which says so; `fresh` is a new one."""
+    return f"{fresh}_{own_part(maker_call_id)}_{index}"
+
+
+def own_part(call_id: str) -> str:
+    """What tells a call's id from all others, whoever made the call."""
+    return call_id.removeprefix("fc-").partition("_")[0]
+
+
+def made_by(call_id: str) -> tuple[str, int] | None:
+    """The own part of the id of the call during which this one was made, and the index of its input;
+    None for one that was made outside of any."""
+    _, _, maker = call_id.partition("_")
+    own, _, index = maker.partition("_")
+    return (own, int(index)) if own and index.isdecimal() else None
 
 
 def input_place(identifier: str) -> tuple[str, int]:

@@ -20,6 +20,9 @@ class ClaimParked(Message, frozen=True, kw_only=True):
     """Of the endpoint at which it is asked for."""
     taker: str
     """The gateway that asks, as web_subjects.lent has it."""
+    loan: str = ""
+    """What the frames are to name in place of the session, so that those of an earlier claim are told
+    from this one's; empty: the session."""
 
 
 class ParkedLent(Message, frozen=True, kw_only=True, tag="parked_lent"):

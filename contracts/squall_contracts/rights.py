@@ -99,6 +99,7 @@ def guest_may(environment: str, function_id: str, container_id: str) -> tuple[li
         f"{subjects.inbox(container_id)}.>",
         subjects.cancel(environment, function_id),
         version_subjects.superseded(environment, function_id),
+        version_subjects.lane_opened(environment, function_id),
         web_subjects.web_down(environment, function_id, container_id),
     ]
 
@@ -155,6 +156,7 @@ def _calls() -> list[str]:
     """What it takes to call functions, and to use what they share."""
     return [
         subjects.CALL_ALL,
+        f"$JS.API.STREAM.INFO.{subjects.CALLS}",  # whether a lane is somebody else's just now
         "up.hint.*",
         *_reads(subjects.RESULTS),
         *_collections(),

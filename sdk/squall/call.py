@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, Self, TypeVar, cast, overload
 
 from squall_contracts.apps import CancelCall
@@ -123,15 +124,18 @@ class FunctionCall(Handle, Generic[R]):
 
     @_sync.synced
     async def get_call_graph(self) -> "list[InputInfo]":
-        """One InputInfo for each of its inputs, in order, with how far it is. `children` is empty:
-        which calls an input made is not kept. OutputExpiredError."""
-        from squall._calling.call_graph import roots
+        """One InputInfo for each of its inputs, in order, with how far it is. `children`: those of
+        the calls it made, a thousand at most in all; of `remote` and `map` those of the last hour.
+        OutputExpiredError."""
+        from squall._calling.call_graph import grow, roots
 
         client = await _client.connected()
         origin = self._origin
         name = origin.target.name if origin is not None else ""
         count = await self.num_inputs.aio()
-        return await roots(client, self._place(client), self._call_id, count, name)
+        infos = await roots(client, self._place(client), self._call_id, count, name)
+        await grow(client, self._place(client), self._call_id, infos)
+        return infos
 
     @_sync.synced
     async def cancel(self, terminate_containers: bool = False) -> None:
@@ -274,10 +278,11 @@ class _Stream(Generic[R]):
 
     async def _items(self) -> AsyncIterator[Fetched]:
         client = await _client.connected()
-        async for item in call_results.items(
-            client, self._call._place(client), self._call.object_id
-        ):
-            yield item
+        place = self._call._place(client)
+        # Closed here: left to the garbage collector it would end in pieces, in no order.
+        async with aclosing(call_results.items(client, place, self._call.object_id)) as items:
+            async for item in items:
+                yield item
 
 
 class _Iter(Generic[R]):
@@ -291,10 +296,12 @@ class _Iter(Generic[R]):
         async def ordered() -> AsyncIterator[Fetched]:
             client = await _client.connected()
             last = end if end is not None else await self._call.num_inputs.aio()
-            async for item in call_results.ordered(
+            found = call_results.ordered(
                 client, self._call._place(client), self._call.object_id, start, last
-            ):
-                yield item
+            )
+            async with aclosing(found) as items:
+                async for item in items:
+                    yield item
 
         return Results(ordered)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -55,8 +55,11 @@ async def fetch(
                 return await with_data(client, outcome)
     remaining = None if deadline is None else max(0.5, deadline - time.monotonic())
     try:
-        async with asyncio.timeout(remaining):
-            async for results in _read(client, environment, call_id):
+        async with (
+            asyncio.timeout(remaining),
+            aclosing(_read(client, environment, call_id)) as stored,
+        ):
+            async for results in stored:
                 for item in results.items:
                     outcome = _outcome_of(item, index, results.container_id)
                     if outcome is not None:
@@ -91,7 +94,7 @@ async def _first_stored(client: "Client", environment: str, call_id: str) -> Res
     return None
 
 
-async def _read(client: "Client", environment: str, call_id: str) -> AsyncIterator[Results]:
+async def _read(client: "Client", environment: str, call_id: str) -> AsyncGenerator[Results, None]:
     """All results of a call, the stored ones and then those to come, without end."""
     subject = subjects.result_of_call(environment, call_id)
     from squall_bus.reading import read
@@ -102,46 +105,48 @@ async def _read(client: "Client", environment: str, call_id: str) -> AsyncIterat
             yield _decode(message.data)
 
 
-async def items(client: "Client", environment: str, call_id: str) -> AsyncIterator[Fetched]:
+async def items(client: "Client", environment: str, call_id: str) -> AsyncGenerator[Fetched, None]:
     """A generator's items, each once and in order; a failure comes last, as an outcome."""
     await _first_stored(client, environment, call_id)
     sequence = Sequence()
-    async for results in _read(client, environment, call_id):
-        for report in results.items:
-            for due in sequence.take(report):
-                if due is None:
-                    return
-                if isinstance(due, Raised):
-                    yield Fetched(Outcome(due, results.container_id), None)
-                    return
-                item = due if isinstance(due, Returned) else Returned(0, due)
-                yield await with_data(client, Outcome(item, results.container_id))
-        if sequence.ended:
-            return
+    async with aclosing(_read(client, environment, call_id)) as stored:
+        async for results in stored:
+            for report in results.items:
+                for due in sequence.take(report):
+                    if due is None:
+                        return
+                    if isinstance(due, Raised):
+                        yield Fetched(Outcome(due, results.container_id), None)
+                        return
+                    item = due if isinstance(due, Returned) else Returned(0, due)
+                    yield await with_data(client, Outcome(item, results.container_id))
+            if sequence.ended:
+                return
 
 
 async def ordered(
     client: "Client", environment: str, call_id: str, start: int, end: int
-) -> AsyncIterator[Fetched]:
+) -> AsyncGenerator[Fetched, None]:
     """The outcomes of the inputs from `start` to before `end`, in order."""
     order = Ordering(ordered=True, first=start)
     seen: set[int] = set()
     if start >= end:
         return
     await _first_stored(client, environment, call_id)
-    async for results in _read(client, environment, call_id):
-        for item in results.items:
-            if not isinstance(item, Returned | Raised | Exhausted):
-                continue
-            indexes = [item.index] if item.index >= 0 else [*range(start, end)]
-            for index in indexes:
-                if not start <= index < end or index in seen:
+    async with aclosing(_read(client, environment, call_id)) as stored:
+        async for results in stored:
+            for item in results.items:
+                if not isinstance(item, Returned | Raised | Exhausted):
                     continue
-                seen.add(index)
-                for outcome in order.take(index, Outcome(item, results.container_id)):
-                    yield await with_data(client, outcome)
-        if order.next >= end:
-            return
+                indexes = [item.index] if item.index >= 0 else [*range(start, end)]
+                for index in indexes:
+                    if not start <= index < end or index in seen:
+                        continue
+                    seen.add(index)
+                    for outcome in order.take(index, Outcome(item, results.container_id)):
+                        yield await with_data(client, outcome)
+            if order.next >= end:
+                return
 
 
 async def count(client: "Client", environment: str, call_id: str) -> int:

@@ -1,6 +1,7 @@
 """One WebSocket of `web_server`: the ASGI conversation on one side, a server's connection on the other."""
 
 import asyncio
+import logging
 from typing import Any, Final
 
 from wsproto import ConnectionType, WSConnection
@@ -13,11 +14,12 @@ from wsproto.events import (
     Request,
     TextMessage,
 )
-from wsproto.utilities import RemoteProtocolError
+from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
 from squall_guest.web.asgi import Receive, Send
 
 READ_BYTES: Final = 256 * 1024
+_log: Final = logging.getLogger("squall.guest")
 _OWN: Final = frozenset(
     (b"host", b"connection", b"upgrade", b"sec-websocket-protocol", b"sec-websocket-key")
 )
@@ -30,7 +32,8 @@ class SocketTunnel:
         self._reader = reader
         self._writer = writer
         self._state = WSConnection(ConnectionType.CLIENT)
-        self._accepted = False
+        self._talker: asyncio.Task[None] | None = None
+        """Passes on what the client says, from the server's consent: before it nothing may be said."""
 
     async def run(
         self,
@@ -50,20 +53,29 @@ class SocketTunnel:
         )
         try:
             await self._send(request)
-            talker = asyncio.create_task(self._from_client(receive))
-            try:
-                await self._from_server(send)
-            finally:
-                talker.cancel()
-                await asyncio.wait([talker])
+            await self._from_server(receive, send)
         finally:
             self._writer.close()
+            if self._talker is not None:
+                self._talker.cancel()
+                await asyncio.wait([self._talker])
 
     async def _send(self, event: Any) -> None:
         self._writer.write(self._state.send(event))
         await self._writer.drain()
 
     async def _from_client(self, receive: Receive) -> None:
+        """Pass on what the client says, until it or the server has closed."""
+        try:
+            await self._pass_on(receive)
+        except (ConnectionError, LocalProtocolError) as error:
+            # The server closes, or is gone: whoever reads from it hears of that, too.
+            _log.debug("a message of the client was not passed on: %s", error)
+        except BaseException:
+            self._writer.close()  # then nobody waits for the server any more
+            raise
+
+    async def _pass_on(self, receive: Receive) -> None:
         while True:
             message = await receive()
             if message["type"] == "websocket.disconnect":
@@ -76,7 +88,7 @@ class SocketTunnel:
             else:
                 await self._send(BytesMessage(message.get("bytes") or b""))
 
-    async def _from_server(self, send: Send) -> None:
+    async def _from_server(self, receive: Receive, send: Send) -> None:
         text: list[str] = []
         parts: list[bytes] = []
         while True:
@@ -95,8 +107,8 @@ class SocketTunnel:
                     case Ping():
                         await self._send(event.response())
                     case AcceptConnection():
-                        self._accepted = True
                         await send({"type": "websocket.accept", "subprotocol": event.subprotocol})
+                        self._talker = asyncio.create_task(self._from_client(receive))
                     case RejectConnection():
                         await send({"type": "websocket.close", "code": 1000})
                         return
@@ -107,5 +119,5 @@ class SocketTunnel:
             try:
                 self._state.receive_data(await self._reader.read(READ_BYTES) or None)
             except RemoteProtocolError:
-                await send({"type": "websocket.close", "code": 1011 if self._accepted else 1000})
+                await send({"type": "websocket.close", "code": 1011 if self._talker else 1000})
                 return

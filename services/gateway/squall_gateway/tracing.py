@@ -43,6 +43,11 @@ class Traces:
         except tracing.TracingError as error:
             raise SettingsError(str(error)) from error
 
+    @property
+    def are_wanted(self) -> bool:
+        """Whether `request` does anything."""
+        return self._tracing is not None
+
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Hear containers within the block; what is left is exported at its end."""

@@ -11,10 +11,11 @@ from anyio.abc import TaskGroup, TaskStatus
 from squall_bus.consume import consume
 from squall_bus.errors import BusError
 from squall_bus.service import Context, Service
-from squall_contracts import subjects, terminal_subjects
+from squall_contracts import sandbox_file_subjects, subjects, terminal_subjects
 from squall_contracts.apps import ExecRequest
 from squall_contracts.functions import FunctionRecord
 from squall_contracts.placement import RUNNER_BEAT_S, RUNNER_TTL_S, RunnerRecord
+from squall_contracts.sandbox_snapshots import SnapshotContainer
 from squall_contracts.terminals import OpenTerminal
 from squall_contracts.usage import RunnerUsage
 
@@ -170,6 +171,9 @@ async def _intakes(
     terminals = await bus.respond(
         terminal_subjects.runner_terminal(identity), OpenTerminal, runner.terminals.open
     )
+    keeping = await bus.respond(
+        sandbox_file_subjects.runner_snapshot(identity), SnapshotContainer, runner.snapshotter.take
+    )
     task_status.started()
     log.info(
         "runner.ready", runner_id=identity, runtime=record.runtime, cpu=record.cpu, gpus=record.gpus
@@ -180,6 +184,7 @@ async def _intakes(
         intake.cancel_scope.cancel()
     await answering.close()
     await terminals.close()
+    await keeping.close()
     await measuring.close()
     if settings.ephemeral:
         await runner.stop_all("the runner stops", settings.drain_s * STOP_SHARE)

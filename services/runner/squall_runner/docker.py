@@ -19,8 +19,7 @@ from squall_guard.namespaces import Guard
 from squall_guard.sandboxes import LABEL_OWNER, LABEL_SANDBOX
 from squall_terminals.program import Program
 
-from squall_runner import docker_exec, docker_output, engine, gpus, sweep
-from squall_runner.container_files import located
+from squall_runner import docker_exec, docker_files, docker_output, engine, gpus, sweep
 from squall_runner.container_files.root import Root
 from squall_runner.core import Found, Limits, RuntimeName
 from squall_runner.networks import Networks
@@ -158,16 +157,7 @@ class DockerRuntime:
             log.warning("site.not_compiled", reference=reference, exit_code=ended["StatusCode"])
 
     async def create(self, launch: Launch) -> str:
-        if launch.only is not None and not self._networks.is_guarded:
-            raise StartRefused(
-                "outbound_cidr_allowlist: this runner has no guard for it (its log says guard.off, "
-                "and why): run it as root with iptables, or leave the list out"
-            )
-        sandbox = None
-        if launch.only is None:
-            sandbox = self._networks.take(blocked=launch.block_network)
-        if sandbox is None and self._networks.is_guarded:
-            sandbox = await self._networks.make_now(blocked=launch.block_network, only=launch.only)
+        sandbox = await self._networks.sandbox(launch)
         if sandbox is None:
             return await self._create(launch, self._networks.name(blocked=launch.block_network))
         try:
@@ -223,8 +213,7 @@ class DockerRuntime:
             await engine.update(self._docker, self._container(handle).id, changes)
 
     async def memory_bytes(self, handle: str) -> int:
-        with engine.told("measure the container"):
-            return (await engine.usage(self._docker, self._container(handle).id))[1]
+        return (await self.usage(handle))[1]
 
     async def usage(self, handle: str) -> tuple[float, int]:
         with engine.told("measure the container"):
@@ -310,20 +299,25 @@ class DockerRuntime:
             )
 
     async def root(self, handle: str, directory: Path) -> Root:
-        with engine.told("look at the container"):
-            pid = int((await self._container(handle).show())["State"]["Pid"])
-        if not pid:
-            raise StartRefused("the container has ended")
-        return located.of_process(pid, directory)
+        return await docker_files.root(self._container(handle), directory)
+
+    async def commit(self, handle: str, reference: str) -> None:
+        await docker_files.commit(self._docker, self._container(handle), reference)
+
+    async def forget_image(self, reference: str) -> None:
+        await docker_files.forget(self._docker, reference)
 
     async def remove(self, handle: str) -> None:
         await sweep.remove(self._docker, handle)
+        await self._networks.peers.removed(handle)
 
     async def found(self) -> list[Found]:
         """Also removes spare containers that runners killed before left behind."""
         held = await sweep.look(self._docker, self._runner_id)
         for handle in held.spare:
             await sweep.remove(self._docker, handle)
+        with engine.told("look for networks"):
+            await self._networks.peers.sweep()
         self._networks.refill(blocked=False)
         return held.found
 

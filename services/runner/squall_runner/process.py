@@ -272,6 +272,14 @@ class ProcessRuntime:
     async def root(self, handle: str, directory: Path) -> Root:
         return located.of_directory(directory / "root")
 
+    async def commit(self, handle: str, reference: str) -> None:
+        raise StartRefused(
+            "snapshots of file systems need Docker: a plain process shares this machine's"
+        )
+
+    async def forget_image(self, reference: str) -> None:
+        """There are none."""
+
     async def remove(self, handle: str) -> None:
         if handle and _alive(handle):
             await self.kill(handle)

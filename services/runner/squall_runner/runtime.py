@@ -72,6 +72,8 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     """Empty: /root."""
     limits: Limits
     block_network: bool = False
+    peers: str = ""
+    """The function with whose other containers it shares a network; empty: with nobody's."""
     only: Outbound | None = None
     """What it may connect to; None: everything but the machine and its neighbours."""
     gpus: tuple[int, ...] = ()
@@ -178,6 +180,13 @@ class Runtime(Protocol):
     async def root(self, handle: str, directory: Path) -> Root:
         """The root directory of a running container, for the caller to close. StartRefused,
         RuntimeUnavailable."""
+
+    async def commit(self, handle: str, reference: str) -> None:
+        """Keep a running container's file system as the image `reference`. StartRefused: it has
+        none of its own; RuntimeUnavailable."""
+
+    async def forget_image(self, reference: str) -> None:
+        """Remove what `commit` kept; gone already is fine. StartRefused, RuntimeUnavailable."""
 
     async def remove(self, handle: str) -> None:
         """Forget an ended container (killing it first if need be). What can't be removed is logged

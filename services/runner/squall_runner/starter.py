@@ -298,4 +298,5 @@ class Starter:
 
 def _starts_alone(spec: FunctionSpec) -> bool:
     """Whether no container that was started ahead will do for it."""
-    return core.starts_alone(spec.env) or bool(spec.buckets) or spec.outbound_cidrs is not None
+    needs_own_network = spec.clustered or spec.outbound_cidrs is not None
+    return core.starts_alone(spec.env) or bool(spec.buckets) or needs_own_network

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from squall_contracts.functions import FunctionRecord, FunctionSpec, MethodSpec, ParameterSpec
 from squall_contracts.web import SUBDOMAIN_CHARACTERS, WebSpec, slug, subdomain
 from squall_gateway.web import core
+from squall_gateway.web import headers as about
 from squall_gateway.web.claims import clash
 from squall_gateway.web.core import Directory, Found, Missing
 
@@ -200,7 +201,7 @@ def test_whatever_bytes_a_path_has_it_can_be_sent_on(raw: bytes) -> None:
 
 # --- headers ----------------------------------------------------------------------------------------
 
-TRUSTED = core.networks(("10.0.0.0/8", "::1"))
+TRUSTED = about.networks(("10.0.0.0/8", "::1"))
 
 
 @pytest.mark.parametrize(
@@ -218,15 +219,15 @@ def test_forwarded_addresses_are_believed_from_trusted_proxies_only(
     peer: str, forwarded: str, client: str
 ) -> None:
     headers = ((b"x-forwarded-for", forwarded.encode()),)
-    assert core.origin(peer, "h", headers, TRUSTED).client == client
+    assert about.origin(peer, "h", headers, TRUSTED).client == client
 
 
 def test_scheme_and_host_are_those_the_proxy_was_asked_for() -> None:
     headers = ((b"x-forwarded-proto", b"https"), (b"x-forwarded-host", b"shop.example.com"))
-    assert core.origin("10.0.0.1", "h", headers, TRUSTED) == core.Origin(
+    assert about.origin("10.0.0.1", "h", headers, TRUSTED) == about.Origin(
         "10.0.0.1", "https", "shop.example.com"
     )
-    assert core.origin("9.9.9.9", "h", headers, TRUSTED) == core.Origin("9.9.9.9", "http", "h")
+    assert about.origin("9.9.9.9", "h", headers, TRUSTED) == about.Origin("9.9.9.9", "http", "h")
 
 
 def test_apps_see_no_headers_of_the_connection_no_forged_ones_and_no_secret() -> None:
@@ -239,9 +240,9 @@ def test_apps_see_no_headers_of_the_connection_no_forged_ones_and_no_secret() ->
         (b"x-a", b"1"),
         (b"x-a", b"2"),
     )
-    passed = core.request_headers(headers, from_proxy=False, is_socket=False, authenticated=True)
+    passed = about.request_headers(headers, from_proxy=False, is_socket=False, authenticated=True)
     assert passed == ((b"authorization", b"theirs"), (b"x-a", b"1"), (b"x-a", b"2"))
-    kept = core.request_headers(headers, from_proxy=True, is_socket=False, authenticated=False)
+    kept = about.request_headers(headers, from_proxy=True, is_socket=False, authenticated=False)
     assert {b"x-forwarded-for", b"modal-secret"} <= {name for name, _ in kept}
 
 

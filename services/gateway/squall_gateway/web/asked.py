@@ -8,7 +8,8 @@ from aiohttp.web_request import BaseRequest
 from squall_contracts.web import Headers, WebHead
 
 from squall_gateway.web import core
-from squall_gateway.web.core import Found, Origin
+from squall_gateway.web.core import Found
+from squall_gateway.web.headers import Origin
 
 _SOCKET_SCHEMES: Final = {"http": "ws", "https": "wss"}
 

@@ -1,45 +1,18 @@
-"""Which endpoint a request is for, and what of its headers counts. Pure."""
+"""Which endpoint a request is for. Pure."""
 
-import ipaddress
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final, Literal
 from urllib.parse import unquote_to_bytes
 
 import msgspec
 from squall_contracts.functions import FunctionRecord, can_run, endpoints
-from squall_contracts.web import Headers, WebSpec, slug, subdomain
+from squall_contracts.web import WebSpec, slug, subdomain
 
 PATH_PREFIX: Final = "/web/"
 """Of addresses for clients without wildcard names: `/web/<subdomain>/…`."""
 LOCAL_DOMAIN: Final = "localhost"
 _NAME: Final = re.compile(r"[a-z0-9-]{1,63}")
-_HOP: Final = frozenset(
-    (
-        b"connection",
-        b"keep-alive",
-        b"proxy-authenticate",
-        b"proxy-connection",
-        b"te",
-        b"trailer",
-        b"transfer-encoding",
-        b"upgrade",
-    )
-)
-"""Headers of one connection, not of the request."""
-_FORWARDED: Final = frozenset(
-    (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto")
-)
-_SECRET: Final = frozenset(
-    (b"modal-key", b"modal-secret", b"squall-key", b"squall-secret", b"proxy-authorization")
-)
-_ORIGINS: Final = frozenset(
-    (b"service-worker-allowed", b"cross-origin-opener-policy", b"clear-site-data")
-)
-"""What an app says for a whole origin."""
-_SOCKET: Final = frozenset(
-    (b"sec-websocket-key", b"sec-websocket-version", b"sec-websocket-extensions")
-)
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -241,74 +214,3 @@ def decoded(text: str) -> str:
 def printable(text: str) -> str:
     """What a client sent, fit to be logged and sent on: other than ASCII is spelled out."""
     return text if text.isascii() else text.encode("ascii", "backslashreplace").decode()
-
-
-# --- headers ----------------------------------------------------------------------------------------
-
-
-class Origin(msgspec.Struct, frozen=True, gc=False):
-    """Who asks, and how, once trusted proxies have been believed."""
-
-    client: str
-    scheme: str
-    host: str
-
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-
-def networks(given: Iterable[str]) -> tuple[Network, ...]:
-    """Addresses and ranges of trusted proxies. ValueError names the one that is neither."""
-    return tuple(ipaddress.ip_network(each, strict=False) for each in given)
-
-
-def is_trusted(address: str, trusted: Iterable[Network]) -> bool:
-    try:
-        found = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    return any(found in network for network in trusted)
-
-
-def origin(peer: str, host: str, headers: Headers, trusted: Sequence[Network]) -> Origin:
-    """`peer` is who connected. Of X-Forwarded-For the last address counts that is no trusted proxy."""
-    if not trusted or not is_trusted(peer, trusted):
-        return Origin(peer, "http", host)
-    said = {name: value.decode("latin-1") for name, value in headers if name in _FORWARDED}
-    client = peer
-    for address in reversed(said.get(b"x-forwarded-for", "").split(",")):
-        if not address.strip():
-            continue
-        client = address.strip()
-        if not is_trusted(client, trusted):
-            break
-    scheme = said.get(b"x-forwarded-proto", "http").strip().lower()
-    return Origin(
-        client,
-        scheme if scheme in {"http", "https"} else "http",
-        said.get(b"x-forwarded-host", host).strip() or host,
-    )
-
-
-def request_headers(
-    headers: Headers, *, from_proxy: bool, is_socket: bool, authenticated: bool
-) -> Headers:
-    """What an app is told: no headers of the connection, none that only a proxy may say, no secret
-    that was meant for us."""
-    dropped = _HOP | (frozenset() if from_proxy else _FORWARDED)
-    if is_socket:
-        dropped |= _SOCKET
-    if authenticated:
-        dropped |= _SECRET
-    return tuple([(name, value) for name, value in headers if name not in dropped])
-
-
-def response_headers(headers: Headers, *, shares_origin: bool = False) -> list[tuple[str, str]]:
-    """What a client is told of what an app said. `shares_origin`: the app is served below a path, so
-    that browsers take it for one with the gateway's own pages; it may not reach out for those."""
-    dropped = _HOP | (_ORIGINS if shares_origin else frozenset())
-    return [
-        (name.decode("latin-1"), value.decode("latin-1"))
-        for name, value in headers
-        if name not in dropped
-    ]

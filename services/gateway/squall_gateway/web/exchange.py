@@ -22,7 +22,9 @@ class Exchange:
 
     async def begin(self, endpoint: Endpoint, make_head: Callable[[str, str], WebHead]) -> Turn:
         """As WorkspaceLine.begin."""
-        line = await self._line(endpoint.account)
+        line = self._lines.get(endpoint.account)
+        if line is None or line.bus is not self._context.workspaces.at_hand(endpoint.account):
+            line = await self._line(endpoint.account)
         return await line.begin(endpoint, make_head)
 
     async def _line(self, account: str) -> WorkspaceLine:

@@ -12,7 +12,7 @@ from squall_contracts.message import new_id
 
 from squall_gateway.settings import Settings
 from squall_gateway.tracing import Traces
-from squall_gateway.web import core
+from squall_gateway.web import core, headers
 from squall_gateway.web.asked import Asked
 from squall_gateway.web.bodies import BodyTooLarge, refusal
 from squall_gateway.web.core import Directory, Endpoint, Missing
@@ -44,7 +44,7 @@ class Front:
         self._directory = directory
         self._tokens = tokens
         self._traces = traces
-        self._trusted = core.networks(settings.web_trusted_proxies)
+        self._trusted = headers.networks(settings.web_trusted_proxies)
         self._max_body = settings.web_max_body_bytes
         self._log = settings.web_access_log
         self._observers: list[Callable[[Endpoint, float, int], None]] = []
@@ -90,50 +90,58 @@ class Front:
                 )
 
     async def _answer(self, asked: Asked) -> web.StreamResponse:
-        headers = asked.headers
         peer = asked.request.remote or ""
-        asked.believe(core.origin(peer, asked.host, headers, self._trusted))
+        asked.believe(headers.origin(peer, asked.host, asked.headers, self._trusted))
         found = self._directory.find(asked.host, asked.raw_path, asked.request.method)
         if isinstance(found, Missing):
-            site = self._site(asked.raw_path) if found.at_home else None
-            if site is not None:
-                return await site(asked)
-            allow = {"Allow": ", ".join(found.allow)} if found.allow else {}
-            return refusal(asked.request_id, found.status, found.reason, allow)
+            return await self._nowhere(asked, found)
         asked.found = found
         if found.endpoint.web.requires_proxy_auth and not await self._tokens.open(
-            found.endpoint.account, headers
+            found.endpoint.account, asked.headers
         ):
             said = {"WWW-Authenticate": 'Bearer realm="squall"'}
             return refusal(
                 asked.request_id, 401, "this needs a token of `squall proxy-token`", said
             )
         is_socket = _is_socket(asked.request)
-        asked.passed = core.request_headers(
-            headers,
-            from_proxy=bool(self._trusted) and core.is_trusted(peer, self._trusted),
+        asked.passed = headers.request_headers(
+            asked.headers,
+            from_proxy=bool(self._trusted) and headers.is_trusted(peer, self._trusted),
             is_socket=is_socket,
             authenticated=found.endpoint.web.requires_proxy_auth,
         )
         handler: Handler = self._sockets.serve if is_socket else self._requests.serve
-        parent = asked.request.headers.get("traceparent", "")
         try:
-            with self._traces.request(
-                f"{asked.request.method} {found.endpoint.name}", parent
-            ) as span:
-                if span is not None:
-                    span.note("squall.request_id", asked.request_id)
-                    span.note("squall.function_id", asked.function_id)
-                    span.note("url.path", core.printable(asked.raw_path))
-                answer = await handler(asked)
-                if span is not None:
-                    span.note("http.response.status_code", str(answer.status))
-                return answer
+            if self._traces.are_wanted:
+                return await self._traced(handler, asked, found.endpoint)
+            return await handler(asked)
         except BodyTooLarge as error:
             return refusal(asked.request_id, 413, str(error))
         except BusError as error:
             log.warning("web.bus_failed", request_id=asked.request_id, error=str(error))
             return refusal(asked.request_id, 503, "the server can't take requests just now")
+
+    async def _nowhere(self, asked: Asked, missing: Missing) -> web.StreamResponse:
+        """No endpoint is asked: the server itself, or nobody."""
+        site = self._site(asked.raw_path) if missing.at_home else None
+        if site is not None:
+            return await site(asked)
+        allow = {"Allow": ", ".join(missing.allow)} if missing.allow else {}
+        return refusal(asked.request_id, missing.status, missing.reason, allow)
+
+    async def _traced(
+        self, handler: Handler, asked: Asked, endpoint: Endpoint
+    ) -> web.StreamResponse:
+        parent = asked.request.headers.get("traceparent", "")
+        with self._traces.request(f"{asked.request.method} {endpoint.name}", parent) as span:
+            if span is not None:
+                span.note("squall.request_id", asked.request_id)
+                span.note("squall.function_id", asked.function_id)
+                span.note("url.path", core.printable(asked.raw_path))
+            answer = await handler(asked)
+            if span is not None:
+                span.note("http.response.status_code", str(answer.status))
+            return answer
 
     def _site(self, path: str) -> Handler | None:
         """What is mounted at `path` or above it."""

@@ -9,52 +9,21 @@ import structlog
 from squall_bus.bus import Bus, Delivery, Subscription
 from squall_bus.errors import BusError, NoResponder, RequestTimeout, SquallRefusal
 from squall_bus.tasks import Tasks
-from squall_bus.webtalk import Shipper, Talk, TalkOver
+from squall_bus.webtalk import Shipper, Talk
 from squall_contracts import web_subjects
 from squall_contracts.failures import Refused
 from squall_contracts.message import encode, new_id
-from squall_contracts.parked import FETCHED, KEPT, ClaimParked, ClaimReply, ParkedLent
-from squall_contracts.web import CHECK_S, WINDOW_BYTES, Alive, Closed, Data, Frame, Frames, Started
+from squall_contracts.parked import ClaimParked, ClaimReply, ParkedLent
+from squall_contracts.web import CHECK_S, Alive, Closed, Frame, Frames
 
 from squall_gateway.web.core import Endpoint
+from squall_gateway.web.loans import Borrowed, Loan
 from squall_gateway.web.turns import Turn
 
 log = structlog.get_logger()
 
 CLAIM_S: Final = 5.0
 _read: Final = msgspec.msgpack.Decoder(Frames).decode
-
-
-class Borrowed:
-    """A turn whose session is another gateway's: used as a Turn is."""
-
-    def __init__(self, endpoint: Endpoint, session: str, lending: "Lending") -> None:
-        self.endpoint = endpoint
-        self.session = session
-        self.owner = ""
-        self.talk = Talk(session, lambda frame: lending.send(self.owner, frame))
-        self._lending = lending
-
-    @property
-    def container_id(self) -> str:
-        """Whoever holds it; a turn that waits for a container has none."""
-        return self.owner
-
-    async def end(self) -> None:
-        """Nobody waits for it any more: its owner cancels it."""
-        self._close(Closed(self.session, 1006))
-
-    def finish(self) -> None:
-        """All of it is fetched."""
-        self._close(Closed(self.session, FETCHED))
-
-    def give_back(self) -> None:
-        """Its client will come back for it: nothing of it was taken."""
-        self._close(Closed(self.session, KEPT))
-
-    def _close(self, closed: Closed) -> None:
-        self.talk.tell(closed)
-        self._lending.forget(self.session)
 
 
 class Lending:
@@ -66,23 +35,27 @@ class Lending:
         self._own = new_id("gw")
         self._shipper = Shipper(bus, self._own)
         self._talks: dict[str, Talk] = {}
+        """By loan: a session may be lent many times, to the same gateway too."""
         self._peers: dict[str, str] = {}
         """The gateway at the other end of each talk; not known yet: missing."""
+        self._lent: dict[str, Loan] = {}
         self._tasks = Tasks()
 
     async def open(self) -> None:
         await self._bus.subscribe(web_subjects.lent(self._own), self._hear)
+        self._bus.on_lost(self._on_lost)
         self._tasks.spawn(self._shipper.ship(), "lent frames")
 
     async def close(self) -> None:
         await self._tasks.close()
 
-    def send(self, gateway: str, frame: Frame) -> None:
+    def _send(self, gateway: str, frame: Frame) -> None:
         self._shipper.put(web_subjects.lent(gateway), frame)
 
-    def forget(self, session: str) -> None:
-        self._talks.pop(session, None)
-        self._peers.pop(session, None)
+    def _forget(self, loan: str) -> None:
+        self._talks.pop(loan, None)
+        self._peers.pop(loan, None)
+        self._lent.pop(loan, None)
 
     def _hear(self, delivery: Delivery) -> None:
         try:
@@ -94,6 +67,16 @@ class Lending:
             talk = self._talks.get(frame.session)
             if talk is not None and self._peers.get(frame.session, frames.sender) == frames.sender:
                 talk.hear(frame)
+
+    def _on_lost(self) -> None:
+        # What was on its way then never comes: no response may go on with a gap in it.
+        for name, talk in list(self._talks.items()):
+            loan = self._lent.get(name)
+            if loan is not None:
+                loan.cut()
+            else:
+                talk.tell(Closed(name, 1006))
+                talk.hear(Closed(name, 502, "the connection was lost"))
 
     # --- what is lent -----------------------------------------------------------------------------
 
@@ -110,51 +93,45 @@ class Lending:
 
         return await self._bus.respond(web_subjects.parked(session), ClaimParked, claimed)
 
-    async def lend(self, turn: Turn, taker: str) -> int:
-        """Pass a response on until it is fetched, and say how it ended: FETCHED, KEPT or another code.
-        When it is KEPT, or this is cancelled, nothing of it is lost."""
-        talk = Talk(turn.session, lambda frame: self.send(taker, frame))
-        self._talks[turn.session], self._peers[turn.session] = talk, taker
-        passed: list[Started | Data] = []
-        helpers = (
-            asyncio.create_task(_pass_on(turn.talk, talk, passed)),
-            asyncio.create_task(self._watch(taker, talk)),
-        )
-        code = KEPT
+    def lend(self, turn: Turn, claim: ClaimParked) -> Loan:
+        """Promise a response to whoever claims it; `pass_on` must follow."""
+        name = claim.loan or turn.session
+        talk = Talk(name, lambda frame: self._send(claim.taker, frame))
+        loan = Loan(turn, talk)
+        self._talks[name], self._peers[name], self._lent[name] = talk, claim.taker, loan
+        return loan
+
+    async def pass_on(self, loan: Loan, claim: ClaimParked) -> int:
+        """As Loan.run."""
+        name = claim.loan or claim.session
         try:
-            code = (await talk.until_closed()).code
-        except asyncio.CancelledError:
-            talk.tell(Closed(turn.session, 410, "this response is fetched elsewhere"))
-            raise
+            return await loan.run(self._watch(claim.taker, self._talks[name]))
         finally:
-            for task in helpers:
-                task.cancel()
-            await asyncio.wait(helpers)
-            self.forget(turn.session)
-            if code == KEPT:
-                for frame in reversed(passed):
-                    turn.talk.put_back(frame)
-        return code
+            self._forget(name)
 
     # --- what is borrowed -------------------------------------------------------------------------
 
     async def borrow(self, session: str, endpoint: Endpoint) -> Borrowed | None:
         """A response that another gateway waits for; None if none does. BusError."""
-        turn = Borrowed(endpoint, session, self)
-        self._talks[session] = turn.talk
-        claim = ClaimParked(session=session, function_id=endpoint.function_id, taker=self._own)
+        name = new_id("ln")
+        turn = Borrowed(endpoint, session, name, send=self._send, forget=self._forget)
+        self._talks[name] = turn.talk
+        claim = ClaimParked(
+            session=session, function_id=endpoint.function_id, taker=self._own, loan=name
+        )
         lent: ParkedLent | Refused | None = None
         try:
+            await self._shipper.flush()  # what was said of it before is heard before
             subject = web_subjects.parked(session)
             lent = await self._bus.request(subject, claim, ClaimReply, timeout_s=CLAIM_S)
         except (NoResponder, RequestTimeout) as error:
             log.info("web.not_parked", session=session, error=str(error))
         finally:
             if not isinstance(lent, ParkedLent):
-                self.forget(session)
+                self._forget(name)
         if not isinstance(lent, ParkedLent):
             return None
-        turn.owner = self._peers[session] = lent.owner
+        turn.owner = self._peers[name] = lent.owner
         self._tasks.spawn(self._watch(lent.owner, turn.talk), "watching a lender")
         return turn
 
@@ -171,25 +148,3 @@ class Lending:
                 continue  # it hears, and has nothing to say to this
             except BusError as error:
                 log.info("web.check_failed", gateway=gateway, error=str(error))
-
-
-async def _pass_on(source: Talk, talk: Talk, passed: list[Started | Data]) -> None:
-    """All frames of a response. Those in `passed` are to be put back if whoever asked took none."""
-    size = 0
-    while True:
-        frame = await source.take()
-        if isinstance(frame, Closed):
-            talk.tell(frame)
-            return
-        if not isinstance(frame, Started | Data):
-            continue
-        size += len(frame.data)
-        passed.append(frame)
-        if size > WINDOW_BYTES:  # then some of it has been read
-            passed.clear()
-        try:
-            await talk.say(frame.data, lambda _data, _more, said=frame: said, frame.more)  # type: ignore[misc]
-        except TalkOver:
-            return
-        if not frame.more:
-            return

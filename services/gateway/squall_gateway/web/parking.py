@@ -13,7 +13,8 @@ from squall_contracts.parked import FETCHED, KEPT, ClaimParked
 from squall_gateway.settings import Settings
 from squall_gateway.web.asked import Asked
 from squall_gateway.web.bodies import REQUEST_ID
-from squall_gateway.web.lending import Borrowed, Lending
+from squall_gateway.web.lending import Lending
+from squall_gateway.web.loans import Borrowed, Loan
 from squall_gateway.web.turns import Turn
 
 log = structlog.get_logger()
@@ -38,7 +39,7 @@ class Parked:
         self.timer: asyncio.TimerHandle | None = None
         """Until it is given up; None while it is passed on to another gateway."""
         self.offer: Subscription | None = None
-        self.loan: asyncio.Task[None] | None = None
+        self.loan: Loan | None = None
 
 
 class Parking:
@@ -74,7 +75,11 @@ class Parking:
         endpoint = asked.found.endpoint
         parked = await self._free(session, endpoint.function_id)
         if parked is not None:
-            await self._remove(parked)
+            try:
+                await self._remove(parked)
+            except BaseException:  # its client is gone meanwhile
+                await parked.turn.end()
+                raise
             return parked.turn
         borrowed = await self._lending.borrow(session, endpoint)
         if borrowed is None:
@@ -82,29 +87,32 @@ class Parking:
         return borrowed
 
     async def _free(self, session: str, function_id: str) -> Parked | None:
-        """What is parked, taken from whichever gateway it is passed on to."""
-        parked = self._parked.get(session)
-        if parked is None or parked.turn.endpoint.function_id != function_id:
-            return None
-        if parked.timer is not None:
-            parked.timer.cancel()
-            parked.timer = None
-        if parked.loan is not None:
-            parked.loan.cancel()
-            await asyncio.wait([parked.loan])
-        return parked if session in self._parked else None
+        """What is parked, taken from whichever gateway it is passed on to; None if it isn't here, or
+        is being answered with."""
+        while True:
+            parked = self._parked.get(session)
+            if parked is None or parked.turn.endpoint.function_id != function_id:
+                return None
+            if parked.loan is None:
+                if parked.timer is not None:
+                    parked.timer.cancel()
+                return parked
+            if not await parked.loan.recall():
+                return None
 
     async def _lend(self, claim: ClaimParked) -> bool:
         parked = await self._free(claim.session, claim.function_id)
         if parked is None:
             return False
-        work = self._pass_on(parked, claim.taker)
-        parked.loan = self._tasks.spawn(work, "lending a response")
+        parked.loan = self._lending.lend(parked.turn, claim)
+        self._tasks.spawn(self._pass_on(parked, parked.loan, claim), "lending a response")
         return True
 
-    async def _pass_on(self, parked: Parked, taker: str) -> None:
-        code = await self._lending.lend(parked.turn, taker)
-        parked.loan = None
+    async def _pass_on(self, parked: Parked, loan: Loan, claim: ClaimParked) -> None:
+        try:
+            code = await self._lending.pass_on(loan, claim)
+        finally:
+            parked.loan = None
         if code == KEPT:
             self._wait_for_client(parked)
             return

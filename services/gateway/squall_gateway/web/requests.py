@@ -9,11 +9,12 @@ from squall_bus.webtalk import TalkOver
 from squall_contracts.web import Closed, Data, Frame, Started
 
 from squall_gateway.settings import Settings
-from squall_gateway.web import core
 from squall_gateway.web.asked import Asked
 from squall_gateway.web.bodies import REQUEST_ID, BodyTooLarge, Reply, Upload, refusal
 from squall_gateway.web.exchange import Exchange
-from squall_gateway.web.lending import Borrowed, Lending
+from squall_gateway.web.headers import response_headers
+from squall_gateway.web.lending import Lending
+from squall_gateway.web.loans import Borrowed
 from squall_gateway.web.parking import Gone, Parking
 from squall_gateway.web.turns import Turn
 
@@ -88,6 +89,8 @@ class Requests:
                 over = True
                 return answer
             if isinstance(first, Started):
+                if isinstance(turn, Borrowed):
+                    turn.begin()
                 reply = await self._respond(asked, turn, first)
                 over = pump is None or pump.done()
                 if over:
@@ -124,7 +127,7 @@ class Requests:
     ) -> web.StreamResponse:
         reply = Reply(status=first.status)
         shares = asked.found is not None and bool(asked.found.root_path)
-        for name, value in core.response_headers(first.headers, shares_origin=shares):
+        for name, value in response_headers(first.headers, shares_origin=shares):
             reply.headers.add(name, value)
         reply.headers[REQUEST_ID] = asked.request_id
         if not first.more and hdrs.CONTENT_LENGTH not in reply.headers:
@@ -138,6 +141,7 @@ class Requests:
             await reply.prepare(asked.request)
         except ValueError as error:
             log.warning("web.bad_head", request_id=asked.request_id, error=str(error))
+            await turn.end()  # the app may be about to say more
             return refusal(asked.request_id, 502, "the app's response has a header that can't be")
         if not first.more:
             await reply.write_eof(b"" if bodiless else first.data)
@@ -146,6 +150,7 @@ class Requests:
             why = await self._stream(reply, turn, first, bodiless=bodiless)
         except TimeoutError:
             why = "the client does not read"
+            await turn.end()  # or its app would wait for ever to say more
         if not why:
             return reply
         log.warning("web.broken_off", request_id=asked.request_id, why=why)

@@ -8,18 +8,18 @@ from squall_bus.webtalk import Talk, TalkOver
 from squall_contracts.web import Accepted, Closed, Data, Said, Started
 
 from squall_gateway.settings import Settings
-from squall_gateway.web import core
 from squall_gateway.web.asked import Asked
 from squall_gateway.web.bodies import REQUEST_ID, Reply, refusal
 from squall_gateway.web.exchange import Exchange
+from squall_gateway.web.headers import response_headers
 from squall_gateway.web.turns import Turn
 
 HEARTBEAT_S: Final = 30.0
 CLOSE_S: Final = 5.0
 NO_STATUS: Final = 1005
 LOST: Final = 1006
-RESTART: Final = 1012
 """Codes that say how a WebSocket ended but may not be sent in a close."""
+RESTART: Final = 1012
 
 
 class Sockets:
@@ -68,8 +68,9 @@ class Sockets:
             heartbeat=HEARTBEAT_S,
             max_msg_size=self._settings.web_max_message_bytes,
             timeout=CLOSE_S,
+            autoclose=False,  # it would answer any close with 1000
         )
-        socket.headers.extend(core.response_headers(first.headers))
+        socket.headers.extend(response_headers(first.headers))
         socket.headers[REQUEST_ID] = asked.request_id
         await socket.prepare(asked.request)
         self._talks.add(turn.talk)
@@ -100,7 +101,9 @@ async def _from_client(talk: Talk, socket: web.WebSocketResponse) -> None:
             )
         except TalkOver:
             return
-    code = socket.close_code or LOST
+    code = LOST if socket.close_code is None else socket.close_code or NO_STATUS
+    if not socket.closed:
+        await socket.close(code=1000 if code in {NO_STATUS, LOST} else code, drain=False)
     talk.tell(Closed(talk.session, code))
     talk.hear(Closed(talk.session, code))
 
@@ -135,7 +138,7 @@ async def _from_app(talk: Talk, socket: web.WebSocketResponse) -> None:
 async def _denied(asked: Asked, turn: Turn, first: Started) -> web.StreamResponse:
     """The app answers the handshake with an HTTP response."""
     reply = Reply(status=first.status)
-    for name, value in core.response_headers(first.headers):
+    for name, value in response_headers(first.headers):
         reply.headers.add(name, value)
     reply.headers[REQUEST_ID] = asked.request_id
     await reply.prepare(asked.request)
