@@ -75,20 +75,22 @@ async def test_an_upload_goes_on_when_the_server_has_room_again(
     (tmp_path / "src" / "large").write_bytes(os.urandom(2 * BLOCKS * BLOCK_BYTES))
     server = NatsServer(disk.place)
     await server.start()
-    async with await server.connect("client") as bus:
-        await ensure_workspace(bus)
-        store = VolumeStore(bus)
-        volume = (await store.create("main", "v")).volume_id
-        going = asyncio.create_task(uploaded(store, tmp_path / "src"))
-        while b"no space left" not in _log(disk):  # noqa: ASYNC110 - nobody tells of its lines
-            await asyncio.sleep(0.05)
-        assert (await store.newest(volume))[1] == {}
-        assert not going.done()
-        disk.grow(8 * BLOCKS)
-        entries, _ = await within(60, going)
-        tree = await put(store, volume, entries)
-        content = await read(store, tree["large"])
-    server.close()
+    try:
+        async with await server.connect("client") as bus:
+            await ensure_workspace(bus)
+            store = VolumeStore(bus)
+            volume = (await store.create("main", "v")).volume_id
+            going = asyncio.create_task(uploaded(store, tmp_path / "src"))
+            while b"no space left" not in _log(disk):  # noqa: ASYNC110 - nobody tells of its lines
+                await asyncio.sleep(0.05)
+            assert (await store.newest(volume))[1] == {}
+            assert not going.done()
+            disk.grow(8 * BLOCKS)
+            entries, _ = await within(60, going)
+            tree = await put(store, volume, entries)
+            content = await read(store, tree["large"])
+    finally:
+        server.close()
     assert filecmp.cmp(tmp_path / "src" / "large", _written(tmp_path / "got", content), False)
 
 
