@@ -45,6 +45,7 @@ async def fetch(bus: "Bus", stream: str, subject: str, count: int) -> AsyncGener
                 if not batch.wanted:
                     from_seq = int(decode_headers(headers)["Nats-Sequence"]) + 1
                 yield data
+                await asyncio.sleep(0)  # they come many at once: others get a turn between them
         finally:
             batch.close()
         if batch.wanted:
