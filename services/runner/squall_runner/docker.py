@@ -1,7 +1,7 @@
 """The Docker runtime: a container is a Docker container started from the image's tag."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -98,14 +98,15 @@ class DockerRuntime:
         await engine.close(self._docker)
 
     async def has_image(self, reference: str) -> bool:
-        """Whether the engine has it, so that a container can start without a download."""
-        try:
-            await self._docker.images.inspect(reference)
-        except DockerError as error:
-            if error.status == 404:
-                return False
-            raise
-        return True
+        return await engine.layers(self._docker, reference) is not None
+
+    async def load_image(self, reference: str, saved: AsyncIterator[bytes]) -> tuple[str, ...]:
+        with engine.told("load the image"):
+            await self._docker.images.import_image(saved)
+        return await engine.layers(self._docker, reference) or ()
+
+    async def remove_image(self, reference: str) -> bool:
+        return await engine.remove_image(self._docker, reference)
 
     def gateway(self, *, block_network: bool) -> str:
         return self._networks.gateway(blocked=block_network)
@@ -208,7 +209,7 @@ class DockerRuntime:
         self._networks.refill(blocked=blocked)
 
     async def limit(self, handle: str, limits: Limits) -> None:
-        changes = {key: value for key, value in _limits(limits).items() if value}
+        changes = {key: value for key, value in engine.limits(limits).items() if value}
         with engine.told("limit the container"):
             await engine.update(self._docker, self._container(handle).id, changes)
 
@@ -356,7 +357,7 @@ class DockerRuntime:
             "CapAdd": list(CAPABILITIES),
             "SecurityOpt": ["no-new-privileges"],
             "LogConfig": LOG_CONFIG,
-            **_limits(launch.limits),
+            **engine.limits(launch.limits),
         }
         if self._settings.oci_runtime:
             host["Runtime"] = self._settings.oci_runtime
@@ -380,15 +381,3 @@ class DockerRuntime:
             "Healthcheck": {"Test": ["NONE"]},
             "HostConfig": host,
         }
-
-
-def _limits(limits: Limits) -> dict[str, int]:
-    """As the engine spells them; swap is not added to a memory limit."""
-    return {
-        "CpuShares": limits.cpu_shares,
-        "NanoCpus": limits.nano_cpus,
-        "MemoryReservation": limits.memory_reservation_bytes,
-        "Memory": limits.memory_bytes,
-        "MemorySwap": limits.memory_bytes,
-        "PidsLimit": limits.pids,
-    }
