@@ -45,7 +45,21 @@ class Dockerfile(Message, frozen=True, kw_only=True, tag="dockerfile"):
     add_python: str | None = None
 
 
-Base = DebianSlim | Registry | Dockerfile
+class Snapshot(Message, frozen=True, kw_only=True, tag="snapshot"):
+    """What the file system of a running container was, as its runner kept it."""
+
+    snapshot_id: str
+    container_id: str
+    python_version: str
+    workdir: str = ""
+    """As of the image the container was started from."""
+    env: dict[str, str] = {}
+    """Likewise."""
+    expires_unix_s: float | None = None
+    """None: kept for good."""
+
+
+Base = DebianSlim | Registry | Dockerfile | Snapshot
 
 
 class PipInstall(Message, frozen=True, kw_only=True, tag="pip_install"):
@@ -193,6 +207,11 @@ def image_id(recipe: Recipe) -> str:
     return f"im-{hashlib.sha256(named).hexdigest()[:22]}"
 
 
+def docker_tag(workspace: str, image_id: str) -> str:
+    """What a Docker engine calls a workspace's image; account ids have capitals, which it refuses."""
+    return f"squall-{hashlib.sha256(workspace.encode()).hexdigest()[:12]}:{image_id}"
+
+
 class EnsureImage(Message, frozen=True, kw_only=True):
     """Client -> gateway: have this image, building it if need be. Reply: ImageStatus at once;
     a build's log and end follow on subjects.build_feed."""
@@ -242,6 +261,28 @@ class ImageRecord(Message, frozen=True, kw_only=True):
     workdir: str = ""
     """Working directory the image asks for; empty: /root."""
     env: dict[str, str] = {}
+    engine: str = ""
+    """Names the Docker engine it was built in; empty: none, or by a version that didn't say."""
+    layers_sha256: str = ""
+    """Over the digests of its layers in order; empty: as `engine`."""
+
+
+class ShareImage(Message, frozen=True, kw_only=True):
+    """Runner -> builder (request): have this image in the workspace's image files. Reply: ImageShared."""
+
+    workspace: str
+    image_id: str
+
+
+class ImageGone(Message, frozen=True, kw_only=True):
+    """Builder -> whoever has a copy, unstored: this image was removed."""
+
+    reference: str
+    """As in its record."""
+
+
+class ImageShared(Message, frozen=True, kw_only=True, tag="image_shared"):
+    size_bytes: int
 
 
 class ImageStatus(Message, frozen=True, kw_only=True, tag="image"):
@@ -297,6 +338,7 @@ class RemoveImage(Message, frozen=True, kw_only=True):
     image_id: str
 
 
+ShareReply = ImageShared | Refused
 ImageReply = ImageStatus | Refused
 ImageListReply = ImageList | Refused
 PruneReply = ImagesPruned | Refused

@@ -5,6 +5,7 @@ from typing import Final
 
 from squall_contracts import (
     access_subjects,
+    image_subjects,
     sandbox_file_subjects,
     state_subjects,
     subjects,
@@ -99,6 +100,7 @@ def guest_may(environment: str, function_id: str, container_id: str) -> tuple[li
         f"{subjects.inbox(container_id)}.>",
         subjects.cancel(environment, function_id),
         version_subjects.superseded(environment, function_id),
+        version_subjects.lane_opened(environment, function_id),
         web_subjects.web_down(environment, function_id, container_id),
     ]
 
@@ -155,6 +157,7 @@ def _calls() -> list[str]:
     """What it takes to call functions, and to use what they share."""
     return [
         subjects.CALL_ALL,
+        f"$JS.API.STREAM.INFO.{subjects.CALLS}",  # whether a lane is somebody else's just now
         "up.hint.*",
         *_reads(subjects.RESULTS),
         *_collections(),
@@ -267,12 +270,14 @@ def runner_may(runner_id: str, owner: str) -> tuple[list[str], list[str]]:
         access_subjects.mint_for_runner(runner_id),
         access_subjects.open_secrets(runner_id),
         access_subjects.MINT_RENEW,
+        image_subjects.SHARE_IMAGE_ALL,
         terminal_subjects.TERMINALS_FROM_RUNNERS,
         sandbox_file_subjects.watches_of(runner_id)[0],
     ]
     return publish, [
         f"{subjects.inbox(owner)}.>",
         subjects.runner_exec(runner_id),
+        image_subjects.IMAGE_REMOVED,
         terminal_subjects.runner_usage(runner_id),
         terminal_subjects.runner_terminal(runner_id),
         terminal_subjects.runner_usage(runner_id),
@@ -307,8 +312,11 @@ def service_in_workspace_may(service: str, owner: str) -> tuple[list[str], list[
         *_reads(f"OBJ_{subjects.CODE_BUCKET}"),
         *_reads(f"OBJ_{subjects.BLOBS_BUCKET}"),
     ]
+    images = image_subjects.IMAGE_FILES_BUCKET
     if service == "runner":
-        publish += _keeps_volumes(of_heads=True)
+        publish += [*_keeps_volumes(of_heads=True), *_reads(f"OBJ_{images}")]
+    else:
+        publish += _keeps_objects(images)
     return [*publish, "log.>", "up.hint.*"], [listen]
 
 

@@ -12,9 +12,12 @@ from squall_contracts import (
     dashboard,
     environments,
     fleet,
+    graphs,
     identity,
     images,
+    lanes,
     placement,
+    sandbox_snapshots,
     schedules,
     secrets,
     terminals,
@@ -68,6 +71,10 @@ LIST_FUNCTIONS: Final = Verb(
 )
 RESET_FUNCTION: Final = Verb("reset_function", breakers.ResetFunction, breakers.ResetReply)
 BIND_POOL: Final = Verb("bind_pool", apps.BindPool, apps.BindReply, scope="call")
+GET_CALL_GRAPH: Final = Verb(
+    "get_call_graph", graphs.GetCallGraph, graphs.CallGraphReply, scope="read"
+)
+OPEN_LANE: Final = Verb("open_lane", lanes.OpenLane, lanes.LaneReply, scope="call")
 LIST_SCHEDULES: Final = Verb(
     "list_schedules", schedules.ListSchedules, schedules.ScheduleListReply, scope="read"
 )
@@ -95,6 +102,9 @@ LIST_TOKENS: Final = Verb(
 DELETE_TOKEN: Final = Verb("delete_token", webtokens.DeleteToken, apps.DoneReply)
 OPEN_DASHBOARD: Final = Verb(
     "open_dashboard", dashboard.OpenDashboard, dashboard.OpenDashboardReply
+)
+SNAPSHOT_CONTAINER: Final = Verb(
+    "snapshot_container", sandbox_snapshots.SnapshotContainer, sandbox_snapshots.SnapshotReply
 )
 PRUNE_IMAGES: Final = Verb("prune_images", images.PruneImages, images.PruneReply)
 OPEN_COLLECTION: Final = Verb(
@@ -175,6 +185,8 @@ VERBS: Final[dict[str, Verb]] = {
         ROLLBACK_APP,
         FIND_APP,
         FIND_FUNCTION,
+        OPEN_LANE,
+        GET_CALL_GRAPH,
         GET_SCALING,
         UPDATE_SCALING,
         FUNCTION_STATS,
@@ -196,6 +208,7 @@ VERBS: Final[dict[str, Verb]] = {
         ORDER_RUNNER,
         LIST_IMAGES,
         PRUNE_IMAGES,
+        SNAPSHOT_CONTAINER,
         OPEN_COLLECTION,
         OPEN_EPHEMERAL,
         FIND_COLLECTION,

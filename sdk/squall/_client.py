@@ -5,6 +5,7 @@ import atexit
 import hashlib
 import itertools
 import os
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, overload
@@ -17,9 +18,12 @@ from squall_contracts import (
     collections,
     dashboard,
     environments,
+    graphs,
     identity,
     images,
+    lanes,
     placement,
+    sandbox_snapshots,
     secrets,
     state_subjects,
     subjects,
@@ -72,6 +76,8 @@ class Client:
         owner = access_subjects.inbox_owner(bus.wire.inbox)
         self.client_id = access_subjects.client_id(owner, new_id("cl"))
         self._numbers = itertools.count()
+        self.over: deque[str] = deque(maxlen=64)
+        """Maps that have all their outcomes, though their last inputs may not be acked yet."""
         self.router = Router(bus, self.client_id)
         self.outbox = Outbox(bus, asyncio.get_running_loop())
         self.blobs = Blobs(bus)
@@ -150,6 +156,10 @@ class Client:
     @overload
     async def control(self, message: breakers.ResetFunction) -> apps.Done: ...
     @overload
+    async def control(self, message: graphs.GetCallGraph) -> graphs.CallGraph: ...
+    @overload
+    async def control(self, message: lanes.OpenLane) -> lanes.LaneOpened: ...
+    @overload
     async def control(self, message: apps.BindPool) -> apps.BoundPool: ...
     @overload
     async def control(self, message: apps.ListContainers) -> placement.ContainerList: ...
@@ -183,6 +193,10 @@ class Client:
     async def control(self, message: tokens.RevokeToken | tokens.RemoveMember) -> apps.Done: ...
     @overload
     async def control(self, message: images.EnsureImage) -> images.ImageStatus: ...
+    @overload
+    async def control(
+        self, message: sandbox_snapshots.SnapshotContainer
+    ) -> sandbox_snapshots.SnapshotTaken: ...
     @overload
     async def control(self, message: images.ListImages) -> images.ImageList: ...
     @overload
@@ -244,7 +258,9 @@ class Client:
 
 
 def _patience_s(message: Message) -> float:
-    return message.timeout_s + 10.0 if isinstance(message, apps.ExecRequest) else _REQUEST_S
+    if isinstance(message, apps.ExecRequest | sandbox_snapshots.SnapshotContainer):
+        return message.timeout_s + 20.0
+    return _REQUEST_S
 
 
 @asynccontextmanager

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from squall import types
+import squall
+from squall import _sync, types
 from squall._sandbox.filesystem import SandboxFilesystem
+from squall._sandbox.snapshotting import snapshot
 from squall.exception import (
     InvalidError,
     SandboxFilesystemDirectoryNotEmptyError,
@@ -21,7 +23,7 @@ from squall.exception import (
     SandboxFilesystemPathAlreadyExistsError,
 )
 
-from tests.system.conftest import Program
+from tests.system.conftest import Program, Server
 
 Shell = Callable[[str], str]
 
@@ -144,3 +146,44 @@ def test_watch_tells_what_happens_as_it_happens(
     )
     cast(Any, events).close()
     assert list(files.watch("/root/w", timeout=0.01)) == []
+
+
+def test_snapshot_is_an_image_for_other_containers(
+    container: tuple[SandboxFilesystem, Shell], server: Server
+) -> None:
+    files, shell = container
+    files.write_text("kept", "/root/kept.txt")
+    container_id = shell("printf $SQUALL_TASK_ID")
+
+    async def ready() -> None:
+        """It is."""
+
+    taking = snapshot(container_id, ready, 60.0, 3600.0)
+    if server.runtime == "process":
+        with pytest.raises(InvalidError, match="need Docker"):
+            _sync.run(taking)
+        return
+    image = _sync.run(taking)
+    files.write_text("later", "/root/kept.txt")
+    assert shell("cat root/kept.txt") == "later"
+    app = squall.App("restored")
+    grown = image.run_commands("cat /root/kept.txt > /root/copy.txt")
+
+    @app.function(image=image, serialized=True)
+    def look() -> tuple[str, str]:
+        import os
+        from pathlib import Path
+
+        return Path("/root/kept.txt").read_text(), os.environ["SQUALL_TASK_ID"]
+
+    @app.function(image=grown, serialized=True)
+    def look_further() -> str:
+        from pathlib import Path
+
+        return Path("/root/copy.txt").read_text()
+
+    with app.run():
+        kept, restored = look.remote()
+        assert kept == "kept"
+        assert restored != container_id
+        assert look_further.remote() == "kept"

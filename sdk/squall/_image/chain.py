@@ -22,7 +22,7 @@ R = TypeVar("R")
 class Chain:
     """State of an image and how it grows. Nothing here reads a file or the network."""
 
-    _base: images.DebianSlim | images.Registry | DockerfileBase
+    _base: images.DebianSlim | images.Registry | images.Snapshot | DockerfileBase
     _layers: tuple[Layer, ...]
     _overlays: tuple[LocalFiles, ...]
     _force: str
@@ -38,7 +38,9 @@ class Chain:
 
     @classmethod
     def _from(
-        cls, base: images.DebianSlim | images.Registry | DockerfileBase, force_build: bool
+        cls,
+        base: images.DebianSlim | images.Registry | images.Snapshot | DockerfileBase,
+        force_build: bool,
     ) -> Self:
         image = object.__new__(cls)
         image._base = base

@@ -32,6 +32,7 @@ from squall_builder.fence import Fence
 from squall_builder.lines import CONTEXT, Options
 from squall_builder.reaching import network_arguments, proxy_arguments
 from squall_builder.settings import Settings
+from squall_builder.sharing import PIECE_BYTES, layers_sha256
 from squall_builder.tools import uv_binary
 
 OFFICIAL_BASE: Final = "python:{python}-slim-bookworm"
@@ -45,11 +46,6 @@ ASKING_BYTES: Final = 512 * 1024 * 1024
 """Of memory, for a Python that says its version."""
 
 
-def tag(account: str, image_id: str) -> str:
-    """Docker tag of a workspace's image; account ids have capitals, which Docker refuses."""
-    return f"squall-{hashlib.sha256(account.encode()).hexdigest()[:12]}:{image_id}"
-
-
 class DockerRuntime:
     """Builds images on one Docker engine."""
 
@@ -60,6 +56,7 @@ class DockerRuntime:
         self._scratch = Path(settings.state_dir) / "builds"
         self._opened: aiodocker.Docker | None = None
         self._fence = Fence(settings)
+        self._engine_name = ""
 
     def _engine(self) -> aiodocker.Docker:
         if self._opened is None:
@@ -77,7 +74,7 @@ class DockerRuntime:
             self._opened = None
 
     async def find(self, order: images.BuildImage) -> Built | None:
-        name = tag(order.workspace, order.image_id)
+        name = images.docker_tag(order.workspace, order.image_id)
         async with _plain_errors():
             described = await self._inspect(name)
             if described is None:
@@ -87,9 +84,9 @@ class DockerRuntime:
     async def build(
         self, order: images.BuildImage, fetch: Fetch, say: Say, values: StepValues = NO_VALUES
     ) -> Built:
-        name = tag(order.workspace, order.image_id)
+        name = images.docker_tag(order.workspace, order.image_id)
         async with _plain_errors():
-            options = await self._options(order.recipe)
+            options = await self._options(order)
             try:
                 planned = plan(order.recipe, options)
             except BadRecipeError as error:
@@ -116,7 +113,7 @@ class DockerRuntime:
             return await self._describe(order, name, described)
 
     async def remove(self, account: str, image_id: str) -> int:
-        name = tag(account, image_id)
+        name = images.docker_tag(account, image_id)
         async with _plain_errors():
             described = await self._inspect(name)
             if described is None:
@@ -130,10 +127,27 @@ class DockerRuntime:
             layers = int(described["Size"])
             return layers if await self._inspect(described["Id"]) is None else 0
 
-    async def _options(self, recipe: images.Recipe) -> Options:
-        base, complete = "", False
+    async def engine_name(self) -> str:
+        """Names this engine among all. BuildError: none answers."""
+        if not self._engine_name:
+            async with _plain_errors():
+                info = await self._engine().system.info()
+            self._engine_name = hashlib.sha256(str(info["ID"]).encode()).hexdigest()[:22]
+        return self._engine_name
+
+    async def saved(self, account: str, image_id: str) -> AsyncIterator[bytes]:
+        """An image as the engine saves it, its base included. BuildError: it isn't here."""
+        name = images.docker_tag(account, image_id)
+        async with _plain_errors(), self._engine().images.export_image(name) as archive:
+            async for piece in archive.iter_chunked(PIECE_BYTES):
+                yield piece
+
+    async def _options(self, order: images.BuildImage) -> Options:
+        base, complete, recipe = "", False, order.recipe
         if isinstance(recipe.base, images.DebianSlim):
             base, complete = await self._base(recipe.base.python_version)
+        elif isinstance(recipe.base, images.Snapshot):
+            base, complete = await self._snapshot(order.workspace, recipe.base), True
         return Options(
             base_image=base,
             base_complete=complete,
@@ -152,6 +166,17 @@ class DockerRuntime:
             if await self._inspect(bootstrapped) is not None:
                 return bootstrapped, True
         return OFFICIAL_BASE.format(python=python), True
+
+    async def _snapshot(self, account: str, snapshot: images.Snapshot) -> str:
+        """The tag under which a runner kept a snapshot. BuildError: this engine hasn't got it."""
+        kept = images.image_id(images.Recipe(base=snapshot))
+        name = images.docker_tag(account, kept)
+        if await self._inspect(name) is None:
+            raise BuildError(
+                f"snapshot {kept} of {snapshot.container_id} is not on the builder's machine: it was "
+                "removed, or taken on another machine, whose images the builder can't reach"
+            )
+        return name
 
     async def _inspect(self, name: str) -> dict[str, Any] | None:
         try:
@@ -199,11 +224,12 @@ class DockerRuntime:
         self, order: images.BuildImage, name: str, described: dict[str, Any]
     ) -> Built:
         config = described.get("Config") or {}
-        if isinstance(order.recipe.base, images.DebianSlim) and not _may_change_python(order):
-            version = ".".join(order.recipe.base.python_version.split(".")[:2])
+        base = order.recipe.base
+        if isinstance(base, images.DebianSlim | images.Snapshot) and not _may_change_python(order):
+            version = ".".join(base.python_version.split(".")[:2])
         else:
             version = await self._ask_python(name)
-        env: dict[str, str] = {}
+        env = dict(base.env) if isinstance(base, images.Snapshot) else {}
         for step in order.recipe.steps:
             if isinstance(step, images.SetEnv):
                 env |= step.values
@@ -213,6 +239,8 @@ class DockerRuntime:
             size_bytes=int(described["Size"]),
             workdir=config.get("WorkingDir") or "",
             env=env,
+            engine=await self.engine_name(),
+            layers_sha256=layers_sha256(described["RootFS"].get("Layers") or ()),
         )
 
     async def _ask_python(self, name: str) -> str:

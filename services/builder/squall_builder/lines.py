@@ -43,9 +43,11 @@ def base_lines(base: images.Base, options: Options) -> list[str]:
         case images.Dockerfile():
             lines = [base.text.rstrip("\n")]
             checked = False
+        case images.Snapshot():
+            return [f"FROM {options.base_image}"]
         case _:
             assert_never(base)
-    if not isinstance(base, images.DebianSlim) and base.add_python is not None:
+    if isinstance(base, images.Registry | images.Dockerfile) and base.add_python is not None:
         lines += [bring_uv(options), *_add_python(base.add_python)]
     elif not checked:
         lines.append(_ENSURE_PYTHON)
@@ -54,7 +56,7 @@ def base_lines(base: images.Base, options: Options) -> list[str]:
 
 def adds_python(base: images.Base) -> bool:
     """Whether the base gets a Python that uv fetches."""
-    return not isinstance(base, images.DebianSlim) and base.add_python is not None
+    return isinstance(base, images.Registry | images.Dockerfile) and base.add_python is not None
 
 
 _ENSURE_PYTHON: Final = (

@@ -20,6 +20,8 @@ def _base_title(base: images.Base) -> str:
             return f"from_registry({base.reference!r})"
         case images.Dockerfile():
             return "from_dockerfile(...)"
+        case images.Snapshot():
+            return f"a snapshot of {base.container_id}"
         case _:
             assert_never(base)
 

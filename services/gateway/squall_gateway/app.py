@@ -30,6 +30,7 @@ from squall_gateway.reaper import Reaper
 from squall_gateway.rest import routes
 from squall_gateway.rest.app import Rest
 from squall_gateway.settings import Settings
+from squall_gateway.snapshot_sweeper import SnapshotSweeper
 from squall_gateway.sweeper import Sweeper
 from squall_gateway.tracing import Traces
 from squall_gateway.tunnels import Tunnels
@@ -138,6 +139,7 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
             group.create_task(Reaper(own, context, settings.app_ttl_s).run()),
             group.create_task(Sweeper(collections, context).run()),
             group.create_task(VolumeSweeper(context, settings.volume_sweep_s).run()),
+            group.create_task(SnapshotSweeper(own, context).run()),
         ]
         if dashboard is not None:
             door.url = f"{ingress.base}{PREFIX}/"

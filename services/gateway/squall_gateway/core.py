@@ -17,7 +17,7 @@ from squall_contracts.functions import (
     FunctionSpec,
     Scaling,
 )
-from squall_contracts.images import ImageRecord, ImageStatus
+from squall_contracts.images import ImageRecord, ImageStatus, Snapshot
 from squall_contracts.placement import ENDED, ContainerRecord
 
 from squall_gateway.sealed import comparable
@@ -255,12 +255,48 @@ def image_status(record: ImageRecord) -> ImageStatus:
     )
 
 
-def unused_images(images: Iterable[ImageRecord], specs: Iterable[FunctionSpec]) -> tuple[str, ...]:
-    """Ids of the images none of `specs` uses; those being built are left alone."""
+def unused_images(
+    images: Iterable[ImageRecord], specs: Iterable[FunctionSpec], now_unix_s: float
+) -> tuple[str, ...]:
+    """Ids of the images none of `specs` uses; those being built, and snapshots whose time is not
+    over, are left alone."""
     used = {spec.image_id for spec in specs}
     return tuple(
-        sorted(i.image_id for i in images if i.state != "building" and i.image_id not in used)
+        sorted(
+            each.image_id
+            for each in images
+            if each.state != "building"
+            and each.image_id not in used
+            and not _is_kept(each, now_unix_s)
+        )
     )
+
+
+def expired_snapshots(
+    images: Iterable[ImageRecord], specs: Iterable[FunctionSpec], now_unix_s: float
+) -> tuple[ImageRecord, ...]:
+    """Snapshots whose time is over and that none of `specs` uses."""
+    used = {spec.image_id for spec in specs}
+    return tuple(
+        each
+        for each in images
+        if _snapshot(each) is not None
+        and each.image_id not in used
+        and not _is_kept(each, now_unix_s)
+    )
+
+
+def _is_kept(image: ImageRecord, now_unix_s: float) -> bool:
+    snapshot = _snapshot(image)
+    if snapshot is None:
+        return False
+    return snapshot.expires_unix_s is None or snapshot.expires_unix_s > now_unix_s
+
+
+def _snapshot(image: ImageRecord) -> Snapshot | None:
+    """What it is a snapshot of, if it is one with nothing built on it."""
+    base = image.recipe.base
+    return base if isinstance(base, Snapshot) and not image.recipe.steps else None
 
 
 def listed(
@@ -279,6 +315,11 @@ def listed(
         return min(record.since_unix_s.values(), default=now_unix_s), record.container_id
 
     return tuple(sorted(filter(shown, containers), key=age))
+
+
+def gone(why: str) -> Failure:
+    """What becomes of the calls of a function that is no more; clients raise a NotFoundError."""
+    return Failure(kind="cancelled", message=why, exception_type="NotFoundError")
 
 
 def cancelled(message: str) -> Failure:

@@ -25,8 +25,11 @@ from squall_gateway.collections import Collections
 from squall_gateway.dashboard.door import Door
 from squall_gateway.deploying import Deploys
 from squall_gateway.functions import Functions
+from squall_gateway.graphs import Graphs
 from squall_gateway.machines import Machines
+from squall_gateway.renaming import Renaming
 from squall_gateway.schedules import Schedules
+from squall_gateway.snapshots import Snapshots
 from squall_gateway.terminals import Terminals
 from squall_gateway.tunnels import Tunnels
 from squall_gateway.usage import Usage
@@ -83,6 +86,8 @@ class Api:
             verbs.FUNCTION_STATS.name: self._functions_now.stats,
             verbs.LIST_FUNCTIONS.name: functions.list,
             verbs.RESET_FUNCTION.name: functions.reset,
+            verbs.OPEN_LANE.name: functions.open_lane,
+            verbs.GET_CALL_GRAPH.name: Graphs(context, own.registry).get,
             verbs.BIND_POOL.name: own.bind_pool,
             verbs.LIST_SCHEDULES.name: timetable.list,
             verbs.PAUSE_SCHEDULE.name: timetable.pause,
@@ -94,6 +99,9 @@ class Api:
             verbs.OPEN_TUNNEL.name: partial(tunnels.open, self._placed),
             verbs.GET_USAGE.name: Usage(context).now,
             verbs.SERVER_INFO.name: self.server_info,
+            verbs.SNAPSHOT_CONTAINER.name: Snapshots(
+                self._placed, self._ask, self.ensure_image
+            ).take,
             verbs.ENSURE_IMAGE.name: self.ensure_image,
             verbs.LIST_RUNNERS.name: machines.list,
             verbs.ORDER_RUNNER.name: machines.order,
@@ -112,7 +120,7 @@ class Api:
             verbs.FIND_SECRET.name: own.secrets.find,
             verbs.LIST_SECRETS.name: own.secrets.list,
             verbs.CREATE_ENVIRONMENT.name: places.create,
-            verbs.UPDATE_ENVIRONMENT.name: places.update,
+            verbs.UPDATE_ENVIRONMENT.name: Renaming(context, own, collections).update,
             verbs.DELETE_ENVIRONMENT.name: clearing.delete,
             verbs.LIST_ENVIRONMENTS.name: places.list,
             verbs.FIND_ENVIRONMENT.name: places.find,
@@ -279,7 +287,7 @@ class Api:
         specs = [*(f.spec for f in functions), *await self._apps.releases.in_use()]
         removed: list[str] = []
         freed_bytes = 0
-        for image_id in core.unused_images(records, specs):
+        for image_id in core.unused_images(records, specs, time.time()):
             answer = await self._ask(
                 subjects.REMOVE_IMAGE,
                 images.RemoveImage(workspace=account, image_id=image_id),

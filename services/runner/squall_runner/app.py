@@ -11,16 +11,23 @@ from anyio.abc import TaskGroup, TaskStatus
 from squall_bus.consume import consume
 from squall_bus.errors import BusError
 from squall_bus.service import Context, Service
-from squall_contracts import subjects, terminal_subjects
+from squall_contracts import (
+    image_subjects,
+    sandbox_file_subjects,
+    subjects,
+    terminal_subjects,
+)
 from squall_contracts.apps import ExecRequest
 from squall_contracts.functions import FunctionRecord
 from squall_contracts.placement import RUNNER_BEAT_S, RUNNER_TTL_S, RunnerRecord
+from squall_contracts.sandbox_snapshots import SnapshotContainer
 from squall_contracts.terminals import OpenTerminal
 from squall_contracts.usage import RunnerUsage
 
 from squall_runner import machine
 from squall_runner.buckets.desk import Buckets
 from squall_runner.docker import DockerRuntime
+from squall_runner.fetching import ImageFetcher
 from squall_runner.files import Files
 from squall_runner.handlers import Runner
 from squall_runner.outfit import Outfitter
@@ -92,6 +99,7 @@ async def _serve(
         functions=bus.kv(subjects.FUNCTIONS_BUCKET, FunctionRecord),
         tasks=tasks,
     )
+    fetcher = ImageFetcher(context, runtime, state / "images")
     starter = Starter(
         context=context,
         runtime=runtime,
@@ -100,6 +108,7 @@ async def _serve(
         outfitter=outfitter,
         pool=pool,
         snapshots=snapshots,
+        fetcher=fetcher,
         runner_id=identity,
     )
     runner = Runner(
@@ -115,6 +124,7 @@ async def _serve(
     )
     try:
         await files.prune()
+        await fetcher.prune()
         await runner.adopt()
         await sites.prune(runner.sites)
         await anyio.to_thread.run_sync(desk.trees.prune)
@@ -125,6 +135,7 @@ async def _serve(
             runner=runner,
             pool=pool,
             snapshots=snapshots,
+            fetcher=fetcher,
             tasks=tasks,
             task_status=task_status,
         )
@@ -145,6 +156,7 @@ async def _intakes(
     runner: Runner,
     pool: WarmPool,
     snapshots: SnapshotPool,
+    fetcher: ImageFetcher,
     tasks: TaskGroup,
     task_status: TaskStatus[None],
 ) -> None:
@@ -170,6 +182,10 @@ async def _intakes(
     terminals = await bus.respond(
         terminal_subjects.runner_terminal(identity), OpenTerminal, runner.terminals.open
     )
+    removals = await bus.subscribe(image_subjects.IMAGE_REMOVED, fetcher.on_gone)
+    keeping = await bus.respond(
+        sandbox_file_subjects.runner_snapshot(identity), SnapshotContainer, runner.snapshotter.take
+    )
     task_status.started()
     log.info(
         "runner.ready", runner_id=identity, runtime=record.runtime, cpu=record.cpu, gpus=record.gpus
@@ -180,7 +196,9 @@ async def _intakes(
         intake.cancel_scope.cancel()
     await answering.close()
     await terminals.close()
+    await keeping.close()
     await measuring.close()
+    await removals.close()
     if settings.ephemeral:
         await runner.stop_all("the runner stops", settings.drain_s * STOP_SHARE)
 

@@ -87,6 +87,11 @@ class Container:
         """Of a container that has some mounted."""
         self.buckets: ContainerBuckets = NONE
 
+    @property
+    def handle(self) -> str:
+        """What its runtime knows it by; empty: it has not started yet."""
+        return self._handle
+
     def adopt(self) -> None:
         """Go on with what the slot remembers, after a restart of the runner."""
         record = self.slot.record

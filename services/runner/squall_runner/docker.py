@@ -1,7 +1,7 @@
 """The Docker runtime: a container is a Docker container started from the image's tag."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,8 +19,7 @@ from squall_guard.namespaces import Guard
 from squall_guard.sandboxes import LABEL_OWNER, LABEL_SANDBOX
 from squall_terminals.program import Program
 
-from squall_runner import docker_exec, docker_output, engine, gpus, sweep
-from squall_runner.container_files import located
+from squall_runner import docker_exec, docker_files, docker_output, engine, gpus, sweep
 from squall_runner.container_files.root import Root
 from squall_runner.core import Found, Limits, RuntimeName
 from squall_runner.networks import Networks
@@ -99,14 +98,15 @@ class DockerRuntime:
         await engine.close(self._docker)
 
     async def has_image(self, reference: str) -> bool:
-        """Whether the engine has it, so that a container can start without a download."""
-        try:
-            await self._docker.images.inspect(reference)
-        except DockerError as error:
-            if error.status == 404:
-                return False
-            raise
-        return True
+        return await engine.layers(self._docker, reference) is not None
+
+    async def load_image(self, reference: str, saved: AsyncIterator[bytes]) -> tuple[str, ...]:
+        with engine.told("load the image"):
+            await self._docker.images.import_image(saved)
+        return await engine.layers(self._docker, reference) or ()
+
+    async def remove_image(self, reference: str) -> bool:
+        return await engine.remove_image(self._docker, reference)
 
     def gateway(self, *, block_network: bool) -> str:
         return self._networks.gateway(blocked=block_network)
@@ -158,16 +158,7 @@ class DockerRuntime:
             log.warning("site.not_compiled", reference=reference, exit_code=ended["StatusCode"])
 
     async def create(self, launch: Launch) -> str:
-        if launch.only is not None and not self._networks.is_guarded:
-            raise StartRefused(
-                "outbound_cidr_allowlist: this runner has no guard for it (its log says guard.off, "
-                "and why): run it as root with iptables, or leave the list out"
-            )
-        sandbox = None
-        if launch.only is None:
-            sandbox = self._networks.take(blocked=launch.block_network)
-        if sandbox is None and self._networks.is_guarded:
-            sandbox = await self._networks.make_now(blocked=launch.block_network, only=launch.only)
+        sandbox = await self._networks.sandbox(launch)
         if sandbox is None:
             return await self._create(launch, self._networks.name(blocked=launch.block_network))
         try:
@@ -218,13 +209,12 @@ class DockerRuntime:
         self._networks.refill(blocked=blocked)
 
     async def limit(self, handle: str, limits: Limits) -> None:
-        changes = {key: value for key, value in _limits(limits).items() if value}
+        changes = {key: value for key, value in engine.limits(limits).items() if value}
         with engine.told("limit the container"):
             await engine.update(self._docker, self._container(handle).id, changes)
 
     async def memory_bytes(self, handle: str) -> int:
-        with engine.told("measure the container"):
-            return (await engine.usage(self._docker, self._container(handle).id))[1]
+        return (await self.usage(handle))[1]
 
     async def usage(self, handle: str) -> tuple[float, int]:
         with engine.told("measure the container"):
@@ -310,20 +300,25 @@ class DockerRuntime:
             )
 
     async def root(self, handle: str, directory: Path) -> Root:
-        with engine.told("look at the container"):
-            pid = int((await self._container(handle).show())["State"]["Pid"])
-        if not pid:
-            raise StartRefused("the container has ended")
-        return located.of_process(pid, directory)
+        return await docker_files.root(self._container(handle), directory)
+
+    async def commit(self, handle: str, reference: str) -> None:
+        await docker_files.commit(self._docker, self._container(handle), reference)
+
+    async def forget_image(self, reference: str) -> None:
+        await docker_files.forget(self._docker, reference)
 
     async def remove(self, handle: str) -> None:
         await sweep.remove(self._docker, handle)
+        await self._networks.peers.removed(handle)
 
     async def found(self) -> list[Found]:
         """Also removes spare containers that runners killed before left behind."""
         held = await sweep.look(self._docker, self._runner_id)
         for handle in held.spare:
             await sweep.remove(self._docker, handle)
+        with engine.told("look for networks"):
+            await self._networks.peers.sweep()
         self._networks.refill(blocked=False)
         return held.found
 
@@ -362,7 +357,7 @@ class DockerRuntime:
             "CapAdd": list(CAPABILITIES),
             "SecurityOpt": ["no-new-privileges"],
             "LogConfig": LOG_CONFIG,
-            **_limits(launch.limits),
+            **engine.limits(launch.limits),
         }
         if self._settings.oci_runtime:
             host["Runtime"] = self._settings.oci_runtime
@@ -386,15 +381,3 @@ class DockerRuntime:
             "Healthcheck": {"Test": ["NONE"]},
             "HostConfig": host,
         }
-
-
-def _limits(limits: Limits) -> dict[str, int]:
-    """As the engine spells them; swap is not added to a memory limit."""
-    return {
-        "CpuShares": limits.cpu_shares,
-        "NanoCpus": limits.nano_cpus,
-        "MemoryReservation": limits.memory_reservation_bytes,
-        "Memory": limits.memory_bytes,
-        "MemorySwap": limits.memory_bytes,
-        "PidsLimit": limits.pids,
-    }

@@ -26,6 +26,7 @@ from squall_contracts.placement import (
 from squall_runner import core
 from squall_runner.buckets.desk import Buckets
 from squall_runner.container import Container, surely
+from squall_runner.container_files.committing import Snapshotter
 from squall_runner.container_files.desk import FilesDesk
 from squall_runner.metrics import Metrics
 from squall_runner.runtime import Runtime, RuntimeUnavailable, StartRefused
@@ -72,6 +73,7 @@ class Runner:
         self._ended: OrderedDict[str, None] = OrderedDict()
         self._none_left = anyio.Event()
         self.terminals = Terminals(context.bus, self._containers, tasks)
+        self.snapshotter = Snapshotter(context.bus, runtime, self._containers, tasks)
         self._files = FilesDesk(context.bus, runtime, runner_id)
         self.usage = Usage(settings, runner_id, self._containers)
         self._metrics = Metrics(context.registry)
@@ -204,6 +206,9 @@ class Runner:
             container.volumes = self._desk.adopt(slot.record.start.workspace, slot.directory)
             container.buckets = self._buckets.adopt(name)
             container.adopt()
+            if not container.volumes.are_reachable:
+                grace_s = max(self._settings.guest_drain_s, slot.record.start.spec.timeout_s)
+                container.stop("its volumes are out of reach of this runner", grace_s)
             self._containers[slot.record.start.container_id] = container
             log.info("container.adopted", slot=name, lost=name in plan.lost)
             run = self._lost if name in plan.lost else self._watch

@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -74,6 +74,15 @@ class ProcessRuntime:
         self._follower.close()
         for child in self._children.values():
             child.returncode = child.poll() or 0  # left running on purpose: no ResourceWarning
+
+    async def has_image(self, reference: str) -> bool:
+        return True  # a start names a virtual environment that isn't there
+
+    async def load_image(self, reference: str, saved: AsyncIterator[bytes]) -> tuple[str, ...]:
+        raise StartRefused(f"image {reference}: virtual environments stay where they were made")
+
+    async def remove_image(self, reference: str) -> bool:
+        return True
 
     def gateway(self, *, block_network: bool) -> str:
         return "127.0.0.1"
@@ -271,6 +280,14 @@ class ProcessRuntime:
 
     async def root(self, handle: str, directory: Path) -> Root:
         return located.of_directory(directory / "root")
+
+    async def commit(self, handle: str, reference: str) -> None:
+        raise StartRefused(
+            "snapshots of file systems need Docker: a plain process shares this machine's"
+        )
+
+    async def forget_image(self, reference: str) -> None:
+        """There are none."""
 
     async def remove(self, handle: str) -> None:
         if handle and _alive(handle):

@@ -19,6 +19,7 @@ from squall_contracts.secrets import StepSecret
 from .recipes import HIDDEN_RECIPES, RECIPES, STEPS, context_file
 
 BARE = Options(base_image="base", base_complete=True)
+SNAPSHOT = images.Snapshot(snapshot_id="sn-1", container_id="ct-1", python_version="3.11")
 OPTIONS = st.builds(
     Options,
     base_image=st.just("base"),
@@ -245,6 +246,7 @@ def test_two_values_of_one_build_argument_are_refused() -> None:
         (debian(images.CopyFiles(files=(context_file("/etc/a"),))), "copy"),
         (images.Recipe(base=images.Registry(reference="r")), "from_registry"),
         (images.Recipe(base=images.Dockerfile(text="FROM x")), "from_dockerfile"),
+        (images.Recipe(base=SNAPSHOT), "a snapshot of ct-1"),
     ],
 )
 def test_what_the_process_runtime_refuses_names_the_step_and_docker(

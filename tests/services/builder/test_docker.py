@@ -16,8 +16,9 @@ import pytest
 from squall import Secret
 from squall.image import Image
 from squall_builder.built import BuildError
-from squall_builder.docker import DockerRuntime, tag
+from squall_builder.docker import DockerRuntime
 from squall_builder.settings import Settings
+from squall_contracts.images import docker_tag
 from squall_guard.owner import start_ticks
 
 from .conftest import Client
@@ -328,7 +329,7 @@ async def test_a_cancelled_build_ends_and_can_be_built_again(
         await building
     assert await docker.find(order) is None
     built = await docker.build(order, client.fetch, client.say)
-    assert built.reference == tag(order.workspace, order.image_id)
+    assert built.reference == docker_tag(order.workspace, order.image_id)
 
 
 async def test_no_engine_says_what_to_do(tmp_path: Path, client: Client) -> None:

@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from squall_contracts.functions import AppRecord, FunctionRecord, FunctionSpec, Scaling
-from squall_contracts.images import DebianSlim, ImageRecord, ImageState, Recipe
+from squall_contracts.images import (
+    DebianSlim,
+    ImageRecord,
+    ImageState,
+    Recipe,
+    RunCommands,
+    Snapshot,
+    Step,
+)
 from squall_gateway import core
 
 NAMES = st.sampled_from(["a", "b", "c", "Model.run"])
@@ -242,3 +250,34 @@ def test_image_built_for_a_runtime_nobody_has_is_not_usable() -> None:
     assert core.usable(record("ready", "docker"), frozenset())
     assert not core.usable(record("ready", "docker"), {"process"})
     assert not core.usable(record("failed", "docker"), {"docker"})
+
+
+def _kept(image_id: str, expires_unix_s: float | None, *steps: Step) -> ImageRecord:
+    base = Snapshot(
+        snapshot_id="sn-1",
+        container_id="ct-1",
+        python_version="3.11",
+        expires_unix_s=expires_unix_s,
+    )
+    return ImageRecord(
+        image_id=image_id,
+        workspace="A",
+        recipe=Recipe(base=base, steps=steps),
+        state="ready",
+        runtime="docker",
+        created_unix_s=0.0,
+    )
+
+
+def test_snapshots_are_kept_until_their_time_is_over_and_nobody_uses_them() -> None:
+    held = [
+        _kept("im-over", 10.0),
+        _kept("im-used", 10.0),
+        _kept("im-young", 30.0),
+        _kept("im-for-good", None),
+        _kept("im-grown", None, RunCommands(commands=("true",))),
+    ]
+    used = [FunctionSpec(name="f", module="m", qualname="f", image_id="im-used")]
+    assert core.unused_images(held, used, 20.0) == ("im-grown", "im-over")
+    expired = core.expired_snapshots(held, used, 20.0)
+    assert [record.image_id for record in expired] == ["im-over"]
