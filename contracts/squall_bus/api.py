@@ -18,6 +18,8 @@ CONSUMER_NOT_FOUND: Final = 10014
 MESSAGE_NOT_FOUND: Final = 10037
 PEERS_AWAY: Final = 10005
 """Fewer servers are there than a stream wants replicas: one may just be starting."""
+NOT_ENABLED: Final = 10039
+"""A server of a cluster that has just started says so of an account it has not read yet."""
 _MISSING: Final = frozenset({STREAM_NOT_FOUND, CONSUMER_NOT_FOUND, MESSAGE_NOT_FOUND})
 
 Json = dict[str, Any]
@@ -64,8 +66,13 @@ async def call_api(
         if fault is None:
             return answer
         code = int(fault.get("err_code", 0))
-        if code not in (*UNAVAILABLE, PEERS_AWAY) or left_s <= delay_s:
+        if not _passes(bus, code) or left_s <= delay_s:
             kind = NotFound if code in _MISSING else ApiRefused
             raise kind(code, str(fault.get("description", "")), verb)
         await asyncio.sleep(delay_s)
         delay_s = min(1.0, delay_s * 2)
+
+
+def _passes(bus: "Bus", code: int) -> bool:
+    """Whether the same request may be answered otherwise in a moment."""
+    return code in (*UNAVAILABLE, PEERS_AWAY) or (code == NOT_ENABLED and bus.wire.is_clustered)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 from squall_contracts import (
     access_subjects,
+    image_subjects,
     sandbox_subjects,
     state_subjects,
     subjects,
@@ -91,6 +92,7 @@ WORKSPACE_OBJECTS: Final = (
     # Arguments of dead letters stay as long as the letters; what calls put says how long it stays.
     Objects(subjects.BLOBS_BUCKET, 30 * DAY_S, own_ttls=True),
     Objects(state_subjects.VOLUMES_BUCKET),
+    Objects(image_subjects.IMAGE_FILES_BUCKET, 7 * DAY_S),
 )
 
 DICT_STREAM: Final = StreamConfig(

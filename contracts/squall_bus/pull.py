@@ -30,6 +30,7 @@ WARN_AFTER: Final = 20
 """Refused requests in a row after which it is logged that the consumer can't be reached."""
 HEARTBEAT: Final = 100
 REQUEST_OVER: Final = 408
+NO_CONSUMER: Final = 503
 
 _log: Final = logging.getLogger("squall.bus")
 
@@ -48,9 +49,11 @@ class StandingPull:
         expires_s: float = 30.0,
         heartbeat_s: float = 5.0,
         max_held: int | None = None,
+        on_absent: Callable[[], None] | None = None,
     ) -> None:
         """`batch` messages are asked for ahead. With `max_held` no more are taken than that many
-        unsettled jobs: the next is asked for when one is acked, nak’ed or terminated."""
+        unsettled jobs: the next is asked for when one is acked, nak’ed or terminated. `on_absent()`
+        instead of asking again when there is no such consumer, unless there was one before."""
         self._bus = bus
         self._wire = bus.wire
         self._loop = asyncio.get_running_loop()
@@ -61,6 +64,7 @@ class StandingPull:
         self._max_held = max_held
         self._held = 0
         self._on_settled = self._settled if max_held is not None else None
+        self._on_absent = on_absent
         clustered = bus.wire.is_clustered
         self._heartbeat_s = min(heartbeat_s, IN_CLUSTER_S) if clustered else heartbeat_s
         self._retry_max_s = IN_CLUSTER_RETRY_S if clustered else RETRY_MAX_S
@@ -191,6 +195,7 @@ class StandingPull:
         if headers is not None and headers[8:9] == b" ":
             self._hear_status(subject, headers)
             return
+        self._on_absent = None
         if self._max_held is not None:
             self._held += 1
         if self._running and self._outstanding > 0:
@@ -209,8 +214,15 @@ class StandingPull:
     def _hear_status(self, subject: str, headers: bytes) -> None:
         """A heartbeat, the end of a request, or word that the consumer can't be asked just now."""
         status = status_of(headers)
+        if status == HEARTBEAT:
+            self._on_absent = None
         if status == HEARTBEAT or subject != self._inbox or not self._running:
             return
+        if status == NO_CONSUMER and self._on_absent is not None:
+            self._halt()
+            self._on_absent()
+            return
+        self._on_absent = None
         unfilled = decode_headers(headers).get("Nats-Pending-Messages")
         if status == REQUEST_OVER or (unfilled is not None and status != 503):
             self._outstanding = max(0, self._outstanding - int(unfilled or 0))

@@ -16,8 +16,9 @@ RESULT_TTL_S = 7 * 24 * 3600.0
 INLINE_LIMIT_BYTES = 512 * 1024
 """Payloads above this travel as blobs."""
 
-Lane = Literal["now", "bulk"]
-"""`now`: somebody waits for this very input (remote, spawn, web). `bulk`: map and spawn_map."""
+Lane = Literal["now", "bulk", "bulk2", "bulk3", "bulk4"]
+"""`now`: somebody waits for this very input (remote, spawn, web). The others are for map and
+spawn_map: `bulk`, or while that is another call's, one of those that share the containers with it."""
 
 
 class BlobRef(Message, frozen=True, kw_only=True):

@@ -194,6 +194,8 @@ class FunctionSpec(Message, frozen=True, kw_only=True):
     """Containers may start from a process that has imported the module and run the `snap` hooks."""
     nonpreemptible: bool = False
     """Its containers make room for nobody while they work."""
+    clustered: bool = False
+    """Its containers reach one another, where a runtime keeps those of others apart."""
     volumes: tuple[VolumeMount, ...] = ()
     buckets: tuple[BucketMount, ...] = ()
     schedule: Cron | Every | None = None

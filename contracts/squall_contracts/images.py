@@ -261,6 +261,28 @@ class ImageRecord(Message, frozen=True, kw_only=True):
     workdir: str = ""
     """Working directory the image asks for; empty: /root."""
     env: dict[str, str] = {}
+    engine: str = ""
+    """Names the Docker engine it was built in; empty: none, or by a version that didn't say."""
+    layers_sha256: str = ""
+    """Over the digests of its layers in order; empty: as `engine`."""
+
+
+class ShareImage(Message, frozen=True, kw_only=True):
+    """Runner -> builder (request): have this image in the workspace's image files. Reply: ImageShared."""
+
+    workspace: str
+    image_id: str
+
+
+class ImageGone(Message, frozen=True, kw_only=True):
+    """Builder -> whoever has a copy, unstored: this image was removed."""
+
+    reference: str
+    """As in its record."""
+
+
+class ImageShared(Message, frozen=True, kw_only=True, tag="image_shared"):
+    size_bytes: int
 
 
 class ImageStatus(Message, frozen=True, kw_only=True, tag="image"):
@@ -316,6 +338,7 @@ class RemoveImage(Message, frozen=True, kw_only=True):
     image_id: str
 
 
+ShareReply = ImageShared | Refused
 ImageReply = ImageStatus | Refused
 ImageListReply = ImageList | Refused
 PruneReply = ImagesPruned | Refused

@@ -81,6 +81,24 @@ def input_id(call_id: str, index: int) -> str:
     return f"in-{call_id.removeprefix('fc-')}-{index}"
 
 
+def made_call_id(fresh: str, maker_call_id: str, index: int) -> str:
+    """The id of a call that is made while an input runs, which says so; `fresh` is a new one."""
+    return f"{fresh}_{own_part(maker_call_id)}_{index}"
+
+
+def own_part(call_id: str) -> str:
+    """What tells a call's id from all others, whoever made the call."""
+    return call_id.removeprefix("fc-").partition("_")[0]
+
+
+def made_by(call_id: str) -> tuple[str, int] | None:
+    """The own part of the id of the call during which this one was made, and the index of its input;
+    None for one that was made outside of any."""
+    _, _, maker = call_id.partition("_")
+    own, _, index = maker.partition("_")
+    return (own, int(index)) if own and index.isdecimal() else None
+
+
 def input_place(identifier: str) -> tuple[str, int]:
     """The call id and index an input id was derived from. ValueError if it isn't an input id."""
     stem, _, index = identifier.removeprefix("in-").rpartition("-")

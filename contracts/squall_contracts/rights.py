@@ -5,6 +5,7 @@ from typing import Final
 
 from squall_contracts import (
     access_subjects,
+    image_subjects,
     sandbox_file_subjects,
     sandbox_subjects,
     state_subjects,
@@ -102,6 +103,7 @@ def guest_may(environment: str, function_id: str, container_id: str) -> tuple[li
         f"{subjects.inbox(container_id)}.>",
         subjects.cancel(environment, function_id),
         version_subjects.superseded(environment, function_id),
+        version_subjects.lane_opened(environment, function_id),
         web_subjects.web_down(environment, function_id, container_id),
     ]
 
@@ -160,6 +162,7 @@ def _calls() -> list[str]:
     """What it takes to call functions, and to use what they share."""
     return [
         subjects.CALL_ALL,
+        f"$JS.API.STREAM.INFO.{subjects.CALLS}",  # whether a lane is somebody else's just now
         "up.hint.*",
         *_reads(subjects.RESULTS),
         *_collections(),
@@ -272,6 +275,7 @@ def runner_may(runner_id: str, owner: str) -> tuple[list[str], list[str]]:
         access_subjects.mint_for_runner(runner_id),
         access_subjects.open_secrets(runner_id),
         access_subjects.MINT_RENEW,
+        image_subjects.SHARE_IMAGE_ALL,
         terminal_subjects.TERMINALS_FROM_RUNNERS,
         sandbox_subjects.ports_from_runner(runner_id),
         sandbox_file_subjects.watches_of(runner_id)[0],
@@ -279,6 +283,7 @@ def runner_may(runner_id: str, owner: str) -> tuple[list[str], list[str]]:
     return publish, [
         f"{subjects.inbox(owner)}.>",
         subjects.runner_exec(runner_id),
+        image_subjects.IMAGE_REMOVED,
         terminal_subjects.runner_usage(runner_id),
         terminal_subjects.runner_terminal(runner_id),
         terminal_subjects.runner_terminal_key(runner_id),
@@ -315,8 +320,11 @@ def service_in_workspace_may(service: str, owner: str) -> tuple[list[str], list[
         *_reads(f"OBJ_{subjects.CODE_BUCKET}"),
         *_reads(f"OBJ_{subjects.BLOBS_BUCKET}"),
     ]
+    images = image_subjects.IMAGE_FILES_BUCKET
     if service == "runner":
-        publish += _keeps_volumes(of_heads=True)
+        publish += [*_keeps_volumes(of_heads=True), *_reads(f"OBJ_{images}")]
+    else:
+        publish += _keeps_objects(images)
     return [*publish, "log.>", "up.hint.*"], [listen]
 
 

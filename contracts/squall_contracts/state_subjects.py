@@ -3,6 +3,7 @@ subjects.py for calls."""
 
 from typing import Final
 
+from squall_contracts import subjects
 from squall_contracts.subjects import _token, check_environment
 
 # --- workspace account -------------------------------------------------------------------------
@@ -131,3 +132,15 @@ def secret_key(account: str, environment: str, name: str) -> str:
     if "=" in name:
         raise ValueError(f"{name!r} can't name a secret")
     return f"{_token(account)}.{check_environment(environment)}.{_token(name.replace('.', '='))}"
+
+
+def kept_of_environment(environment: str) -> dict[str, tuple[str, ...]]:
+    """What the streams of a workspace keep of an environment: filters by stream."""
+    place = check_environment(environment)
+    return {
+        subjects.CALLS: (f"call.{place}.>", f"retry.{place}.>"),
+        subjects.REPLIES: (f"reply.{place}.>",),
+        subjects.RESULTS: (f"result.{place}.>",),
+        subjects.DEAD: (f"dead.{place}.>",),
+        subjects.LOGS: (f"log.{place}.>",),
+    }

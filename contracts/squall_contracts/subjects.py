@@ -50,7 +50,13 @@ LOGS: Final = "LOGS"
 """Limits, days and bytes: what containers printed."""
 LOGS_SUBJECTS: Final = ("log.>",)
 
-LANES: Final[tuple[Lane, ...]] = ("now", "bulk")
+LANES: Final[tuple[Lane, ...]] = ("now", "bulk", "bulk2", "bulk3", "bulk4")
+BULK_LANES: Final = LANES[1:]
+"""Those of map and spawn_map, which take turns."""
+STANDING_LANES: Final = LANES[:2]
+"""Those every function has."""
+OPENED_LANES: Final = LANES[2:]
+"""Those that are opened when somebody needs one."""
 
 
 def call(environment: str, function_id: str, lane: Lane, call_id: str) -> str:
@@ -76,9 +82,10 @@ CALLS_ALL: Final = ">"
 def call_parts(subject: str) -> tuple[str, str, Lane, str]:
     """(environment, function id, lane, call id) of a call subject. ValueError for another subject."""
     parts = subject.split(".")
-    if len(parts) != 5 or parts[0] != "call" or parts[3] not in LANES:
+    lane = next((lane for lane in LANES if len(parts) == 5 and lane == parts[3]), None)
+    if lane is None or parts[0] != "call":
         raise ValueError(f"{subject!r} is not a call subject")
-    return parts[1], parts[2], "now" if parts[3] == "now" else "bulk", parts[4]
+    return parts[1], parts[2], lane, parts[4]
 
 
 def waiting_for(subject: str) -> tuple[str, bool]:
@@ -99,6 +106,11 @@ def calls_of_function(environment: str, function_id: str) -> tuple[str, str]:
     """Filters that purge a stopped function's waiting inputs and delayed retries."""
     middle = f"{check_environment(environment)}.{_token(function_id)}"
     return f"call.{middle}.>", f"retry.{middle}.>"
+
+
+def calls_of_gone(function_id: str) -> tuple[str, str]:
+    """The same of a function of which nothing but its id is known."""
+    return f"call.*.{_token(function_id)}.>", f"retry.*.{_token(function_id)}.>"
 
 
 def retry(call_subject: str, input_id: str) -> str:
@@ -167,18 +179,6 @@ def dead_letters(environment: str) -> str:
 def dead_letter(environment: str, input_id: str) -> str:
     """One dead letter, whichever function it is of."""
     return f"dead.{check_environment(environment)}.*.{_token(input_id)}"
-
-
-def kept_of_environment(environment: str) -> dict[str, tuple[str, ...]]:
-    """What the streams of a workspace keep of an environment: filters by stream."""
-    place = check_environment(environment)
-    return {
-        CALLS: (f"call.{place}.>", f"retry.{place}.>"),
-        REPLIES: (f"reply.{place}.>",),
-        RESULTS: (f"result.{place}.>",),
-        DEAD: (f"dead.{place}.>",),
-        LOGS: (f"log.{place}.>",),
-    }
 
 
 def cancel(environment: str, function_id: str) -> str:
@@ -357,6 +357,8 @@ FUNCTION_FAULTS: Final = "platform.function.faults"
 """Gateway -> scheduler (request): FaultsOf."""
 FUNCTION_RESET: Final = "platform.function.reset"
 """Gateway -> scheduler (request): ResetFaults."""
+FUNCTION_LANE: Final = "platform.function.lane"
+"""Gateway -> scheduler (request): LaneWanted."""
 
 
 def runner_exec(runner_id: str) -> str:

@@ -12,8 +12,10 @@ from squall_contracts import (
     dashboard,
     environments,
     fleet,
+    graphs,
     identity,
     images,
+    lanes,
     placement,
     sandbox_snapshots,
     sandboxes,
@@ -70,6 +72,10 @@ LIST_FUNCTIONS: Final = Verb(
 )
 RESET_FUNCTION: Final = Verb("reset_function", breakers.ResetFunction, breakers.ResetReply)
 BIND_POOL: Final = Verb("bind_pool", apps.BindPool, apps.BindReply, scope="call")
+GET_CALL_GRAPH: Final = Verb(
+    "get_call_graph", graphs.GetCallGraph, graphs.CallGraphReply, scope="read"
+)
+OPEN_LANE: Final = Verb("open_lane", lanes.OpenLane, lanes.LaneReply, scope="call")
 LIST_SCHEDULES: Final = Verb(
     "list_schedules", schedules.ListSchedules, schedules.ScheduleListReply, scope="read"
 )
@@ -195,6 +201,8 @@ VERBS: Final[dict[str, Verb]] = {
         ROLLBACK_APP,
         FIND_APP,
         FIND_FUNCTION,
+        OPEN_LANE,
+        GET_CALL_GRAPH,
         GET_SCALING,
         UPDATE_SCALING,
         FUNCTION_STATS,

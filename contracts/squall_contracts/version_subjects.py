@@ -20,6 +20,11 @@ def superseded(environment: str, function_id: str) -> str:
     return f"superseded.{check_environment(environment)}.{_token(function_id)}"
 
 
+def lane_opened(environment: str, function_id: str) -> str:
+    """Unstored: the scheduler tells a function's guests of a lane to take inputs from as well."""
+    return f"lane.{check_environment(environment)}.{_token(function_id)}"
+
+
 def function_faults_key(function_id: str) -> str:
     return f"function.{_token(function_id)}"
 

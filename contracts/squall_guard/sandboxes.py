@@ -48,15 +48,17 @@ async def make(
     return identity
 
 
-async def ensure_network(docker: Docker, name: str, *, internal: bool) -> dict[str, Any]:
-    """What the engine says of a bridge network whose members can't reach one another, made when
-    missing. DockerError."""
+async def ensure_network(
+    docker: Docker, name: str, *, internal: bool, neighbours: bool = False
+) -> dict[str, Any]:
+    """What the engine says of a bridge network, made when missing. Its members reach one another only
+    with `neighbours`. DockerError."""
     wanted = {
         "Name": name,
         "Driver": "bridge",
         "Internal": internal,
         "CheckDuplicate": True,
-        "Options": NO_NEIGHBOURS,
+        "Options": {} if neighbours else NO_NEIGHBOURS,
         "Labels": {"squall.network": "1"},
     }
     try:

@@ -23,6 +23,10 @@ class VolumeDamaged(VolumeError):
     """Raised when what a volume refers to is not in the object store any more."""
 
 
+class ViewOutOfReach(VolumeError):
+    """Raised when a container's view of a volume can't be written to from its runner's process."""
+
+
 class UploadExpired(VolumeError):
     """Raised when an upload took so long that what it relied on may have been removed."""
 

@@ -5,6 +5,7 @@ import atexit
 import hashlib
 import itertools
 import os
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, overload
@@ -17,8 +18,10 @@ from squall_contracts import (
     collections,
     dashboard,
     environments,
+    graphs,
     identity,
     images,
+    lanes,
     placement,
     sandbox_snapshots,
     sandboxes,
@@ -74,6 +77,8 @@ class Client:
         owner = access_subjects.inbox_owner(bus.wire.inbox)
         self.client_id = access_subjects.client_id(owner, new_id("cl"))
         self._numbers = itertools.count()
+        self.over: deque[str] = deque(maxlen=64)
+        """Maps that have all their outcomes, though their last inputs may not be acked yet."""
         self.router = Router(bus, self.client_id)
         self.outbox = Outbox(bus, asyncio.get_running_loop())
         self.blobs = Blobs(bus)
@@ -151,6 +156,10 @@ class Client:
     async def control(self, message: breakers.ListFunctions) -> breakers.FunctionList: ...
     @overload
     async def control(self, message: breakers.ResetFunction) -> apps.Done: ...
+    @overload
+    async def control(self, message: graphs.GetCallGraph) -> graphs.CallGraph: ...
+    @overload
+    async def control(self, message: lanes.OpenLane) -> lanes.LaneOpened: ...
     @overload
     async def control(self, message: apps.BindPool) -> apps.BoundPool: ...
     @overload

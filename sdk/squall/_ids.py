@@ -2,7 +2,9 @@
 
 import os
 
-from squall_contracts.message import ID_ALPHABET, ID_LENGTH
+from squall_contracts.message import ID_ALPHABET, ID_LENGTH, made_call_id
+
+from squall import _context
 
 _FAIR = len(ID_ALPHABET) * (256 // len(ID_ALPHABET))
 _TO_LETTER = bytes(ord(ID_ALPHABET[byte % len(ID_ALPHABET)]) for byte in range(256))
@@ -13,7 +15,13 @@ _drawn: list[str] = []
 
 
 def new_call_id() -> str:
-    """`fc-` and 22 characters. Safe from any thread, and after a fork."""
+    """`fc-` and 22 characters; in a container it says in which input it was made. Safe from any
+    thread, and after a fork."""
+    maker = _context.running.get()
+    return _fresh() if maker is None else made_call_id(_fresh(), maker.call_id, maker.index)
+
+
+def _fresh() -> str:
     try:
         return _drawn.pop()
     except IndexError:

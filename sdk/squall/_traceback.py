@@ -15,6 +15,7 @@ from squall.exception import (
     ExecutionError,
     FunctionTimeoutError,
     InternalFailure,
+    NotFoundError,
     RemoteError,
     SerializationError,
 )
@@ -49,6 +50,8 @@ def to_exception(failure: Failure, container_id: str = "") -> BaseException:
         )
     elif failure.kind == "startup" and failure.traceback:
         error = ExecutionError(f"{failure.message}\n\n{failure.traceback}".rstrip())
+    elif failure.kind == "cancelled" and failure.exception_type == NotFoundError.__name__:
+        error = NotFoundError(failure.message)
     else:
         kind = _PLATFORM.get(failure.kind, RemoteError)
         error = kind(failure.message.removeprefix(f"{kind.__name__}: "))

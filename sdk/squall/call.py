@@ -124,15 +124,18 @@ class FunctionCall(Handle, Generic[R]):
 
     @_sync.synced
     async def get_call_graph(self) -> "list[InputInfo]":
-        """One InputInfo for each of its inputs, in order, with how far it is. `children` is empty:
-        which calls an input made is not kept. OutputExpiredError."""
-        from squall._calling.call_graph import roots
+        """One InputInfo for each of its inputs, in order, with how far it is. `children`: those of
+        the calls it made, a thousand at most in all; of `remote` and `map` those of the last hour.
+        OutputExpiredError."""
+        from squall._calling.call_graph import grow, roots
 
         client = await _client.connected()
         origin = self._origin
         name = origin.target.name if origin is not None else ""
         count = await self.num_inputs.aio()
-        return await roots(client, self._place(client), self._call_id, count, name)
+        infos = await roots(client, self._place(client), self._call_id, count, name)
+        await grow(client, self._place(client), self._call_id, infos)
+        return infos
 
     @_sync.synced
     async def cancel(self, terminate_containers: bool = False) -> None:

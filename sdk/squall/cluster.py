@@ -139,11 +139,25 @@ def clustered(*_misused: object, size: int, rdma: bool = False) -> Callable[[F],
     return decorate
 
 
-def check(raw: object, max_inputs: int, max_containers: int | None, batched: bool) -> None:
+def check(
+    raw: object,
+    max_inputs: int,
+    max_containers: int | None,
+    *,
+    batched: bool,
+    blocked: bool,
+    snapshot: bool,
+) -> None:
     """Whether a clustered function can be what its decorators say. InvalidError."""
     size = getattr(raw, CLUSTER, None)
     if size is None:
         return
+    if blocked:
+        raise InvalidError("block_network: the containers of a clustered function share a network")
+    if snapshot:
+        raise InvalidError(
+            "enable_memory_snapshot: a clustered function's containers are started for their network"
+        )
     if max_inputs > 1 or batched:
         raise InvalidError("a clustered function runs one input at a time in each container")
     if max_containers is not None and (max_containers < size or max_containers % size):

@@ -13,6 +13,8 @@ from squall_bus.job import Job
 from squall_contracts.calls import Inputs, Lane, Report
 from squall_contracts.placement import HeldInput
 
+from squall_guest.turns import Turns
+
 _log: Final = logging.getLogger("squall.guest")
 
 
@@ -105,26 +107,40 @@ class Held:
 
 
 class Desk:
-    """A queue of two lanes, `now` before `bulk`. Every method may be called from any thread."""
+    """A queue of lanes: `now` before all others, and those by turns. Every method may be called from
+    any thread."""
 
     def __init__(self) -> None:
-        self._lanes: dict[Lane, deque[Held]] = {"now": deque(), "bulk": deque()}
-        self._order = (self._lanes["now"], self._lanes["bulk"])
+        self._now: deque[Held] = deque()
+        self._bulk: dict[Lane, deque[Held]] = {}
+        self._turns = Turns()
+        self._choosing = threading.Lock()
+        """Over `_bulk` and `_turns`."""
         self._tokens: SimpleQueue[None] = SimpleQueue()  # one for each put: a taker sleeps in C
         self._closed = False
 
     def put(self, held: Held) -> None:
-        self._lanes[held.lane].append(held)
+        if held.lane == "now":
+            self._now.append(held)
+        else:
+            with self._choosing:
+                self._bulk.setdefault(held.lane, deque()).append(held)
+                self._turns.arrived(held.lane, held.job.pending)
         self._tokens.put(None)
 
     def poll(self) -> Held | None:
         """The next one to run; None if there is none."""
-        for lane in self._order:
-            try:
-                return lane.popleft()
-            except IndexError:
-                continue
-        return None
+        try:
+            return self._now.popleft()
+        except IndexError:
+            pass
+        with self._choosing:
+            lanes = [lane for lane, waiting in self._bulk.items() if waiting]
+            if not lanes:
+                return None
+            lane = lanes[0] if len(lanes) == 1 else self._turns.first(lanes)
+            self._turns.began(lane)
+            return self._bulk[lane].popleft()
 
     def take(self) -> Held | None:
         """Wait for the next one to run, open to signals; None once the desk is closed."""
@@ -137,23 +153,55 @@ class Desk:
             if held is not None:
                 return held
 
+    def ended(self, held: Held, spent_s: float) -> None:
+        """One that was taken is over."""
+        if held.lane != "now":
+            with self._choosing:
+                self._turns.ended(held.lane, spent_s)
+
+    def missed(self) -> None:
+        """There was room for long enough that what was asked for would have come."""
+        with self._choosing:
+            self._turns.missed()
+
+    def may_ask(self, lane: Lane) -> bool:
+        """Whether more of this bulk lane should be asked for now."""
+        with self._choosing:
+            return self._turns.may_ask(lane)
+
     def withdraw(self, held: Held) -> bool:
         """Take back this one. False: somebody has taken it."""
-        try:
-            self._lanes[held.lane].remove(held)
-        except ValueError:
-            return False
+        with self._choosing:
+            try:
+                if held.lane == "now":
+                    self._now.remove(held)
+                else:
+                    self._bulk.get(held.lane, deque[Held]()).remove(held)
+                    self._turns.withdrawn(held.lane)
+            except ValueError:
+                return False
         return True
 
     def waiting(self) -> Sequence[Held]:
-        """Those nobody has taken yet, in the order they will be."""
-        return (*tuple(self._order[0]), *tuple(self._order[1]))  # tuple() copies in one step
+        """Those nobody has taken yet, in the order they were put down in each lane."""
+        with self._choosing:
+            bulk = [held for waiting in self._bulk.values() for held in waiting]
+        return (*tuple(self._now), *bulk)  # tuple() copies in one step
 
     def clear(self) -> list[Held]:
         """Take back all that wait."""
         taken = []
-        while (held := self.poll()) is not None:
-            taken.append(held)
+        while self._now:
+            try:
+                taken.append(self._now.popleft())
+            except IndexError:
+                break
+        with self._choosing:
+            for lane, waiting in self._bulk.items():
+                for _ in waiting:
+                    self._turns.returned(lane)
+                taken += waiting
+                waiting.clear()
         return taken
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The way in: two standing pulls, how much they may hold, what is split, dropped or given back."""
+"""The way in: how much is asked for, what is split, dropped or given back."""
 
 import asyncio
 import logging
@@ -6,14 +6,12 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from functools import partial
 from typing import Final, Literal
 
 import msgspec
 from squall_bus.bus import Bus, Delivery
 from squall_bus.errors import BusError, Undecodable
 from squall_bus.job import Job
-from squall_bus.pull import StandingPull
 from squall_contracts import subjects, version_subjects
 from squall_contracts.calls import BlobRef, CancelInputs, Inputs, Lane, Superseded
 from squall_contracts.functions import capacity
@@ -22,6 +20,7 @@ from squall_contracts.guest import Assignment
 from squall_guest import prefetch, retry
 from squall_guest.desk import Desk, Held
 from squall_guest.inputs import arguments_in
+from squall_guest.pulls import Pulls
 
 _REMEMBERED_CANCELS: Final = 10_000
 _LATER_S: Final = 1.0
@@ -64,7 +63,14 @@ class Intake:
         self._spent = False
         environment = re.escape(assignment.environment)
         self._answerable = re.compile(rf"(reply|result)\.{environment}(\.[\w=-]+){{2,3}}").fullmatch
-        self._pulls: dict[Lane, StandingPull] = {}
+        self._pulls = Pulls(
+            bus,
+            assignment,
+            desk,
+            tasks,
+            on_job=self._on_job,
+            has_room=lambda: self._unfinished < self._slots,
+        )
         self._single_s = float("-inf")
         """When an input of the lane `now` came last."""
         self._held: dict[int, Held] = {}
@@ -90,24 +96,14 @@ class Intake:
         function_id, environment = self._assignment.function_id, self._assignment.environment
         subject = version_subjects.superseded(environment, function_id)
         await self._bus.subscribe(subject, self._on_superseded_by)
+        await self._pulls.listen()
 
     async def start(self) -> None:
         """Listen for cancellations and begin to pull; not to pull if a newer version is there."""
         if self._closed:
             return
         function_id, environment = self._assignment.function_id, self._assignment.environment
-        for lane in subjects.LANES:
-            durable = subjects.consumer(function_id, lane)
-            pull = StandingPull(
-                self._bus,
-                subjects.CALLS,
-                durable,
-                partial(self._on_job, lane),
-                batch=prefetch.MOST_HELD,
-                max_held=self._slots,
-            )
-            self._pulls[lane] = pull
-            await pull.start()
+        await self._pulls.start()
         await self._bus.subscribe(subjects.cancel(environment, function_id), self._on_cancel)
 
     # --- a delivery arrives ----------------------------------------------------------------------
@@ -161,7 +157,7 @@ class Intake:
                     self._let_go(held, "nak")
                     return
                 self._spent = True
-                self._tasks.create_task(self._pause())
+                self._tasks.create_task(self._pulls.pause())
             held.queued_s = time.monotonic()
             self._desk.put(held)
             self._on_queued()
@@ -205,9 +201,12 @@ class Intake:
         self._pace = prefetch.observe(self._pace, spent_s, held.size_bytes)
         each_s = spent_s / count
         self.run_s = each_s if self.run_s is None else self.run_s + _WEIGHT * (each_s - self.run_s)
+        self._desk.ended(held, spent_s)
         single_s = time.monotonic() - self._single_s
-        self._pulls["now"].set_max_held(prefetch.most_held(self._pace, self._slots))
-        self._pulls["bulk"].set_max_held(prefetch.most_bulk(self._pace, self._slots, single_s))
+        self._pulls.allow(
+            prefetch.most_held(self._pace, self._slots),
+            prefetch.most_bulk(self._pace, self._slots, single_s),
+        )
         self._resume_if_free()
 
     def on_settled(self, held: Held) -> None:
@@ -223,6 +222,7 @@ class Intake:
             self.idle.set()
             if self._spent:
                 self._on_spent()
+        self._pulls.freed()
         self._resume_if_free()
 
     def _let_go(self, held: Held, verdict: Literal["ack", "nak"], delay_s: float = 0.0) -> None:
@@ -239,12 +239,8 @@ class Intake:
         elif self._rest == "yes":
             self._give_back()
 
-    async def _pause(self) -> None:
-        for pull in self._pulls.values():
-            await pull.pause()
-
     async def _go_to_rest(self) -> None:
-        await self._pause()
+        await self._pulls.pause()
         self._give_back()
         self._rest = "yes"
         self._resume_if_free()
@@ -252,8 +248,7 @@ class Intake:
     def _resume_if_free(self) -> None:
         if self._rest == "yes" and self._unfinished < self._slots and not self._closed:
             self._rest = "no"
-            for pull in self._pulls.values():
-                self._tasks.create_task(pull.resume(prefetch.MOST_HELD))
+            self._tasks.create_task(self._pulls.resume())
 
     def _give_back(self) -> None:
         for held in self._desk.clear():
@@ -262,8 +257,7 @@ class Intake:
     async def close(self) -> None:
         """Take nothing more, and give back what isn't being run."""
         self._closed = True
-        for pull in self._pulls.values():
-            await pull.close()
+        await self._pulls.close()
         self._give_back()
 
     def release(self, *, spare: tuple[Held, ...] = ()) -> None:

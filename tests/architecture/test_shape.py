@@ -22,6 +22,7 @@ SUBJECT = re.compile(
 SPELLERS = {
     "squall_contracts.subjects",
     "squall_contracts.web_subjects",
+    "squall_contracts.image_subjects",
     "squall_contracts.state_subjects",
     "squall_contracts.version_subjects",
     "squall_contracts.access_subjects",

@@ -15,27 +15,12 @@ import httpx
 from tests.bench.figures import Figure, measured
 from tests.bench.floor import Floor
 from tests.bench.servers import Measured
+from tests.system.conftest import PROGRAMS
 
 EDITS = 8
 PAUSE_S = 2.0
 """Between two edits: nobody types faster, and the next version's process is made meanwhile."""
-CODE = """
-import squall
-
-app = squall.App("edited")
-
-
-@app.function()
-@squall.asgi_app()
-def site():
-    async def answer(scope, receive, send):
-        if scope["type"] == "http":
-            await send({"type": "http.response.start", "status": 200, "headers": []})
-            await send({"type": "http.response.body", "body": b"WHICH"})
-        else:
-            raise NotImplementedError
-    return answer
-"""
+CODE = (PROGRAMS / "edited.py").read_text()
 
 
 async def editing(_: Floor, running: Measured) -> list[Figure]:
@@ -61,14 +46,14 @@ async def editing(_: Floor, running: Measured) -> list[Figure]:
                 url = re.search(r"is at (https?://\S+)", (await served.stdout.readline()).decode())
             reading = asyncio.create_task(served.stdout.read())
             async with httpx.AsyncClient(timeout=60) as client:
-                await _until(client, url[1], "0")
+                await _until(client, url[1], "this is 0")
                 first_s = time.perf_counter() - began
                 took = []
                 for number in range(1, EDITS + 1):
                     await asyncio.sleep(PAUSE_S)
                     edited = time.perf_counter()
                     file.write_text(CODE.replace("WHICH", str(number)))
-                    await _until(client, url[1], str(number))
+                    await _until(client, url[1], f"this is {number}")
                     took.append(time.perf_counter() - edited)
         finally:
             served.send_signal(signal.SIGINT)

@@ -149,16 +149,24 @@ class Load:
 
     def _committed(self, number: int) -> bool:
         """A commit says that it could not be confirmed, rather than wait for a lost server; and files
-        can't be written to a full disk."""
+        can't be written to a full disk, nor read for a commit."""
         try:
             return bool(self._module.write.remote(number) == number)
         except (squall.exception.Error, OSError):
+            return False
+        except RuntimeError as error:
+            if "No space left" not in str(error):
+                raise
             return False
 
     def _looked(self) -> list[str] | None:
         try:
             names: list[str] = self._module.look.remote()
         except (squall.exception.Error, OSError):
+            return None
+        except RuntimeError as error:
+            if "No space left" not in str(error):
+                raise
             return None
         return names
 

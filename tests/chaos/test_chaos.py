@@ -4,13 +4,10 @@ SQUALL_CHAOS_MINUTES (default: 18 seconds) and SQUALL_CHAOS_SEEDS (a list, defau
 which faults; a seed gives the same faults again.
 """
 
-import importlib.util
 import os
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from squall import _client
@@ -19,7 +16,7 @@ from squall.runner import deploy_app
 from squall_contracts.apps import ListContainers
 from squall_contracts.placement import ENDED
 
-from tests.system.conftest import connected_to
+from tests.system.conftest import connected_to, load_file
 
 from .history import Event, Left, Ticked, violations
 from .hosts import Hosts, possible
@@ -29,6 +26,7 @@ from .spread import NATS, RUNNERS, TARGETS, Spread, Trouble
 
 MINUTES = float(os.environ.get("SQUALL_CHAOS_MINUTES", "0.3"))
 SEEDS = [int(seed) for seed in os.environ.get("SQUALL_CHAOS_SEEDS", "1").split(",")]
+HERE = Path(__file__).parent
 SETTLES_WITHIN_S = 40
 
 
@@ -44,16 +42,6 @@ def fleet(tmp_path: Path) -> Iterator[Spread]:
                 yield running
         finally:
             running.down()
-
-
-def load_app(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def left_behind() -> list[Left]:
@@ -90,23 +78,23 @@ def test_every_promise_holds_whatever_dies(
     diary = tmp_path / "ticks"
     diary.touch()
     monkeypatch.setenv("CHAOS_DIARY", str(diary))
-    module, ticking = load_app("chaos_app"), load_app("chaos_ticks")
+    module, ticking = load_file(HERE / "chaos_app.py"), load_file(HERE / "chaos_ticks.py")
     deploy_app(ticking.app)
     with module.app.run():
         assert module.square.remote(3) == 9
-        load = Load(module, [fleet.web_port(name) for name in ("gateway1", "gateway2")])
+        callers = Load(module, [fleet.web_port(name) for name in ("gateway1", "gateway2")])
         faults = plan(seed, 60 * MINUTES, TARGETS)
         trouble = Trouble(fleet, faults)
-        load.start()
+        callers.start()
         trouble.start()
         try:
             trouble.join()
         finally:
-            load.stop()
+            callers.stop()
             ticking.app.stop()
-    write_down(load, faults, fleet.state / "history")
-    assert load.unexpected == []
-    history: list[Event] = [*load.history, *ticks(diary), *left_behind()]
+    write_down(callers, faults, fleet.state / "history")
+    assert callers.unexpected == []
+    history: list[Event] = [*callers.history, *ticks(diary), *left_behind()]
     assert violations(history) == []
     sorts = {type(event).__name__ for event in history}
     assert {"Answered", "Got", "Read", "Fetched", "Ticked"} <= sorts, sorts

@@ -1,11 +1,8 @@
 """A machine that loses touch: its work is done elsewhere, once, and when it is back it gives up its own."""
 
-import importlib.util
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import psutil
@@ -17,7 +14,7 @@ from squall_contracts import fleet as words
 from squall_contracts.apps import ListContainers
 from squall_contracts.placement import ContainerRecord
 
-from tests.system.conftest import connected_to
+from tests.system.conftest import connected_to, load_file
 from tests.system.fleet import Fleet
 
 from .hosts import Hosts, possible
@@ -65,18 +62,6 @@ def fleet(tmp_path: Path) -> Iterator[Pair]:
             running.down()
 
 
-def load_app() -> ModuleType:
-    spec = importlib.util.spec_from_file_location(
-        "two_hosts", Path(__file__).with_name("two_hosts.py")
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["two_hosts"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 def containers(*, ended: bool = False) -> tuple[ContainerRecord, ...]:
     async def ask() -> tuple[ContainerRecord, ...]:
         client = await _client.connected()
@@ -110,7 +95,8 @@ def alive(diary: Path, container_ids: set[str]) -> set[str]:
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_work_of_a_lost_machine_is_done_elsewhere_and_it_comes_back_empty(fleet: Pair) -> None:
-    module, diary = load_app(), fleet.state / "diary"
+    module = load_file(Path(__file__).with_name("two_hosts.py"))
+    diary = fleet.state / "diary"
     diary.mkdir()
     lost, other = (fleet.runner_id(name) for name in RUNNERS)
     with module.app.run():

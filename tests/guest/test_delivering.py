@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from squall import _pickling
 from squall_bus.layout import ensure_workspace
-from squall_contracts import subjects
-from squall_contracts.calls import Input, Inputs
+from squall_contracts import subjects, version_subjects
+from squall_contracts.calls import Input, Inputs, Lane
+from squall_contracts.lanes import LaneOpened
 
 from tests.guest.rig import CLIENT, ENVIRONMENT, Call, Rig, eventually
 
@@ -139,6 +140,38 @@ async def test_one_callers_bulk_does_not_delay_anothers_single_call(rig: Rig) ->
     assert len(bulk[-1].reports) == 0
 
 
+async def test_two_lanes_take_turns_however_much_one_holds(rig: Rig) -> None:
+    """Slow enough that a container holds nothing ahead, and so fast that it holds much."""
+    for seconds, small in ((0.15, 6), (0.002, 60)):
+        function = await rig.function("nap")
+        large = [await function.call(seconds, lane="bulk") for _ in range(small * 6)]
+        calls = [await function.call(seconds, lane="bulk2") for _ in range(small)]
+        guest = await function.guest()
+        for call in calls:
+            await call.value()
+        done = sum(bool(call.reports) for call in large)
+        assert done <= small * 1.5 + 12
+        guest.signal(signal.SIGKILL)
+
+
+async def test_a_lane_opened_later_is_taken_from(rig: Rig) -> None:
+    function = await rig.function("double")
+    lane: Lane = "bulk3"
+    durable = subjects.consumer(function.function_id, lane)
+    await rig.bus.admin.delete_consumer(subjects.CALLS, durable)
+    await function.guest()
+    assert await (await function.call(1)).value() == 2
+    call = await function.call(4, lane=lane)
+    await rig.bus.admin.ensure_consumer(
+        subjects.CALLS,
+        durable,
+        subjects=subjects.call_lane(ENVIRONMENT, function.function_id, lane),
+    )
+    subject = version_subjects.lane_opened(ENVIRONMENT, function.function_id)
+    await rig.bus.publish(subject, LaneOpened(lane=lane))
+    assert await call.value() == 8
+
+
 ONE = Input(0, _pickling.dumps(((1,), {})))
 
 
@@ -193,7 +226,8 @@ async def test_a_delivery_that_comes_again_while_it_waits_is_run_once(
     for call in calls:
         await call.value()
     await function.settled()
-    assert marker.read_text().count("began") == 10
+    # The one that had just ended may not have been acked, and runs again; those that waited don't.
+    assert marker.read_text().count("began") in {10, 11}
     for _ in range(20):  # and it still asks for more
         assert await (await function.call(0.0)).value() == "slept"
 

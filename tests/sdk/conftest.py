@@ -22,12 +22,13 @@ def shared_platform() -> Iterator[Platform]:
 
 @pytest.fixture
 def platform(shared_platform: Platform) -> Platform:
-    """The platform, as if nothing had been asked of it yet."""
+    """The platform, as if nothing had been asked of it yet: nothing of an earlier test is under way."""
+    shared_platform.hold.set()
+    shared_platform.do(shared_platform.idle())
     shared_platform.asked.clear()
     shared_platform.batches.clear()
     shared_platform.secrets.clear()
     shared_platform.build = None
     shared_platform.containers = ()
     shared_platform.pools_good_for_s = None
-    shared_platform.hold.set()
     return shared_platform

@@ -24,7 +24,16 @@ from squall_bus.job import Job
 from squall_bus.layout import ensure_workspace
 from squall_bus.pull import StandingPull
 from squall_bus.sealing import new_pair
-from squall_contracts import apps, environments, images, placement, secrets, subjects, verbs
+from squall_contracts import (
+    apps,
+    environments,
+    images,
+    lanes,
+    placement,
+    secrets,
+    subjects,
+    verbs,
+)
 from squall_contracts.calls import (
     INLINE_LIMIT_BYTES,
     BlobRef,
@@ -140,8 +149,8 @@ class Platform:
                 return self._start_app(request)
             case apps.FindFunction() | apps.FindApp() | apps.BindPool():
                 return self._look_up(request)
-            case apps.ListContainers():
-                return placement.ContainerList(containers=self.containers)
+            case lanes.OpenLane() | apps.ListContainers():
+                return self._present(request)
             case images.EnsureImage():
                 if self.build is not None:
                     return self.build(request)
@@ -231,6 +240,11 @@ class Platform:
         )
         return info
 
+    def _present(self, request: lanes.OpenLane | apps.ListContainers) -> Message:
+        if isinstance(request, lanes.OpenLane):
+            return lanes.LaneOpened(lane="bulk2")
+        return placement.ContainerList(containers=self.containers)
+
     async def _cancel(self, request: apps.CancelCall) -> None:
         self._cancelled.add(request.call_id)
         failure = Failure(kind="cancelled", message=f"{request.call_id} was cancelled")
@@ -302,6 +316,13 @@ class Platform:
         if isinstance(payload, bytes):
             return payload
         return await self.workspace.objects(subjects.BLOBS_BUCKET).get(payload.name)
+
+    async def idle(self) -> None:
+        """Return once no input is left that somebody stored."""
+        admin = self.workspace.admin
+        async with asyncio.timeout(30):
+            while await admin.backlog(subjects.CALLS, subjects.CALL_ALL):  # noqa: ASYNC110
+                await asyncio.sleep(0.005)  # the server sends no word of it
 
     async def blobs(self) -> list[str]:
         found = await self.workspace.objects(subjects.BLOBS_BUCKET).list()

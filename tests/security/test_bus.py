@@ -52,6 +52,7 @@ async def test_replies_of_another_client_are_neither_heard_nor_read(
         await ann.bus.subscribe(
             subjects.replies_to("main", hers)[0], lambda delivery: heard.append(delivery.data)
         )
+        await ann.bus.wire.roundtrip()  # the server has heard of it
         await deaf(eve.bus, *subjects.replies_to("main", hers), f"{ann.bus.wire.inbox}.>")
         workspace = await platform.context.workspaces.get(platform.account)
         await workspace.store(subjects.reply("main", hers, "fc-1"), b"result")

@@ -98,11 +98,16 @@ def connected_to(url: str, credentials: str, runtime: str) -> Iterator[None]:
 
 def load(name: str) -> ModuleType:
     """A script of programs/ as a user's module, known by its name from then on."""
-    spec = importlib.util.spec_from_file_location(name, PROGRAMS / f"{name}.py")
+    return load_file(PROGRAMS / f"{name}.py")
+
+
+def load_file(path: Path) -> ModuleType:
+    """Any script as a user's module."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
+    sys.modules[path.stem] = module
     spec.loader.exec_module(module)
     return module
 

@@ -1,16 +1,13 @@
 """Kill a container, the runner, the scheduler and nats-server in turn while a map runs."""
 
 import contextlib
-import importlib.util
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import psutil
 import pytest
@@ -19,7 +16,7 @@ from squall._sync import run
 from squall_contracts.apps import ListContainers
 from squall_contracts.placement import ContainerRecord
 
-from tests.system.conftest import PROGRAMS, connected_to, docker_engine
+from tests.system.conftest import connected_to, docker_engine, load
 from tests.system.fleet import Fleet
 
 COUNT = 2000
@@ -46,16 +43,6 @@ def docker_gateway() -> str:
     from tests.system.place import gateway
 
     return gateway()
-
-
-def load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, PROGRAMS / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def kill_one_container(fleet: Fleet, container_id: str) -> None:

@@ -10,8 +10,8 @@ from squall import _client, _sync
 from squall_contracts.apps import ListContainers
 from squall_contracts.placement import ContainerRecord
 
-from tests.system.conftest import Server, connected_to, docker_engine
-from tests.system.test_chaos import kill_container, load
+from tests.system.conftest import Server, connected_to, docker_engine, load
+from tests.system.test_chaos import kill_container
 
 REST_S = 8.0
 

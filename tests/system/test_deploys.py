@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import importlib.util
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ from squall_contracts import subjects
 from squall_contracts.apps import AppHistory, ListContainers, RollbackApp
 from squall_contracts.placement import ENDED, ContainerRecord
 
-from .conftest import PROGRAMS, Server, connected_to
+from .conftest import PROGRAMS, Server, connected_to, load_file
 
 DEADLINE_S = 60.0
 Load = Callable[[int], ModuleType]
@@ -34,12 +33,7 @@ def version(server: Server, tmp_path: Path) -> Iterator[Load]:
         )
         path = tmp_path / "redeployed.py"
         path.write_text(text)
-        spec = importlib.util.spec_from_file_location("redeployed", path)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules["redeployed"] = module
-        spec.loader.exec_module(module)
+        module = load_file(path)
         loaded.append(module)
         return module
 

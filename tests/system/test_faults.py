@@ -76,3 +76,18 @@ def test_get_with_a_timeout_raises_the_builtin_error(program: Program) -> None:
     with pytest.raises(TimeoutError):
         call.get(timeout=0)
     assert call.get(timeout=30)[1] == 3
+
+
+def test_calls_to_a_stopped_app_end_with_an_error(program: Program) -> None:
+    """Those that ran, those that waited, and those of whoever hasn't heard of it."""
+    faults = program("faults")
+    assert faults.naps.remote(0.0)[1] == 0.0
+    calls = [faults.naps.spawn(60) for _ in range(4)]
+    faults.app.stop()
+    for call in calls:
+        with pytest.raises(squall.exception.NotFoundError, match="stopped"):
+            call.get(timeout=30)
+    with pytest.raises(squall.exception.NotFoundError, match="stopped"):
+        faults.naps.remote(0.0)
+    with pytest.raises(squall.exception.NotFoundError, match="stopped"):
+        list(faults.naps.map([0.0] * 3))

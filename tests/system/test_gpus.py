@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 import squall
 
-from tests.system.conftest import Server, connected_to, docker_engine
-from tests.system.test_chaos import load
+from tests.system.conftest import Server, connected_to, docker_engine, load
 
 BOUND_S = 60
 

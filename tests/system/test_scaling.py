@@ -64,6 +64,19 @@ def test_a_single_call_passes_a_map_of_the_same_function(program: Program) -> No
     assert sum(at > done_at for at in results) > 50
 
 
+def test_a_map_takes_turns_with_one_that_came_first(program: Program) -> None:
+    """However much that has stored: no window bounds a `spawn_map`."""
+    place_in_line = program("scaling").place_in_line
+    place_in_line.spawn_map([0.01] * 1500)
+    places = list(place_in_line.map([0.01] * 80))
+    assert max(places) - min(places) < 80 * 2.5
+    assert max(places) < 1000
+
+
+def test_a_function_told_its_inputs_the_old_way_runs_so_many_at_once(program: Program) -> None:
+    assert sorted(program("scaling").meet.map(range(6))) == list(range(6))
+
+
 def test_bounds_change_while_it_runs(program: Program) -> None:
     nap = program("scaling").nap
     assert nap.autoscaler.settings() == AutoscalerSettings(0, 4, 0, 2.0)

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.system.conftest import Server
+from tests.system.conftest import PROGRAMS, Server
 
 CODE = """
 import squall
@@ -101,28 +101,10 @@ def test_what_can_not_be_imported_is_not_served(server: Server, tmp_path: Path) 
     assert "can't be served" in out
 
 
-WEB = """
-import squall
-
-app = squall.App("edited")
-
-
-@app.function()
-@squall.asgi_app()
-def site():
-    async def answer(scope, receive, send):
-        if scope["type"] == "http":
-            await send({"type": "http.response.start", "status": 200, "headers": []})
-            await send({"type": "http.response.body", "body": b"this is WHICH"})
-        else:
-            raise NotImplementedError
-    return answer
-"""
-
-
 def test_requests_after_an_edit_run_the_new_code(server: Server, tmp_path: Path) -> None:
     file = tmp_path / "edited.py"
-    file.write_text(WEB.replace("WHICH", "number 0"))
+    web = (PROGRAMS / "edited.py").read_text()
+    file.write_text(web.replace("WHICH", "number 0"))
     running = Served(server, file)
     try:
         url = re.search(r"https?://\S+", running.until("is at http")[-1])
@@ -130,7 +112,7 @@ def test_requests_after_an_edit_run_the_new_code(server: Server, tmp_path: Path)
         with httpx.Client(timeout=60) as client:
             assert client.get(url[0]).text == "this is number 0"
             for number in (1, 2):
-                file.write_text(WEB.replace("WHICH", f"number {number}"))
+                file.write_text(web.replace("WHICH", f"number {number}"))
                 said: list[str] = []
                 while said[-1:] != [f"this is number {number}"]:
                     answer = client.get(url[0])

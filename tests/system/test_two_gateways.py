@@ -11,9 +11,8 @@ from urllib.parse import urlsplit
 import aiohttp
 import pytest
 
-from tests.system.conftest import connected_to
+from tests.system.conftest import connected_to, load
 from tests.system.fleet import Fleet
-from tests.system.test_chaos import load
 
 GATEWAYS = ("gateway", "gateway2")
 CLIENTS = 16

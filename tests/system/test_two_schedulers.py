@@ -13,9 +13,9 @@ from squall._sync import run
 from squall_contracts.apps import ListContainers
 from squall_contracts.placement import ENDED, ContainerRecord
 
-from tests.system.conftest import connected_to, docker_engine
+from tests.system.conftest import connected_to, docker_engine, load
 from tests.system.fleet import Fleet
-from tests.system.test_chaos import docker_gateway, load
+from tests.system.test_chaos import docker_gateway
 
 BOUND_S = 60
 LEASE_S = 2.0

@@ -2,7 +2,6 @@
 
 import ast
 import asyncio
-import importlib.util
 import shutil
 import socket
 import ssl
@@ -16,7 +15,7 @@ import httpx
 import pytest
 import websockets
 
-from tests.system.conftest import PROGRAMS, Server, connected_to
+from tests.system.conftest import Server, connected_to, load
 
 CONFIGURATION = Path(__file__).parents[2] / "deploy" / "nginx.conf"
 pytestmark = pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed")
@@ -75,12 +74,7 @@ def front(proxied: Server, tmp_path: Path) -> Iterator[int]:
 
 
 def test_apps_behind_nginx_are_reached_over_tls(proxied: Server, front: int) -> None:
-    spec = importlib.util.spec_from_file_location("web", PROGRAMS / "web.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["web"] = module
-    spec.loader.exec_module(module)
+    module = load("web")
     ready = proxied.ready
     trusting = ssl.create_default_context()
     trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE

@@ -148,6 +148,7 @@ def _spec(
         restricted=options.restricted,
         memory_snapshot=options.memory_snapshot,
         nonpreemptible=options.nonpreemptible,
+        clustered=options.clustered,
         schedule=options.schedule,
         web=options.web,
         buckets=tuple(bucket(path, each) for path, each in made.buckets[function.name].items()),

@@ -1,4 +1,4 @@
-"""How far the inputs of a spawned call are, from its stored results."""
+"""How far the inputs of a spawned call are, from its stored results; and the calls they made."""
 
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 from squall_contracts import subjects
 from squall_contracts.calls import Results, Yielded
 from squall_contracts.failures import Failure, FailureKind
+from squall_contracts.graphs import GetCallGraph
 from squall_contracts.message import decode, input_id
 
 from squall._client import translated
@@ -53,6 +54,28 @@ async def roots(
         )
         for index in range(count)
     ]
+
+
+async def grow(client: "Client", environment: str, call_id: str, infos: list[InputInfo]) -> None:
+    """Hang the calls their inputs made under `infos`, and so on. On the SDK loop."""
+    known = {info.input_id: info for info in infos}
+    wanted = GetCallGraph(environment=environment, call_id=call_id)
+    for made in (await client.control(wanted)).inputs:
+        if made.failed_with is not None:
+            state = _STATUS.get(made.failed_with, InputStatus.FAILURE)
+        else:
+            state = InputStatus.SUCCESS if made.is_over else InputStatus.PENDING
+        info = InputInfo(
+            input_id=input_id(made.call_id, made.index),
+            function_call_id=made.call_id,
+            task_id=made.container_id,
+            status=state,
+            function_name=made.function_name,
+            module_name="",
+        )
+        known[info.input_id] = info
+        if made.maker in known:
+            known[made.maker].children.append(info)
 
 
 def status(failure: Failure | None) -> InputStatus:

@@ -1,7 +1,17 @@
 """The forms of a call: what `f.remote`, `f.spawn`, `f.map` and the rest are, each with `.aio`."""
 
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, cast, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Generic,
+    Literal,
+    ParamSpec,
+    TypeVar,
+    cast,
+    overload,
+)
 
 from squall import _sync
 from squall._calling import invoking, spawning, streaming
@@ -61,7 +71,34 @@ class _OfMany(Generic[R]):
         self._function = function
 
 
-class Map(_OfMany[R]):
+class _Lazily(_OfMany[R]):
+    _unpack: ClassVar[bool]
+    """Whether each item holds all positional arguments of one input."""
+
+    def _results(
+        self,
+        iterables: tuple[AnyIterable, ...],
+        kwargs: dict[str, Any] | None,
+        order_outputs: bool,
+        return_exceptions: bool,
+        wrap_returned_exceptions: bool | None,
+    ) -> MapResults[Any]:
+        if not iterables:
+            raise InvalidError(f"{self._function.name}.map needs at least one iterable")
+        invoking.warn_if_wrapping(wrap_returned_exceptions)
+        return MapResults(
+            self._function,
+            iterables,
+            kwargs or {},
+            unpack=self._unpack,
+            ordered=order_outputs,
+            return_exceptions=return_exceptions,
+        )
+
+
+class Map(_Lazily[R]):
+    _unpack = False
+
     @overload
     def __call__(
         self,
@@ -93,16 +130,8 @@ class Map(_OfMany[R]):
         `kwargs` go to every input. Without `order_outputs` results come as they are ready. The
         first failure is raised as soon as it arrives; with `return_exceptions` it takes its place.
         """
-        if not input_iterators:
-            raise InvalidError(f"{self._function.name}.map needs at least one iterable")
-        invoking.warn_if_wrapping(wrap_returned_exceptions)
-        return MapResults(
-            self._function,
-            input_iterators,
-            kwargs or {},
-            unpack=False,
-            ordered=order_outputs,
-            return_exceptions=return_exceptions,
+        return self._results(
+            input_iterators, kwargs, order_outputs, return_exceptions, wrap_returned_exceptions
         )
 
     @overload
@@ -132,17 +161,15 @@ class Map(_OfMany[R]):
         wrap_returned_exceptions: bool | None = None,
     ) -> AsyncIterator[Any]:
         return aiter(
-            self(
-                *input_iterators,
-                kwargs=kwargs,
-                order_outputs=order_outputs,
-                return_exceptions=return_exceptions,
-                wrap_returned_exceptions=wrap_returned_exceptions,
+            self._results(
+                input_iterators, kwargs, order_outputs, return_exceptions, wrap_returned_exceptions
             )
         )
 
 
-class Starmap(_OfMany[R]):
+class Starmap(_Lazily[R]):
+    _unpack = True
+
     @overload
     def __call__(
         self,
@@ -173,14 +200,8 @@ class Starmap(_OfMany[R]):
         wrap_returned_exceptions: bool | None = None,
     ) -> MapResults[Any]:
         """As `map`, each item holding all positional arguments of one input."""
-        invoking.warn_if_wrapping(wrap_returned_exceptions)
-        return MapResults(
-            self._function,
-            (input_iterator,),
-            kwargs or {},
-            unpack=True,
-            ordered=order_outputs,
-            return_exceptions=return_exceptions,
+        return self._results(
+            (input_iterator,), kwargs, order_outputs, return_exceptions, wrap_returned_exceptions
         )
 
     @overload
@@ -213,12 +234,12 @@ class Starmap(_OfMany[R]):
         wrap_returned_exceptions: bool | None = None,
     ) -> AsyncIterator[Any]:
         return aiter(
-            self(
-                input_iterator,
-                kwargs=kwargs,
-                order_outputs=order_outputs,
-                return_exceptions=return_exceptions,
-                wrap_returned_exceptions=wrap_returned_exceptions,
+            self._results(
+                (input_iterator,),
+                kwargs,
+                order_outputs,
+                return_exceptions,
+                wrap_returned_exceptions,
             )
         )
 

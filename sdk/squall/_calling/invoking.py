@@ -41,7 +41,7 @@ def warn_if_wrapping(wrap_returned_exceptions: bool | None) -> None:
         warnings.warn(
             "wrap_returned_exceptions has no effect: exceptions are returned as they are",
             DeprecationError,
-            stacklevel=3,
+            stacklevel=4,
         )
 
 

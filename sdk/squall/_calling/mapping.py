@@ -5,6 +5,7 @@ and receives. `room` bounds what is under way, so memory stays flat however long
 """
 
 import asyncio
+import contextlib
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ from squall_contracts.message import encode, input_id
 from squall import _context, _errors, _sync, _tracing
 from squall._calling import cancelling
 from squall._calling.blobs import is_large
+from squall._calling.lanes import lane_for
 from squall._calling.outbox import Parcel
 from squall._calling.unary import Outcome, Target, upload
 from squall._waiting import Puts
@@ -43,6 +45,10 @@ UNREAD_LIMIT = 16 * WINDOW
 MAX_GROUP = 64
 GROUP_S = 0.010
 """A group shouldn't keep one container busy for longer: another might be idle."""
+FIRST = 32
+"""Inputs sent by themselves, from which the run time is learnt before the others are sent."""
+FIRST_S = 0.010
+"""How long the others wait for that."""
 _SPREAD = 8
 """A group is at most this part of what is under way, so that several containers get some."""
 _SMOOTHING = 0.1
@@ -70,13 +76,15 @@ class MapCall:
         self.call_id = call_id
         self._mailbox = mailbox
         self._reply_to = subjects.reply(target.environment, client.client_id, call_id)
-        self._subject = subjects.call(target.environment, target.function_id, "bulk", call_id)
+        self._subject = ""
         self._parent = _context.current_input_id() or ""
         self._open: dict[int, BlobRef | None] = {}
         self._feed: deque[tuple[int, bytes]] = deque()
         self._fed = asyncio.Event()
         self._woken = False
         self._run_s: float | None = None
+        self._learnt = asyncio.Event()
+        self._sent = 0
         self._ended: Raised | None = None
         self._sender: asyncio.Task[None] | None = None
         self._loop = _sync.sdk_loop()
@@ -111,7 +119,9 @@ class MapCall:
         """The caller takes no more: cancel what is still under way."""
         if self._span is not None:
             self._span.end("given up" if self._open else "")
-        if self._open:
+        if not self._open:
+            self._client.over.append(self.call_id)
+        else:
             cancelling.abandon(self._client, self._target, self.call_id, self._reply_to)
         self._client.router.remove(self.call_id)
         self._loop.call_soon_threadsafe(self._stop)
@@ -127,14 +137,27 @@ class MapCall:
 
     async def _send_all(self) -> None:
         try:
+            await self._fed.wait()
+            lane = await lane_for(self._client, self._target)
+            environment, function_id = self._target.environment, self._target.function_id
+            self._subject = subjects.call(environment, function_id, lane, self.call_id)
             while True:
                 await self._fed.wait()
                 self._fed.clear()
                 self._woken = False
                 while self._feed:
+                    if self._sent == FIRST and not self._target.retryable:
+                        await self._learn_soon()
                     await self._send_group()
+                    self._sent += 1
         except Error as error:
             self.fail(error)
+
+    async def _learn_soon(self) -> None:
+        """Wait for the first result, if it comes soon: then what follows can travel in groups."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_S):
+                await self._learnt.wait()
 
     async def _send_group(self) -> None:
         size = group_size(self._run_s, len(self._open), self._target.retryable)
@@ -207,6 +230,7 @@ class MapCall:
     def _learn(self, run_s: float) -> None:
         if self._run_s is None:
             self._run_s = run_s
+            self._learnt.set()
         else:
             self._run_s += _SMOOTHING * (run_s - self._run_s)
 

@@ -4,11 +4,12 @@ import asyncio
 from typing import TYPE_CHECKING, Any, cast
 
 from squall_contracts import subjects
-from squall_contracts.calls import Payload
+from squall_contracts.calls import Lane, Payload
 
 from squall import _errors, _sync, _tracing
 from squall._calling.blobs import is_large
 from squall._calling.invoking import ready, ready_aio
+from squall._calling.lanes import lane_for
 from squall._calling.outbox import OnStored
 from squall._calling.unary import Target, Unary, parcel, pickled_call, upload
 from squall._ids import new_call_id
@@ -115,9 +116,12 @@ class _SpawningMap:
         self.call_id = new_call_id()
         self.reply_to = subjects.result(target.environment, client.client_id, self.call_id)
         self.inputs = 0
+        self._lane: Lane | None = None
 
     async def store(self, batch: list[bytes]) -> None:
         """Store `batch` and wait until it is stored for good; on the SDK loop."""
+        if self._lane is None:
+            self._lane = await lane_for(self.client, self.target)
         loop = asyncio.get_running_loop()
         waiting: list[asyncio.Future[object]] = []
         for data in batch:
@@ -128,7 +132,7 @@ class _SpawningMap:
                     self.target,
                     self.call_id,
                     await upload(self.client, self.call_id, self.inputs, data),
-                    lane="bulk",
+                    lane=self._lane,
                     reply_to=self.reply_to,
                     on_stored=_into(stored),
                     index=self.inputs,

@@ -56,6 +56,7 @@ class Options:
     batch: BatchPolicy | None = None
     single_use: bool = False
     memory_snapshot: bool = False
+    clustered: bool = False
     result_ttl_s: float | None = None
     methods: tuple[MethodSpec, ...] = ()
     parameters: tuple[ParameterSpec, ...] = ()
@@ -208,7 +209,14 @@ def options_of(
     if hasattr(raw, CLUSTER):
         from squall import cluster
 
-        cluster.check(raw, concurrency.max_inputs, scaling.max_containers, batch is not None)
+        cluster.check(
+            raw,
+            concurrency.max_inputs,
+            scaling.max_containers,
+            batched=batch is not None,
+            blocked=block_network is True,
+            snapshot=enable_memory_snapshot is True,
+        )
     return Options(
         image=image,
         schedule=schedule_of(schedule, raw),
@@ -226,6 +234,7 @@ def options_of(
         batch=batch,
         single_use=single_use,
         memory_snapshot=_validate.truth("enable_memory_snapshot", enable_memory_snapshot),
+        clustered=hasattr(raw, CLUSTER),
         result_ttl_s=None
         if result_ttl is None
         else _validate.number("result_ttl", result_ttl, least=1, most=RESULT_TTL_S),

@@ -1,6 +1,7 @@
 """The builder: takes orders from BUILDS and removals from the gateway, until told to stop."""
 
 import asyncio
+from contextlib import AbstractAsyncContextManager, nullcontext
 
 from anyio.abc import TaskStatus
 from squall_bus.consume import consume
@@ -13,6 +14,7 @@ from squall_builder.docker import DockerRuntime
 from squall_builder.handlers import Handlers
 from squall_builder.metrics import Metrics
 from squall_builder.settings import Settings
+from squall_builder.sharing import Sharing
 from squall_builder.venv import VenvRuntime
 
 ACK_WAIT_S = 15.0
@@ -41,8 +43,11 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
     removals = await context.bus.respond(
         subjects.REMOVE_IMAGE, RemoveImage, handlers.remove, queue=subjects.BUILDER_DURABLE
     )
+    sharing: AbstractAsyncContextManager[None] = nullcontext()
+    if isinstance(runtime, DockerRuntime):
+        sharing = Sharing(context.bus, context.workspaces, runtime).answering()
     try:
-        async with asyncio.TaskGroup() as tasks:
+        async with sharing, asyncio.TaskGroup() as tasks:
             builds = tasks.create_task(
                 consume(
                     context.bus,

@@ -27,6 +27,9 @@ class Built(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int
     workdir: str = ""
     env: dict[str, str] = {}
+    engine: str = ""
+    """Of a Docker image: the engine that has it, see images.ImageRecord."""
+    layers_sha256: str = ""
 
 
 class BuildError(Exception):

@@ -1,6 +1,7 @@
 """Images built by the Docker engine, with its classic builder."""
 
 import asyncio
+import hashlib
 import re
 import tempfile
 from collections.abc import AsyncIterator
@@ -31,6 +32,7 @@ from squall_builder.fence import Fence
 from squall_builder.lines import CONTEXT, Options
 from squall_builder.reaching import network_arguments, proxy_arguments
 from squall_builder.settings import Settings
+from squall_builder.sharing import PIECE_BYTES, layers_sha256
 from squall_builder.tools import uv_binary
 
 OFFICIAL_BASE: Final = "python:{python}-slim-bookworm"
@@ -54,6 +56,7 @@ class DockerRuntime:
         self._scratch = Path(settings.state_dir) / "builds"
         self._opened: aiodocker.Docker | None = None
         self._fence = Fence(settings)
+        self._engine_name = ""
 
     def _engine(self) -> aiodocker.Docker:
         if self._opened is None:
@@ -123,6 +126,21 @@ class DockerRuntime:
                 raise
             layers = int(described["Size"])
             return layers if await self._inspect(described["Id"]) is None else 0
+
+    async def engine_name(self) -> str:
+        """Names this engine among all. BuildError: none answers."""
+        if not self._engine_name:
+            async with _plain_errors():
+                info = await self._engine().system.info()
+            self._engine_name = hashlib.sha256(str(info["ID"]).encode()).hexdigest()[:22]
+        return self._engine_name
+
+    async def saved(self, account: str, image_id: str) -> AsyncIterator[bytes]:
+        """An image as the engine saves it, its base included. BuildError: it isn't here."""
+        name = images.docker_tag(account, image_id)
+        async with _plain_errors(), self._engine().images.export_image(name) as archive:
+            async for piece in archive.iter_chunked(PIECE_BYTES):
+                yield piece
 
     async def _options(self, order: images.BuildImage) -> Options:
         base, complete, recipe = "", False, order.recipe
@@ -221,6 +239,8 @@ class DockerRuntime:
             size_bytes=int(described["Size"]),
             workdir=config.get("WorkingDir") or "",
             env=env,
+            engine=await self.engine_name(),
+            layers_sha256=layers_sha256(described["RootFS"].get("Layers") or ()),
         )
 
     async def _ask_python(self, name: str) -> str:

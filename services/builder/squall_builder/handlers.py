@@ -11,7 +11,7 @@ import structlog
 from squall_bus.bus import Bus
 from squall_bus.errors import DigestMismatch, ObjectMissing, Retry, SquallRefusal
 from squall_bus.job import Job
-from squall_contracts import images, subjects
+from squall_contracts import image_subjects, images, subjects
 
 from squall_builder.built import BuildError, Built, InUseError, Runtime
 from squall_builder.metrics import Metrics
@@ -86,9 +86,20 @@ class Handlers:
             raise SquallRefusal("denied", f"{error}: stop its containers first") from error
         except BuildError as error:
             raise SquallRefusal("internal", error.message) from error
+        await self._forget_copies(key, request)
         await self._records.delete(key)
         log.info("image.removed", image_id=request.image_id, freed_bytes=freed)
         return images.ImagesPruned(image_ids=(request.image_id,), freed_bytes=freed)
+
+    async def _forget_copies(self, key: str, request: images.RemoveImage) -> None:
+        """What was stored of it for other machines, and what those have."""
+        entry = await self._records.get(key)
+        if entry is None or not entry.value.engine:
+            return
+        bus = await self._workspaces.get(request.workspace)
+        await bus.objects(image_subjects.IMAGE_FILES_BUCKET).delete(request.image_id)
+        gone = images.ImageGone(reference=entry.value.reference)
+        await self._bus.publish(image_subjects.IMAGE_REMOVED, gone)
 
     async def _settle(self, key: str, order: images.BuildImage) -> None:
         feed = _Feed(self._bus, order, self._log_tail_lines)
@@ -215,6 +226,8 @@ def _ready(built: Built) -> dict[str, Any]:
         "size_bytes": built.size_bytes,
         "workdir": built.workdir,
         "env": built.env,
+        "engine": built.engine,
+        "layers_sha256": built.layers_sha256,
     }
 
 

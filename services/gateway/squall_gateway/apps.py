@@ -171,9 +171,7 @@ class Apps:
     async def drop(self, functions: Iterable[FunctionRecord], why: str) -> None:
         for record in functions:
             workspace = await self._context.workspaces.get(record.workspace)
-            await drop_function(
-                workspace, record.environment, record.function_id, core.cancelled(why)
-            )
+            await drop_function(workspace, record.environment, record.function_id, core.gone(why))
 
     async def known(self, account: str, app_id: str) -> AppRecord:
         try:

@@ -1,5 +1,6 @@
 """Cancelling: waiting inputs are dropped, running ones interrupted, whoever waits is told."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Final
 
@@ -15,8 +16,8 @@ log = structlog.get_logger()
 
 ALL_OPEN: Final = -1
 """The index that stands for every input of a call that has no outcome yet."""
-ANSWERED_AT_ONCE: Final = 10_000
-"""Calls of a stopped function that are told so; beyond, they are only dropped."""
+ANSWERED_AT_ONCE: Final = 256
+"""Calls of a stopped function that are told so at a time."""
 
 
 async def cancel_call(
@@ -43,19 +44,28 @@ async def cancel_call(
 async def drop_function(
     workspace: Bus, environment: str, function_id: str, failure: Failure
 ) -> None:
-    """A function is gone: answer every call that still waits for it, and drop its inputs."""
+    """A function is gone: answer every call that still waits for it, and drop its inputs. Those that
+    are stored from now on are the scheduler's to answer."""
+    until = int((await workspace.admin.stream_info(subjects.CALLS))["state"]["last_seq"]) + 1
     filters = subjects.calls_of_function(environment, function_id)
     calls: dict[str, str] = {}
     for subject in filters:
         for waiting in await workspace.admin.backlog(subjects.CALLS, subject):
             calls.setdefault(waiting.split(".")[4], waiting)
-    for call_id, subject in list(calls.items())[:ANSWERED_AT_ONCE]:
-        reply_to = await _sender(workspace, subject)
-        if reply_to:
-            await _tell(workspace, reply_to, call_id, failure)
+    waiting_calls = list(calls.items())
+    for start in range(0, len(waiting_calls), ANSWERED_AT_ONCE):
+        async with asyncio.TaskGroup() as answering:
+            for call_id, subject in waiting_calls[start : start + ANSWERED_AT_ONCE]:
+                answering.create_task(_tell_sender(workspace, subject, call_id, failure))
     for subject in filters:
-        await workspace.admin.purge(subjects.CALLS, subject)
+        await workspace.admin.purge(subjects.CALLS, subject, before_seq=until)
     await workspace.flush_stores()
+
+
+async def _tell_sender(workspace: Bus, subject: str, call_id: str, failure: Failure) -> None:
+    reply_to = await _sender(workspace, subject)
+    if reply_to:
+        await _tell(workspace, reply_to, call_id, failure)
 
 
 async def _reply_to(workspace: Bus, environment: str, call_id: str) -> str:

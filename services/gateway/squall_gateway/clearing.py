@@ -3,7 +3,7 @@
 import structlog
 from squall_bus.errors import SquallRefusal
 from squall_bus.service import Context
-from squall_contracts import apps, environments, subjects
+from squall_contracts import apps, environments, state_subjects
 from squall_contracts.environments import DEFAULT
 from squall_volumes.store import VolumeStore
 
@@ -48,7 +48,7 @@ class Clearing:
         volumes = VolumeStore(workspace)
         for volume in await volumes.names(request.name):
             await volumes.delete(request.name, volume.name)
-        for stream, filters in subjects.kept_of_environment(request.name).items():
+        for stream, filters in state_subjects.kept_of_environment(request.name).items():
             for filtered in filters:
                 await workspace.admin.purge(stream, filtered)
         await self._environments.forget(account, request.name)

@@ -317,5 +317,10 @@ def listed(
     return tuple(sorted(filter(shown, containers), key=age))
 
 
+def gone(why: str) -> Failure:
+    """What becomes of the calls of a function that is no more; clients raise a NotFoundError."""
+    return Failure(kind="cancelled", message=why, exception_type="NotFoundError")
+
+
 def cancelled(message: str) -> Failure:
     return Failure(kind="cancelled", message=message)

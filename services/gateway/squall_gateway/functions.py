@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from squall_bus.errors import SquallRefusal
 from squall_bus.service import Context
-from squall_contracts import apps, breakers, subjects
+from squall_contracts import apps, breakers, lanes, subjects
 from squall_contracts.failures import Refused
 from squall_contracts.placement import ENDED, ContainerRecord
 
@@ -73,5 +73,13 @@ class Functions:
         asked = breakers.ResetFaults(workspace=account, function_id=function_id)
         reply: apps.Done | Refused = await self._ask(
             subjects.FUNCTION_RESET, asked, breakers.ResetReply, ASK_S, "the scheduler"
+        )
+        return reply
+
+    async def open_lane(self, account: str, request: lanes.OpenLane) -> object:
+        """The scheduler knows which lanes are in use, and makes what a lane takes."""
+        wanted = lanes.LaneWanted(workspace=account, function_id=request.function_id)
+        reply: lanes.LaneOpened | Refused = await self._ask(
+            subjects.FUNCTION_LANE, wanted, lanes.LaneReply, ASK_S, "the scheduler"
         )
         return reply

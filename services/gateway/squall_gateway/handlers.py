@@ -25,8 +25,10 @@ from squall_gateway.collections import Collections
 from squall_gateway.dashboard.door import Door
 from squall_gateway.deploying import Deploys
 from squall_gateway.functions import Functions
+from squall_gateway.graphs import Graphs
 from squall_gateway.machines import Machines
 from squall_gateway.opening import Opening
+from squall_gateway.renaming import Renaming
 from squall_gateway.sandboxes.desk import Sandboxes
 from squall_gateway.sandboxes.following import Following
 from squall_gateway.sandboxes.ports import Ports
@@ -92,6 +94,8 @@ class Api:
             verbs.FUNCTION_STATS.name: self._functions_now.stats,
             verbs.LIST_FUNCTIONS.name: functions.list,
             verbs.RESET_FUNCTION.name: functions.reset,
+            verbs.OPEN_LANE.name: functions.open_lane,
+            verbs.GET_CALL_GRAPH.name: Graphs(context, own.registry).get,
             verbs.BIND_POOL.name: own.bind_pool,
             verbs.LIST_SCHEDULES.name: timetable.list,
             verbs.PAUSE_SCHEDULE.name: timetable.pause,
@@ -124,7 +128,7 @@ class Api:
             verbs.FIND_SECRET.name: own.secrets.find,
             verbs.LIST_SECRETS.name: own.secrets.list,
             verbs.CREATE_ENVIRONMENT.name: places.create,
-            verbs.UPDATE_ENVIRONMENT.name: places.update,
+            verbs.UPDATE_ENVIRONMENT.name: Renaming(context, own, collections).update,
             verbs.DELETE_ENVIRONMENT.name: clearing.delete,
             verbs.LIST_ENVIRONMENTS.name: places.list,
             verbs.FIND_ENVIRONMENT.name: places.find,

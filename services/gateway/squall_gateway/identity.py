@@ -55,7 +55,7 @@ class Identity:
         return self._mint_service(request)
 
     async def mint_for_runner(self, subject: str, request: MintService) -> Minted:
-        """In a workspace whose containers, or what they need, are placed on the runner that asks."""
+        """In any workspace: what a runner prepares ahead is placed nowhere yet."""
         runner_id = subjects.last(subject)
         if request.service != "runner":
             raise SquallRefusal("denied", f"service: a runner is no {request.service!r}")

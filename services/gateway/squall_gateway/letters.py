@@ -3,9 +3,11 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import msgspec
 from squall_bus.bus import Bus
+from squall_bus.errors import DigestMismatch, ObjectMissing, SquallRefusal
 from squall_contracts import apps, subjects, verbs
-from squall_contracts.calls import BlobRef
+from squall_contracts.calls import INLINE_LIMIT_BYTES, BlobRef, Payload
 from squall_contracts.dead import DeadLetter
 from squall_contracts.message import decode
 
@@ -45,3 +47,19 @@ async def target(ask: Ask, account: str, letter: DeadLetter, *, app_runs: bool) 
         bound: apps.BoundPool = await ask(account, verbs.BIND_POOL, pool)
         function_id = bound.function_id
     return function_id
+
+
+async def arguments(bus: Bus, letter: DeadLetter, call_id: str) -> Payload:
+    """Its arguments as a new call's own; what fits travels with it. SquallRefusal, BusError."""
+    payload = letter.payload
+    if isinstance(payload, bytes):
+        return payload
+    objects = bus.objects(subjects.BLOBS_BUCKET)
+    name = f"{call_id}/0"
+    try:
+        if payload.size_bytes <= INLINE_LIMIT_BYTES:
+            return await objects.get(payload.name, sha256=payload.sha256)
+        await objects.put(name, objects.stream(payload.name), sha256=payload.sha256)
+    except (ObjectMissing, DigestMismatch) as error:
+        raise SquallRefusal("not_found", f"its arguments are no longer kept: {error}") from error
+    return msgspec.structs.replace(payload, name=name)

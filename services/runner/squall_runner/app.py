@@ -12,7 +12,13 @@ from anyio.abc import TaskGroup, TaskStatus
 from squall_bus.consume import consume
 from squall_bus.errors import BusError
 from squall_bus.service import Context, Service
-from squall_contracts import sandbox_file_subjects, sandbox_subjects, subjects, terminal_subjects
+from squall_contracts import (
+    image_subjects,
+    sandbox_file_subjects,
+    sandbox_subjects,
+    subjects,
+    terminal_subjects,
+)
 from squall_contracts.apps import ExecRequest
 from squall_contracts.functions import FunctionRecord
 from squall_contracts.placement import RUNNER_BEAT_S, RUNNER_TTL_S, RunnerRecord
@@ -24,6 +30,7 @@ from squall_contracts.usage import RunnerUsage
 from squall_runner import machine
 from squall_runner.buckets.desk import Buckets
 from squall_runner.docker import DockerRuntime
+from squall_runner.fetching import ImageFetcher
 from squall_runner.files import Files
 from squall_runner.handlers import Runner
 from squall_runner.outfit import Outfitter
@@ -95,6 +102,7 @@ async def _serve(
         functions=bus.kv(subjects.FUNCTIONS_BUCKET, FunctionRecord),
         tasks=tasks,
     )
+    fetcher = ImageFetcher(context, runtime, state / "images")
     starter = Starter(
         context=context,
         runtime=runtime,
@@ -103,6 +111,7 @@ async def _serve(
         outfitter=outfitter,
         pool=pool,
         snapshots=snapshots,
+        fetcher=fetcher,
         runner_id=identity,
     )
     runner = Runner(
@@ -118,6 +127,7 @@ async def _serve(
     )
     try:
         await files.prune()
+        await fetcher.prune()
         await runner.adopt()
         await sites.prune(runner.sites)
         await anyio.to_thread.run_sync(desk.trees.prune)
@@ -128,6 +138,7 @@ async def _serve(
             runner=runner,
             pool=pool,
             snapshots=snapshots,
+            fetcher=fetcher,
             tasks=tasks,
             task_status=task_status,
         )
@@ -148,6 +159,7 @@ async def _intakes(
     runner: Runner,
     pool: WarmPool,
     snapshots: SnapshotPool,
+    fetcher: ImageFetcher,
     tasks: TaskGroup,
     task_status: TaskStatus[None],
 ) -> None:
@@ -180,6 +192,7 @@ async def _intakes(
     sandboxes = await bus.respond(
         sandbox_subjects.runner_sandboxes(identity), asked, runner.sandboxes.answer
     )
+    removals = await bus.subscribe(image_subjects.IMAGE_REMOVED, fetcher.on_gone)
     keeping = await bus.respond(
         sandbox_file_subjects.runner_snapshot(identity), SnapshotContainer, runner.snapshotter.take
     )
@@ -197,6 +210,7 @@ async def _intakes(
     await sandboxes.close()
     await keeping.close()
     await measuring.close()
+    await removals.close()
     if settings.ephemeral:
         await runner.stop_all("the runner stops", settings.drain_s * STOP_SHARE)
 

@@ -1,7 +1,7 @@
 """The Docker runtime: a container is a Docker container started from the image's tag."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -79,14 +79,15 @@ class DockerRuntime:
         await engine.close(self._docker)
 
     async def has_image(self, reference: str) -> bool:
-        """Whether the engine has it, so that a container can start without a download."""
-        try:
-            await self._docker.images.inspect(reference)
-        except DockerError as error:
-            if error.status == 404:
-                return False
-            raise
-        return True
+        return await engine.layers(self._docker, reference) is not None
+
+    async def load_image(self, reference: str, saved: AsyncIterator[bytes]) -> tuple[str, ...]:
+        with engine.told("load the image"):
+            await self._docker.images.import_image(saved)
+        return await engine.layers(self._docker, reference) or ()
+
+    async def remove_image(self, reference: str) -> bool:
+        return await engine.remove_image(self._docker, reference)
 
     def gateway(self, *, block_network: bool) -> str:
         return self._networks.gateway(blocked=block_network)
@@ -138,16 +139,7 @@ class DockerRuntime:
             log.warning("site.not_compiled", reference=reference, exit_code=ended["StatusCode"])
 
     async def create(self, launch: Launch) -> str:
-        if launch.only is not None and not self._networks.is_guarded:
-            raise StartRefused(
-                "outbound_cidr_allowlist: this runner has no guard for it (its log says guard.off, "
-                "and why): run it as root with iptables, or leave the list out"
-            )
-        sandbox = None
-        if launch.only is None:
-            sandbox = self._networks.take(blocked=launch.block_network)
-        if sandbox is None and self._networks.is_guarded:
-            sandbox = await self._networks.make_now(blocked=launch.block_network, only=launch.only)
+        sandbox = await self._networks.sandbox(launch)
         if sandbox is None:
             return await self._create(launch, self._networks.name(blocked=launch.block_network))
         try:
@@ -199,7 +191,7 @@ class DockerRuntime:
         self._networks.refill(blocked=blocked)
 
     async def limit(self, handle: str, limits: Limits) -> None:
-        changes = {key: value for key, value in docker_config.limits(limits).items() if value}
+        changes = {key: value for key, value in engine.limits(limits).items() if value}
         with engine.told("limit the container"):
             await engine.update(self._docker, self._container(handle).id, changes)
 
@@ -320,12 +312,15 @@ class DockerRuntime:
 
     async def remove(self, handle: str) -> None:
         await sweep.remove(self._docker, handle)
+        await self._networks.peers.removed(handle)
 
     async def found(self) -> list[Found]:
         """Also removes spare containers that runners killed before left behind."""
         held = await sweep.look(self._docker, self._runner_id)
         for handle in held.spare:
             await sweep.remove(self._docker, handle)
+        with engine.told("look for networks"):
+            await self._networks.peers.sweep()
         self._networks.refill(blocked=False)
         return held.found
 

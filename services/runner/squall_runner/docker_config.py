@@ -5,8 +5,7 @@ from typing import Any, Final
 
 from squall_contracts.guest import ASSIGNMENT_VARIABLE
 
-from squall_runner import gpus, sweep
-from squall_runner.core import Limits
+from squall_runner import engine, gpus, sweep
 from squall_runner.runtime import Launch, Layout
 from squall_runner.settings import Settings
 
@@ -75,7 +74,7 @@ def container(
         "CapAdd": list(CAPABILITIES),
         "SecurityOpt": ["no-new-privileges"],
         "LogConfig": LOG_CONFIG,
-        **limits(launch.limits),
+        **engine.limits(launch.limits),
     }
     if settings.oci_runtime:
         host["Runtime"] = settings.oci_runtime
@@ -97,16 +96,4 @@ def container(
         },
         "Healthcheck": {"Test": ["NONE"]},
         "HostConfig": host,
-    }
-
-
-def limits(wanted: Limits) -> dict[str, int]:
-    """As the engine spells them; swap is not added to a memory limit."""
-    return {
-        "CpuShares": wanted.cpu_shares,
-        "NanoCpus": wanted.nano_cpus,
-        "MemoryReservation": wanted.memory_reservation_bytes,
-        "Memory": wanted.memory_bytes,
-        "MemorySwap": wanted.memory_bytes,
-        "PidsLimit": wanted.pids,
     }

@@ -7,6 +7,7 @@ from typing import Final
 import aiohttp
 from aiodocker import Docker, DockerError
 
+from squall_runner.core import Limits
 from squall_runner.runtime import RuntimeUnavailable, StartRefused
 
 REMEDY: Final = "start Docker, or use the process runtime"
@@ -109,3 +110,40 @@ async def log_stream(
             body = await response.json()
             raise DockerError(response.status, body.get("message", "no logs"))
         yield response.content
+
+
+async def layers(client: Docker, reference: str) -> tuple[str, ...] | None:
+    """The digests of an image's layers; None: the engine doesn't have it. RuntimeUnavailable."""
+    with told("look at the image"):
+        try:
+            described = await client.images.inspect(reference)
+        except DockerError as error:
+            if error.status == 404:
+                return None
+            raise
+    return tuple(described["RootFS"].get("Layers") or ())
+
+
+async def remove_image(client: Docker, reference: str) -> bool:
+    """Whether it is gone; False: a container uses it. RuntimeUnavailable."""
+    with told("remove the image"):
+        try:
+            await client.images.delete(reference)
+        except DockerError as error:
+            if error.status == 409:
+                return False
+            if error.status != 404:
+                raise
+    return True
+
+
+def limits(wanted: Limits) -> dict[str, int]:
+    """As the engine spells them; swap is not added to a memory limit."""
+    return {
+        "CpuShares": wanted.cpu_shares,
+        "NanoCpus": wanted.nano_cpus,
+        "MemoryReservation": wanted.memory_reservation_bytes,
+        "Memory": wanted.memory_bytes,
+        "MemorySwap": wanted.memory_bytes,
+        "PidsLimit": wanted.pids,
+    }

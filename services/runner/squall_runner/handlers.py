@@ -211,6 +211,9 @@ class Runner:
             container.volumes = self._desk.adopt(slot.record.start.workspace, slot.directory)
             container.buckets = self._buckets.adopt(name)
             container.adopt()
+            if not container.volumes.are_reachable:
+                grace_s = max(self._settings.guest_drain_s, slot.record.start.spec.timeout_s)
+                container.stop("its volumes are out of reach of this runner", grace_s)
             self._containers[slot.record.start.container_id] = container
             log.info("container.adopted", slot=name, lost=name in plan.lost)
             run = self._lost if name in plan.lost else self._watch

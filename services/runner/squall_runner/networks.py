@@ -17,7 +17,8 @@ from squall_guard.rules import Outbound
 
 from squall_runner import sweep
 from squall_runner.makers import Makers
-from squall_runner.runtime import RuntimeUnavailable
+from squall_runner.peers import Peers
+from squall_runner.runtime import Launch, RuntimeUnavailable, StartRefused
 
 log = structlog.get_logger()
 
@@ -37,6 +38,8 @@ class Networks:
         self._making: dict[bool, int] = {False: 0, True: 0}
         self._docker: Docker
         self._makers: Makers
+        self.peers: Peers
+        """Those of clusters; from `open` on."""
 
     async def open(self, docker: Docker, tasks: TaskGroup) -> None:
         """Make the networks that are missing. Containers on them can't reach one another."""
@@ -48,6 +51,7 @@ class Networks:
         if (self._wanted or self.is_guarded) and not await sandbox_image.ensure(docker):
             self._wanted = 0
             self._guard = None
+        self.peers = Peers(docker, self._names[False], self._runner_id, self._guard)
 
     async def close(self) -> None:
         """Remove the sandboxes nobody took."""
@@ -72,6 +76,21 @@ class Networks:
     def is_guarded(self) -> bool:
         """Whether containers must run in sandboxes, which keep them from the machine."""
         return self._guard is not None and self._guard.is_on
+
+    async def sandbox(self, launch: Launch) -> str | None:
+        """One for this container, ready or made now; None: it joins its network by itself.
+        StartRefused, RuntimeUnavailable."""
+        if launch.peers:
+            return await self.peers.join(launch.peers)
+        if launch.only is not None and not self.is_guarded:
+            raise StartRefused(
+                "outbound_cidr_allowlist: this runner has no guard for it (its log says guard.off, "
+                "and why): run it as root with iptables, or leave the list out"
+            )
+        ready = self.take(blocked=launch.block_network) if launch.only is None else None
+        if ready is None and self.is_guarded:
+            return await self.make_now(blocked=launch.block_network, only=launch.only)
+        return ready
 
     async def make_now(self, *, blocked: bool, only: Outbound | None = None) -> str:
         """A sandbox for somebody who waits, from which `only` can be reached. RuntimeUnavailable."""

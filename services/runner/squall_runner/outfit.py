@@ -123,6 +123,7 @@ class Outfitter:
             workdir=image.workdir,
             limits=self.limits(start),
             block_network=start.spec.block_network,
+            peers=start.function_id if start.spec.clustered else "",
             only=only,
             gpus=gpus,
         )

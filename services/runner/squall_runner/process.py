@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -75,6 +75,15 @@ class ProcessRuntime:
         self._follower.close()
         for child in self._children.values():
             child.returncode = child.poll() or 0  # left running on purpose: no ResourceWarning
+
+    async def has_image(self, reference: str) -> bool:
+        return True  # a start names a virtual environment that isn't there
+
+    async def load_image(self, reference: str, saved: AsyncIterator[bytes]) -> tuple[str, ...]:
+        raise StartRefused(f"image {reference}: virtual environments stay where they were made")
+
+    async def remove_image(self, reference: str) -> bool:
+        return True
 
     def gateway(self, *, block_network: bool) -> str:
         return "127.0.0.1"

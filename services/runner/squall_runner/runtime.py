@@ -3,7 +3,7 @@
 # ruff: noqa: N818 - they are named for what happened; `Error` ends the root's name alone
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -73,6 +73,8 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     """Empty: /root."""
     limits: Limits
     block_network: bool = False
+    peers: str = ""
+    """The function with whose other containers it shares a network; empty: with nobody's."""
     only: Outbound | None = None
     """What it may connect to; None: everything but the machine and its neighbours."""
     gpus: tuple[int, ...] = ()
@@ -122,6 +124,16 @@ class Runtime(Protocol):
         """Make ready what containers share. RuntimeUnavailable names what is missing."""
 
     async def close(self) -> None: ...
+
+    async def has_image(self, reference: str) -> bool:
+        """Whether containers can be started from it here and now."""
+
+    async def load_image(self, reference: str, saved: AsyncIterator[bytes]) -> tuple[str, ...]:
+        """Take in what another engine saved; returns the digests of its layers. StartRefused,
+        RuntimeUnavailable."""
+
+    async def remove_image(self, reference: str) -> bool:
+        """Forget an image, if it is there; False: a container uses it."""
 
     def gateway(self, *, block_network: bool) -> str:
         """The host's address as containers reach it."""

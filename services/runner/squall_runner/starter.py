@@ -19,6 +19,7 @@ from squall_contracts.placement import StartContainer, StartPath
 from squall_runner import core, prepare, secrets
 from squall_runner.buckets.desk import NONE, ContainerBuckets
 from squall_runner.container import Begun, Container
+from squall_runner.fetching import ImageFetcher
 from squall_runner.making import Basis
 from squall_runner.outfit import NOBODY, Outfitter
 from squall_runner.prepare import Own
@@ -70,9 +71,11 @@ class Starter:
         outfitter: Outfitter,
         pool: WarmPool,
         snapshots: SnapshotPool,
+        fetcher: ImageFetcher,
         runner_id: str,
     ) -> None:
         self._runner_id = runner_id
+        self._fetcher = fetcher
         self._context = context
         self._runtime = runtime
         self._slots = slots
@@ -94,6 +97,7 @@ class Starter:
                 began = await self._start_new(container, basis, own, watch, unheld)
             except StartRefused:
                 self._images.forget(start.workspace, start.spec.image_id)
+                self._fetcher.forget(basis.image)
                 raise
         if start.spec.sandbox is not None:
             container.secrets = own.secrets
@@ -119,6 +123,7 @@ class Starter:
         if refused is not None:
             raise StartRefused(refused)
         image = await self._images.get(start.workspace, start.spec.image_id)
+        await self._fetcher.ensure(image)
         refused = core.python_refusal(image.image_id, image.python_version)
         if refused is not None:
             raise StartRefused(refused)
@@ -305,4 +310,5 @@ def _starts_alone(spec: FunctionSpec) -> bool:
     """Whether no container that was started ahead will do for it. A sandbox's command is a process
     of its own, which reads all variables when it starts."""
     early = spec.sandbox is None and core.starts_alone(spec.env)
-    return early or bool(spec.buckets) or spec.outbound_cidrs is not None
+    needs_own_network = spec.clustered or spec.outbound_cidrs is not None
+    return early or bool(spec.buckets) or needs_own_network

@@ -23,12 +23,14 @@ from squall_contracts.scaling import Target
 from squall_scheduler.breakers import Breakers
 from squall_scheduler.handlers import Scheduler
 from squall_scheduler.inputs import WaitingInputs
+from squall_scheduler.lanes import Lanes
 from squall_scheduler.ledger import Ledger
 from squall_scheduler.memory import Memory
 from squall_scheduler.metrics import Metrics
 from squall_scheduler.prefetching import Prefetching
 from squall_scheduler.reports import Reports
 from squall_scheduler.settings import Settings
+from squall_scheduler.strays import Strays
 from squall_scheduler.tending import Tending
 from squall_scheduler.world import World
 
@@ -96,6 +98,7 @@ async def _schedule(
         )
         reports = Reports(bus, context.workspaces, world, scheduler, settings)
         prefetching = Prefetching(bus, world, machines=settings.prefetch_machines)
+        strays = Strays(bus, context.workspaces, world, tasks)
         greeted: set[str] = set()
         resumed = False
 
@@ -123,8 +126,10 @@ async def _schedule(
         resumed = True
         subscriptions = [
             await bus.subscribe(subjects.HINT_ALL, world.on_hint),
+            await bus.subscribe(subjects.HINT_ALL, strays.on_hint),
             await bus.subscribe(subjects.STATS_ALL, world.on_stats),
             *await Breakers(world).serve(bus),
+            await Lanes(world, inputs, context.workspaces).serve(bus),
         ]
 
         async def on_event(job: Job) -> None:

@@ -6,11 +6,11 @@ from typing import Final, Protocol
 
 import structlog
 from squall_bus.bus import Bus
-from squall_bus.errors import BusError, Undecodable
+from squall_bus.errors import BusError, NotFound, Undecodable
 from squall_bus.job import Job
 from squall_bus.pull import StandingPull
 from squall_contracts import subjects
-from squall_contracts.calls import Inputs, Raised, Results
+from squall_contracts.calls import Inputs, Lane, Raised, Results
 from squall_contracts.failures import Failure
 from squall_contracts.functions import FunctionRecord
 
@@ -44,26 +44,39 @@ class WaitingInputs:
         return function_id in self._ready
 
     async def ensure(self, function: FunctionRecord) -> None:
-        """Make the function's consumers, one per lane. BusError."""
+        """Make the consumers of the lanes every function has, and of others in use. BusError."""
         async with self._lock(function.function_id):
             if function.function_id in self._ready:
                 return
-            bus = await self._accounts.get(function.workspace)
             async with asyncio.TaskGroup() as group:
-                for lane in subjects.LANES:
-                    group.create_task(
-                        bus.admin.ensure_consumer(
-                            subjects.CALLS,
-                            subjects.consumer(function.function_id, lane),
-                            subjects=subjects.call_lane(
-                                function.environment, function.function_id, lane
-                            ),
-                            ack_wait_s=self._settings.ack_wait_s,
-                            max_ack_pending=self._settings.max_ack_pending,
-                            max_deliver=self._settings.max_deliver,
-                        )
-                    )
+                for lane in subjects.STANDING_LANES:
+                    group.create_task(self._ensure_lane(function, lane))
+                for lane in subjects.OPENED_LANES:
+                    group.create_task(self._ensure_if_used(function, lane))
             self._ready.add(function.function_id)
+
+    async def _ensure_if_used(self, function: FunctionRecord, lane: Lane) -> None:
+        """What is in an opened lane may have outlived its consumer, which goes while all is idle."""
+        bus = await self._accounts.get(function.workspace)
+        filtered = subjects.call_lane(function.environment, function.function_id, lane)
+        if await bus.admin.count_subjects(subjects.CALLS, filtered):
+            await self._ensure_lane(function, lane)
+
+    async def ensure_lane(self, function: FunctionRecord, lane: Lane) -> None:
+        """Make the consumer of one more lane, which stays as long as the function. BusError."""
+        async with self._lock(function.function_id):
+            await self._ensure_lane(function, lane)
+
+    async def _ensure_lane(self, function: FunctionRecord, lane: Lane) -> None:
+        bus = await self._accounts.get(function.workspace)
+        await bus.admin.ensure_consumer(
+            subjects.CALLS,
+            subjects.consumer(function.function_id, lane),
+            subjects=subjects.call_lane(function.environment, function.function_id, lane),
+            ack_wait_s=self._settings.ack_wait_s,
+            max_ack_pending=self._settings.max_ack_pending,
+            max_deliver=self._settings.max_deliver,
+        )
 
     async def remove(self, function: FunctionRecord) -> None:
         """Remove the function's consumers, if there are any. Inputs stay. BusError."""
@@ -82,12 +95,15 @@ class WaitingInputs:
         settings of this version. BusError."""
         bus = await self._accounts.get(account)
         for durable in await bus.admin.consumers(subjects.CALLS):
-            function_id, _, lane = durable.rpartition("_")
-            if lane not in subjects.LANES:
+            function_id, _, name = durable.rpartition("_")
+            lane = next((lane for lane in subjects.LANES if lane == name), None)
+            if lane is None:
                 continue
             function = find(function_id)
             if function is not None:
                 await self.ensure(function)
+                if lane in subjects.OPENED_LANES:
+                    await self.ensure_lane(function, lane)
             else:
                 await bus.admin.delete_consumer(subjects.CALLS, durable)
 
@@ -98,12 +114,6 @@ class WaitingInputs:
         for subject in subjects.calls_of_function(function.environment, function.function_id):
             total += sum((await bus.admin.backlog(subjects.CALLS, subject)).values())
         return total
-
-    async def purge(self, function: FunctionRecord) -> None:
-        """Drop the function's inputs and retries unanswered. BusError."""
-        bus = await self._accounts.get(function.workspace)
-        for subject in subjects.calls_of_function(function.environment, function.function_id):
-            await bus.admin.purge(subjects.CALLS, subject)
 
     async def answer_all(self, function: FunctionRecord, failure: Failure) -> int:
         """Store `failure` as the outcome of every waiting input; returns how many messages.
@@ -135,7 +145,10 @@ def may_answer(reply_to: str) -> bool:
 
 
 async def _answer_lane(bus: Bus, function: FunctionRecord, durable: str, failure: Failure) -> int:
-    if (await bus.admin.consumer_state(subjects.CALLS, durable)).pending == 0:
+    try:
+        if (await bus.admin.consumer_state(subjects.CALLS, durable)).pending == 0:
+            return 0
+    except NotFound:  # a lane nobody has needed
         return 0
     jobs: asyncio.Queue[Job] = asyncio.Queue()  # bounded by max_held
     pull = StandingPull(

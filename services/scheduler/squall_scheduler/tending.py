@@ -17,6 +17,7 @@ from squall_contracts.functions import FunctionRecord
 from squall_scheduler.inputs import Accounts, WaitingInputs, answers, may_answer
 from squall_scheduler.letters import bury_inputs
 from squall_scheduler.settings import Settings
+from squall_scheduler.strays import GONE, turn_away
 from squall_scheduler.world import World
 
 log = structlog.get_logger()
@@ -165,17 +166,19 @@ class Tending:
         await self._logged(answering, "inputs.unanswered", function.function_id)
 
     async def _farewell(self, function: FunctionRecord) -> None:
-        """Ephemeral: its client is gone, so its inputs are dropped. Otherwise somebody may wait."""
+        """Who waits for it is told; the gateway has told those who did when it was stopped."""
         function_id = function.function_id
         if not function.ephemeral:
-            failure = Failure(kind="cancelled", message="the function's app was stopped")
-            await self._answer(function, failure)
+            await self._answer(function, GONE)
         if function_id in self._world.leaving:
-            await self._logged(self._inputs.purge(function), "inputs.unpurged", function_id)
+            await self._logged(self._turn_away(function), "inputs.unpurged", function_id)
         await self._world.emptied(function_id, FAREWELL_S)
         if function_id in self._world.leaving:
             await self._logged(self._inputs.remove(function), "consumers.unremoved", function_id)
             self._world.leaving.pop(function_id, None)
+
+    async def _turn_away(self, function: FunctionRecord) -> None:
+        await turn_away(await self._accounts.get(function.workspace), function.function_id)
 
     async def _listen(self, account: str) -> None:
         """Hear which inputs of a workspace were given up, on its present connection."""

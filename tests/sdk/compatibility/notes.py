@@ -37,9 +37,10 @@ NOTES: Final[dict[str, str]] = {
     "Function.with_options": "as `Cls.with_options`",
     "Function.from_name": "`version` is refused: calls go to what was deployed last",
     "Cls.from_name": "as `Function.from_name`",
-    "Cluster": "containers know each other's addresses; with the docker runtime they can't reach them",
+    "Cluster": "containers know each other's addresses; with the docker runtime those on one machine "
+    "reach one another",
     "clustered": "as `Cluster`",
-    "FunctionCall.get_call_graph": "the call's own inputs; `children` is empty",
+    "FunctionCall.get_call_graph": "`children`: calls of the last hour, of `spawn` of a week",
     "Image.from_registry": "`secret` is refused: log the builder's engine in",
     "Image.run_function": "`volumes`: refused; `gpu`, `cpu`, `memory`: no effect",
     "Image.pip_install": "`gpu` has no effect",

@@ -13,6 +13,7 @@ from squall_contracts.schedules import Schedule
 from squall_cron.core import declared, due, latest, upcoming
 
 MINUTE_S = 60
+HALF_HOUR_S = 1800
 DAY_S = 86_400
 LATE_S = 3600.0
 CALENDAR = datetime(2020, 1, 1)  # noqa: DTZ001 - Hypothesis takes naive bounds
@@ -64,26 +65,25 @@ def allowed(field: str, least: int, most: int) -> set[int]:
     return values
 
 
-def matches(expression: str, moment: datetime) -> bool:
-    """When both day fields are restricted, either will do."""
-    texts = expression.split()
+def brute(cron: Cron, begin_s: float, end_s: float) -> list[float]:
+    """Matching minutes after `begin_s`, up to `end_s`. When both day fields are restricted, either
+    will do. Clocks are changed by whole half hours, at whole half hours."""
+    zone = ZoneInfo(cron.timezone)
+    texts = cron.expression.split()
     minute, hour, day, month, weekday = (
         allowed(text, *bounds) for text, bounds in zip(texts, BOUNDS, strict=True)
     )
-    on_day = moment.day in day
-    on_weekday = moment.isoweekday() % 7 in weekday
-    stars = [text == "*" for text in (texts[2], texts[4])]
-    right_day = (on_day and on_weekday) if any(stars) else (on_day or on_weekday)
-    right_time = moment.minute in minute and moment.hour in hour
-    return right_time and moment.month in month and right_day
-
-
-def brute(cron: Cron, begin_s: float, end_s: float) -> list[float]:
-    """Matching minutes after `begin_s`, up to `end_s`."""
-    zone = ZoneInfo(cron.timezone)
+    any_star = "*" in (texts[2], texts[4])
     first = int(begin_s // MINUTE_S + 1) * MINUTE_S
-    minutes = range(first, int(end_s) + 1, MINUTE_S)
-    return [s for s in minutes if matches(cron.expression, datetime.fromtimestamp(s, zone))]
+    found: list[float] = []
+    for block in range(first - first % HALF_HOUR_S, int(end_s) + 1, HALF_HOUR_S):
+        clock = datetime.fromtimestamp(block, zone)
+        on_day, on_weekday = clock.day in day, clock.isoweekday() % 7 in weekday
+        right_day = (on_day and on_weekday) if any_star else (on_day or on_weekday)
+        if right_day and clock.hour in hour and clock.month in month:
+            minutes = range(max(block, first), min(block + HALF_HOUR_S, int(end_s) + 1), MINUTE_S)
+            found += [s for s in minutes if clock.minute + (s - block) // MINUTE_S in minute]
+    return found
 
 
 def schedule(when: Cron | Every, since_s: float, settled_s: float | None = None) -> Schedule:

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from squall_bus.accounts import new_key, read_jwt
 from squall_bus.bus import Bus
@@ -167,6 +168,17 @@ async def test_rotated_token_opens_by_its_new_secret_and_the_old_during_the_grac
         assert "not good" in await refused_sign_in(platform, text(made))
     async with (await entered(platform, last)).bus as bus:
         assert isinstance(await list_apps(bus), apps.AppList)
+
+
+async def test_old_secret_ends_with_its_grace(platform: Platform, client: Client) -> None:
+    first = await issued(client)
+    await client.ask(verbs.ROTATE_TOKEN, tokens.RotateToken(token_id=first.token_id, grace_s=60))
+    records = platform.bus.kv(access_subjects.ACCESS_TOKENS_BUCKET, tokens.AccessTokenRecord)
+    entry = await records.get(access_subjects.token_key(first.token_id))
+    assert entry is not None
+    over = msgspec.structs.replace(entry.value, old_until_unix_s=time.time() - 1)
+    await records.put(access_subjects.token_key(first.token_id), over)
+    assert "not good" in await refused_sign_in(platform, text(first))
 
 
 async def test_another_workspace_neither_sees_nor_ends_a_token(

@@ -1,6 +1,6 @@
 """Functions and their circuit breakers over the control API."""
 
-from squall_contracts import apps, breakers, subjects, verbs
+from squall_contracts import apps, breakers, lanes, subjects, verbs
 from squall_contracts.failures import Refused
 
 from tests.services.gateway.conftest import Client, Platform, spec
@@ -46,3 +46,18 @@ async def test_functions_are_listed_with_their_breakers_and_reset_by_name(
     )
     assert isinstance(refused, Refused)
     assert "it has: f, g" in refused.message
+
+
+async def test_a_lane_is_asked_for_in_the_name_of_whoever_asks(
+    platform: Platform, client: Client
+) -> None:
+    asked: list[lanes.LaneWanted] = []
+
+    async def opened(_subject: str, request: lanes.LaneWanted) -> lanes.LaneOpened:
+        asked.append(request)
+        return lanes.LaneOpened(lane="bulk3")
+
+    await platform.bus.respond(subjects.FUNCTION_LANE, lanes.LaneWanted, opened)
+    reply = await client.ask(verbs.OPEN_LANE, lanes.OpenLane(function_id="fn-a"))
+    assert reply == lanes.LaneOpened(lane="bulk3")
+    assert asked == [lanes.LaneWanted(workspace=platform.account, function_id="fn-a")]

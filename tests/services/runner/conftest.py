@@ -59,6 +59,7 @@ class Bench:
         block_network: bool = False,
         workspace: str = "lab",
         binds: tuple[Bind, ...] = (),
+        peers: str = "",
     ) -> tuple[str, Slot]:
         slot = self.slots.slot(new_id("ct"))
         slot.make()
@@ -75,6 +76,7 @@ class Bench:
             limits=limits or Limits(cpu_shares=128, pids=256),
             block_network=block_network,
             binds=binds,
+            peers=peers,
         )
         started = await self.runtime.start(await self.runtime.create(launch), launch)
         self.last, handle = started, started.handle

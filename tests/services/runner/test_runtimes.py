@@ -11,6 +11,7 @@ import anyio
 import pytest
 from anyio.abc import SocketAttribute
 from squall_contracts.guest import FLIGHT_RECORD_BYTES
+from squall_contracts.message import new_id
 from squall_guard import owner
 from squall_runner import engine, sweep
 from squall_runner.core import MIB, Limits
@@ -292,6 +293,24 @@ except OSError as error:
             source = source.replace("ADDRESS", repr((gateway, port)))
             handle, slot = await bench.start(source, block_network=True)
             assert await bench.text(handle, slot) == "True\nblocked\n"
+
+    async def test_network_of_a_cluster_goes_with_its_last_container(self, bench: Bench) -> None:
+        function_id = new_id("fn")
+        docker = await engine.connect()
+
+        async def networks() -> list[str]:
+            return [n["Name"] for n in await docker.networks.list() if function_id in n["Name"]]
+
+        try:
+            first, _ = await bench.start(FOREVER, peers=function_id)
+            second, _ = await bench.start(FOREVER, peers=function_id)
+            await bench.runtime.remove(first)
+            await bench.runtime.found()
+            assert len(await networks()) == 1
+            await bench.runtime.remove(second)
+            assert await networks() == []
+        finally:
+            await engine.close(docker)
 
     async def test_spare_containers_of_killed_runners_are_removed(self, bench: Bench) -> None:
         docker = await engine.connect()

@@ -18,7 +18,7 @@ from squall_runner.volumes import overlay
 from squall_runner.volumes.mounted import Mounted
 from squall_runner.volumes.trees import Trees
 from squall_runner.volumes.view import Kind, take_down
-from squall_volumes.errors import VolumeMissing
+from squall_volumes.errors import ViewOutOfReach, VolumeMissing
 from squall_volumes.store import VolumeStore
 
 from tests.volumes.crasher import contents
@@ -226,6 +226,24 @@ async def test_a_restarted_runner_goes_on_with_a_view(machine: Machine) -> None:
     again = Mounted.load(first.view.directory)
     assert await again.commit(machine.store)
     assert set(await machine.committed()) == {"a", "b"}
+
+
+async def test_view_a_restarted_runner_does_not_see_loses_nothing_of_others(
+    machine: Machine,
+) -> None:
+    """A runner in another mount namespace: its containers' overlays are no mounts to it."""
+    if machine.kind != "overlay":
+        pytest.skip("copies are directories to everybody")
+    first, other = await machine.start(), await machine.start()
+    write(first, "mine", "1")
+    write(other, "theirs", "2")
+    await other.commit(machine.store)
+    overlay.unmount(first.view.path)
+    again = Mounted.load(first.view.directory)
+    with pytest.raises(ViewOutOfReach, match="/data"):
+        await again.reload(machine.store)
+    await again.commit(machine.store)
+    assert set(await machine.committed()) == {"mine", "theirs"}
 
 
 async def test_sockets_pipes_and_links_out_are_not_followed(machine: Machine) -> None:

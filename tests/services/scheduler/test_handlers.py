@@ -467,7 +467,7 @@ async def test_a_stopped_app_s_containers_end_and_its_inputs_and_consumers_go(
     await stage.report(start, "stopped", exit_code=0)
     await stage.until(stage.no_consumers)
     await stage.until(stage.nothing_waits)
-    assert not stage.results
+    assert failures(stage)[-1].exception_type == "NotFoundError"
 
 
 async def test_callers_of_a_stopped_deployed_app_are_told(stage: Stage) -> None:

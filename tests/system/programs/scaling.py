@@ -1,5 +1,7 @@
 """Functions whose containers are counted while many calls wait."""
 
+import itertools
+import threading
 import time
 
 import squall
@@ -35,3 +37,24 @@ def one_at_a_time(number: float) -> float:
 def stamp(seconds: float) -> float:
     time.sleep(seconds)
     return time.time()
+
+
+numbers = itertools.count(1)
+
+
+@app.function(max_containers=1, scaledown_window=60)
+def place_in_line(seconds: float) -> int:
+    """How many inputs the container has run, this one included."""
+    number = next(numbers)
+    time.sleep(seconds)
+    return number
+
+
+three = threading.Barrier(3)
+
+
+@app.function(max_containers=1, max_inputs=3)
+def meet(number: int) -> int:
+    """Returns only where three inputs run at once."""
+    three.wait(30)
+    return number

@@ -3,11 +3,10 @@
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-import msgspec
-from squall_bus.errors import ObjectMissing, SquallRefusal
+from squall_bus.errors import SquallRefusal
 from squall_bus.service import Context
 from squall_contracts import apps, breakers, schedules, subjects, verbs
-from squall_contracts.calls import INLINE_LIMIT_BYTES, Input, Inputs, Payload
+from squall_contracts.calls import Input, Inputs, Payload
 from squall_contracts.dead import DeadLetter
 from squall_contracts.functions import FunctionRecord
 from squall_contracts.message import input_id, new_id
@@ -56,7 +55,7 @@ class Actions:
                 raise SquallRefusal("not_found", f"there is no dead letter {letter_id} any more")
             function_id = await self._target(account, found)
             call_id = new_id("fc")
-            payload = await self._payload(account, found.payload, call_id)
+            payload = await letters.arguments(bus, found, call_id)
             await self._call(account, environment, function_id, call_id, payload, letter=found)
             await letters.remove(bus, found)
         return "retried"
@@ -73,21 +72,6 @@ class Actions:
         app = next((a for a in self._known.apps.values() if a.app_id == entry.app_id), None)
         runs = app is not None and app.state in {"ephemeral", "detached"}
         return await letters.target(self._ask, account, entry, app_runs=runs)
-
-    async def _payload(self, account: str, payload: Payload, call_id: str) -> Payload:
-        """A letter's arguments as a new call's own; what fits travels with it."""
-        if isinstance(payload, bytes):
-            return payload
-        bus = await self._context.workspaces.get(account)
-        objects = bus.objects(subjects.BLOBS_BUCKET)
-        if payload.size_bytes <= INLINE_LIMIT_BYTES:
-            return await objects.get(payload.name)
-        name = f"{call_id}/0"
-        try:
-            await objects.put(name, objects.stream(payload.name), sha256=payload.sha256)
-        except ObjectMissing as error:
-            raise SquallRefusal("not_found", "its arguments are no longer kept") from error
-        return msgspec.structs.replace(payload, name=name)
 
     # --- schedules ---------------------------------------------------------------------------------
 

@@ -185,6 +185,10 @@ OVER: Final = frozenset(("succeeded", "failed", "cancelled"))
 def known_call(ask: Ask) -> str:
     """The id of a call in a request's path. ProblemError 404 for what can be none."""
     call_id = ask.path["call_id"]
-    if not call_id.startswith("fc-") or not call_id[3:].isalnum() or not call_id.isascii():
+    if (
+        not call_id.startswith("fc-")
+        or not call_id[3:].replace("_", "").isalnum()
+        or not call_id.isascii()
+    ):
         raise lookup.unknown(ask.environment, call_id)
     return call_id

@@ -16,7 +16,6 @@ from squall_gateway.rest import calling
 from squall_gateway.rest.asking import Answer, Ask
 from squall_gateway.rest.calling import Target
 from squall_gateway.rest.lines import Lines
-from squall_gateway.rest.outcomes import payload_of
 from squall_gateway.rest.problems import ProblemError, error_of
 from squall_gateway.rest.words import Call, Letter, LettersReply, Purged
 
@@ -60,8 +59,7 @@ class Letters:
         letter = await _one(line.bus, ask)
         target = await self._target(ask, letter)
         call_id = new_id("fc")
-        data = await payload_of(line.bus, letter.call_id, letter.payload)
-        payload = await calling.shipped(line.bus, call_id, data)
+        payload = await letters.arguments(line.bus, letter, call_id)
         await calling.put(line, letter.environment, call_id, target, payload, kept=True)
         await letters.remove(line.bus, letter)
         return calling.pending(ask.environment, Call(call_id=call_id, state="queued"))

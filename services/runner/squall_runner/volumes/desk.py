@@ -56,6 +56,11 @@ class ContainerVolumes:
             for each in self._mounted
         )
 
+    @property
+    def are_reachable(self) -> bool:
+        """Whether this runner can show the container anything new."""
+        return all(each.view.is_reachable for each in self._mounted)
+
     async def refresh(self) -> None:
         """Show the newest state before the container begins. StartRefused, BusError."""
         store = await self._desk.store(self._account)

@@ -14,6 +14,7 @@ from squall_volumes import core, model
 from squall_volumes.beneath import Beneath
 from squall_volumes.cutting import STEADY_NS, Read, Source, signature
 from squall_volumes.download import lay
+from squall_volumes.errors import ViewOutOfReach
 from squall_volumes.known import Known
 from squall_volumes.model import Changes, Entry, Tree
 from squall_volumes.store import VolumeStore
@@ -132,8 +133,14 @@ class Mounted:
 
     async def reload(self, store: VolumeStore) -> bool:
         """Show what others have committed; whether there was anything. What the container changed
-        and did not commit stays. Raises as `commit`, and NotADirectoryError."""
+        and did not commit stays. Raises as `commit`, NotADirectoryError, and ViewOutOfReach."""
         async with self._lock:
+            if not self.view.is_reachable:
+                # What would be laid now, the container would not have: it would look removed by it.
+                raise ViewOutOfReach(
+                    f"the volume at {self.mount.path} was mounted by an earlier runner, out of reach "
+                    "of this one: what is committed is safe, and the next container sees it"
+                )
             head = await store.head(self.mount.volume_id)
             if head.manifest == self._manifest:
                 return False

@@ -38,6 +38,12 @@ class View:
         work.mkdir()
         overlay.mount(lower, upper, work, self.path)
 
+    @property
+    def is_reachable(self) -> bool:
+        """Whether what this process writes to `path` is what the container sees. An overlay that an
+        earlier runner mounted is not, if that runner had another mount namespace."""
+        return self.kind == "copy" or self.path.is_mount()
+
     def remove(self) -> None:
         """Take it down; its directory stays for its owner to remove. OSError."""
         with self._lock:
