@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
+from itertools import islice
 
 from squall_bus._fake_clock import Clock
 from squall_bus._fake_consumers import FakeConsumer
@@ -13,6 +14,7 @@ from squall_bus.api import Json
 Direct = tuple[bytes, bytes]
 """A reply that is not JSON: payload and header block."""
 
+END_OF_BATCH: Direct = (b"", b"NATS/1.0 204 EOB\r\n\r\n")
 MISSING: Direct = (b"", b"NATS/1.0 404 Message Not Found\r\n\r\n")
 
 
@@ -21,7 +23,7 @@ class FakeApi:
         self._account = account
         self._clock = clock
         self._send = send
-        self._verbs: dict[str, Callable[[list[str], Json], Json | Direct]] = {
+        self._verbs: dict[str, Callable[[list[str], Json], Json | Direct | list[Direct]]] = {
             "STREAM.CREATE": self._stream_create,
             "STREAM.UPDATE": self._stream_update,
             "STREAM.INFO": self._stream_info,
@@ -36,7 +38,7 @@ class FakeApi:
             "DIRECT.GET": self._direct_get,
         }
 
-    def answer(self, verb: str, payload: bytes, reply: str) -> Json | Direct | None:
+    def answer(self, verb: str, payload: bytes, reply: str) -> Json | Direct | list[Direct] | None:
         """What to answer to `$JS.API.<verb>`; None: nothing now, or nobody there."""
         words = verb.split(".")
         body: Json = json.loads(payload) if payload else {}
@@ -129,7 +131,7 @@ class FakeApi:
 
     # --- single messages -------------------------------------------------------------------------
 
-    def _direct_get(self, words: list[str], body: Json) -> Direct:
+    def _direct_get(self, words: list[str], body: Json) -> Direct | list[Direct]:
         stream = self._account.stream(words[0])
         if len(words) > 1:
             return _direct(stream, stream.last_of(".".join(words[1:])))
@@ -139,6 +141,9 @@ class FakeApi:
             for seq, kept in sorted(stream.kept.items())
             if seq >= first and matches(pattern, kept.subject)
         )
+        if "batch" in body:
+            found = [_direct(stream, kept) for kept in islice(later, int(body["batch"]))]
+            return [*found, END_OF_BATCH] if found else MISSING
         return _direct(stream, next(later, None))
 
 

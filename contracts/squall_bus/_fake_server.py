@@ -240,8 +240,9 @@ class FakeServer:
                 self._deliver(account, reply, "", b"", NO_RESPONDERS)
                 return
             answer = fault.answer()
-        if isinstance(answer, tuple):
-            self._deliver(account, reply, "", *answer)
+        if isinstance(answer, tuple | list):
+            for part in [answer] if isinstance(answer, tuple) else answer:
+                self._deliver(account, reply, "", *part)
         elif answer is not None:
             self._deliver(account, reply, "", json.dumps(answer).encode(), None)
 

@@ -195,7 +195,7 @@ class NatsWire(Client):  # type: ignore[misc, unused-ignore]
         if self._transport is not None:
             self._transport.close()  # type: ignore[no-untyped-call]
         if s.uri.scheme not in {"ws", "wss"}:
-            self._transport = SocketTransport()
+            self._transport = SocketTransport(self._ps.take)
             await super()._connect_to_server(s)
             return
         self._transport = None  # one that was closed can't be opened again

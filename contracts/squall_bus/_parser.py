@@ -26,7 +26,8 @@ class Control(Protocol):
 
 
 class WireParser:
-    """Stands in for nats.protocol.parser.Parser: `reset` and `parse`."""
+    """Stands in for nats.protocol.parser.Parser: `reset` and `parse`. Messages alone need no task: the
+    socket gives them to `take` as they come."""
 
     def __init__(self, control: Control, listeners: dict[str, RawHandler]) -> None:
         self._control = control
@@ -43,11 +44,19 @@ class WireParser:
 
     async def parse(self, data: bytes = b"") -> None:
         """Take the next bytes off the socket; a message cut in two waits for its second half."""
+        while rest := self.take(data):
+            line_end = rest.find(b"\r\n")
+            await self._control_line(rest[:line_end])
+            data = rest[line_end + 2 :]
+
+    def take(self, data: bytes) -> bytes:
+        """Deliver the messages at the beginning of the next bytes; what is returned begins with a
+        whole line that is for the client."""
         if self._rest:
             self._rest.append(data)
             self._held += len(data)
             if self._held < self._needed:
-                return
+                return b""
             data = b"".join(self._rest)
             self._rest = []
         self._needed = 0
@@ -58,18 +67,16 @@ class WireParser:
             if line_end < 0:
                 break
             kind = data[position]
-            if kind in (_MSG, _HMSG):
-                after = self._message(data, position, line_end, end, kind == _HMSG)
-                if after < 0:
-                    break
-                position = after
-            else:
-                line = data[position:line_end]
-                position = line_end + 2
-                await self._control_line(line)
+            if kind not in (_MSG, _HMSG):
+                return data[position:]
+            after = self._message(data, position, line_end, end, kind == _HMSG)
+            if after < 0:
+                break
+            position = after
         if position < end:
             self._rest.append(data[position:])
             self._held = end - position
+        return b""
 
     def _message(self, data: bytes, start: int, line_end: int, end: int, headed: bool) -> int:
         """Deliver the message at `start`; returns where the next begins, -1 if it isn't whole."""

@@ -12,6 +12,7 @@ import socket
 import ssl
 import threading
 from collections import deque
+from collections.abc import Callable
 from itertools import islice
 from typing import Any, Final
 from urllib.parse import ParseResult
@@ -19,9 +20,10 @@ from urllib.parse import ParseResult
 from squall_bus._stock import TcpTransport
 from squall_bus.tasks import within
 
-RECEIVE_BYTES: Final = 256 * 1024
+RECEIVE_BYTES: Final = 1024 * 1024
 UNREAD_LIMIT_BYTES: Final = 1024 * 1024
 """What may be received ahead of the reader before the socket is left alone."""
+Take = Callable[[bytes], bytes]
 _MOST_BUFFERS: Final = 512
 """Buffers in one system call; the kernel takes 1024."""
 
@@ -29,8 +31,13 @@ _MOST_BUFFERS: Final = 512
 class SocketTransport(TcpTransport):  # type: ignore[misc, unused-ignore]
     """What nats-py's client asks of a transport, and `send_now`. All else is for the loop alone."""
 
-    def __init__(self) -> None:
+    def __init__(self, take: Take | None = None) -> None:
+        """`take` gets what comes while `read` waits, and gives back what it leaves to the reader;
+        None: all is left. That saves a turn of the loop for each message."""
         super().__init__()  # type: ignore[no-untyped-call]
+        self._take = take
+        self._reads = False
+        """`read` waits: nothing that came before is still being looked at."""
         self._loop = asyncio.get_running_loop()
         self._socket: socket.socket | None = None
         self._lock = threading.Lock()
@@ -197,13 +204,23 @@ class SocketTransport(TcpTransport):  # type: ignore[misc, unused-ignore]
             self._error = error
             count = 0
         if count:
-            self._unread += memoryview(self._room)[:count]
+            self._received(memoryview(self._room)[:count])
         else:
             self._eof = True
         if self._eof or len(self._unread) > UNREAD_LIMIT_BYTES:
             self._paused = True
             self._loop.remove_reader(self._socket)
-        self._wake()
+        if self._unread or self._eof or self._error is not None:
+            self._wake()
+
+    def _received(self, data: memoryview) -> None:
+        if self._take is None or not self._reads or self._unread:
+            self._unread += data
+            return
+        try:
+            self._unread += self._take(bytes(data))
+        except Exception as error:  # noqa: BLE001 - the reader is told, and gives the connection up
+            self._error = OSError(f"what the server sent can't be read: {error!r}")
 
     async def read(self, buffer_size: int) -> bytes:
         """All that was received, at least a byte; empty at the end. OSError if it broke."""
@@ -211,7 +228,11 @@ class SocketTransport(TcpTransport):  # type: ignore[misc, unused-ignore]
             data: bytes = await self._io_reader.read(buffer_size)
             return data
         if not self._unread:
-            await self._more()
+            self._reads = True
+            try:
+                await self._more()
+            finally:
+                self._reads = False
         received, self._unread = bytes(self._unread), bytearray()
         return received
 

@@ -1,7 +1,8 @@
 """Object stores, in the standard format: other NATS clients read what we put, and we what they did.
 
 An object is a run of chunks on a subject of its own and a record of its name that is replaced as
-a whole. Chunks are sent a few ahead of their acks and read by a pull consumer.
+a whole. Chunks are sent a few ahead of their acks, and read by requests for several at a time: see
+fetching.py; in clusters by a pull consumer.
 """
 
 import asyncio
@@ -22,6 +23,7 @@ from squall_bus.errors import (
     PermissionRefused,
     UploadDisturbed,
 )
+from squall_bus.fetching import fetch
 from squall_bus.looking import newest
 from squall_bus.object_records import (
     CHUNK_BYTES,
@@ -104,6 +106,17 @@ class Objects:
         self._check(info, len(data), digest, sha256)
         return data
 
+    async def pieces(self, name: str) -> list[bytes]:
+        """The whole object in the pieces it is kept in, which saves putting them together. Whoever
+        knows its digest checks it. ObjectMissing; DigestMismatch where it isn't complete."""
+        info = await self._found(name)
+        found: list[bytes] = []
+        if info.size_bytes:
+            async with aclosing(self._chunks(info)) as chunks:
+                found = [chunk async for chunk in chunks]
+        self._check(info, sum(map(len, found)), info.sha256, None)
+        return found
+
     async def stream(self, name: str, *, sha256: str | None = None) -> AsyncGenerator[bytes, None]:
         """Its chunks in order; DigestMismatch comes behind the last, also if they are not those of
         `sha256`. ObjectMissing."""
@@ -138,6 +151,11 @@ class Objects:
             reply = await newest(self._bus, self._stream, subject)
             if not status_of(reply.headers):
                 yield reply.data
+            return
+        if not self._bus.wire.is_clustered:
+            async with aclosing(fetch(self._bus, self._stream, subject, info.chunks)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
             return
         async with aclosing(read(self._bus, self._stream, subject, ahead=AHEAD)) as stored:
             async for message in stored:

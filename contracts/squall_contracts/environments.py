@@ -20,7 +20,10 @@ class UpdateEnvironment(Message, frozen=True, kw_only=True):
     """Reply: EnvironmentEntry."""
 
     name: str
-    web_suffix: str
+    web_suffix: str | None = None
+    """None: as it is."""
+    new_name: str = ""
+    """Empty: as it is. Refused while apps run in it."""
 
 
 class DeleteEnvironment(Message, frozen=True, kw_only=True):
@@ -57,6 +60,8 @@ class EnvironmentRecord(Message, frozen=True, kw_only=True):
     name: str
     web_suffix: str = ""
     created_unix_s: float
+    renamed_from: str = ""
+    """The environment that is being moved here; empty once all of it is."""
 
 
 EnvironmentReply = EnvironmentEntry | Refused

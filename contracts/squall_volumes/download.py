@@ -143,12 +143,38 @@ class _Laying:
             at = number * BLOCK_BYTES
             have = await asyncio.to_thread(_digest_at, descriptor, at)
             if have != digest:
-                data = await block(self._objects, digest)
-                await asyncio.to_thread(os.pwrite, descriptor, data, at)
+                written = await self._written(descriptor, at, digest)
+                if not written and not await self._written(descriptor, at, digest):  # put again?
+                    raise VolumeDamaged(f"block {digest.hex()[:16]} of the volume is damaged")
         finally:
             self.slots.release()
         size = min(BLOCK_BYTES, os.fstat(descriptor).st_size - at)
         self._arrived(path, size)
+
+    async def _written(self, descriptor: int, at: int, digest: bytes) -> bool:
+        """Fetch a block and write it; False: what came is not it. VolumeDamaged."""
+        try:
+            pieces = await self._objects.pieces(block_name(digest))
+        except ObjectMissing as error:
+            raise VolumeDamaged(f"block {digest.hex()[:16]} of the volume: {error}") from error
+        except DigestMismatch:
+            return False
+        return await asyncio.to_thread(_write_checked, descriptor, pieces, at, digest)
+
+
+def _write_checked(descriptor: int, pieces: list[bytes], at: int, digest: bytes) -> bool:
+    """Write a block where these pieces are it. OSError."""
+    seen = hashlib.sha256()
+    for piece in pieces:
+        seen.update(piece)
+    if seen.digest() != digest:
+        return False
+    for piece in pieces:
+        view = memoryview(piece)
+        while view:
+            count = os.pwrite(descriptor, view, at)
+            view, at = view[count:], at + count
+    return True
 
 
 def _digest_at(descriptor: int, at: int) -> bytes | None:

@@ -51,6 +51,10 @@ class PatientObjects:
         except DigestMismatch:
             return await patiently(lambda: self._objects.get(name))
 
+    async def pieces(self, name: str) -> list[bytes]:
+        """As Objects.pieces: its digest is not checked."""
+        return await patiently(lambda: self._objects.pieces(name))
+
     async def info(self, name: str) -> ObjectInfo | None:
         return await patiently(lambda: self._objects.info(name))
 

@@ -102,12 +102,25 @@ class VolumeStore:
     async def rename(self, environment: str, old: str, new: str) -> None:
         """VolumeMissing, VolumeExists. A crash in between leaves both names."""
         found = await self.find(environment, old)
-        renamed = msgspec.structs.replace(found, name=new)
+        await self._take_place(found, msgspec.structs.replace(found, name=new))
+
+    async def move(self, environment: str, name: str, to: str) -> None:
+        """Put it into another environment. VolumeMissing, VolumeExists. Done again after a crash, it
+        goes on."""
+        found = await self.find(environment, name)
+        await self._take_place(found, msgspec.structs.replace(found, environment=to))
+
+    async def _take_place(self, old: VolumeName, new: VolumeName) -> None:
+        key = state_subjects.volume_name_key(new.environment, new.name)
         try:
-            await self._names.create(state_subjects.volume_name_key(environment, new), renamed)
+            await self._names.create(key, new)
         except KeyExists as error:
-            raise VolumeExists(f"volume {new!r} exists in environment {environment!r}") from error
-        await self._names.delete(state_subjects.volume_name_key(environment, old))
+            there = await self._names.get(key)
+            if there is None or there.value.volume_id != new.volume_id:
+                raise VolumeExists(
+                    f"volume {new.name!r} exists in environment {new.environment!r}"
+                ) from error
+        await self._names.delete(state_subjects.volume_name_key(old.environment, old.name))
 
     async def delete(self, environment: str, name: str) -> None:
         """Remove a volume with all it holds. VolumeMissing."""
@@ -212,6 +225,20 @@ class VolumeStore:
                 return Committed(successor, new, head.manifest)
             await self._clear(made)
             await asyncio.sleep(random.uniform(0, COLLISION_WAIT_S))
+
+    async def rewrite(self, volume_id: str, change: Callable[[Tree], Tree]) -> None:
+        """Store a tree that holds the same files in other places, whatever it is by then; to readers
+        it is no commit. VolumeMissing, VolumeDamaged, BusError."""
+        while True:
+            head, revision, tree = await self._newest(volume_id)
+            new = await asyncio.to_thread(change, tree)
+            if new == tree:
+                return
+            made = await self._put_manifest(new)
+            if await self._replace_head(msgspec.structs.replace(head, manifest=made), revision):
+                await self._clear(head.manifest)
+                return
+            await self._clear(made)
 
     async def _replace_head(self, successor: VolumeHead, revision: int) -> bool:
         """Whether nobody else was quicker. A write whose answer was lost is done again, and may then

@@ -28,12 +28,16 @@ class Measured:
 
 
 @contextlib.contextmanager
-def server(runtime: str) -> Iterator[Measured]:
-    """Start `python -m squall_server`, point this process's SDK at it, and take it down again."""
+def server(runtime: str, **settings: str) -> Iterator[Measured]:
+    """Start `python -m squall_server` with these variables, point this process's SDK at it, and take
+    it down again."""
     with tempfile.TemporaryDirectory(prefix="squall-bench-") as home:
         command = [sys.executable, "-m", "squall_server", "--state", home, "--runtime", runtime]
         process = subprocess.Popen(
-            [*command, "--ephemeral", "--until-parent-exits"], stdout=subprocess.PIPE, text=True
+            [*command, "--ephemeral", "--until-parent-exits"],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **settings},
         )
         assert process.stdout is not None
         try:

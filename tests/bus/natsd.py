@@ -1,6 +1,7 @@
 """A real nats-server in operator mode, in a directory of its own."""
 
 import asyncio
+import os
 import shutil
 import signal
 import socket
@@ -80,6 +81,7 @@ class NatsServer:
         """Keep the connections and answer nothing, until `resume`."""
         assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)
+        os.waitpid(self.process.pid, os.WUNTRACED)  # it has stopped, not only been told to
 
     def resume(self) -> None:
         assert self.process is not None

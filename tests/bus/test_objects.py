@@ -171,6 +171,7 @@ async def test_a_guest_reads_and_writes_with_no_more_than_it_may(real: RealWorld
         "guest",
         publish=(
             "$O.blobs.>",
+            "$JS.API.DIRECT.GET.OBJ_blobs",
             "$JS.API.DIRECT.GET.OBJ_blobs.>",
             "$JS.API.CONSUMER.CREATE.OBJ_blobs.>",
             "$JS.API.CONSUMER.MSG.NEXT.OBJ_blobs.>",
@@ -183,6 +184,11 @@ async def test_a_guest_reads_and_writes_with_no_more_than_it_may(real: RealWorld
     assert await owner.objects("blobs").get("b") == data[:-1]
     with pytest.raises(PermissionRefused, match="OBJ_code"):
         await guest.objects("code").get("x")
+    less = await real.connect(
+        "less", publish=("$JS.API.DIRECT.GET.OBJ_blobs.>",), subscribe=("_INBOX_less.>",)
+    )
+    with pytest.raises(PermissionRefused, match="OBJ_blobs"):
+        await less.objects("blobs").get("a")
 
 
 async def test_other_work_goes_on_during_a_large_transfer(objects: Objects) -> None:

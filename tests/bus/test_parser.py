@@ -106,3 +106,31 @@ def test_a_status_is_read_from_its_line() -> None:
     assert decode_headers(block) == {"Nats-Pending-Messages": "3"}
     assert status_of(encode_headers({"A": "b"})) == 0
     assert status_of(None) == 0
+
+
+@given(
+    st.lists(st.one_of(message, st.sampled_from(CONTROLS)), max_size=20),
+    st.lists(st.integers(min_value=1, max_value=40), min_size=1),
+)
+def test_what_is_taken_at_once_and_what_is_left_to_the_reader_is_all_there_is(
+    sent: list[Message | bytes], cuts: list[int]
+) -> None:
+    heard: list[Message] = []
+    control = Control()
+    parser = WireParser(control, {"7": lambda *message: heard.append(message)})
+    data = b"".join(part if isinstance(part, bytes) else wire_form(part) for part in sent)
+
+    async def feed() -> None:
+        position = turn = 0
+        while position < len(data):
+            size = cuts[turn % len(cuts)]
+            left = parser.take(data[position : position + size])
+            if left:
+                assert left.startswith((b"PING", b"PONG", b"+OK", b"-ERR", b"INFO"))
+                await parser.parse(left)
+            position += size
+            turn += 1
+
+    asyncio.run(feed())
+    assert heard == [part for part in sent if not isinstance(part, bytes)]
+    assert len(control.seen) == sum(part in CONTROLS and part != b"+OK\r\n" for part in sent)

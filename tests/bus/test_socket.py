@@ -221,3 +221,44 @@ async def test_a_connection_turned_to_tls_goes_on_over_it(tmp_path: Path) -> Non
     transport.close()
     await transport.wait_closed()
     server.close()
+
+
+async def test_what_comes_while_the_reader_waits_is_taken_and_the_rest_left_in_order(
+    peer: Peer,
+) -> None:
+    taken: list[bytes] = []
+    enough = asyncio.Event()
+
+    def take(data: bytes) -> bytes:
+        """Upper case is taken, up to the first that isn't."""
+        end = next((at for at, byte in enumerate(data) if not chr(byte).isupper()), len(data))
+        taken.append(data[:end])
+        if len(b"".join(taken)) >= 4:
+            enough.set()
+        return data[end:]
+
+    transport = SocketTransport(take)
+    await asyncio.gather(transport.connect(peer.url, 0, 5), peer.accept())
+    reading = asyncio.create_task(transport.read(0))
+    await asyncio.sleep(0)
+    peer.end.sendall(b"ABCD")
+    await enough.wait()
+    assert not reading.done()
+    peer.end.sendall(b"EFgH")
+    assert await reading == b"gH"
+    assert b"".join(taken) == b"ABCDEF"
+    transport.close()
+
+
+async def test_a_reader_is_told_of_what_cannot_be_read(peer: Peer) -> None:
+    def take(data: bytes) -> bytes:
+        raise ValueError(data.decode())
+
+    transport = SocketTransport(take)
+    await asyncio.gather(transport.connect(peer.url, 0, 5), peer.accept())
+    reading = asyncio.create_task(transport.read(0))
+    await asyncio.sleep(0)
+    peer.end.sendall(b"nonsense")
+    with pytest.raises(OSError, match="nonsense"):
+        await reading
+    transport.close()

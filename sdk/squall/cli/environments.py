@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 from squall_contracts import environments as words
 
+from squall import _validate
 from squall.cli import asking, control
 from squall.cli.report import say
 from squall.cli.tables import Json, ago, show, show_json
@@ -53,18 +54,27 @@ def list_environments(json: Json = False) -> None:
 def update(
     name: Name,
     set_web_suffix: Annotated[str | None, typer.Option(help="Part of its web addresses.")] = None,
-    set_name: Annotated[str | None, typer.Option(hidden=True)] = None,
+    set_name: Annotated[
+        str | None, typer.Option(help="Another name; its apps must be stopped.")
+    ] = None,
 ) -> None:
-    """Change an environment."""
+    """Change an environment. With another name its secrets, volumes, dicts and queues move; apps are
+    stopped before and deployed again after."""
+    if set_web_suffix is None and set_name is None:
+        raise InvalidError("nothing to change: give --set-name or --set-web-suffix")
     if set_name is not None:
-        raise InvalidError(
-            "an environment keeps its name: make another with `squall environment create` "
-            "and deploy there"
-        )
-    if set_web_suffix is None:
-        raise InvalidError("nothing to change: give --set-web-suffix")
-    control.ask(words.UpdateEnvironment(name=name, web_suffix=set_web_suffix))
-    say(f"environment {name} has the web suffix {set_web_suffix or '(none)'}")
+        _validate.environment_name(set_name)
+    request = words.UpdateEnvironment(name=name, web_suffix=set_web_suffix, new_name=set_name or "")
+    changed: words.EnvironmentEntry = control.ask(request)
+    say(f"environment {changed.name} has the web suffix {changed.web_suffix or '(none)'}")
+
+
+@app.command("rename")
+def rename(name: Name, new_name: Annotated[str, typer.Argument(metavar="NEW_NAME")]) -> None:
+    """Give an environment another name, as `update --set-name` does."""
+    _validate.environment_name(new_name)
+    control.ask(words.UpdateEnvironment(name=name, new_name=new_name))
+    say(f"environment {name} is {new_name} now: use it with -e {new_name}")
 
 
 @app.command("delete")

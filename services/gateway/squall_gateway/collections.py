@@ -4,6 +4,7 @@ import re
 import time
 from typing import Final
 
+import msgspec
 import structlog
 from squall_bus.bus import Bus
 from squall_bus.errors import KeyExists, SquallRefusal
@@ -130,6 +131,16 @@ class Collections:
             for key, record in (await self.records.items(prefix)).items():
                 await self.records.delete(key)
                 await _empty(await self._context.workspaces.get(account), record)
+
+    async def move(self, account: str, environment: str, to: str) -> None:
+        """Put all that have names into another environment; what they hold knows of none."""
+        for kind in _PREFIXES:
+            prefix = state_subjects.collections_of(account, kind, environment)
+            for key, record in (await self.records.items(prefix)).items():
+                if record.name:
+                    moved = msgspec.structs.replace(record, environment=to)
+                    await self.records.put(self._key(account, kind, to, record.name), moved)
+                    await self.records.delete(key)
 
     async def accounts(self) -> set[str]:
         """The workspaces that have any."""

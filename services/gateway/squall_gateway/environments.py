@@ -54,11 +54,36 @@ class Environments:
     async def update(
         self, account: str, request: environments.UpdateEnvironment
     ) -> EnvironmentEntry:
-        _check_suffix(request.web_suffix)
         record = await self._known(account, request.name)
+        if request.web_suffix is None:
+            return _entry(record)
+        _check_suffix(request.web_suffix)
         changed = msgspec.structs.replace(record, web_suffix=request.web_suffix)
         await self._records.put(_key(account, request.name), changed)
         return _entry(changed)
+
+    async def succeed(self, account: str, old: str, new: str) -> None:
+        """Make the environment that takes the place of another, unless that was begun before."""
+        key = _key(account, new)
+        if new == DEFAULT or new.startswith("en-"):
+            raise SquallRefusal("invalid", f"new_name: {new!r} can't be given: choose another name")
+        record = msgspec.structs.replace(
+            await self._known(account, old), name=new, renamed_from=old
+        )
+        try:
+            await self._records.create(key, record)
+        except KeyExists as error:
+            there = await self._records.get(key)
+            if there is None or there.value.renamed_from != old:
+                raise SquallRefusal(
+                    "already_exists", f"environment {new!r} exists: choose another name"
+                ) from error
+
+    async def succeeded(self, account: str, new: str) -> None:
+        """All of the other is here now."""
+        record = await self._known(account, new)
+        settled = msgspec.structs.replace(record, renamed_from="")
+        await self._records.put(_key(account, new), settled)
 
     async def list(
         self, account: str, _: environments.ListEnvironments

@@ -27,6 +27,7 @@ from squall_gateway.deploying import Deploys
 from squall_gateway.functions import Functions
 from squall_gateway.graphs import Graphs
 from squall_gateway.machines import Machines
+from squall_gateway.renaming import Renaming
 from squall_gateway.schedules import Schedules
 from squall_gateway.snapshots import Snapshots
 from squall_gateway.terminals import Terminals
@@ -119,7 +120,7 @@ class Api:
             verbs.FIND_SECRET.name: own.secrets.find,
             verbs.LIST_SECRETS.name: own.secrets.list,
             verbs.CREATE_ENVIRONMENT.name: places.create,
-            verbs.UPDATE_ENVIRONMENT.name: places.update,
+            verbs.UPDATE_ENVIRONMENT.name: Renaming(context, own, collections).update,
             verbs.DELETE_ENVIRONMENT.name: clearing.delete,
             verbs.LIST_ENVIRONMENTS.name: places.list,
             verbs.FIND_ENVIRONMENT.name: places.find,

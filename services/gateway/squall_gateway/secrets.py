@@ -86,6 +86,13 @@ class Secrets:
         for key in await self._records.keys(f"{account}.{environment}."):
             await self._records.delete(key)
 
+    async def move(self, account: str, environment: str, to: str) -> None:
+        """Put all of an environment's into another."""
+        for key, record in (await self._records.items(f"{account}.{environment}.")).items():
+            moved = msgspec.structs.replace(record, environment=to)
+            await self._records.put(_key(account, to, record.name), moved)
+            await self._records.delete(key)
+
     async def variables(
         self, account: str, environment: str, spec: FunctionSpec
     ) -> dict[str, dict[str, Sealed]]:

@@ -42,5 +42,11 @@ class VolumeSweeper:
             except (BusError, VolumeError) as error:
                 log.warning("volumes.sweep_failed", account=account, error=str(error))
             else:
-                if done.removed:
-                    log.info("volumes.swept", account=account, removed=done.removed, kept=done.kept)
+                if done.removed or done.packed:
+                    log.info(
+                        "volumes.swept",
+                        account=account,
+                        removed=done.removed,
+                        kept=done.kept,
+                        packed=done.packed,
+                    )

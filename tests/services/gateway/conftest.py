@@ -67,8 +67,13 @@ class Client:
         self.bus = bus
 
     async def ask(self, verb: verbs.Verb, request: Message) -> Any:
+        # The gateway itself waits so long for a service that is away.
         return await self.bus.request(
-            subjects.up_api(verb.name), request, verb.reply, absent_s=ABSENT_S
+            subjects.up_api(verb.name),
+            request,
+            verb.reply,
+            timeout_s=3 * ABSENT_S,
+            absent_s=ABSENT_S,
         )
 
 

@@ -108,3 +108,63 @@ async def test_main_can_not_be_deleted(client: Client) -> None:
     delete = environments.DeleteEnvironment(name="main")
     refused = await client.ask(verbs.DELETE_ENVIRONMENT, delete)
     assert "can't be deleted" in refused.message
+
+
+async def renamed(client: Client, name: str, new_name: str) -> Any:
+    request = environments.UpdateEnvironment(name=name, new_name=new_name)
+    return await client.ask(verbs.UPDATE_ENVIRONMENT, request)
+
+
+async def test_a_renamed_environment_keeps_what_is_in_it(client: Client) -> None:
+    await make(client, "dev", "web")
+    store = VolumeStore(client.bus)
+    volume = await store.create("dev", "v")
+    made = await client.ask(
+        verbs.OPEN_COLLECTION,
+        OpenCollection(kind="dict", environment="dev", name="d", create="missing"),
+    )
+    put = secrets.PutSecret(environment="dev", name="s", variables={})
+    await client.ask(verbs.PUT_SECRET, put)
+    moved = await renamed(client, "dev", "staging")
+    assert (moved.name, moved.web_suffix) == ("staging", "web")
+    assert await names(client) == ["main", "staging"]
+    assert (await store.find("staging", "v")).volume_id == volume.volume_id
+    found = await client.ask(
+        verbs.OPEN_COLLECTION, OpenCollection(kind="dict", environment="staging", name="d")
+    )
+    assert found.collection_id == made.collection_id
+    secret = await client.ask(
+        verbs.FIND_SECRET, secrets.FindSecret(environment="staging", name="s")
+    )
+    assert (secret.name, secret.environment) == ("s", "staging")
+    assert (await make(client, "dev")).name == "dev"
+    assert (await renamed(client, "dev", "staging")).kind == "already_exists"
+
+
+async def test_an_environment_with_apps_or_to_a_name_that_is_taken_is_not_renamed(
+    client: Client,
+) -> None:
+    for name in ("dev", "taken"):
+        await make(client, name)
+    assert (await renamed(client, "dev", "taken")).kind == "already_exists"
+    assert (await renamed(client, "main", "other")).kind == "invalid"
+    assert (await renamed(client, "dev", "a.b")).kind == "invalid"
+    deploy = apps.DeployApp(environment="dev", name="shop", functions=(spec(),))
+    await client.ask(verbs.DEPLOY_APP, deploy)
+    refused = await renamed(client, "dev", "other")
+    assert refused.kind == "denied" and "shop" in refused.message
+    await client.ask(verbs.STOP_APP, apps.StopApp(environment="dev", name="shop"))
+    assert (await renamed(client, "dev", "other")).name == "other"
+
+
+async def test_a_renaming_that_was_cut_short_is_gone_on_with(
+    platform: Platform, client: Client
+) -> None:
+    await make(client, "dev")
+    bucket = platform.bus.kv(state_subjects.ENVIRONMENTS_BUCKET, environments.EnvironmentRecord)
+    half = environments.EnvironmentRecord(
+        workspace=platform.account, name="new", created_unix_s=1.0, renamed_from="dev"
+    )
+    await bucket.create(state_subjects.environment_key(platform.account, "new"), half)
+    assert (await renamed(client, "dev", "new")).name == "new"
+    assert await names(client) == ["main", "new"]
