@@ -130,8 +130,15 @@ class Load:
                 self._saw(Got(item))
 
     def _drain(self) -> None:
+        """What somebody took and did not confirm comes again only after a while."""
+        until_s = time.monotonic() + GIVE_UP_S
         while self._queue.len():
-            self._saw(Got(self._queue.get(timeout=10.0)))
+            try:
+                self._saw(Got(self._queue.get(timeout=10.0)))
+            except queue.Empty:
+                if time.monotonic() > until_s:
+                    self.unexpected.append(f"{self._queue.len()} items of the queue did not come")
+                    return
         self._saw(Drained())
 
     def _shelf(self) -> None:
