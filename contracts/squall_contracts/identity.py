@@ -116,3 +116,4 @@ class MintedGuest(Message, frozen=True, kw_only=True, tag="minted_guest"):
 
 MintReply = Minted | Refused
 MintGuestReply = MintedGuest | Refused
+OfWorkspace = CreateWorkspace | SetQuota

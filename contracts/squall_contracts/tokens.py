@@ -184,3 +184,4 @@ IssueReply = TokenIssued | Refused
 AccessTokenListReply = AccessTokenList | Refused
 MemberReply = MemberEntry | Refused
 MemberListReply = MemberList | Refused
+Issuing = IssueToken | IssuePlatformToken | RotateToken
