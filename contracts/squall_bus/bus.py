@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from squall_contracts.message import encode
 
-from squall_bus._wire import Wire, encode_headers
-from squall_bus.acks import OnStored, StoreWindow
+from squall_bus.asking.replies import Replies, Reply, awaiting_responder
+from squall_bus.asking.responder import Responder
 from squall_bus.errors import SUBSCRIBING, BusError, BusRefused, PermissionRefused
-from squall_bus.replies import Replies, Reply, awaiting_responder
-from squall_bus.responder import Responder
+from squall_bus.streams.acks import OnStored, StoreWindow
 from squall_bus.subscriptions import Delivery, Handler, Subscription, decode_as
 from squall_bus.tasks import Tasks
+from squall_bus.wire.base import Wire, encode_headers
 
 if TYPE_CHECKING:
-    from squall_bus.admin import Admin
-    from squall_bus.asking import Asking
-    from squall_bus.kv import KeyValue
-    from squall_bus.objects import Objects
+    from squall_bus.asking.threaded import Asking
+    from squall_bus.stores.kv import KeyValue
+    from squall_bus.stores.objects import Objects
+    from squall_bus.streams.admin import Admin
 
 R = TypeVar("R")
 Q = TypeVar("Q")
@@ -187,7 +187,7 @@ class Bus:
 
     def asking(self) -> "Asking":
         """Requests past the loop, made ready on first use. On the loop."""
-        from squall_bus.asking import Asking
+        from squall_bus.asking.threaded import Asking
 
         if self._asking is None:
             self._asking = Asking(self.wire)
@@ -322,13 +322,13 @@ class Bus:
 
     def kv(self, bucket: str, kind: type[M]) -> "KeyValue[M]":
         """The key-value bucket of that name, its values being of `kind`."""
-        from squall_bus.kv import KeyValue
+        from squall_bus.stores.kv import KeyValue
 
         return KeyValue(self, bucket, kind)
 
     def objects(self, bucket: str) -> "Objects":
         """The object store of that name."""
-        from squall_bus.objects import Objects
+        from squall_bus.stores.objects import Objects
 
         return Objects(self, bucket)
 
@@ -336,7 +336,7 @@ class Bus:
     def admin(self) -> "Admin":
         """Streams, buckets and consumers: making, changing, looking at them."""
         if self._admin is None:
-            from squall_bus.admin import Admin
+            from squall_bus.streams.admin import Admin
 
             self._admin = Admin(self)
         return self._admin

@@ -39,7 +39,7 @@ async def connect(
     BusUnreachable when no server answers, BusRefused when the credentials aren't taken or don't
     cover `inbox`.
     """
-    from squall_bus._opening import open_wire
+    from squall_bus.wire.opening import open_wire
 
     holder = _Holder("" if credentials is None else credentials.jwt)
     wire = await open_wire(

@@ -17,7 +17,7 @@ from squall_contracts import (
 from squall_contracts.calls import RESULT_TTL_S
 from squall_contracts.collections import MAX_ITEMS, CollectionKind
 
-from squall_bus.admin import StreamConfig
+from squall_bus.streams.admin import StreamConfig
 
 if TYPE_CHECKING:
     from squall_bus.bus import Bus

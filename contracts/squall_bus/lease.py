@@ -10,7 +10,7 @@ from squall_contracts import subjects
 
 from squall_bus.bus import Bus
 from squall_bus.errors import BusError, KeyExists, RevisionMismatch
-from squall_bus.kv import KeyValue
+from squall_bus.stores.kv import KeyValue
 
 log = structlog.get_logger()
 

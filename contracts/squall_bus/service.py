@@ -16,7 +16,8 @@ from squall_contracts import access_subjects, subjects
 from squall_contracts.failures import Refused
 from squall_contracts.identity import MintReply, Renew
 
-from squall_bus.accounts import owner_of, read_credentials
+from squall_bus.access.accounts import owner_of, read_credentials
+from squall_bus.access.workspaces import Workspaces
 from squall_bus.bus import Bus
 from squall_bus.connection import connect
 from squall_bus.errors import BusError, BusRefused
@@ -25,7 +26,6 @@ from squall_bus.lease import lead
 from squall_bus.logs import LogFormat, LogLevel, configure_logs
 from squall_bus.monitor import monitoring, observe
 from squall_bus.settings import SettingsError, read_settings
-from squall_bus.workspaces import Workspaces
 
 __all__ = ["Context", "Run", "Service", "ServiceEndedError", "host", "lead", "main", "serve"]
 

@@ -9,9 +9,9 @@ from typing import Final, TypeVar
 import msgspec
 from squall_contracts.message import decode
 
-from squall_bus._wire import Wire, decode_headers
 from squall_bus.errors import BusUnreachable, Undecodable
 from squall_bus.tasks import Tasks
+from squall_bus.wire.base import Wire, decode_headers
 
 M = TypeVar("M")
 

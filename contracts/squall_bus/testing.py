@@ -16,9 +16,6 @@ from typing import Final
 from squall_contracts import subjects
 from squall_contracts.message import new_id
 
-from squall_bus._fake_server import PLATFORM, FakeServer, Interest
-from squall_bus._fake_streams import matches
-from squall_bus._wire import Hooks, RawHandler, check_subject
 from squall_bus.bus import Bus
 from squall_bus.errors import (
     PUBLISHING,
@@ -27,6 +24,9 @@ from squall_bus.errors import (
     BusUnreachable,
     PayloadTooLarge,
 )
+from squall_bus.fake.server import PLATFORM, FakeServer, Interest
+from squall_bus.fake.streams import matches
+from squall_bus.wire.base import Hooks, RawHandler, check_subject
 
 __all__ = ["PLATFORM", "FakeBus", "FakeServer", "FakeWire"]
 

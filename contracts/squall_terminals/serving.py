@@ -3,7 +3,7 @@
 import asyncio
 from typing import Final
 
-from squall_bus.stream import Stream, StreamOver
+from squall_bus.channels.stream import Stream, StreamOver
 from squall_contracts.streams import Ended, Piece, Resized, Signalled, Taken
 from squall_contracts.terminals import TIMED_OUT, Screen
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
+from squall_bus.asking.replies import ConnectionLost
 from squall_bus.errors import (
     BusUnreachable,
     DigestMismatch,
@@ -12,8 +13,7 @@ from squall_bus.errors import (
     RequestTimeout,
     StoreTimeout,
 )
-from squall_bus.objects import ObjectInfo, Objects
-from squall_bus.replies import ConnectionLost
+from squall_bus.stores.objects import ObjectInfo, Objects
 
 AWAY_S: Final = 120.0
 """How long the server may be away."""

@@ -66,8 +66,8 @@ class Client:
     """One connection, what is on its way out and back, and the stores beside it."""
 
     def __init__(self, bus: "Bus", environment: str, seed: str) -> None:
-        from squall_bus.claiming import Claims
-        from squall_bus.taking import Taker
+        from squall_bus.streams.claiming import Claims
+        from squall_bus.streams.taking import Taker
 
         self.bus = bus
         self.mark_key = hashlib.blake2b(seed.encode(), person=b"squall marks").digest()
@@ -231,8 +231,8 @@ class Client:
 
     async def _asked(self, verb: verbs.Verb, message: Message) -> Any:
         """The answer, from the next gateway if the one that took the request has ended with it."""
+        from squall_bus.asking.replies import ABSENT_S
         from squall_bus.errors import RequestTimeout
-        from squall_bus.replies import ABSENT_S
 
         async def ask(patience_s: float) -> Any:
             return await self.bus.request(
@@ -345,7 +345,7 @@ def _hold(client: Client) -> Client:
 
 
 async def _sign_in(server: config.Server) -> "tuple[Bus, str]":
-    from squall_bus.signing_in import sign_in
+    from squall_bus.access.signing_in import sign_in
 
     async with translated():
         found = await sign_in(
@@ -356,15 +356,15 @@ async def _sign_in(server: config.Server) -> "tuple[Bus, str]":
 
 async def identify(servers: list[str], token: str, ca_file: str = "") -> tokens.Caller:
     """Who a token is of, as the server says. AuthError when it won't have it."""
-    from squall_bus.signing_in import whoever
+    from squall_bus.access.signing_in import whoever
 
     async with translated():
         return await whoever(servers, token, ca_file)
 
 
 async def _connect(servers: list[str], credentials: Credentials, ca_file: str = "") -> "Bus":
+    from squall_bus.access.signing_in import renewing
     from squall_bus.connection import claims, connect
-    from squall_bus.signing_in import renewing
 
     held: list[Bus] = []
     async with translated():

@@ -172,7 +172,7 @@ class DeadLetters:
     async def _entries(
         self, client: "Client", letter_id: str | None = None
     ) -> AsyncIterator[words.DeadLetter]:
-        from squall_bus.reading import read
+        from squall_bus.streams.reading import read
 
         environment = self._environment or client.environment
         subject = subjects.dead_letters(environment)

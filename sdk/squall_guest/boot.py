@@ -19,8 +19,8 @@ import msgspec
 import squall.function  # noqa: F401 - user code will
 from squall import _container
 from squall.exception import FunctionTimeoutError
-from squall_bus import _opening, objects  # noqa: F401 - the bus imports them on first use
 from squall_bus.errors import BusError
+from squall_bus.stores import objects  # noqa: F401 - the bus imports them on first use
 from squall_contracts.failures import Failure
 from squall_contracts.guest import (
     ASSIGNMENT_VARIABLE,

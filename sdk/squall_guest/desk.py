@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from squall.exception import DeserializationError
 from squall_bus.errors import BusError
-from squall_bus.job import Job
+from squall_bus.streams.job import Job
 from squall_contracts.calls import Inputs, Lane, Report
 from squall_contracts.placement import HeldInput
 

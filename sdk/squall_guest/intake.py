@@ -11,7 +11,7 @@ from typing import Final, Literal
 import msgspec
 from squall_bus.bus import Bus, Delivery
 from squall_bus.errors import BusError, Undecodable
-from squall_bus.job import Job
+from squall_bus.streams.job import Job
 from squall_contracts import subjects, version_subjects
 from squall_contracts.calls import BlobRef, CancelInputs, Inputs, Lane, Superseded
 from squall_contracts.functions import capacity

@@ -11,10 +11,10 @@ from functools import partial
 from typing import Final
 
 import msgspec
-from squall_bus.burial import bury
 from squall_bus.bus import Bus
 from squall_bus.errors import BusError
-from squall_bus.object_records import ttl_header
+from squall_bus.stores.object_records import ttl_header
+from squall_bus.streams.burial import bury
 from squall_contracts import subjects
 from squall_contracts.calls import (
     INLINE_LIMIT_BYTES,

@@ -14,8 +14,8 @@ from typing import Final, Literal
 
 from squall_bus.bus import Bus, Delivery
 from squall_bus.errors import Undecodable
-from squall_bus.job import Job
-from squall_bus.pull import StandingPull
+from squall_bus.streams.job import Job
+from squall_bus.streams.pull import StandingPull
 from squall_contracts import subjects, version_subjects
 from squall_contracts.calls import Lane
 from squall_contracts.functions import capacity

@@ -11,13 +11,13 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from squall_bus.accounts import new_key, owner_of, user_jwt
+from squall_bus.access.accounts import new_key, owner_of, user_jwt
+from squall_bus.access.signing_in import sign_in
 from squall_bus.bus import Bus, Delivery
 from squall_bus.connection import connect
-from squall_bus.job import Job
 from squall_bus.layout import ensure_workspace
-from squall_bus.pull import StandingPull
-from squall_bus.signing_in import sign_in
+from squall_bus.streams.job import Job
+from squall_bus.streams.pull import StandingPull
 from squall_contracts import access_subjects, rights, subjects, tokens, verbs
 from squall_contracts.guest import Credentials
 

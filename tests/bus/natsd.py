@@ -9,11 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from squall_bus.accounts import Key, new_key, user_jwt
+from squall_bus.access.accounts import Key, new_key, user_jwt
+from squall_bus.access.keyring import Keyring
+from squall_bus.access.resolver import server_config
 from squall_bus.bus import Bus
 from squall_bus.connection import connect
-from squall_bus.keyring import Keyring
-from squall_bus.resolver import server_config
 from squall_contracts import subjects
 from squall_contracts.guest import Credentials
 

@@ -10,10 +10,10 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from squall_bus.accounts import new_key
-from squall_bus.admin import StreamConfig
+from squall_bus.access.accounts import new_key
 from squall_bus.connection import claims, connect, renewal_delay_s
 from squall_bus.errors import BusClosed, BusRefused, BusUnreachable
+from squall_bus.streams.admin import StreamConfig
 from squall_contracts.guest import Credentials
 
 from .natsd import NatsServer, free_port
@@ -167,7 +167,8 @@ async def test_a_bus_can_be_closed_while_the_server_is_away(server: NatsServer) 
 
 def test_importing_the_bus_takes_no_aiohttp_and_leaves_it_importable() -> None:
     code = (
-        "import sys, squall_bus._opening, squall_bus._stock as n; assert 'aiohttp' not in sys.modules; "
+        "import sys, squall_bus.wire.opening, squall_bus.wire.stock as n; "
+        "assert 'aiohttp' not in sys.modules; "
         "import aiohttp; n.unmask_websockets(); "
         "from nats.aio import transport; assert transport.aiohttp is aiohttp"
     )
@@ -176,7 +177,7 @@ def test_importing_the_bus_takes_no_aiohttp_and_leaves_it_importable() -> None:
 
 def test_connecting_is_what_imports_nats() -> None:
     code = (
-        "import sys, squall_bus.connection, squall_bus.pull; "
+        "import sys, squall_bus.connection, squall_bus.streams.pull; "
         "assert not {'nats', 'nkeys', 'anyio', 'structlog'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

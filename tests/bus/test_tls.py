@@ -11,12 +11,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from squall_bus._nats import NatsWire
-from squall_bus.accounts import owner_of
+from squall_bus.access.accounts import owner_of
+from squall_bus.access.resolver import Tls, server_config
 from squall_bus.bus import Bus
 from squall_bus.connection import connect
 from squall_bus.errors import BusRefused, BusUnreachable
-from squall_bus.resolver import Tls, server_config
+from squall_bus.wire.nats_wire import NatsWire
 from squall_contracts import subjects
 
 from .natsd import NatsServer, free_port

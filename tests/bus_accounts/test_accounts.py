@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from squall_bus.accounts import (
+from squall_bus.access.accounts import (
     InvalidCredentials,
     InvalidJwt,
     Key,
@@ -21,7 +21,7 @@ from squall_bus.accounts import (
     workspace_jwt,
     write_credentials,
 )
-from squall_bus.keyring import Keyring
+from squall_bus.access.keyring import Keyring
 from squall_contracts import rights
 from squall_contracts.guest import Credentials
 

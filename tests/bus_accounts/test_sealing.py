@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from squall_bus.accounts import InvalidCredentials
-from squall_bus.sealing import KeyPair, Unsealable, mark, new_pair, seal
-from squall_bus.sealing_keys import SealingKeys
+from squall_bus.access.accounts import InvalidCredentials
+from squall_bus.access.sealing import KeyPair, Unsealable, mark, new_pair, seal
+from squall_bus.access.sealing_keys import SealingKeys
 from squall_contracts.message import encode
 from squall_contracts.secrets import SealingKey
 

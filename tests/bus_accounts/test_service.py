@@ -11,7 +11,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from squall_bus.accounts import write_credentials
+from squall_bus.access.accounts import write_credentials
 from squall_bus.bus import Bus
 from squall_bus.connection import connect
 from squall_bus.layout import ensure_platform

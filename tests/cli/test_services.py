@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from squall_bus.accounts import write_credentials
-from squall_bus.keyring import Keyring
+from squall_bus.access.accounts import write_credentials
+from squall_bus.access.keyring import Keyring
 
 from .conftest import Squall
 

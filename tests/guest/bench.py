@@ -12,8 +12,8 @@ import uvloop
 from squall import _pickling
 from squall_bus.bus import Delivery
 from squall_bus.connection import connect
-from squall_bus.job import Job
-from squall_bus.pull import StandingPull
+from squall_bus.streams.job import Job
+from squall_bus.streams.pull import StandingPull
 from squall_contracts import subjects
 from squall_contracts.calls import Input, Inputs, Results, Returned
 from squall_contracts.guest import Assignment

@@ -5,7 +5,7 @@ import hashlib
 
 from squall import _pickling
 from squall.exception import DeserializationError
-from squall_bus.reading import read as read_stream
+from squall_bus.streams.reading import read as read_stream
 from squall_contracts import subjects
 from squall_contracts.calls import INLINE_LIMIT_BYTES, BlobRef, Exhausted, Returned, Yielded
 from squall_contracts.functions import RetryPolicy

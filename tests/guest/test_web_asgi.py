@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import squall
 from squall.exception import ExecutionError
-from squall_bus.webtalk import Talk
+from squall_bus.channels.webtalk import Talk
 from squall_contracts.web import Accepted, Closed, Data, Frame, Said, Started, WebHead
 from squall_guest.web.asgi import (
     App,

@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from squall import _container, _pickling
-from squall_bus.accounts import write_credentials
+from squall_bus.access.accounts import write_credentials
+from squall_bus.access.sealing import new_pair
 from squall_bus.bus import Bus
 from squall_bus.connection import connect
 from squall_bus.errors import SquallRefusal
-from squall_bus.job import Job
 from squall_bus.layout import ensure_workspace
-from squall_bus.pull import StandingPull
-from squall_bus.sealing import new_pair
+from squall_bus.streams.job import Job
+from squall_bus.streams.pull import StandingPull
 from squall_contracts import (
     apps,
     environments,

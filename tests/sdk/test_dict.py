@@ -217,7 +217,7 @@ def test_reading_an_old_entry_gives_it_its_time_again(
 
 def _sequences(platform: Platform) -> set[int]:
     async def state() -> set[int]:
-        from squall_bus.reading import read
+        from squall_bus.streams.reading import read
 
         return {stored.seq async for stored in read(platform.workspace, "DICTS", "dict.>")}
 

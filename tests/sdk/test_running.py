@@ -339,8 +339,8 @@ def test_credentials_the_server_refuses_are_an_auth_error(
 ) -> None:
     text = platform.credentials.read_text()
     foreign = tmp_path / "foreign.creds"
-    from squall_bus.accounts import write_credentials
-    from squall_bus.keyring import Keyring
+    from squall_bus.access.accounts import write_credentials
+    from squall_bus.access.keyring import Keyring
 
     write_credentials(foreign, Keyring(tmp_path / "keys").client("elsewhere"))
     assert foreign.read_text() != text

@@ -272,7 +272,7 @@ async def test_service_acts_as_no_runner_and_sees_no_tokens(
 
 
 def public(jwt: str) -> str:
-    from squall_bus.accounts import owner_of
+    from squall_bus.access.accounts import owner_of
 
     return owner_of(jwt)
 

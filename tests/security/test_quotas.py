@@ -1,10 +1,10 @@
 """One workspace can't use up what belongs to all."""
 
 import pytest
-from squall_bus.accounts import new_key, read_jwt, workspace_jwt
+from squall_bus.access.accounts import new_key, read_jwt, workspace_jwt
+from squall_bus.access.resolver import push_account
 from squall_bus.bus import Bus
 from squall_bus.errors import BusError, BusRefused
-from squall_bus.resolver import push_account
 from squall_contracts import subjects, verbs
 from squall_contracts.failures import Refused
 from squall_contracts.identity import MIN_STORAGE_MIB, CreateWorkspace, Quota, SetQuota

@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from squall_bus.accounts import new_key, owner_of
+from squall_bus.access.accounts import new_key, owner_of
+from squall_bus.access.signing_in import SignedInBus, sign_in
 from squall_bus.bus import Bus
-from squall_bus.signing_in import SignedInBus, sign_in
 from squall_contracts import access_subjects, subjects, tokens, verbs
 from squall_contracts.guest import Credentials
 from squall_contracts.identity import MintedGuest, MintGuest, MintGuestReply

@@ -7,9 +7,9 @@ import sys
 import time
 from pathlib import Path
 
-from squall_bus.accounts import write_credentials
-from squall_bus.keyring import Keyring
-from squall_bus.resolver import Cluster, server_config
+from squall_bus.access.accounts import write_credentials
+from squall_bus.access.keyring import Keyring
+from squall_bus.access.resolver import Cluster, server_config
 from squall_server.natsd import find_binary
 
 from tests.bench.floor import free_port

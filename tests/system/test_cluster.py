@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import squall
-from squall_bus.accounts import owner_of
+from squall_bus.access.accounts import owner_of
 from squall_bus.connection import connect
 from squall_contracts import state_subjects, subjects
 

@@ -12,7 +12,7 @@ import pytest
 import squall
 from squall import _client
 from squall._sync import run
-from squall_bus.accounts import owner_of
+from squall_bus.access.accounts import owner_of
 from squall_bus.bus import Bus
 from squall_bus.connection import connect
 from squall_contracts import image_subjects, subjects

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from squall_bus.accounts import new_key, owner_of, user_jwt
+from squall_bus.access.accounts import new_key, owner_of, user_jwt
+from squall_bus.access.keyring import Keyring
 from squall_bus.connection import connect
-from squall_bus.keyring import Keyring
 from squall_contracts import subjects
 from squall_contracts.guest import Credentials
 

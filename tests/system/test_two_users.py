@@ -13,8 +13,8 @@ from squall import _client
 from squall._sync import run
 from squall.config import Server as Endpoint
 from squall.config import use_server
-from squall_bus.accounts import write_credentials
-from squall_bus.keyring import Keyring
+from squall_bus.access.accounts import write_credentials
+from squall_bus.access.keyring import Keyring
 from squall_contracts.apps import ListContainers
 from squall_contracts.placement import ENDED, ContainerRecord
 

@@ -29,7 +29,7 @@ async def roots(
 ) -> list[InputInfo]:
     """One InputInfo for each of a call's `count` inputs, PENDING without a stored result. On the SDK
     loop. `name`: the function's; empty: not known here."""
-    from squall_bus.reading import read
+    from squall_bus.streams.reading import read
 
     found: dict[int, tuple[InputStatus, str]] = {}
     subject = subjects.result_of_call(environment, call_id)

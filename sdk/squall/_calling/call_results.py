@@ -97,7 +97,7 @@ async def _first_stored(client: "Client", environment: str, call_id: str) -> Res
 async def _read(client: "Client", environment: str, call_id: str) -> AsyncGenerator[Results, None]:
     """All results of a call, the stored ones and then those to come, without end."""
     subject = subjects.result_of_call(environment, call_id)
-    from squall_bus.reading import read
+    from squall_bus.streams.reading import read
 
     stored = read(client.bus, subjects.RESULTS, subject, follow=True)
     async with translated(), aclosing(stored) as messages:
@@ -151,7 +151,7 @@ async def ordered(
 
 async def count(client: "Client", environment: str, call_id: str) -> int:
     """How many inputs of a call have a stored result or wait for one."""
-    from squall_bus.reading import read
+    from squall_bus.streams.reading import read
 
     subject = subjects.result_of_call(environment, call_id)
     found: set[int] = set()

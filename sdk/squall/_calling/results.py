@@ -94,7 +94,7 @@ class Router:
 
     async def _replay(self) -> None:
         """After a reconnect: what was published meanwhile is in the streams."""
-        from squall_bus.reading import read
+        from squall_bus.streams.reading import read
 
         waiting = bool(self._sinks), bool(self._kept)
         since = self._lost_unix_s - _MARGIN_S

@@ -36,7 +36,7 @@ async def numbered(
     live: bool = True,
 ) -> AsyncGenerator[tuple[int, LogBatch], None]:
     """As `follow`, each batch with its place in the stream; `after_seq`: only those behind it."""
-    from squall_bus.reading import read
+    from squall_bus.streams.reading import read
 
     stored = read(
         client.bus,

@@ -8,7 +8,7 @@ from squall._sandbox.running import Command
 from squall._terminal.keyboard import Keyboard
 
 if TYPE_CHECKING:
-    from squall_bus.stream import Stream
+    from squall_bus.channels.stream import Stream
 
 
 class _AsStream:

@@ -16,8 +16,8 @@ from squall.exception import ServiceError
 from squall.stream_type import StreamType
 
 if TYPE_CHECKING:
-    from squall_bus.line import Line
-    from squall_bus.stream import Stream
+    from squall_bus.channels.line import Line
+    from squall_bus.channels.stream import Stream
 
     from squall._client import Client
 
@@ -42,7 +42,7 @@ class Command:
         cls, client: "Client", request: OpenTerminal, kinds: tuple[StreamType, StreamType]
     ) -> "Command":
         """NotFoundError: the container does not run. InvalidError: the command can't be run."""
-        from squall_bus.line import Line
+        from squall_bus.channels.line import Line
 
         line = Line(
             client.bus,
@@ -73,7 +73,7 @@ class Command:
 
     async def type(self, data: bytes) -> None:
         """Give it input; waits while it is slow. BrokenPipeError."""
-        from squall_bus.stream import StreamOver
+        from squall_bus.channels.stream import StreamOver
 
         if not data:
             return

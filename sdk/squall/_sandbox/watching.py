@@ -22,7 +22,7 @@ async def watch(
     timeout_s: float | None,
 ) -> AsyncGenerator[words.FileEvent, None]:
     """Events until `timeout_s` is over, or the container has ended. A SandboxFilesystemError."""
-    from squall_bus.line import Line
+    from squall_bus.channels.line import Line
 
     client = await files.client()
     runner_id, session = await files.runner(client), new_id("wt")

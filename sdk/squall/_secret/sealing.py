@@ -21,7 +21,7 @@ Seal = Callable[[Mapping[str, str]], dict[str, Sealed]]
 
 async def sealing(client: "Client") -> Seal:
     """A function that seals variables to the workspace's key in use."""
-    from squall_bus.sealing import seal
+    from squall_bus.access.sealing import seal
 
     key = await client.control(GetSealingKey())
 

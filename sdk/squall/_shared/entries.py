@@ -34,8 +34,8 @@ from squall._client import translating
 from squall.exception import DataLossError, RequestSizeError
 
 if TYPE_CHECKING:
-    from squall_bus.replies import Reply
-    from squall_bus.table import Row
+    from squall_bus.asking.replies import Reply
+    from squall_bus.stores.table import Row
 
     from squall._client import Client
 
@@ -87,7 +87,7 @@ class Entries:
     """Reads and writes the entries of one dict."""
 
     def __init__(self, client: "Client", dict_id: str) -> None:
-        from squall_bus.table import Table
+        from squall_bus.stores.table import Table
 
         self._bus = client.bus
         self._dict_id = dict_id
@@ -116,7 +116,7 @@ class Entries:
 
     def quick(self, reply: "Reply") -> tuple[bool, bytes | None]:
         """Whether the reply says it all, and the pickled value, if there is one. On any thread."""
-        from squall_bus.table import row_of
+        from squall_bus.stores.table import row_of
 
         row = row_of(reply)
         if row is None:
@@ -218,8 +218,8 @@ class Entries:
 
     async def pages(self, *, values: bool) -> AsyncGenerator[list[tuple[bytes, bytes]], None]:
         """Pickled keys, and values if wanted, in no order; what is put meanwhile may be left out."""
-        from squall_bus.reading import read
-        from squall_bus.table import Row, is_gone
+        from squall_bus.stores.table import Row, is_gone
+        from squall_bus.streams.reading import read
 
         seen: set[str] = set()
         page: list[tuple[bytes, bytes]] = []

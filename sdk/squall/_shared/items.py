@@ -25,9 +25,9 @@ from squall._client import translating
 from squall.exception import InvalidError, RequestSizeError
 
 if TYPE_CHECKING:
-    from squall_bus.admin import StoredMessage
     from squall_bus.bus import Bus, Delivery, Subscription
-    from squall_bus.taking import Taken
+    from squall_bus.streams.admin import StoredMessage
+    from squall_bus.streams.taking import Taken
 
     from squall._client import Client
 
@@ -83,7 +83,7 @@ class Items:
 
         queue.Full when there is no room within `wait_s` seconds; None: wait for ever.
         """
-        from squall_bus.together import MOST_TOGETHER
+        from squall_bus.streams.together import MOST_TOGETHER
 
         room = _Room(self._bus, self._queue_id, wait_s)
         most = min(MOST_TOGETHER, MAX_ITEMS)
@@ -110,7 +110,7 @@ class Items:
                 raise queue.Full
 
     async def _store(self, partition: str, items: Sequence[bytes], ttl_s: float) -> None:
-        from squall_bus.together import store_together
+        from squall_bus.streams.together import store_together
 
         if len(items) == 1:
             await self._begin_store(partition, items[0], ttl_s)

@@ -12,8 +12,8 @@ from squall._console import showing
 from squall._terminal.keyboard import Keyboard
 
 if TYPE_CHECKING:
-    from squall_bus.line import Line
-    from squall_bus.stream import Stream
+    from squall_bus.channels.line import Line
+    from squall_bus.channels.stream import Stream
     from squall_bus.subscriptions import Delivery, Subscription
 
     from squall._client import Client
@@ -46,7 +46,7 @@ class Attendant:
             await self._answering.close()
 
     async def _answer(self, delivery: "Delivery") -> None:
-        from squall_bus.line import Line
+        from squall_bus.channels.line import Line
 
         call = delivery.decode(TerminalCall)
         line = Line(

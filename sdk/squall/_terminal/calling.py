@@ -12,8 +12,8 @@ from squall import _client, _container
 from squall.exception import InvalidError, ResourceExhaustedError, ServiceError
 
 if TYPE_CHECKING:
-    from squall_bus.line import Line
-    from squall_bus.stream import Stream
+    from squall_bus.channels.line import Line
+    from squall_bus.channels.stream import Stream
     from squall_contracts.guest import Assignment
 
 ANSWER_S: Final = 15.0
@@ -37,7 +37,7 @@ async def call(purpose: str) -> Called:
 
     InvalidError: not in a container, or nobody does. ResourceExhaustedError: they talk to another.
     """
-    from squall_bus.line import Line
+    from squall_bus.channels.line import Line
 
     here = _container.assignment()
     if here is None:

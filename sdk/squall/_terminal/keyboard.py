@@ -16,7 +16,7 @@ from squall_contracts.streams import ERRORS, Ended, Piece
 from squall_contracts.terminals import Screen
 
 if TYPE_CHECKING:
-    from squall_bus.stream import Stream
+    from squall_bus.channels.stream import Stream
 
 _READ_BYTES: Final = 64 * 1024
 
@@ -91,7 +91,7 @@ class Keyboard:
 
     def _type(self, stream: "Stream", wake: int) -> None:
         """On a thread of its own, since some inputs can't be waited for: pass on what is typed."""
-        from squall_bus.stream import StreamOver
+        from squall_bus.channels.stream import StreamOver
 
         assert self._loop is not None
         try:

@@ -14,8 +14,8 @@ from squall import _client, _container, _sync, _validate
 from squall.exception import InvalidError
 
 if TYPE_CHECKING:
-    from squall_bus.line import Line
-    from squall_bus.stream import Stream
+    from squall_bus.channels.line import Line
+    from squall_bus.channels.stream import Stream
 
 LOCAL = "127.0.0.1"
 _forwarded: set[int] = set()
@@ -85,7 +85,7 @@ class forward:  # noqa: N801 - used as a function is
         await _sync.hop(self._close())
 
     async def _open(self) -> Tunnel:
-        from squall_bus.line import Line
+        from squall_bus.channels.line import Line
 
         here = _container.assignment()
         if here is None:
@@ -126,7 +126,7 @@ class forward:  # noqa: N801 - used as a function is
         task.add_done_callback(self._connections.discard)
 
     async def _serve(self, stream: "Stream") -> None:
-        from squall_bus.joining import join
+        from squall_bus.channels.joining import join
 
         try:
             try:

@@ -21,7 +21,7 @@ async def visit(
 
     NotFoundError: the container does not run. InvalidError: the command can't be run.
     """
-    from squall_bus.line import Line
+    from squall_bus.channels.line import Line
 
     session = new_id("tm")
     line = Line(

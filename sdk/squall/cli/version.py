@@ -34,7 +34,7 @@ def main() -> int:
 
 def _prepare() -> None:
     """Imports and the connection."""
-    from squall_bus import objects  # noqa: F401
+    from squall_bus.stores import objects  # noqa: F401
 
     import squall.function  # noqa: F401 - the app will
     from squall import _client, _sync

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 from squall import _container
-from squall_bus.webtalk import Talk
+from squall_bus.channels.webtalk import Talk
 from squall_contracts.guest import Assignment
 from squall_contracts.web import Taken, WebHead
 

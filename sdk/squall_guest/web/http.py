@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from squall_bus.webtalk import Talk, TalkOver
+from squall_bus.channels.webtalk import Talk, TalkOver
 from squall_contracts.web import Closed, Data, Headers, Started, WebHead
 
 from squall_guest.web.asgi import Message, ProtocolError

@@ -10,9 +10,9 @@ from typing import Final
 
 import msgspec
 from squall_bus.bus import Bus, Delivery
+from squall_bus.channels.webtalk import Shipper, Talk
 from squall_bus.errors import BusError, NoResponder, RequestTimeout
 from squall_bus.tasks import within
-from squall_bus.webtalk import Shipper, Talk
 from squall_contracts import web_subjects
 from squall_contracts.guest import Assignment
 from squall_contracts.web import CHECK_S, Alive, Closed, Frame, Frames, WebAnswer, WebAsk

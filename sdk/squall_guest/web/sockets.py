@@ -1,6 +1,6 @@
 """One WebSocket as an ASGI conversation."""
 
-from squall_bus.webtalk import Talk, TalkOver
+from squall_bus.channels.webtalk import Talk, TalkOver
 from squall_contracts.web import Accepted, Closed, Data, Said, Started, WebHead
 
 from squall_guest.web.asgi import Message, ProtocolError

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from anyio.abc import TaskStatus
-from squall_bus.kv import Watch
 from squall_bus.service import Context, Service, lead
+from squall_bus.stores.kv import Watch
 from squall_contracts import subjects
 from squall_contracts.functions import FunctionRecord
 from squall_contracts.message import new_id

@@ -8,7 +8,7 @@ from typing import Protocol
 import structlog
 from squall_bus.bus import Bus
 from squall_bus.errors import BusError
-from squall_bus.kv import KeyValue
+from squall_bus.stores.kv import KeyValue
 from squall_contracts import subjects
 from squall_contracts.scaling import Target
 
@@ -21,7 +21,7 @@ log = structlog.get_logger()
 
 
 class Accounts(Protocol):
-    """What opens a connection in a workspace: squall_bus.workspaces.Workspaces."""
+    """What opens a connection in a workspace: squall_bus.access.workspaces.Workspaces."""
 
     async def get(self, account: str) -> Bus: ...
 

@@ -4,8 +4,8 @@ import asyncio
 from contextlib import AbstractAsyncContextManager, nullcontext
 
 from anyio.abc import TaskStatus
-from squall_bus.consume import consume
 from squall_bus.service import Context, Service
+from squall_bus.streams.consume import consume
 from squall_contracts import subjects
 from squall_contracts.images import BuildImage, RemoveImage
 

@@ -10,7 +10,7 @@ import msgspec
 import structlog
 from squall_bus.bus import Bus
 from squall_bus.errors import DigestMismatch, ObjectMissing, Retry, SquallRefusal
-from squall_bus.job import Job
+from squall_bus.streams.job import Job
 from squall_contracts import image_subjects, images, subjects
 
 from squall_builder.built import BuildError, Built, InUseError, Runtime

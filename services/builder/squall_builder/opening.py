@@ -6,8 +6,8 @@ They are in this process while the image is built, and in the environment of the
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from squall_bus.access.sealing import KeyPair, Unsealable, new_pair
 from squall_bus.bus import Bus
-from squall_bus.sealing import KeyPair, Unsealable, new_pair
 from squall_contracts import access_subjects, images
 from squall_contracts.failures import Refused
 from squall_contracts.secrets import (

@@ -31,7 +31,7 @@ OVERTAKEN: Final = (RevisionMismatch, KeyExists)
 
 
 class Accounts(Protocol):
-    """What opens a connection in a workspace: squall_bus.workspaces.Workspaces."""
+    """What opens a connection in a workspace: squall_bus.access.workspaces.Workspaces."""
 
     async def get(self, account: str) -> Bus: ...
 

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 from anyio.abc import TaskStatus
-from squall_bus.keyring import Keyring
+from squall_bus.access.keyring import Keyring
 from squall_bus.layout import ensure_platform
 from squall_bus.service import Context, Service
 from squall_contracts import access_subjects, subjects

@@ -3,8 +3,8 @@
 import msgspec
 import structlog
 from squall_bus.errors import NotFound, RevisionMismatch, SquallRefusal
-from squall_bus.kv import Entry
 from squall_bus.service import Context
+from squall_bus.stores.kv import Entry
 from squall_contracts import autoscaling, subjects
 from squall_contracts.functions import FunctionRecord
 from squall_contracts.placement import ENDED, ContainerRecord

@@ -8,9 +8,9 @@ import msgspec
 import structlog
 from squall_bus.bus import Bus
 from squall_bus.errors import KeyExists, SquallRefusal
-from squall_bus.kv import Entry
 from squall_bus.layout import ensure_collections
 from squall_bus.service import Context
+from squall_bus.stores.kv import Entry
 from squall_contracts import apps, state_subjects, subjects
 from squall_contracts.collections import (
     EPHEMERAL_TTL_S,

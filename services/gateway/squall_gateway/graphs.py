@@ -10,8 +10,8 @@ from typing import Final
 
 from squall_bus.bus import Bus
 from squall_bus.errors import SquallRefusal
-from squall_bus.reading import read
 from squall_bus.service import Context
+from squall_bus.streams.reading import read
 from squall_contracts import graphs, state_subjects, subjects
 from squall_contracts.calls import Inputs, Results, Yielded
 from squall_contracts.functions import FunctionRecord

@@ -8,8 +8,8 @@ from importlib.metadata import version
 from typing import Any, Final
 
 import msgspec
+from squall_bus.asking.replies import ABSENT_S
 from squall_bus.errors import BusError, NoResponder, RequestTimeout, SquallRefusal
-from squall_bus.replies import ABSENT_S
 from squall_bus.service import Context
 from squall_contracts import access_subjects, apps, images, placement, subjects, verbs
 from squall_contracts.failures import Refused

@@ -3,7 +3,7 @@
 import time
 from typing import Final
 
-from squall_bus.accounts import (
+from squall_bus.access.accounts import (
     InvalidJwt,
     Key,
     UserClaims,
@@ -12,8 +12,8 @@ from squall_bus.accounts import (
     user_jwt,
     verify_jwt,
 )
+from squall_bus.access.keyring import Keyring
 from squall_bus.errors import SquallRefusal
-from squall_bus.keyring import Keyring
 from squall_bus.service import Context
 from squall_contracts import rights, subjects
 from squall_contracts.identity import (

@@ -6,8 +6,8 @@ A runner holds no key of the platform's, and gets the values of one function for
 from collections.abc import Mapping
 
 import structlog
+from squall_bus.access.sealing_keys import WorkspaceKeys
 from squall_bus.errors import SquallRefusal
-from squall_bus.sealing_keys import WorkspaceKeys
 from squall_bus.service import Context
 from squall_contracts import secrets, subjects
 from squall_contracts.functions import FunctionRecord, FunctionSpec

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
-from squall_bus.accounts import InvalidCredentials, write_credentials, write_private
-from squall_bus.keyring import Keyring, make_once
-from squall_bus.resolver import Cluster, Tls, server_config
+from squall_bus.access.accounts import InvalidCredentials, write_credentials, write_private
+from squall_bus.access.keyring import Keyring, make_once
+from squall_bus.access.resolver import Cluster, Tls, server_config
 from squall_contracts import rights
 
 

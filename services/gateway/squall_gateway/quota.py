@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from squall_bus.accounts import owner_of
+from squall_bus.access.accounts import owner_of
+from squall_bus.access.keyring import Keyring
 from squall_bus.connection import connect
 from squall_bus.errors import BusError
-from squall_bus.keyring import Keyring
 from squall_contracts import subjects
 from squall_contracts.identity import WorkspaceRecord
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from squall_bus.bus import Bus
 from squall_bus.errors import KeyExists, RevisionMismatch
-from squall_bus.kv import Entry
+from squall_bus.stores.kv import Entry
 from squall_contracts import subjects, version_subjects
 from squall_contracts.functions import AppRecord, FunctionRecord, PoolLease
 

@@ -8,11 +8,11 @@ from typing import Final, TypeVar
 
 import msgspec
 import structlog
+from squall_bus.access.sealing import Unsealable
+from squall_bus.access.sealing_keys import SealingKeys, WorkspaceKeys
 from squall_bus.errors import RevisionMismatch, SquallRefusal
-from squall_bus.kv import KeyValue
-from squall_bus.sealing import Unsealable
-from squall_bus.sealing_keys import SealingKeys, WorkspaceKeys
 from squall_bus.service import Context
+from squall_bus.stores.kv import KeyValue
 from squall_contracts import sandbox_subjects, secrets, state_subjects, subjects
 from squall_contracts.functions import FunctionRecord
 from squall_contracts.sandboxes import SandboxRecord, function_of

@@ -8,8 +8,8 @@ from typing import Final
 import msgspec
 import structlog
 from squall_bus.errors import KeyExists, RevisionMismatch, SquallRefusal
-from squall_bus.kv import Entry
 from squall_bus.service import Context
+from squall_bus.stores.kv import Entry
 from squall_contracts import apps, secrets, state_subjects
 from squall_contracts.functions import FunctionSpec
 from squall_contracts.message import new_id

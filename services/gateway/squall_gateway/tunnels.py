@@ -7,11 +7,11 @@ from ipaddress import ip_address, ip_network
 from typing import Final
 
 import structlog
+from squall_bus.channels.joining import join
+from squall_bus.channels.line import Line
+from squall_bus.channels.stream import Stream
 from squall_bus.errors import SquallRefusal
-from squall_bus.joining import join
-from squall_bus.line import Line
 from squall_bus.service import Context
-from squall_bus.stream import Stream
 from squall_contracts import subjects, terminal_subjects
 from squall_contracts.message import new_id
 from squall_contracts.placement import ENDED, ContainerRecord

@@ -9,9 +9,9 @@ import anyio.to_thread
 import msgspec
 import structlog
 from anyio.abc import TaskGroup, TaskStatus
-from squall_bus.consume import consume
 from squall_bus.errors import BusError
 from squall_bus.service import Context, Service
+from squall_bus.streams.consume import consume
 from squall_contracts import (
     image_subjects,
     sandbox_file_subjects,

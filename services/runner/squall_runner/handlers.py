@@ -7,8 +7,8 @@ import anyio
 import structlog
 from anyio.abc import TaskGroup
 from squall_bus.errors import BusError, Retry, SquallRefusal
-from squall_bus.job import Job
 from squall_bus.service import Context
+from squall_bus.streams.job import Job
 from squall_contracts import subjects
 from squall_contracts.apps import ExecFinished, ExecRequest
 from squall_contracts.logs import LogBatch

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Final
 
 from squall_bus import service
-from squall_bus.accounts import Key, new_key, write_credentials
+from squall_bus.access.accounts import Key, new_key, write_credentials
+from squall_bus.access.keyring import make_once
+from squall_bus.access.signing_in import credentials_for
 from squall_bus.errors import BusError
-from squall_bus.keyring import make_once
 from squall_bus.settings import SettingsError, read_settings
-from squall_bus.signing_in import credentials_for
 
 from squall_runner import machine
 from squall_runner.app import SERVICE

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit, urlunsplit
 
-from squall_bus.accounts import new_key
+from squall_bus.access.accounts import new_key
+from squall_bus.asking.replies import ABSENT_S
 from squall_bus.bus import Bus
-from squall_bus.replies import ABSENT_S
 from squall_contracts import access_subjects, subjects
 from squall_contracts.failures import Refused
 from squall_contracts.guest import Assignment, Credentials

@@ -13,9 +13,9 @@ from typing import Final
 import anyio
 import msgspec
 import structlog
+from squall_bus.access.sealing import KeyPair, Unsealable, new_pair
+from squall_bus.asking.replies import ABSENT_S
 from squall_bus.bus import Bus
-from squall_bus.replies import ABSENT_S
-from squall_bus.sealing import KeyPair, Unsealable, new_pair
 from squall_contracts import access_subjects
 from squall_contracts.failures import Refused
 from squall_contracts.message import encode

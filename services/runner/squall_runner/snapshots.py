@@ -15,7 +15,7 @@ import anyio
 import structlog
 from anyio.abc import TaskGroup
 from squall_bus.errors import BusError
-from squall_bus.kv import KeyValue
+from squall_bus.stores.kv import KeyValue
 from squall_contracts.functions import FunctionRecord
 from squall_contracts.message import new_id
 from squall_contracts.placement import StartContainer

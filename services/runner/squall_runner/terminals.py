@@ -7,10 +7,10 @@ from typing import Final
 import anyio
 import structlog
 from anyio.abc import TaskGroup
+from squall_bus.access.sealing import KeyPair, Unsealable, new_pair
 from squall_bus.bus import Bus
+from squall_bus.channels.line import Line
 from squall_bus.errors import BusError, SquallRefusal
-from squall_bus.line import Line
-from squall_bus.sealing import KeyPair, Unsealable, new_pair
 from squall_contracts import terminal_subjects
 from squall_contracts.terminals import OpenTerminal, PrepareTerminal, TerminalKey, TerminalOpened
 from squall_terminals.program import Program

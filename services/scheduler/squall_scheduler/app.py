@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from anyio.abc import TaskStatus
-from squall_bus.consume import consume
-from squall_bus.job import Job
-from squall_bus.kv import Watch
 from squall_bus.lease import Term
 from squall_bus.service import Context, Service, lead
+from squall_bus.stores.kv import Watch
+from squall_bus.streams.consume import consume
+from squall_bus.streams.job import Job
 from squall_contracts import sandbox_subjects, subjects, version_subjects
 from squall_contracts.fleet import OrderRecord
 from squall_contracts.functions import FunctionRecord

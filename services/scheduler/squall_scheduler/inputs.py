@@ -7,8 +7,8 @@ from typing import Final, Protocol
 import structlog
 from squall_bus.bus import Bus
 from squall_bus.errors import BusError, NotFound, Undecodable
-from squall_bus.job import Job
-from squall_bus.pull import StandingPull
+from squall_bus.streams.job import Job
+from squall_bus.streams.pull import StandingPull
 from squall_contracts import subjects
 from squall_contracts.calls import Inputs, Lane, Raised, Results
 from squall_contracts.failures import Failure
@@ -25,7 +25,7 @@ QUIET_S: Final = 1.0
 
 
 class Accounts(Protocol):
-    """What opens a connection in a workspace: squall_bus.workspaces.Workspaces."""
+    """What opens a connection in a workspace: squall_bus.access.workspaces.Workspaces."""
 
     async def get(self, account: str) -> Bus: ...
 

@@ -4,9 +4,9 @@ import time
 from typing import Final
 
 import structlog
-from squall_bus.burial import bury
 from squall_bus.bus import Bus
 from squall_bus.errors import Undecodable
+from squall_bus.streams.burial import bury
 from squall_bus.subscriptions import decode_as
 from squall_contracts import dead, subjects
 from squall_contracts.calls import Inputs

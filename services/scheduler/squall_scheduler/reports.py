@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import structlog
 from squall_bus.bus import Bus
-from squall_bus.job import Job
+from squall_bus.streams.job import Job
 from squall_contracts import subjects
 from squall_contracts.coldstart import GUEST_PHASES
 from squall_contracts.failures import Failure

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-from squall_bus.accounts import owner_of
+from squall_bus.access.accounts import owner_of
+from squall_bus.access.keyring import Keyring
 from squall_bus.bus import Bus
 from squall_bus.connection import connect
 from squall_bus.errors import BusError
-from squall_bus.keyring import Keyring
-from squall_bus.snapshots import Snapshot
+from squall_bus.streams.snapshots import Snapshot
 from squall_contracts import subjects, version_subjects
 
 from squall_server.archive import KEYS, ArchiveError, Manifest, StreamEntry, Writer

@@ -18,13 +18,13 @@ from anyio.abc import TaskStatus
 from prometheus_client import CollectorRegistry
 from squall_autoscaler.app import SERVICE as AUTOSCALER
 from squall_builder.app import SERVICE as BUILDER
-from squall_bus.accounts import owner_of, write_credentials
+from squall_bus.access.accounts import owner_of, write_credentials
+from squall_bus.access.keyring import Keyring
+from squall_bus.access.workspaces import Workspaces
 from squall_bus.connection import connect
-from squall_bus.keyring import Keyring
 from squall_bus.monitor import monitoring, observe
 from squall_bus.service import Context, Service, fail_when_closed, host
 from squall_bus.settings import read_settings
-from squall_bus.workspaces import Workspaces
 from squall_contracts import subjects
 from squall_cron.app import SERVICE as CRON
 from squall_gateway.app import SERVICE as GATEWAY

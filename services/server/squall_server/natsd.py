@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Final
 
 import structlog
-from squall_bus.keyring import Keyring
-from squall_bus.resolver import server_config
+from squall_bus.access.keyring import Keyring
+from squall_bus.access.resolver import server_config
 
 log = structlog.get_logger()
 

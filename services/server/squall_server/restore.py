@@ -12,12 +12,12 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from squall_bus.accounts import write_private
+from squall_bus.access.accounts import write_private
+from squall_bus.access.keyring import Keyring
 from squall_bus.bus import Bus
 from squall_bus.errors import BusError
-from squall_bus.keyring import Keyring
 from squall_bus.layout import ensure_platform
-from squall_bus.snapshots import restore as restore_stream
+from squall_bus.streams.snapshots import restore as restore_stream
 from squall_contracts import subjects
 from squall_contracts.images import BuildImage, ImageRecord
 

@@ -134,7 +134,7 @@ def other_nats(tmp_path: Path) -> Iterator[str]:
 
 
 async def test_another_nats_server_stores_what_its_stream_takes(other_nats: str) -> None:
-    from squall_bus._stock import Client
+    from squall_bus.wire.stock import Client
 
     client = Client()
     await client.connect(other_nats)

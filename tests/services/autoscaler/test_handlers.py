@@ -10,11 +10,11 @@ import pytest
 from squall_autoscaler.app import scale
 from squall_autoscaler.metrics import Metrics
 from squall_autoscaler.settings import Settings
+from squall_bus.access.workspaces import Workspaces
 from squall_bus.bus import Bus
 from squall_bus.layout import ensure_platform, ensure_workspace
 from squall_bus.service import Context
 from squall_bus.testing import FakeBus, FakeServer
-from squall_bus.workspaces import Workspaces
 from squall_contracts import subjects
 from squall_contracts.calls import Inputs
 from squall_contracts.functions import FunctionRecord, FunctionSpec, Scaling

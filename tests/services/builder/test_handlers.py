@@ -21,12 +21,12 @@ from squall_builder.built import (
 )
 from squall_builder.handlers import Handlers
 from squall_builder.metrics import Metrics
+from squall_bus.access.sealing import new_pair, seal
 from squall_bus.bus import Bus
-from squall_bus.consume import consume
 from squall_bus.errors import SquallRefusal
 from squall_bus.layout import ensure_platform, ensure_workspace
-from squall_bus.pull import StandingPull
-from squall_bus.sealing import new_pair, seal
+from squall_bus.streams.consume import consume
+from squall_bus.streams.pull import StandingPull
 from squall_bus.subscriptions import Delivery
 from squall_bus.testing import FakeBus, FakeServer
 from squall_contracts import access_subjects, images, subjects

@@ -10,12 +10,12 @@ from typing import Any
 import anyio
 import pytest
 from anyio.abc import TaskStatus
-from squall_bus.accounts import owner_of
+from squall_bus.access.accounts import owner_of
+from squall_bus.access.workspaces import Workspaces
+from squall_bus.asking.replies import ABSENT_S
 from squall_bus.bus import Bus
 from squall_bus.connection import connect
-from squall_bus.replies import ABSENT_S
 from squall_bus.service import Context, host
-from squall_bus.workspaces import Workspaces
 from squall_contracts import images, subjects, verbs
 from squall_contracts.functions import FunctionSpec
 from squall_contracts.guest import Credentials

@@ -8,11 +8,11 @@ from typing import Any
 
 import msgspec
 import pytest
-from squall_bus.accounts import new_key, read_jwt
+from squall_bus.access.accounts import new_key, read_jwt
+from squall_bus.access.signing_in import SignedInBus, credentials_for, sign_in
 from squall_bus.bus import Bus
 from squall_bus.connection import connect
 from squall_bus.errors import BusRefused, PermissionRefused
-from squall_bus.signing_in import SignedInBus, credentials_for, sign_in
 from squall_contracts import access_subjects, apps, subjects, tokens, verbs
 from squall_contracts.failures import Refused
 from squall_contracts.scopes import Scope
@@ -323,6 +323,6 @@ async def test_credentials_of_seconds_are_renewed_without_a_lost_message(tmp_pat
 
 
 def read_jwt_owner(found: SignedInBus) -> str:
-    from squall_bus.accounts import Key
+    from squall_bus.access.accounts import Key
 
     return Key(found.seed).public

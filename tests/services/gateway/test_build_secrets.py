@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from squall_bus.sealing import new_pair
+from squall_bus.access.sealing import new_pair
 from squall_contracts import access_subjects, images, secrets, subjects, verbs
 from squall_contracts.failures import Refused
 from squall_contracts.message import decode, encode

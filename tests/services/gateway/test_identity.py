@@ -5,10 +5,10 @@ import time
 from typing import Any
 
 import pytest
-from squall_bus.accounts import Key, new_key, read_jwt, user_jwt
+from squall_bus.access.accounts import Key, new_key, read_jwt, user_jwt
 from squall_bus.errors import BusError, BusRefused, PermissionRefused, RequestTimeout
-from squall_bus.job import Job
-from squall_bus.pull import StandingPull
+from squall_bus.streams.job import Job
+from squall_bus.streams.pull import StandingPull
 from squall_contracts import access_subjects, rights, subjects
 from squall_contracts.failures import Refused
 from squall_contracts.guest import Credentials

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from squall_bus.accounts import owner_of, read_credentials
+from squall_bus.access.accounts import owner_of, read_credentials
 from squall_bus.connection import connect
 from squall_contracts import apps, subjects, verbs
 from squall_gateway.prepare import main

@@ -3,10 +3,10 @@
 from typing import Any
 
 import pytest
-from squall_bus.accounts import owner_of
+from squall_bus.access.accounts import owner_of
+from squall_bus.access.sealing import new_pair, seal
 from squall_bus.connection import connect
 from squall_bus.errors import BusError
-from squall_bus.sealing import new_pair, seal
 from squall_contracts import (
     access_subjects,
     apps,

@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from squall_bus.webtalk import TalkOver
+from squall_bus.channels.webtalk import TalkOver
 from squall_contracts.web import WINDOW_BYTES, Data, Started
 
 from .conftest import Platform, running_platform

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import msgspec
 from squall_bus.bus import Bus, Delivery
-from squall_bus.webtalk import Shipper, Talk
+from squall_bus.channels.webtalk import Shipper, Talk
 from squall_contracts import subjects, web_subjects
 from squall_contracts.calls import Inputs
 from squall_contracts.message import decode

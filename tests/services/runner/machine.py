@@ -13,12 +13,12 @@ import anyio
 import msgspec
 import pytest
 from anyio.abc import TaskStatus
-from squall_bus.accounts import owner_of
+from squall_bus.access.accounts import owner_of
+from squall_bus.access.workspaces import Workspaces
 from squall_bus.bus import Bus
 from squall_bus.connection import connect
 from squall_bus.service import Context, host
 from squall_bus.subscriptions import Delivery
-from squall_bus.workspaces import Workspaces
 from squall_contracts import subjects
 from squall_contracts.functions import FileEntry, FunctionSpec
 from squall_contracts.images import DebianSlim, ImageRecord, Recipe

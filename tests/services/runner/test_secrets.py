@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from squall_bus.sealing import KeyPair, new_pair, seal
+from squall_bus.access.sealing import KeyPair, new_pair, seal
 from squall_contracts import subjects
 from squall_contracts.functions import FunctionRecord
 from squall_contracts.placement import StartContainer
@@ -32,7 +32,7 @@ async def machine(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
 
 def sealed(machine: Machine, pair: KeyPair | None = None, value: str = VALUE) -> dict[str, Sealed]:
     """As a client does with the gateway's present key; `pair`: with another."""
-    from squall_bus.sealing_keys import SealingKeys
+    from squall_bus.access.sealing_keys import SealingKeys
 
     keys = SealingKeys(Path(machine.settings.state_dir).parent / "keys" / "sealing")
     account = machine.platform.account

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import anyio
+from squall_bus.access.workspaces import Workspaces
 from squall_bus.bus import Bus, Delivery
 from squall_bus.layout import ensure_platform, ensure_workspace
 from squall_bus.service import Context
 from squall_bus.testing import FakeBus, FakeServer
-from squall_bus.workspaces import Workspaces
 from squall_contracts import subjects
 from squall_contracts.calls import Input, Inputs, Results
 from squall_contracts.failures import Failure

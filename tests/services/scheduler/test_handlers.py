@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
-from squall_bus.pull import StandingPull
+from squall_bus.streams.pull import StandingPull
 from squall_bus.testing import FakeServer
 from squall_contracts import subjects
 from squall_contracts.breakers import FaultsOf, FaultsReply, ResetFaults, ResetReply

@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 import pytest
-from squall_bus.accounts import owner_of, read_credentials
+from squall_bus.access.accounts import owner_of, read_credentials
 from squall_bus.bus import Bus
 from squall_bus.connection import connect
 from squall_contracts import subjects

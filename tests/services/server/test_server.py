@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from squall_bus.accounts import write_credentials
+from squall_bus.access.accounts import write_credentials
+from squall_bus.access.keyring import Keyring
 from squall_bus.bus import Bus
 from squall_bus.connection import connect
 from squall_bus.errors import BusError, BusRefused
-from squall_bus.keyring import Keyring
 from squall_contracts import apps, subjects, verbs
 
 from tests.services.server.conftest import Servers

@@ -37,7 +37,7 @@ class Streams:
 
     def __init__(self, broker_url: str) -> None:
         """`broker_url`: nats://… or tls://…, several with commas between them."""
-        from squall_bus.outside import OutsideServer
+        from squall_bus.channels.outside import OutsideServer
 
         self._server = OutsideServer(broker_url)
 

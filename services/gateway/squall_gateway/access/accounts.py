@@ -5,12 +5,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import structlog
-from squall_bus.accounts import owner_of
+from squall_bus.access.accounts import owner_of
+from squall_bus.access.keyring import Keyring
+from squall_bus.access.resolver import push_account
 from squall_bus.bus import Bus
 from squall_bus.connection import connect
-from squall_bus.keyring import Keyring
 from squall_bus.layout import ensure_workspace
-from squall_bus.resolver import push_account
 from squall_bus.service import Context
 from squall_contracts import access_subjects, subjects
 from squall_contracts.identity import Quota, WorkspaceRecord

@@ -7,8 +7,8 @@ from typing import Any
 import anyio
 import msgspec
 import structlog
-from squall_bus.accounts import write_private
-from squall_bus.keyring import Keyring
+from squall_bus.access.accounts import write_private
+from squall_bus.access.keyring import Keyring
 from squall_bus.service import Context
 from squall_contracts import verbs
 from squall_contracts.apps import Done

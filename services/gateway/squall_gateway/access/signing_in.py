@@ -4,10 +4,10 @@ import time
 
 import msgspec
 import structlog
-from squall_bus.accounts import UserClaims, user_jwt
+from squall_bus.access.accounts import UserClaims, user_jwt
+from squall_bus.access.keyring import Keyring
 from squall_bus.errors import RevisionMismatch, SquallRefusal
-from squall_bus.keyring import Keyring
-from squall_bus.kv import Entry
+from squall_bus.stores.kv import Entry
 from squall_contracts import access_subjects, rights, subjects
 from squall_contracts.identity import Minted
 from squall_contracts.tokens import AccessTokenRecord, SignedIn, SignIn, SignInRecord

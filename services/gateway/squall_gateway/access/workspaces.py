@@ -4,8 +4,8 @@ import asyncio
 
 import msgspec
 import structlog
+from squall_bus.access.keyring import Keyring, check_workspace
 from squall_bus.errors import RevisionMismatch, SquallRefusal
-from squall_bus.keyring import Keyring, check_workspace
 from squall_bus.service import Context
 from squall_contracts import subjects
 from squall_contracts.identity import (

@@ -4,8 +4,8 @@ import secrets
 import time
 from typing import Final
 
+from squall_bus.access.keyring import Keyring
 from squall_bus.errors import SquallRefusal
-from squall_bus.keyring import Keyring
 from squall_contracts.dashboard import DashboardDoor, OpenDashboard
 
 from squall_gateway.dashboard.session import Signer, Visitor

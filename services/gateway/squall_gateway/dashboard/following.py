@@ -9,8 +9,8 @@ import msgspec
 import structlog
 from squall_bus.bus import Bus
 from squall_bus.errors import BusError
-from squall_bus.reading import Stored, read
 from squall_bus.service import Context
+from squall_bus.streams.reading import Stored, read
 from squall_contracts import subjects, viewing_subjects
 from squall_contracts.breakers import FaultList, FaultsOf, FaultsReply
 from squall_contracts.calls import Results

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 from squall_bus.bus import Bus
-from squall_bus.reading import Stored, read
+from squall_bus.streams.reading import Stored, read
 from squall_contracts import subjects, viewing_subjects
 from squall_contracts.functions import FunctionRecord
 from squall_contracts.logs import LogBatch

@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from squall_bus.bus import Bus
-from squall_bus.watch import Watch
+from squall_bus.stores.watch import Watch
 
 from squall_gateway.dashboard.bell import Bell
 from squall_gateway.dashboard.known import BUCKETS, Known

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 from squall_bus.bus import Bus
-from squall_bus.reading import read
+from squall_bus.streams.reading import read
 from squall_contracts import state_subjects, subjects
 from squall_contracts.calls import Inputs, Results
 from squall_contracts.collections import CollectionRecord

@@ -5,7 +5,7 @@ from contextlib import aclosing
 from typing import Final
 
 from squall_bus.bus import Bus
-from squall_bus.reading import read
+from squall_bus.streams.reading import read
 from squall_contracts import apps, subjects, verbs
 from squall_contracts.dead import DeadLetter
 from squall_contracts.message import decode, new_id

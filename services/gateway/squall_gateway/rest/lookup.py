@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 from squall_bus.bus import Bus
 from squall_bus.errors import NotFound
-from squall_bus.reading import read
+from squall_bus.streams.reading import read
 from squall_contracts import subjects
 from squall_contracts.calls import Inputs, Outcome, Results
 from squall_contracts.message import decode

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 from aiohttp import web
 from squall_bus.bus import Bus
-from squall_bus.reading import read
+from squall_bus.streams.reading import read
 from squall_bus.tasks import Tasks
 from squall_contracts.calls import Report, Retrying, Yielded
 from squall_contracts.forms import is_json

@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from squall_bus.bus import Bus
+from squall_bus.channels.line import Line
 from squall_bus.errors import SquallRefusal
-from squall_bus.line import Line
 from squall_contracts import sandbox_subjects
 from squall_contracts.failures import Refused
 from squall_contracts.message import new_id

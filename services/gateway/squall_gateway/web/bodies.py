@@ -6,7 +6,7 @@ from typing import Final
 
 from aiohttp import hdrs, web
 from aiohttp.web_request import BaseRequest
-from squall_bus.webtalk import Talk
+from squall_bus.channels.webtalk import Talk
 from squall_contracts.web import Data
 
 REQUEST_ID: Final = "squall-request-id"

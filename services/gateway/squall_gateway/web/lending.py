@@ -7,9 +7,9 @@ from typing import Final
 import msgspec
 import structlog
 from squall_bus.bus import Bus, Delivery, Subscription
+from squall_bus.channels.webtalk import Shipper, Talk
 from squall_bus.errors import BusError, NoResponder, RequestTimeout, SquallRefusal
 from squall_bus.tasks import Tasks
-from squall_bus.webtalk import Shipper, Talk
 from squall_contracts import web_subjects
 from squall_contracts.failures import Refused
 from squall_contracts.message import encode, new_id

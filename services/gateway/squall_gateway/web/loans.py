@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from squall_bus.webtalk import Talk, TalkOver
+from squall_bus.channels.webtalk import Talk, TalkOver
 from squall_contracts.parked import FETCHED, KEPT
 from squall_contracts.web import (
     CHUNK_BYTES,

@@ -4,8 +4,8 @@ import asyncio
 
 import structlog
 from aiohttp import hdrs, web
+from squall_bus.channels.webtalk import TalkOver
 from squall_bus.tasks import within
-from squall_bus.webtalk import TalkOver
 from squall_contracts.web import Closed, Data, Frame, Started
 
 from squall_gateway.settings import Settings

@@ -4,7 +4,7 @@ import asyncio
 from typing import Final
 
 from aiohttp import WSMsgType, hdrs, web
-from squall_bus.webtalk import Talk, TalkOver
+from squall_bus.channels.webtalk import Talk, TalkOver
 from squall_contracts.web import Accepted, Closed, Data, Said, Started
 
 from squall_gateway.settings import Settings

@@ -7,9 +7,9 @@ from typing import Final
 import msgspec
 import structlog
 from squall_bus.bus import Bus, Delivery
+from squall_bus.channels.webtalk import Shipper, Talk
 from squall_bus.errors import BusError, NoResponder, RequestTimeout
 from squall_bus.tasks import Tasks
-from squall_bus.webtalk import Shipper, Talk
 from squall_contracts import subjects, web_subjects
 from squall_contracts.calls import CancelInputs, Input, Inputs, Raised, Results
 from squall_contracts.failures import FailureKind

@@ -8,9 +8,9 @@ import anyio
 import structlog
 from anyio.abc import TaskGroup
 from squall_bus.bus import Bus
+from squall_bus.channels.line import Line
+from squall_bus.channels.stream import Stream, StreamOver
 from squall_bus.errors import SquallRefusal
-from squall_bus.line import Line
-from squall_bus.stream import Stream, StreamOver
 from squall_contracts import sandbox_file_subjects as subjects
 from squall_contracts.message import encode
 from squall_contracts.sandbox_files import (

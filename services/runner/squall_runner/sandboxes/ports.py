@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 import anyio
 from anyio.abc import TaskGroup
 from squall_bus.bus import Bus
-from squall_bus.joining import join
-from squall_bus.line import Line
-from squall_bus.stream import Stream
+from squall_bus.channels.joining import join
+from squall_bus.channels.line import Line
+from squall_bus.channels.stream import Stream
 from squall_contracts import sandbox_subjects
 from squall_contracts.sandboxes import OpenPort
 from squall_contracts.streams import Ended

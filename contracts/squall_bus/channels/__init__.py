@@ -1,0 +1,1 @@
+"""Byte streams and web sessions between two ends."""

@@ -1,0 +1,1 @@
+"""A server in memory, for unit tests: the same rules, no process."""

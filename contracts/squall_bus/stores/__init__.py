@@ -1,0 +1,1 @@
+"""Buckets, tables and objects kept in streams."""

@@ -1,0 +1,1 @@
+"""Stored messages: published, consumed, taken, read, buried."""

@@ -1,0 +1,1 @@
+"""The connection to a server: sockets, sign-in, reconnects, parsing; the only importer of nats."""
