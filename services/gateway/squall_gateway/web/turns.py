@@ -52,6 +52,8 @@ class Turn:
         self.session = session
         self.container_id: str | None = None
         """Who took it up; None while nobody has."""
+        self.is_gone = False
+        """Nobody took it up before its function's app was stopped."""
         self.talk = Talk(session, self._send)
         self._line = line
         self._early: list[Frame] = []
@@ -211,6 +213,7 @@ class WorkspaceLine:
                 log.warning("web.failed", session=results.call_id, why=failure.message)
                 status = _STATUS.get(failure.kind, 500)
                 assert turn is not None
+                turn.is_gone = failure.exception_type == "NotFoundError"
                 turn.talk.hear(Closed(turn.session, status, _PUBLIC.get(failure.kind, "")))
 
     # --- who lives --------------------------------------------------------------------------------
