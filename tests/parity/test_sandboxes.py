@@ -2,6 +2,7 @@
 
 import uuid
 from types import ModuleType
+from typing import Any, cast
 
 import pytest
 import squall
@@ -76,7 +77,9 @@ def test_77_files_are_seen_from_outside(parity: ModuleType) -> None:
     with pytest.raises(InvalidError, match="absolute"):
         files.stat("d")
     writing = sandbox.exec("sh", "-c", "while true; do date > $HOME/d/now; done", timeout=60)
-    event = next(iter(files.watch("/root/d", timeout=60)))
+    events = files.watch("/root/d", timeout=60)
+    event = next(iter(events))
+    cast(Any, events).close()
     assert event.paths == ["/root/d/now"]
     assert isinstance(event.type, types.FileWatchEventType)
     sandbox.terminate()

@@ -51,15 +51,17 @@ def made_by_who_is_killed(fleet: Fleet, kind: str) -> squall.Sandbox:
     return squall.Sandbox.from_id(sandbox_id)
 
 
+def below_runner(fleet: Fleet) -> list[psutil.Process]:
+    return psutil.Process(fleet.processes["runner"].pid).children(recursive=True)
+
+
 @contextlib.contextmanager
-def ended_at_last(fleet: Fleet) -> Iterator[None]:
-    """Whatever runs below the runner now is gone after the block, though nobody else ends it."""
-    runner = fleet.processes["runner"]
-    below = psutil.Process(runner.pid).children(recursive=True)
+def ended_at_last(processes: list[psutil.Process]) -> Iterator[None]:
+    """Those are gone after the block, though their runner isn't there to end them."""
     try:
         yield
     finally:
-        for process in below:
+        for process in processes:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
 
@@ -90,14 +92,15 @@ def test_sandbox_outlives_who_made_it_and_each_service_but_not_its_machine(fleet
             assert next(iter(talking.stdout)) == f"{service}\n"
             assert prints(deployed, f"after the {service}")
 
-        with ended_at_last(fleet):
+        with ended_at_last(below_runner(fleet)):
             fleet.kill("runner")
             fleet.start("runner")
             fleet.wait_ready("runner")
             assert prints(deployed, "with its runner back")
             assert not waited.done()
-            fleet.kill("runner")
-            waited.result(timeout=90)
+            with ended_at_last(below_runner(fleet)):
+                fleet.kill("runner")
+                waited.result(timeout=90)
         assert deployed.returncode == 137
         with pytest.raises(SandboxTerminatedError, match="lost"):
             deployed.exec("true")

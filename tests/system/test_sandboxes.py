@@ -205,28 +205,28 @@ def test_probe_says_when_it_is_ready(app: squall.App) -> None:
     never.terminate()
 
 
-def test_ports_are_reached_from_outside_while_it_lives(app: squall.App) -> None:
-    serving = squall.Sandbox.create(
-        "python", "-m", "http.server", "8765",
-        readiness_probe=squall.Probe.with_tcp(8765),
-        encrypted_ports=[8765],
-        inbound_cidr_allowlist=["0.0.0.0/0", "::/0"],
-        app=app,
-    )  # fmt: skip
-    serving.wait_until_ready(timeout=60)
-    tunnel = serving.tunnels()[8765]
-    assert serving.tunnels() == {8765: tunnel}
-    with httpx.Client(base_url=f"http://{tunnel.host}:{tunnel.port}") as client:
+def test_ports_are_reached_from_networks_that_may_while_it_lives(app: squall.App) -> None:
+    def serving(*networks: str) -> squall.Sandbox:
+        return squall.Sandbox.create(
+            "python", "-m", "http.server", "8765",
+            readiness_probe=squall.Probe.with_tcp(8765),
+            encrypted_ports=[8765],
+            inbound_cidr_allowlist=networks,
+            app=app,
+        )  # fmt: skip
+
+    reached, closed = serving("0.0.0.0/0", "::/0"), serving("192.0.2.0/24")
+    reached.wait_until_ready(timeout=60)
+    tunnel = reached.tunnels()[8765]
+    assert reached.tunnels() == {8765: tunnel}
+    with httpx.Client(base_url=tunnel.url) as client:
         assert "Directory listing" in client.get("/").text
-        serving.terminate(wait=True)
+        reached.terminate(wait=True)
         with pytest.raises(httpx.TransportError):
             client.get("/")
-    closed = squall.Sandbox.create(
-        unencrypted_ports=[8765], inbound_cidr_allowlist=["192.0.2.0/24"], app=app
-    )
-    tunnel = closed.tunnels()[8765]
+    closed.wait_until_ready(timeout=60)
     with pytest.raises(httpx.TransportError):
-        httpx.get(f"http://{tunnel.unencrypted_host}:{tunnel.unencrypted_port}")
+        httpx.get(closed.tunnels()[8765].url)
     closed.terminate()
 
 
