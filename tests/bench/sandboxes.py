@@ -34,16 +34,16 @@ def plain_true() -> float:
     return timed(lambda: subprocess.run(["true"], check=True))
 
 
-async def begun(app: squall.App) -> tuple[squall.Sandbox, float]:
+async def begun(app: squall.App, cpu: float | None = None) -> tuple[squall.Sandbox, float]:
     """A sandbox that runs, and the seconds until it did."""
     began = time.perf_counter()
-    sandbox = await squall.Sandbox.create.aio(app=app, cpu=cores(), memory=16)
+    sandbox = await squall.Sandbox.create.aio(app=app, cpu=cpu, memory=16)
     await hop(sandbox._running())
     return sandbox, time.perf_counter() - began
 
 
 def cores() -> float:
-    """So that a hundred fit on this machine, beside what else is there."""
+    """For each, so that a hundred fit on this machine, beside what else is there."""
     return (os.cpu_count() or 1) / (2 * CROWD)
 
 
@@ -84,7 +84,8 @@ async def commands(app: squall.App, plain: Callable[[], float]) -> tuple[float, 
 async def crowd(app: squall.App) -> tuple[float, float]:
     """Seconds until a hundred, asked for at once, all run, and until all have ended."""
     began = time.perf_counter()
-    made = [sandbox for sandbox, _ in await asyncio.gather(*(begun(app) for _ in range(CROWD)))]
+    starting = [begun(app, cores()) for _ in range(CROWD)]
+    made = [sandbox for sandbox, _ in await asyncio.gather(*starting)]
     running_s = time.perf_counter() - began
     assert await asyncio.gather(*(each.poll.aio() for each in made)) == [None] * CROWD
     began = time.perf_counter()

@@ -26,3 +26,4 @@ def test_sandboxes_are_listed_and_ended(run: Run) -> None:
     again = run("sandbox", "terminate", sandbox.object_id)
     assert "had ended" in again.out + again.err
     complains(run("sandbox", "terminate", "sb-nosuch"), 1, "sb-nosuch")
+    app.stop()
