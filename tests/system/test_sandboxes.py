@@ -159,14 +159,20 @@ def test_command_on_a_terminal(app: squall.App) -> None:
 def test_sandboxes_end_in_time(app: squall.App) -> None:
     late = squall.Sandbox.create("sleep", "100", timeout=1, app=app)
     idle = squall.Sandbox.create("sleep", "100", idle_timeout=1, app=app)
-    used = squall.Sandbox.create("sleep", "100", idle_timeout=1, app=app)
-    working = used.exec("sleep", "2")
+    used = squall.Sandbox.create("sleep", "100", idle_timeout=2, app=app)
+    read = squall.Sandbox.create("sleep", "100", idle_timeout=2, app=app)
+    working = used.exec("sleep", "3")
+    while working.poll() is None:
+        read.filesystem.stat("/")
+    assert read.poll() is None
     with pytest.raises(SandboxTimeoutError):
         late.wait()
     assert late.returncode == 124
     idle.wait(raise_on_termination=False)
     assert idle.returncode == 137
     assert working.wait() == 0
+    for each in (used, read):
+        each.terminate()
 
 
 def test_they_are_found_by_name_tag_and_id(app: squall.App) -> None:
