@@ -160,8 +160,8 @@ def test_sandboxes_end_in_time(app: squall.App) -> None:
     late = squall.Sandbox.create("sleep", "100", timeout=1, app=app)
     idle = squall.Sandbox.create("sleep", "100", idle_timeout=1, app=app)
     used = squall.Sandbox.create("sleep", "100", idle_timeout=2, app=app)
-    read = squall.Sandbox.create("sleep", "100", idle_timeout=2, app=app)
     working = used.exec("sleep", "3")
+    read = squall.Sandbox.create("sleep", "100", idle_timeout=2, app=app)
     while working.poll() is None:
         read.filesystem.stat("/")
     assert read.poll() is None
