@@ -221,7 +221,7 @@ def test_ports_are_reached_from_networks_that_may_while_it_lives(app: squall.App
             app=app,
         )  # fmt: skip
 
-    reached, closed = serving("0.0.0.0/0", "::/0"), serving("192.0.2.0/24")
+    reached, closed = serving("0.0.0.0/0"), serving("192.0.2.0/24")
     reached.wait_until_ready(timeout=60)
     tunnel = reached.tunnels()[8765]
     assert reached.tunnels() == {8765: tunnel}
