@@ -212,16 +212,16 @@ def test_probe_says_when_it_is_ready(app: squall.App) -> None:
 
 
 def test_ports_are_reached_from_networks_that_may_while_it_lives(app: squall.App) -> None:
-    def serving(*networks: str) -> squall.Sandbox:
+    def serving(port: int, *networks: str) -> squall.Sandbox:
         return squall.Sandbox.create(
-            "python", "-m", "http.server", "8765",
-            readiness_probe=squall.Probe.with_tcp(8765),
-            encrypted_ports=[8765],
+            "python", "-m", "http.server", str(port),
+            readiness_probe=squall.Probe.with_tcp(port),
+            encrypted_ports=[port],
             inbound_cidr_allowlist=networks,
             app=app,
         )  # fmt: skip
 
-    reached, closed = serving("0.0.0.0/0"), serving("192.0.2.0/24")
+    reached, closed = serving(8765, "0.0.0.0/0"), serving(8766, "192.0.2.0/24")
     reached.wait_until_ready(timeout=60)
     tunnel = reached.tunnels()[8765]
     assert reached.tunnels() == {8765: tunnel}
@@ -232,7 +232,7 @@ def test_ports_are_reached_from_networks_that_may_while_it_lives(app: squall.App
             client.get("/")
     closed.wait_until_ready(timeout=60)
     with pytest.raises(httpx.TransportError):
-        httpx.get(closed.tunnels()[8765].url)
+        httpx.get(closed.tunnels()[8766].url)
     closed.terminate()
 
 
