@@ -71,7 +71,7 @@ def leave(*_):
 signal.signal(signal.SIGTERM, leave)
 sys.stdout.write("up\\n")  # in one piece, unlike print
 sys.stdout.flush()
-while True: time.sleep(3600)
+while True: time.sleep(0.05)  # a signal that comes just before a sleep is handled behind it
 """
     handle, slot = await bench.start(source)
     await bench.until(handle, slot, "up")
