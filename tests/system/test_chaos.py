@@ -128,7 +128,7 @@ def test_a_call_on_a_machine_that_dies_completes_on_another(fleet: Fleet) -> Non
     fleet.wait_ready("runner2")
     module = load("endurance")
     with module.app.run():
-        call = module.long_nap.spawn(5.0)
+        call = module.long_nap.spawn(12.0)  # longer than the machine takes to be found and killed
         container, runner_id = where()
         died = next(
             name

@@ -124,7 +124,8 @@ class MapCall:
         else:
             cancelling.abandon(self._client, self._target, self.call_id, self._reply_to)
         self._client.router.remove(self.call_id)
-        self._loop.call_soon_threadsafe(self._stop)
+        if not self._loop.is_closed():  # else what ran on it has ended with the SDK
+            self._loop.call_soon_threadsafe(self._stop)
 
     # --- on the SDK loop -----------------------------------------------------------------------
 
