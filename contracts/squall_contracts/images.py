@@ -4,6 +4,7 @@ A recipe is data: a base and an ordered list of steps. Its hash names the image.
 """
 
 import hashlib
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -191,6 +192,11 @@ def step_secrets(step: Step) -> tuple[StepSecret, ...]:
 def build_secrets(recipe: Recipe) -> tuple[StepSecret, ...]:
     """Those of all steps, in order."""
     return tuple(secret for step in recipe.steps for secret in step_secrets(step))
+
+
+def layers_sha256(layers: Sequence[str]) -> str:
+    """One digest for an image's layers, each named by its own, in order: ImageRecord.layers_sha256."""
+    return hashlib.sha256("\n".join(layers).encode()).hexdigest()
 
 
 def image_id(recipe: Recipe) -> str:

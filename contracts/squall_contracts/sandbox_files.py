@@ -124,21 +124,24 @@ class WatchFiles(Message, frozen=True, kw_only=True, tag="watch"):
     """None: all."""
 
 
+FileWork = (
+    ReadFile
+    | ReadMore
+    | WriteFile
+    | WriteMore
+    | EndTransfer
+    | ListFiles
+    | StatFile
+    | MakeDirectory
+    | RemoveFile
+    | WatchFiles
+)
+
+
 class AskFiles(Message, frozen=True, kw_only=True):
     """Client -> the runner of a container: do this with its files. Reply: FilesReply."""
 
-    what: (
-        ReadFile
-        | ReadMore
-        | WriteFile
-        | WriteMore
-        | EndTransfer
-        | ListFiles
-        | StatFile
-        | MakeDirectory
-        | RemoveFile
-        | WatchFiles
-    )
+    what: FileWork
 
 
 class FileRead(Message, frozen=True, kw_only=True, tag="file_read"):

@@ -12,6 +12,7 @@ from squall_contracts.placement import ContainerState
 from squall_contracts.sandbox_spec import Port
 
 PREFIX: Final = "sb-"
+_CONTAINER: Final = "ct-"
 TIMED_OUT: Final = 124
 KILLED: Final = 137
 """Exit codes of sandboxes that did not end by themselves."""
@@ -61,11 +62,21 @@ class SandboxName(Message, frozen=True, kw_only=True):
     """Its record follows at once; without one much later, nobody has the name."""
 
 
+def is_sandbox(function_id: str) -> bool:
+    """Whether what is placed and started under this id is a sandbox."""
+    return function_id.startswith(PREFIX)
+
+
 def container_of(sandbox_id: str) -> str:
     """The id of a sandbox's container. ValueError if it is no sandbox's id."""
-    if not sandbox_id.startswith(PREFIX):
+    if not is_sandbox(sandbox_id):
         raise ValueError(f"{sandbox_id!r} is not a sandbox's id: it begins with {PREFIX!r}")
-    return f"ct-{sandbox_id.removeprefix(PREFIX)}"
+    return f"{_CONTAINER}{sandbox_id.removeprefix(PREFIX)}"
+
+
+def sandbox_of(container_id: str) -> str:
+    """The id of the sandbox whose container this is, if it is one's."""
+    return f"{PREFIX}{container_id.removeprefix(_CONTAINER)}"
 
 
 def function_of(record: SandboxRecord) -> FunctionRecord:

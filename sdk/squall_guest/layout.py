@@ -21,19 +21,28 @@ def set_environment(assignment: Assignment) -> None:
     threads = str(max(1, math.ceil(assignment.spec.resources.cpu)))
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(name, threads)
+    say_where(
+        assignment,
+        IS_REMOTE="1",
+        FUNCTION_NAME=assignment.spec.name,
+        FUNCTION_ID=assignment.function_id,
+    )
+
+
+def say_where(assignment: Assignment, **more: str) -> None:
+    """Set the secrets, the own variables, then what says where this is, and `more`, as SQUALL_* and
+    MODAL_*."""
     os.environ.update(assignment.secrets)
     os.environ.update(assignment.spec.env)
     twins = {
         "TASK_ID": assignment.container_id,
         "IMAGE_ID": assignment.image_id,
         "ENVIRONMENT": assignment.environment,
-        "IS_REMOTE": "1",
         "CLOUD_PROVIDER": "SQUALL",
         "REGION": "local",
-        "FUNCTION_NAME": assignment.spec.name,
-        "FUNCTION_ID": assignment.function_id,
         "APP_NAME": assignment.app_name,
         "APP_ID": assignment.app_id,
+        **more,
     }
     for name, value in twins.items():
         os.environ[f"SQUALL_{name}"] = value

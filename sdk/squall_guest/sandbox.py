@@ -54,21 +54,7 @@ def _set_environment(assignment: Assignment) -> None:
     """The image's variables, then the secrets, the sandbox's own, and what says where it is."""
     for name in OWN_VARIABLES:
         os.environ.pop(name, None)
-    os.environ.update(assignment.secrets)
-    os.environ.update(assignment.spec.env)
-    twins = {
-        "TASK_ID": assignment.container_id,
-        "SANDBOX_ID": assignment.function_id,
-        "IMAGE_ID": assignment.image_id,
-        "ENVIRONMENT": assignment.environment,
-        "CLOUD_PROVIDER": "SQUALL",
-        "REGION": "local",
-        "APP_NAME": assignment.app_name,
-        "APP_ID": assignment.app_id,
-    }
-    for name, value in twins.items():
-        os.environ[f"SQUALL_{name}"] = value
-        os.environ[f"MODAL_{name}"] = value
+    layout.say_where(assignment, SANDBOX_ID=assignment.function_id)
 
 
 def _enter(assignment: Assignment, sandbox: SandboxSpec) -> None:

@@ -16,7 +16,7 @@ from squall.runner import deploy_app
 from squall_contracts.apps import ListContainers
 from squall_contracts.placement import ENDED
 
-from tests.system.conftest import connected_to, load_file
+from tests.system.conftest import load_file, running
 
 from .history import Event, Left, Ticked, violations
 from .hosts import Hosts, possible
@@ -34,14 +34,8 @@ SETTLES_WITHIN_S = 40
 def fleet(tmp_path: Path) -> Iterator[Spread]:
     if not possible():
         pytest.skip("hosts of their own take root, network namespaces and iproute2")
-    with Hosts([*NATS, *RUNNERS]) as hosts:
-        running = Spread(tmp_path, hosts)
-        try:
-            running.up()
-            with connected_to(running.url, str(running.credentials), "process"):
-                yield running
-        finally:
-            running.down()
+    with Hosts([*NATS, *RUNNERS]) as hosts, running(Spread(tmp_path, hosts)) as found:
+        yield found
 
 
 def left_behind() -> list[Left]:

@@ -14,7 +14,7 @@ from squall_contracts import fleet as words
 from squall_contracts.apps import ListContainers
 from squall_contracts.placement import ContainerRecord
 
-from tests.system.conftest import connected_to, load_file
+from tests.system.conftest import load_file, running
 from tests.system.fleet import Fleet
 
 from .hosts import Hosts, possible
@@ -52,14 +52,8 @@ class Pair(Fleet):
 def fleet(tmp_path: Path) -> Iterator[Pair]:
     if not possible():
         pytest.skip("hosts of their own take root, network namespaces and iproute2")
-    with Hosts(RUNNERS) as hosts:
-        running = Pair(tmp_path, hosts)
-        try:
-            running.up()
-            with connected_to(running.url, str(running.credentials), "process"):
-                yield running
-        finally:
-            running.down()
+    with Hosts(RUNNERS) as hosts, running(Pair(tmp_path, hosts)) as found:
+        yield found
 
 
 def containers(*, ended: bool = False) -> tuple[ContainerRecord, ...]:

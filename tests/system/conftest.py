@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import TypeVar
 
 import psutil
 import pytest
@@ -15,8 +16,11 @@ from squall import _client
 from squall.config import Server as Endpoint
 from squall.config import use_server
 
+from tests.system.fleet import Fleet
+
 PROGRAMS = Path(__file__).parent / "programs"
 Program = Callable[[str], ModuleType]
+F = TypeVar("F", bound=Fleet)
 
 
 def docker_engine() -> str | None:
@@ -94,6 +98,17 @@ def connected_to(url: str, credentials: str, runtime: str) -> Iterator[None]:
     finally:
         _client.shutdown()
         use_server(None)
+
+
+@contextlib.contextmanager
+def running(fleet: F) -> Iterator[F]:
+    """The fleet is up within the block, and this process's SDK its client."""
+    try:
+        fleet.up()
+        with connected_to(fleet.url, str(fleet.credentials), fleet.runtime):
+            yield fleet
+    finally:
+        fleet.down()
 
 
 def load(name: str) -> ModuleType:

@@ -16,7 +16,7 @@ from squall._sync import run
 from squall_contracts.apps import ListContainers
 from squall_contracts.placement import ContainerRecord
 
-from tests.system.conftest import connected_to, docker_engine, load
+from tests.system.conftest import docker_engine, load, running
 from tests.system.fleet import Fleet
 
 COUNT = 2000
@@ -29,13 +29,8 @@ def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
         if docker_engine() is None:
             pytest.skip("no Docker engine answers on this machine")
         host = docker_gateway()
-    running = Fleet(tmp_path, request.param, host)
-    try:
-        running.up()
-        with connected_to(running.url, str(running.credentials), request.param):
-            yield running
-    finally:
-        running.down()
+    with running(Fleet(tmp_path, request.param, host)) as found:
+        yield found
 
 
 def docker_gateway() -> str:

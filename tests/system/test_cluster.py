@@ -13,7 +13,7 @@ from squall_bus.access.accounts import owner_of
 from squall_bus.connection import connect
 from squall_contracts import state_subjects, subjects
 
-from tests.system.conftest import connected_to, load
+from tests.system.conftest import load, running
 from tests.system.fleet import Fleet
 
 CALLS_AFTER = 60
@@ -21,13 +21,8 @@ CALLS_AFTER = 60
 
 @pytest.fixture
 def fleet(tmp_path: Path) -> Iterator[Fleet]:
-    running = Fleet(tmp_path, "process", "127.0.0.1", nodes=3)
-    try:
-        running.up()
-        with connected_to(running.url, str(running.credentials), "process"):
-            yield running
-    finally:
-        running.down()
+    with running(Fleet(tmp_path, "process", "127.0.0.1", nodes=3)) as found:
+        yield found
 
 
 def stream(fleet: Fleet, name: str) -> dict[str, object]:

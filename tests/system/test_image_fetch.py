@@ -20,7 +20,7 @@ from squall_contracts.guest import Credentials
 from squall_contracts.images import ImageRecord, ImageShared, PruneImages, ShareImage, ShareReply
 from squall_guard import sandbox_image
 
-from tests.system.conftest import connected_to, docker_engine, load
+from tests.system.conftest import docker_engine, load, running
 from tests.system.fleet import Fleet
 from tests.system.test_chaos import docker_gateway
 
@@ -31,13 +31,8 @@ pytestmark = pytest.mark.docker
 def fleet(tmp_path: Path) -> Iterator[Fleet]:
     if docker_engine() is None:
         pytest.skip("no Docker engine answers on this machine")
-    running = Fleet(tmp_path, "docker", docker_gateway())
-    try:
-        running.up()
-        with connected_to(running.url, str(running.credentials), "docker"):
-            yield running
-    finally:
-        running.down()
+    with running(Fleet(tmp_path, "docker", docker_gateway())) as found:
+        yield found
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ from squall import _client
 from squall._sync import run
 from squall_contracts.tokens import IssuePlatformToken
 
-from tests.system.conftest import connected_to, load
+from tests.system.conftest import load, running
 from tests.system.fleet import Fleet
 
 
@@ -31,13 +31,8 @@ class WithoutRunner(Fleet):
 
 @pytest.fixture
 def fleet(tmp_path: Path) -> Iterator[WithoutRunner]:
-    running = WithoutRunner(tmp_path, "process", "127.0.0.1")
-    try:
-        running.up()
-        with connected_to(running.url, str(running.credentials), "process"):
-            yield running
-    finally:
-        running.down()
+    with running(WithoutRunner(tmp_path, "process", "127.0.0.1")) as found:
+        yield found
 
 
 def issued() -> str:

@@ -13,7 +13,7 @@ import pytest
 import squall
 from squall.exception import SandboxTerminatedError
 
-from tests.system.conftest import PROGRAMS, connected_to
+from tests.system.conftest import PROGRAMS, running
 from tests.system.fleet import Fleet
 
 APP_TTL_S = "4"
@@ -25,13 +25,8 @@ def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fleet]:
     monkeypatch.setenv("SQUALL_GATEWAY_APP_TTL_S", APP_TTL_S)
     monkeypatch.setenv("SQUALL_SCHEDULER_LEASE_TTL_S", "2")
     monkeypatch.setenv("SQUALL_SCHEDULER_LOST_AFTER_S", "1")
-    running = Fleet(tmp_path, "process", "127.0.0.1")
-    try:
-        running.up()
-        with connected_to(running.url, str(running.credentials), "process"):
-            yield running
-    finally:
-        running.down()
+    with running(Fleet(tmp_path, "process", "127.0.0.1")) as found:
+        yield found
 
 
 def made_by_who_is_killed(fleet: Fleet, kind: str) -> squall.Sandbox:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import pytest
 
-from tests.system.conftest import connected_to, load
+from tests.system.conftest import load, running
 from tests.system.fleet import Fleet
 
 GATEWAYS = ("gateway", "gateway2")
@@ -21,15 +21,10 @@ CLIENTS = 16
 @pytest.fixture
 def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fleet]:
     monkeypatch.setenv("SQUALL_GATEWAY_WEB_REQUEST_WAIT_S", "1.5")
-    running = Fleet(tmp_path, "process", "127.0.0.1")
-    try:
-        running.up()
-        running.start("gateway2")
-        running.wait_ready("gateway2")
-        with connected_to(running.url, str(running.credentials), "process"):
-            yield running
-    finally:
-        running.down()
+    with running(Fleet(tmp_path, "process", "127.0.0.1")) as found:
+        found.start("gateway2")
+        found.wait_ready("gateway2")
+        yield found
 
 
 class Load:

@@ -13,7 +13,7 @@ from squall._sync import run
 from squall_contracts.apps import ListContainers
 from squall_contracts.placement import ENDED, ContainerRecord
 
-from tests.system.conftest import connected_to, docker_engine, load
+from tests.system.conftest import docker_engine, load, running
 from tests.system.fleet import Fleet
 from tests.system.test_chaos import docker_gateway
 
@@ -28,13 +28,8 @@ def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fleet]:
     runtime, host = "process", "127.0.0.1"
     if docker_engine() is not None:
         runtime, host = "docker", docker_gateway()
-    running = Fleet(tmp_path, runtime, host)
-    try:
-        running.up()
-        with connected_to(running.url, str(running.credentials), runtime):
-            yield running
-    finally:
-        running.down()
+    with running(Fleet(tmp_path, runtime, host)) as found:
+        yield found
 
 
 def containers(*, ended: bool = False) -> tuple[ContainerRecord, ...]:

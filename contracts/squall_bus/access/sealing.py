@@ -9,12 +9,13 @@ import base64
 import hashlib
 import hmac
 import os
+from collections.abc import Mapping
 from typing import Final
 
 from nacl.exceptions import CryptoError
 from nacl.public import PrivateKey, PublicKey, SealedBox
 from nacl.secret import Aead
-from squall_contracts.secrets import Sealed, SealingKey
+from squall_contracts.secrets import Resealed, Sealed, SealingKey
 
 from squall_bus.errors import BusError
 
@@ -61,6 +62,13 @@ class KeyPair:
             return Aead(self._unwrap(wrapped, account)).decrypt(box, name.encode()).decode()
         except (CryptoError, ValueError) as error:
             raise Unsealable(f"{name} can't be opened: it is damaged or of another name") from error
+
+    def open_all(self, variables: Mapping[str, Resealed], account: str) -> dict[str, str]:
+        """The values of what was sealed anew to this pair, by name. Unsealable."""
+        return {
+            name: self.open(each.wrapped, each.box, account=account, name=name)
+            for name, each in variables.items()
+        }
 
     def _unwrap(self, wrapped: bytes, account: str) -> bytes:
         try:

@@ -73,7 +73,7 @@ class Files:
             self._runner_id = found[0].runner_id
         return self._runner_id
 
-    async def ask(self, what: object, kind: type[T]) -> T:
+    async def ask(self, what: words.FileWork, kind: type[T]) -> T:
         """The answer. A SandboxFilesystemError, NotFoundError where the container is gone."""
         from squall_bus.errors import BusError, NoResponder
 
@@ -81,7 +81,7 @@ class Files:
         loop = asyncio.get_running_loop()
         give_up_s = loop.time() + AWAY_S
         subject = up_files(await self.runner(client), self._container_id)
-        request = words.AskFiles(what=what)  # type: ignore[arg-type]
+        request = words.AskFiles(what=what)
         while True:
             try:
                 reply: object = await client.bus.request(

@@ -1,5 +1,6 @@
 """What a Sandbox can do with its file system as a whole."""
 
+from abc import abstractmethod
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final, NoReturn
 
@@ -22,8 +23,8 @@ class FilesystemMethods:
     _container_id: str
     _filesystem: SandboxFilesystem | None = None
 
-    async def _running(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    async def _running(self) -> None: ...
 
     @property
     def filesystem(self) -> SandboxFilesystem:

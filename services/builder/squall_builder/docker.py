@@ -32,7 +32,7 @@ from squall_builder.fence import Fence
 from squall_builder.lines import CONTEXT, Options
 from squall_builder.reaching import network_arguments, proxy_arguments
 from squall_builder.settings import Settings
-from squall_builder.sharing import PIECE_BYTES, layers_sha256
+from squall_builder.sharing import PIECE_BYTES
 from squall_builder.tools import uv_binary
 
 OFFICIAL_BASE: Final = "python:{python}-slim-bookworm"
@@ -240,7 +240,7 @@ class DockerRuntime:
             workdir=config.get("WorkingDir") or "",
             env=env,
             engine=await self.engine_name(),
-            layers_sha256=layers_sha256(described["RootFS"].get("Layers") or ()),
+            layers_sha256=images.layers_sha256(described["RootFS"].get("Layers") or ()),
         )
 
     async def _ask_python(self, name: str) -> str:

@@ -56,10 +56,7 @@ async def opened(bus: Bus, order: images.BuildImage) -> StepValues:
 
 def _open(pair: KeyPair, account: str, variables: Mapping[str, Resealed]) -> dict[str, str]:
     try:
-        return {
-            name: pair.open(each.wrapped, each.box, account=account, name=name)
-            for name, each in variables.items()
-        }
+        return pair.open_all(variables, account)
     except Unsealable as error:
         raise BuildError(f"secrets: {error}; create them again") from error
 

@@ -1,8 +1,7 @@
 """Giving images to runners whose engine is another: through an object store of the workspace."""
 
 import asyncio
-import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -25,11 +24,6 @@ class Workspaces(Protocol):
     """Connections in the workspaces' accounts."""
 
     async def get(self, account: str) -> Bus: ...
-
-
-def layers_sha256(layers: Sequence[str]) -> str:
-    """One digest for an image's layers, each named by its own."""
-    return hashlib.sha256("\n".join(layers).encode()).hexdigest()
 
 
 class Sharing:

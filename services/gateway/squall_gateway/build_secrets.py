@@ -12,7 +12,7 @@ from squall_contracts import images, secrets
 from squall_contracts.message import encode
 from squall_contracts.secrets import Sealed, StepSecret
 
-from squall_gateway.resealing import Resealing, rewrapped
+from squall_gateway.resealing import Resealing, resealed, rewrapped
 from squall_gateway.secrets import Secrets
 from squall_gateway.validation import InvalidFieldError, check_sealed
 
@@ -57,15 +57,7 @@ class BuildSecrets:
         log.info("secrets.resealed", image_id=request.image_id, workspace=account)
         return secrets.BuildSecrets(
             secrets=tuple(
-                {
-                    name: secrets.Resealed(
-                        wrapped=rewrapped(
-                            keys, account, f"image: variable {name}", each, request.public_key
-                        ),
-                        box=each.box,
-                    )
-                    for name, each in variables.items()
-                }
+                resealed(keys, account, "image: variable", variables, request.public_key)
                 for variables in found
             )
         )

@@ -24,7 +24,7 @@ from squall_contracts.identity import (
     Renew,
 )
 from squall_contracts.placement import ENDED, ContainerRecord
-from squall_contracts.sandboxes import PREFIX
+from squall_contracts.sandboxes import is_sandbox
 from squall_contracts.scopes import IN_CONTAINERS, Scope
 
 from squall_gateway.access.signing_in import TOKEN_TAG, SigningIn
@@ -80,7 +80,7 @@ class Identity:
         _checked("guest_public_key", request.guest_public_key)
         _checked("client_public_key", request.client_public_key)
         placed = await self._placed(subjects.last(subject), request.container_id)
-        if placed.function_id.startswith(PREFIX):
+        if is_sandbox(placed.function_id):
             raise SquallRefusal("denied", "sandboxes have no credentials")
         account = self._account(placed.workspace)
         guest = rights.guest_may(placed.environment, placed.function_id, placed.container_id)

@@ -3,19 +3,16 @@
 A runner holds no key of the platform's, and gets the values of one function for one start.
 """
 
-from collections.abc import Mapping
-
 import structlog
-from squall_bus.access.sealing_keys import WorkspaceKeys
 from squall_bus.errors import SquallRefusal
 from squall_bus.service import Context
 from squall_contracts import secrets, subjects
 from squall_contracts.functions import FunctionRecord, FunctionSpec
 from squall_contracts.placement import ENDED, ContainerRecord
-from squall_contracts.sandboxes import PREFIX, function_of
+from squall_contracts.sandboxes import function_of, is_sandbox
 
 from squall_gateway.registry import Registry
-from squall_gateway.resealing import Resealing, rewrapped
+from squall_gateway.resealing import Resealing, resealed
 from squall_gateway.sandboxes.book import Book
 from squall_gateway.secrets import Secrets
 
@@ -49,17 +46,16 @@ class Opening:
         found = await self._own.variables(account, container.environment, spec)
         keys = await self._keys.load(account)
 
-        def resealed(variables: Mapping[str, secrets.Sealed]) -> dict[str, secrets.Resealed]:
-            what = f"function {spec.name!r}: variable"
-            return _resealed(keys, account, what, variables, request.public_key)
-
-        own = resealed(found.pop(""))
+        what = f"function {spec.name!r}: variable"
+        by_path = {
+            path: resealed(keys, account, what, variables, request.public_key)
+            for path, variables in found.items()
+        }
+        own = by_path.pop("")
         log.info(
             "secrets.resealed", container_id=request.container_id, runner_id=container.runner_id
         )
-        return secrets.ResealedSecrets(
-            variables=own, buckets={path: resealed(each) for path, each in found.items()}
-        )
+        return secrets.ResealedSecrets(variables=own, buckets=by_path)
 
     async def for_command(
         self,
@@ -73,10 +69,10 @@ class Opening:
         await self._own.check(account, environment, (spec,))
         found = await self._own.variables(account, environment, spec)
         keys = await self._keys.load(account)
-        return _resealed(keys, account, "exec: variable", found[""], public_key)
+        return resealed(keys, account, "exec: variable", found[""], public_key)
 
     async def _function(self, container: ContainerRecord) -> FunctionRecord | None:
-        if container.function_id.startswith(PREFIX):
+        if is_sandbox(container.function_id):
             sandbox = await self._book.get(container.workspace, container.function_id)
             return None if sandbox is None else function_of(sandbox)
         entry = await self._registry.functions.get(container.function_id)
@@ -97,22 +93,7 @@ class Opening:
         return record
 
 
-def _resealed(
-    keys: WorkspaceKeys,
-    account: str,
-    what: str,
-    variables: Mapping[str, secrets.Sealed],
-    public_key: bytes,
-) -> dict[str, secrets.Resealed]:
-    return {
-        name: secrets.Resealed(
-            wrapped=rewrapped(keys, account, f"{what} {name}", each, public_key), box=each.box
-        )
-        for name, each in variables.items()
-    }
-
-
 def _may_open(record: ContainerRecord) -> bool:
-    if record.function_id.startswith(PREFIX):
+    if is_sandbox(record.function_id):
         return record.state not in ENDED
     return record.state == "placed"

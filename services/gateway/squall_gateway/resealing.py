@@ -1,7 +1,7 @@
 """Sealing keys in use: told to clients, rotated, and what is sealed to one sealed to another."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
@@ -16,7 +16,7 @@ from squall_bus.stores.kv import KeyValue
 from squall_contracts import sandbox_subjects, secrets, state_subjects, subjects
 from squall_contracts.functions import FunctionRecord
 from squall_contracts.sandboxes import SandboxRecord, function_of
-from squall_contracts.secrets import Sealed, SecretRecord
+from squall_contracts.secrets import Resealed, Sealed, SecretRecord
 
 from squall_gateway import sealed
 
@@ -47,6 +47,17 @@ def rewrapped(
         raise SquallRefusal("denied", f"{what}: {error}: seal it again") from error
     except ValueError as error:
         raise SquallRefusal("invalid", f"public_key: {error}") from error
+
+
+def resealed(
+    keys: WorkspaceKeys, account: str, what: str, variables: Mapping[str, Sealed], to: bytes
+) -> dict[str, Resealed]:
+    """The variables, each sealed to the public key `to` instead. SquallRefusal, as `rewrapped`; it
+    names the variable behind `what`."""
+    return {
+        name: Resealed(wrapped=rewrapped(keys, account, f"{what} {name}", each, to), box=each.box)
+        for name, each in variables.items()
+    }
 
 
 class Resealing:

@@ -1,7 +1,6 @@
 """Images this machine's engine doesn't have: asked of the builder that has them, and checked."""
 
 import asyncio
-import hashlib
 from contextlib import aclosing
 from pathlib import Path
 from typing import Final
@@ -12,7 +11,14 @@ from squall_bus.service import Context
 from squall_bus.subscriptions import Delivery
 from squall_contracts import image_subjects, subjects
 from squall_contracts.failures import Refused
-from squall_contracts.images import ImageGone, ImageRecord, ImageShared, ShareImage, ShareReply
+from squall_contracts.images import (
+    ImageGone,
+    ImageRecord,
+    ImageShared,
+    ShareImage,
+    ShareReply,
+    layers_sha256,
+)
 
 from squall_runner.runtime import Runtime, StartRefused
 
@@ -84,7 +90,7 @@ class ImageFetcher:
         except ObjectMissing:
             await self._share(image)
             layers = await self._loaded(image)
-        if hashlib.sha256("\n".join(layers).encode()).hexdigest() != image.layers_sha256:
+        if layers_sha256(layers) != image.layers_sha256:
             await self._runtime.remove_image(image.reference)
             raise StartRefused(f"image {image.image_id} is not what was built: build it again")
         log.info("image.fetched", image_id=image.image_id)

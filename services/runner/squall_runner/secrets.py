@@ -20,7 +20,7 @@ from squall_contracts import access_subjects
 from squall_contracts.failures import Refused
 from squall_contracts.message import encode
 from squall_contracts.placement import StartContainer
-from squall_contracts.secrets import OpenReply, OpenSecrets, Resealed, ResealedSecrets
+from squall_contracts.secrets import OpenReply, OpenSecrets, ResealedSecrets
 
 from squall_runner.pipes import open_for_writing, write_and_close
 from squall_runner.runtime import RuntimeUnavailable, StartRefused
@@ -59,16 +59,11 @@ async def opened(bus: Bus, start: StartContainer, runner_id: str) -> Opened:
 
 
 def _open(pair: KeyPair, start: StartContainer, reply: ResealedSecrets) -> Opened:
-    def clear(variables: Mapping[str, Resealed]) -> dict[str, str]:
-        return {
-            name: pair.open(each.wrapped, each.box, account=start.workspace, name=name)
-            for name, each in variables.items()
-        }
-
+    account = start.workspace
     try:
         return Opened(
-            variables=clear(reply.variables),
-            buckets={path: clear(each) for path, each in reply.buckets.items()},
+            variables=pair.open_all(reply.variables, account),
+            buckets={path: pair.open_all(each, account) for path, each in reply.buckets.items()},
         )
     except Unsealable as error:
         raise StartRefused(f"secrets of {start.spec.name}: {error}; create them again") from error

@@ -87,12 +87,8 @@ class Terminals:
         pair = self._keys.pop(request.session, None)
         if pair is None:
             raise SquallRefusal("exhausted", "its key is gone: try again")
-        account = container.start.workspace
         try:
-            return {
-                name: pair.open(each.wrapped, each.box, account=account, name=name)
-                for name, each in request.resealed.items()
-            }
+            return pair.open_all(request.resealed, container.start.workspace)
         except Unsealable as error:
             raise SquallRefusal("invalid", f"secrets: {error}") from error
 

@@ -23,7 +23,7 @@ from squall_contracts.placement import (
     StartContainer,
     StopContainer,
 )
-from squall_contracts.sandboxes import PREFIX
+from squall_contracts.sandboxes import is_sandbox
 
 log = structlog.get_logger()
 
@@ -96,7 +96,7 @@ class Ledger:
         """Drop containers that ended before; the registry dropped them by itself. Those of `known`
         sandboxes stay: they would be made anew."""
         for container_id, record in list(self.containers.items()):
-            if record.function_id.startswith(PREFIX) and record.function_id in known:
+            if is_sandbox(record.function_id) and record.function_id in known:
                 continue
             if record.state in ENDED and record.since_unix_s.get(record.state, 0) < before_unix_s:
                 del self.containers[container_id]
@@ -143,7 +143,7 @@ class Ledger:
             )
 
     def _kept_s(self, record: ContainerRecord) -> float:
-        if record.function_id.startswith(PREFIX):
+        if is_sandbox(record.function_id):
             return max(self._ended_kept_s, SANDBOX_KEPT_S)
         return self._ended_kept_s
 

@@ -1,6 +1,7 @@
 """Reading the server's stream of bytes, however it is cut."""
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -54,6 +55,19 @@ INFO = b'INFO {"a":1}\r\n'
 CONTROLS = [b"PING\r\n", b"PONG\r\n", b"+OK\r\n", STALE, INFO]
 
 
+async def feed(
+    sent: Sequence[Message | bytes], cuts: Sequence[int], take: Callable[[bytes], Awaitable[None]]
+) -> None:
+    """Give what was sent to `take`, cut into pieces of these sizes by turns."""
+    data = b"".join(part if isinstance(part, bytes) else wire_form(part) for part in sent)
+    position = turn = 0
+    while position < len(data):
+        size = cuts[turn % len(cuts)]
+        await take(data[position : position + size])
+        position += size
+        turn += 1
+
+
 @given(
     st.lists(st.one_of(message, st.sampled_from(CONTROLS)), max_size=20),
     st.lists(st.integers(min_value=1, max_value=40), min_size=1),
@@ -64,17 +78,7 @@ def test_messages_arrive_whole_and_in_order_however_the_bytes_are_cut(
     heard: list[Message] = []
     control = Control()
     parser = WireParser(control, {"7": lambda *message: heard.append(message)})
-    data = b"".join(part if isinstance(part, bytes) else wire_form(part) for part in sent)
-
-    async def feed() -> None:
-        position = turn = 0
-        while position < len(data):
-            size = cuts[turn % len(cuts)]
-            await parser.parse(data[position : position + size])
-            position += size
-            turn += 1
-
-    asyncio.run(feed())
+    asyncio.run(feed(sent, cuts, parser.parse))
     assert heard == [part for part in sent if not isinstance(part, bytes)]
     said = {b"PING\r\n": "PING", b"PONG\r\n": "PONG", STALE: "'Stale Connection'"}
     said[INFO] = "{'a': 1}"
@@ -118,19 +122,13 @@ def test_what_is_taken_at_once_and_what_is_left_to_the_reader_is_all_there_is(
     heard: list[Message] = []
     control = Control()
     parser = WireParser(control, {"7": lambda *message: heard.append(message)})
-    data = b"".join(part if isinstance(part, bytes) else wire_form(part) for part in sent)
 
-    async def feed() -> None:
-        position = turn = 0
-        while position < len(data):
-            size = cuts[turn % len(cuts)]
-            left = parser.take(data[position : position + size])
-            if left:
-                assert left.startswith((b"PING", b"PONG", b"+OK", b"-ERR", b"INFO"))
-                await parser.parse(left)
-            position += size
-            turn += 1
+    async def pass_on(piece: bytes) -> None:
+        left = parser.take(piece)
+        if left:
+            assert left.startswith((b"PING", b"PONG", b"+OK", b"-ERR", b"INFO"))
+            await parser.parse(left)
 
-    asyncio.run(feed())
+    asyncio.run(feed(sent, cuts, pass_on))
     assert heard == [part for part in sent if not isinstance(part, bytes)]
     assert len(control.seen) == sum(part in CONTROLS and part != b"+OK\r\n" for part in sent)

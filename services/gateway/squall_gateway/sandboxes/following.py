@@ -10,7 +10,7 @@ from squall_bus.errors import BusError, SquallRefusal
 from squall_bus.service import Context
 from squall_contracts import sandbox_subjects, subjects
 from squall_contracts.placement import ContainerRecord
-from squall_contracts.sandboxes import PREFIX, SandboxInfo, SandboxRecord, container_of
+from squall_contracts.sandboxes import SandboxInfo, SandboxRecord, container_of, sandbox_of
 
 from squall_gateway.sandboxes import core
 from squall_gateway.sandboxes.book import Book
@@ -86,7 +86,7 @@ class Following:
         return core.info(record, container)
 
     def _on_container(self, container_id: str, record: ContainerRecord | None) -> None:
-        sandbox_id = f"{PREFIX}{container_id.removeprefix('ct-')}"
+        sandbox_id = sandbox_of(container_id)
         if record is None:
             self._containers.pop(sandbox_id, None)
         elif record.function_id == sandbox_id:
