@@ -1,5 +1,5 @@
 """One server for each runtime, shared by all examples."""
 
-from ..system.conftest import server
+from ..system.conftest import server, servers
 
-__all__ = ["server"]
+__all__ = ["server", "servers"]

@@ -70,22 +70,34 @@ class Server:
         return [root, *root.children(recursive=True)]
 
 
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Server]]:
+    """`servers(runtime)`: the one server of that runtime, started when it is first asked for."""
+    started: dict[str, Server] = {}
+
+    def of(runtime: str) -> Server:
+        if runtime not in started:
+            server = Server(runtime, tmp_path_factory.mktemp(f"state-{runtime}"))
+            server.start("--ephemeral")
+            started[runtime] = server
+        return started[runtime]
+
+    try:
+        yield of
+    finally:
+        for server in started.values():
+            server.stop()
+
+
 @pytest.fixture(
-    scope="session", params=["process", pytest.param("docker", marks=pytest.mark.docker)]
+    scope="module", params=["process", pytest.param("docker", marks=pytest.mark.docker)]
 )
-def server(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Server]:
-    """One server for all tests of a runtime; the SDK of this process finds it by its state directory."""
+def server(request: pytest.FixtureRequest, servers: Callable[[str], Server]) -> Server:
+    """The server of each runtime, shared by all files; the SDK finds it by its state directory."""
     runtime: str = request.param
     if runtime == "docker" and docker_engine() is None:
         pytest.skip("no Docker engine answers on this machine")
-    running = Server(runtime, tmp_path_factory.mktemp(f"state-{runtime}"))
-    running.start("--ephemeral")
-    try:
-        yield running
-    finally:
-        running.stop()
+    return servers(runtime)
 
 
 @contextlib.contextmanager
