@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from squall_contracts.failures import Failure
+from squall_contracts.failures import Failure, Refused
 from squall_contracts.message import Message
 
 RESULT_TTL_S = 7 * 24 * 3600.0
@@ -119,7 +119,15 @@ class CancelInputs(Message, frozen=True, kw_only=True):
     terminate_container: bool = False
 
 
-class Superseded(Message, frozen=True, kw_only=True):
+class Superseded(Message, frozen=True, kw_only=True, tag="superseded"):
     """Gateway -> every guest of a function, unstored: those of an older version take no more."""
 
     version: int
+
+
+class AskVersion(Message, frozen=True, kw_only=True):
+    """Guest -> gateway, once it hears every Superseded: was there one before? The answer is the
+    newest version, as Superseded, or Refused where the function was removed."""
+
+
+VersionReply = Superseded | Refused

@@ -88,6 +88,7 @@ def guest_may(environment: str, function_id: str, container_id: str) -> tuple[li
         subjects.up_stats(container_id),
         terminal_subjects.up_span(container_id),
         subjects.UP_RENEW,
+        version_subjects.up_version(function_id),
         f"$O.{subjects.BLOBS_BUCKET}.>",
         f"$JS.API.STREAM.PURGE.OBJ_{subjects.BLOBS_BUCKET}",
         *_reads(f"OBJ_{subjects.BLOBS_BUCKET}"),

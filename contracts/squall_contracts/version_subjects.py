@@ -20,6 +20,15 @@ def superseded(environment: str, function_id: str) -> str:
     return f"superseded.{check_environment(environment)}.{_token(function_id)}"
 
 
+def up_version(function_id: str) -> str:
+    """A guest asks for the newest version of its function."""
+    return f"up.version.{_token(function_id)}"
+
+
+VERSIONS_ALL: Final = "up.*.version.*"
+"""up_version of all functions, as the platform sees it."""
+
+
 def lane_opened(environment: str, function_id: str) -> str:
     """Unstored: the scheduler tells a function's guests of a lane to take inputs from as well."""
     return f"lane.{check_environment(environment)}.{_token(function_id)}"

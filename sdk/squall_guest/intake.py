@@ -9,11 +9,21 @@ from collections.abc import Callable
 from typing import Final, Literal
 
 import msgspec
+from squall_bus.asking.replies import ABSENT_S
 from squall_bus.bus import Bus, Delivery
 from squall_bus.errors import BusError, Undecodable
 from squall_bus.streams.job import Job
 from squall_contracts import subjects, version_subjects
-from squall_contracts.calls import BlobRef, CancelInputs, Inputs, Lane, Superseded
+from squall_contracts.calls import (
+    AskVersion,
+    BlobRef,
+    CancelInputs,
+    Inputs,
+    Lane,
+    Superseded,
+    VersionReply,
+)
+from squall_contracts.failures import Refused
 from squall_contracts.functions import capacity
 from squall_contracts.guest import Assignment
 
@@ -73,6 +83,7 @@ class Intake:
         )
         self._single_s = float("-inf")
         """When an input of the lane `now` came last."""
+        self._newest: asyncio.Task[None]
         self._held: dict[int, Held] = {}
         self._unfinished = 0
         self._pace = prefetch.Pace()
@@ -97,9 +108,27 @@ class Intake:
         subject = version_subjects.superseded(environment, function_id)
         await self._bus.subscribe(subject, self._on_superseded_by)
         await self._pulls.listen()
+        self._bus.on_reconnect(self._ask_version)
+        self._newest = self._tasks.create_task(self._ask_version())
+
+    async def _ask_version(self) -> None:
+        """A version deployed before anybody listened here, or while the connection was lost."""
+        subject = version_subjects.up_version(self._assignment.function_id)
+        try:
+            answer: VersionReply = await self._bus.request(
+                subject, AskVersion(), VersionReply, absent_s=ABSENT_S
+            )
+        except BusError as error:
+            _log.warning("it is unknown whether there is a newer version: %s", error)
+            return
+        if isinstance(answer, Refused):
+            self._supersede()
+        else:
+            self._on_version(answer.version)
 
     async def start(self) -> None:
         """Listen for cancellations and begin to pull; not to pull if a newer version is there."""
+        await self._newest
         if self._closed:
             return
         function_id, environment = self._assignment.function_id, self._assignment.environment
@@ -279,9 +308,15 @@ class Intake:
         except Undecodable as error:
             _log.error("ignored word of a new version: %s", error)
             return
-        if version > self._assignment.version:
-            self._closed = True  # what was delivered since goes back, whatever is done first
-            self._on_superseded()
+        self._on_version(version)
+
+    def _on_version(self, newest: int) -> None:
+        if newest > self._assignment.version:
+            self._supersede()
+
+    def _supersede(self) -> None:
+        self._closed = True  # what was delivered since goes back, whatever is done first
+        self._on_superseded()
 
     def _on_cancel(self, delivery: Delivery) -> None:
         try:

@@ -16,9 +16,11 @@ import msgspec
 from squall import _pickling
 from squall_bus.bus import Bus, Delivery
 from squall_bus.connection import connect
+from squall_bus.errors import SquallRefusal
 from squall_bus.layout import ensure_platform, ensure_workspace
 from squall_contracts import rights, subjects, version_subjects
 from squall_contracts.calls import (
+    AskVersion,
     BlobRef,
     Input,
     Inputs,
@@ -218,6 +220,8 @@ class Rig:
         self.folder = folder
         self.calls: dict[str, Call] = {}
         self.guests: dict[str, Guest] = {}
+        self.versions: dict[str, int] = {}
+        """What guests that ask are told, by function; 1 of others, and that 0 is none at all."""
         self._numbers = itertools.count()
         self.bus: Bus
         self._platform: Bus
@@ -234,6 +238,7 @@ class Rig:
             await self.bus.subscribe(reply, self._on_results)
         await self._platform.subscribe(subjects.GUEST_REPORT_ALL, self._on_report)
         await self._platform.subscribe(subjects.STATS_ALL, self._on_stats)
+        await self._platform.respond(version_subjects.VERSIONS_ALL, AskVersion, self._newest)
 
     async def close(self) -> None:
         for guest in self.guests.values():
@@ -248,6 +253,12 @@ class Rig:
         assert set(delivery.headers) <= {"Nats-TTL"}  # parsing more would cost clients time
         if results.call_id in self.calls:
             await self.calls[results.call_id].add(results.items)
+
+    async def _newest(self, subject: str, _: AskVersion) -> Superseded:
+        version = self.versions.get(subjects.last(subject), 1)
+        if not version:
+            raise SquallRefusal("not_found", "the function was removed")
+        return Superseded(version=version)
 
     def _on_report(self, delivery: Delivery) -> None:
         report = delivery.decode(GuestReport)

@@ -75,6 +75,30 @@ async def test_guest_superseded_while_it_starts_takes_nothing(rig: Rig) -> None:
     assert not call.reports
 
 
+@pytest.mark.parametrize("newest", [2, 0], ids=["newer", "removed"])
+async def test_guest_that_listens_too_late_to_hear_of_a_newer_version_takes_nothing(
+    rig: Rig, newest: int
+) -> None:
+    function = await rig.function("nap")
+    rig.versions[function.function_id] = newest
+    guest = await function.guest(ready=False)
+    call = await function.call(0.0)
+    assert await guest.exit_code() == 0
+    assert not call.reports
+    rig.versions.clear()
+    await function.guest(version=2)
+    assert await call.value() == "slept"
+
+
+async def test_guest_that_lost_its_connection_hears_of_the_version_it_missed(rig: Rig) -> None:
+    function = await rig.function("nap")
+    guest = await function.guest()
+    rig.versions[function.function_id] = 2
+    rig.server.stop(signal.SIGKILL)
+    await rig.server.start()
+    assert await guest.exit_code() == 0
+
+
 async def test_what_takes_longer_than_the_drain_runs_elsewhere(rig: Rig, tmp_path: Path) -> None:
     function = await rig.function("nap")
     marker = tmp_path / "marker"

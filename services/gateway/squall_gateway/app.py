@@ -10,7 +10,8 @@ from anyio.abc import TaskStatus
 from squall_bus.access.keyring import Keyring
 from squall_bus.layout import ensure_platform
 from squall_bus.service import Context, Service
-from squall_contracts import access_subjects, subjects
+from squall_contracts import access_subjects, subjects, version_subjects
+from squall_contracts.calls import AskVersion
 from squall_contracts.functions import FunctionRecord
 from squall_contracts.identity import MintGuest, MintService, Renew
 from squall_contracts.secrets import OpenBuildSecrets, OpenSecrets
@@ -112,19 +113,20 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
     rest = Rest(settings, context, api, access.tokens)
     ingress.mount(routes.PREFIX, rest.handle)
     flight = _InFlight()
-    minting: tuple[tuple[str, type[Any], Callable[[str, Any], Awaitable[object]]], ...] = (
+    asked: tuple[tuple[str, type[Any], Callable[[str, Any], Awaitable[object]]], ...] = (
         (access_subjects.MINT_SERVICE, MintService, identity.mint_service),
         (access_subjects.MINT_FOR_RUNNER_ALL, MintService, identity.mint_for_runner),
         (access_subjects.MINT_GUEST_ALL, MintGuest, identity.mint_guest),
         (access_subjects.MINT_RENEW, Renew, identity.renew_service),
         (subjects.RENEW_ALL, Renew, identity.renew),
         (access_subjects.SIGN_IN_ALL, SignIn, access.signing_in.sign_in),
+        (version_subjects.VERSIONS_ALL, AskVersion, own.succession.newest),
         (access_subjects.OPEN_SECRETS_ALL, OpenSecrets, opening.open),
         (access_subjects.OPEN_BUILD_SECRETS, OpenBuildSecrets, own.build_secrets.open),
     )
     open_intakes = [
         await context.bus.respond(subject, kind, flight.counted(handler), queue=QUEUE)
-        for subject, kind, handler in minting
+        for subject, kind, handler in asked
     ]
     # Opening a workspace takes credentials, which this very service mints from here on.
     await access.accounts.provision(settings.workspaces)

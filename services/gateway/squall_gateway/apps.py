@@ -26,6 +26,7 @@ from squall_gateway.resealing import Resealing
 from squall_gateway.sandboxes.book import Book
 from squall_gateway.secrets import Secrets
 from squall_gateway.settings import Settings
+from squall_gateway.succession import Succession
 from squall_gateway.validation import InvalidFieldError, check_app
 
 log = structlog.get_logger()
@@ -50,6 +51,7 @@ class Apps:
         self.claim = claim
         self._context = context
         self.registry = Registry(context.bus)
+        self.succession = Succession(context, self.registry)
         self.pools = Pools(self.registry, settings.pool_idle_s)
         self.releases = Releases(context.bus, settings.versions_kept)
         self.environments = Environments(context)

@@ -1,15 +1,13 @@
 """Deploys: the next version of an app, back to an earlier one, and what there was before."""
 
 import time
-from collections.abc import Iterable
 from typing import Final
 
 import structlog
 from squall_bus.errors import SquallRefusal
 from squall_bus.service import Context
-from squall_contracts import apps, version_subjects
-from squall_contracts.calls import Superseded
-from squall_contracts.functions import FunctionRecord, FunctionSpec
+from squall_contracts import apps
+from squall_contracts.functions import FunctionSpec
 from squall_contracts.message import new_id
 
 from squall_gateway import core
@@ -129,18 +127,10 @@ class Deploys:
                     continue
                 await self._releases.keep(plan.app, functions)
                 written, gone = await self._own.pools.renew(plan.write, plan.remove)
-                await self._supersede(owner.workspace, (*plan.write, *written))
+                await self._own.succession.tell(owner.workspace, (*plan.write, *written))
                 await self._own.drop((*plan.remove, *gone), REMOVED)
                 log.info("app.deployed", app_id=plan.app.app_id, version=plan.app.version)
             return started(plan, await self._own.urls(owner.workspace, present))
         raise SquallRefusal(
             "exhausted", f"app {owner.name!r} is being deployed by others: try again"
         )
-
-    async def _supersede(self, account: str, functions: Iterable[FunctionRecord]) -> None:
-        """Older guests hear it before any input that is stored once this has returned."""
-        workspace = await self._context.workspaces.get(account)
-        for record in functions:
-            subject = version_subjects.superseded(record.environment, record.function_id)
-            await workspace.publish(subject, Superseded(version=record.version))
-        await workspace.flush()

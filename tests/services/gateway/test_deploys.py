@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from squall_bus.bus import Delivery
 from squall_contracts import apps, images, rights, subjects, verbs, version_subjects
-from squall_contracts.calls import Superseded
+from squall_contracts.calls import AskVersion, Superseded, VersionReply
 from squall_contracts.failures import Refused
 from squall_contracts.functions import FunctionRecord, FunctionSpec
 
@@ -149,6 +149,30 @@ async def test_guests_hear_of_a_new_version_before_the_client_does(
         await client.ask(verbs.DEPLOY_APP, deploy(functions=changed))
         await guest.flush()
     assert heard == [("f", 2)]
+
+
+async def test_guests_that_begin_to_listen_are_told_the_newest_version_on_asking(
+    platform: Platform, client: Client
+) -> None:
+    function_id = (await client.ask(verbs.DEPLOY_APP, deploy("f"))).function_ids["f"]
+    publish, subscribe = rights.guest_may("main", function_id, "ct-f")
+    user = platform.server.user(
+        platform.server.workspace, publish=tuple(publish), subscribe=tuple(subscribe)
+    )
+    async with await platform.connect(user, "ct-f") as guest:
+
+        async def newest() -> VersionReply:
+            subject = version_subjects.up_version(function_id)
+            answer: VersionReply = await guest.request(subject, AskVersion(), VersionReply)
+            return answer
+
+        assert await newest() == Superseded(version=1)
+        await client.ask(verbs.DEPLOY_APP, deploy(functions=(spec("f", timeout_s=9),)))
+        assert await newest() == Superseded(version=2)
+        await client.ask(verbs.DEPLOY_APP, deploy("other"))
+        refused = await newest()
+        assert isinstance(refused, Refused)
+        assert refused.kind == "not_found"
 
 
 async def test_function_that_did_not_change_keeps_its_containers_unless_all_is_recreated(
