@@ -25,6 +25,7 @@ PRINTS: dict[str, list[str]] = {
         r"values \[55, 6765, 832040\]", r"kept \[10, 20, 30\] 3", "put True False 1",
         "popped 55 gone", r"scratch \[\('a', 1\), \('b', 2\)\]",
     ],
+    "dockerfile_image": [r"image \('/srv', 'docker', 'kept', True\)"],
     "dynamic_batches": [r"sizes \[1, 2, 3, 1\]", "batched True"],
     "fire_and_forget": [
         r"after for_each \['a', 'b'\]", r"after spawn_map \['a', 'b', 'c', 'd'\]",
@@ -49,6 +50,10 @@ PRINTS: dict[str, list[str]] = {
         "done 10", r"squares \[0, 1, 4, 9, 16, 25, 36, 49, 64, 81\]", "left 0 None",
     ],
     "retry_flaky": ["worked at try 3", "gave up: never works"],
+    "sandbox_agent": [
+        "printed 45 0", "echoed typed in", "failed 1 True", r"files \['note\.txt'\]", "listed True",
+        "kept remember meremember me", "tunnel True", "ended 137", "asked remember me",
+    ],
     "scheduled_jobs": ["weekly report of True", "still here"],
     "secrets_and_env": [r"function \('function', '1', False\)", "env env", "key of 6 characters"],
     "snapshot_class": [r"steps \['weights', 'device', 'hello'\]"],

@@ -28,7 +28,7 @@ def packed(root: Root, path: str) -> tarfile.TarFile:
     return tarfile.open(fileobj=file)
 
 
-NAMES = st.text(st.characters(exclude_characters="/\0", exclude_categories=("Cs",)), min_size=1)
+NAMES = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1)
 TREES = st.dictionaries(
     st.lists(NAMES.filter(lambda name: name not in {".", ".."}), min_size=1, max_size=3).map(tuple),
     st.binary(max_size=3000),
