@@ -50,10 +50,6 @@ PRINTS: dict[str, list[str]] = {
         "done 10", r"squares \[0, 1, 4, 9, 16, 25, 36, 49, 64, 81\]", "left 0 None",
     ],
     "retry_flaky": ["worked at try 3", "gave up: never works"],
-    "sandbox_agent": [
-        "printed 45 0", "echoed typed in", "failed 1 True", r"files \['note\.txt'\]", "listed True",
-        "kept remember meremember me", "tunnel True", "ended 137", "asked remember me",
-    ],
     "scheduled_jobs": ["weekly report of True", "still here"],
     "secrets_and_env": [r"function \('function', '1', False\)", "env env", "key of 6 characters"],
     "snapshot_class": [r"steps \['weights', 'device', 'hello'\]"],
