@@ -7,7 +7,7 @@ from squall_bus.asking import looking
 from squall_bus.streams.admin import StreamConfig
 from squall_bus.wire.base import decode_headers, status_of
 
-from .conftest import RealWorld
+from tests.bus.conftest import RealWorld
 
 Q = StreamConfig(name="Q", subjects=("q.>",))
 

@@ -12,7 +12,7 @@ from squall_bus.testing import FakeBus, FakeServer
 from squall_contracts.scaling import BacklogHint
 from squall_contracts.subjects import speaker
 
-from .conftest import FakeWorld
+from tests.bus.conftest import FakeWorld
 
 
 async def test_a_store_begun_while_the_server_is_away_is_made_when_it_is_back(

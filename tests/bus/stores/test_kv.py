@@ -10,7 +10,7 @@ from squall_bus.errors import ApiRefused, KeyExists, RevisionMismatch, Undecodab
 from squall_bus.stores.kv import Change, KeyValue
 from squall_contracts.scaling import BacklogHint, Target
 
-from .conftest import FakeWorld, World
+from tests.bus.conftest import FakeWorld, World
 
 
 def target(containers: int) -> Target:

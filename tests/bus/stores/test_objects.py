@@ -15,7 +15,7 @@ from squall_bus.stores.objects import CHUNK_BYTES, Objects
 from squall_bus.streams.admin import StreamConfig
 from squall_bus.streams.reading import read
 
-from .conftest import RealWorld, World
+from tests.bus.conftest import RealWorld, World
 
 
 def noise(size: int) -> bytes:

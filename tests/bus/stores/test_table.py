@@ -10,7 +10,7 @@ from squall_bus.layout import ensure_collections
 from squall_bus.stores.table import Table
 from squall_contracts import state_subjects
 
-from .conftest import RealWorld
+from tests.bus.conftest import RealWorld
 
 ROW = state_subjects.dict_entry("di-1", "a")
 ALL = state_subjects.dict_entries("di-1")

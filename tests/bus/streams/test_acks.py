@@ -11,7 +11,7 @@ from squall_bus.streams import acks
 from squall_bus.streams.admin import StreamConfig
 from squall_bus.streams.reading import read
 
-from .conftest import World
+from tests.bus.conftest import World
 
 
 @pytest.fixture

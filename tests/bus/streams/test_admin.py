@@ -20,7 +20,7 @@ from squall_bus.streams.job import Job
 from squall_bus.streams.pull import StandingPull
 from squall_contracts import subjects
 
-from .conftest import RealWorld
+from tests.bus.conftest import RealWorld
 
 Q = StreamConfig(name="Q", subjects=("q.>",), retention="workqueue")
 

@@ -13,7 +13,7 @@ from squall_bus.streams.consume import LAST_RETRY_S, consume, retry_delay_s
 from squall_bus.streams.job import Job
 from squall_contracts.scaling import BacklogHint
 
-from .conftest import FakeWorld
+from tests.bus.conftest import FakeWorld
 
 HINT = BacklogHint(function_id="fn-1")
 

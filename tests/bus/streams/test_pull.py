@@ -12,7 +12,7 @@ from squall_bus.streams.job import Job
 from squall_bus.streams.pull import StandingPull
 from squall_contracts.scaling import BacklogHint
 
-from .conftest import World
+from tests.bus.conftest import World
 
 
 class Taker:

@@ -8,7 +8,7 @@ from squall_bus.errors import NotFound
 from squall_bus.streams.admin import StreamConfig
 from squall_bus.streams.snapshots import Snapshot, SnapshotBroken, restore
 
-from .conftest import RealWorld
+from tests.bus.conftest import RealWorld
 
 STREAM = StreamConfig(name="WORK", subjects=("work.>",), retention="workqueue")
 

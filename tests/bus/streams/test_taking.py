@@ -16,7 +16,7 @@ from squall_bus.streams.together import store_together
 from squall_contracts import state_subjects
 from squall_contracts.collections import MAX_ITEMS
 
-from .conftest import RealWorld
+from tests.bus.conftest import RealWorld
 
 PARTITION = state_subjects.queue_items("qu-1", "d")
 DURABLE = state_subjects.queue_consumer("qu-1", "d")
