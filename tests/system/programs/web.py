@@ -204,6 +204,7 @@ def crowd() -> Any:
         if scope["type"] == "lifespan":
             return
         if scope["path"].endswith("/die"):
+            await asyncio.sleep(0.05)  # it is known to be begun by then, so it dies once
             os._exit(9)
         HERE[0] += 1
         most = HERE[0]
