@@ -216,6 +216,7 @@ class App(Declaring):
         return app_info(await found_app(client, self._running_id()))
 
     stats = Absent(HISTORY)
+    sandboxes = Absent("Sandbox.list(app_id=app.app_id) gives them")
     get_dashboard_url = Absent("the server's pages list all that runs")
 
     @property

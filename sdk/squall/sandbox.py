@@ -17,7 +17,7 @@ from squall_contracts.sandboxes import (
 )
 
 from squall import _client, _sync, _validate
-from squall._modal.handle import Handle
+from squall._modal.handle import Absent, Handle
 from squall._modal.spellings import old_spelling
 from squall._sandbox import creating, waiting
 from squall._sandbox.commands import Commands
@@ -172,6 +172,10 @@ class Sandbox(Commands, FilesystemMethods, Handle):
     from_id = _sync.synced_function(_from_id)
     from_name = _sync.synced_function(_from_name)
     list = Items("list", _list)
+    create_connect_token = Absent(
+        "name the port in encrypted_ports, which tunnels() shows, and who may connect in "
+        "inbound_cidr_allowlist"
+    )
 
     _info: SandboxInfo
     _ended: Ended | None

@@ -27,6 +27,7 @@ from tests.bench.floor import Floor, floor
 from tests.bench.lanes import lanes
 from tests.bench.many import many
 from tests.bench.sandbox_files import sandbox_files
+from tests.bench.sandboxes import sandboxes
 from tests.bench.servers import Measured, server
 from tests.bench.volumes import NOTHING_AHEAD, cached_start
 from tests.bench.volumes import transfers as volume_figures
@@ -303,6 +304,7 @@ PARTS = {
     "web": on_the_web,
     "serving": served_model,
     "editing": editing,
+    "sandbox": sandboxes,
     "sandbox-files": sandbox_files,
 }
 

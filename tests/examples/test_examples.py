@@ -60,6 +60,12 @@ PRINTS: dict[str, list[str]] = {
         "'print\\(sum\\(range\\(x\\)\\)\\)': 15",
         "ended with 137",
     ],
+    "19_sandbox_files.py": [
+        "sum: 42",
+        r"rw-r--r--   2 sum\.txt",
+        "restored: 42|no snapshot: .* need Docker: .*",
+        "ended with 137",
+    ],
     "20_serving.py": [
         "plain: 2 stars",
         "keen: 3 stars",

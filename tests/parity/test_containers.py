@@ -117,6 +117,14 @@ def _listed(volume: squall.Volume, name: str) -> None:
         pass
 
 
+def test_64_sandbox_belongs_to_the_app_of_the_function_that_makes_it(parity: ModuleType) -> None:
+    sandbox_id, printed = parity.in_a_sandbox.remote("inside")
+    assert printed == "inside\n"
+    assert squall.Sandbox.from_id(sandbox_id).poll() == 0
+    listed = squall.Sandbox.list(app_id=parity.app.app_id)
+    assert parity.waiting_sandbox.remote() in {each.object_id for each in listed}
+
+
 def test_65_sync_functions_have_the_main_thread(parity: ModuleType) -> None:
     assert parity.where.remote()["main thread"] is True
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from types import ModuleType
 
 import pytest
+import squall
 
 from tests.chaos.hosts import Hosts, possible
 from tests.system.conftest import Server, connected_to, docker_engine, load
@@ -117,6 +118,47 @@ def test_list_opens_neither_the_machine_nor_the_metadata_addresses(prober: Modul
         port = listener.getsockname()[1]
         assert prober.reach_some.remote(prober.gateway, port) == "ConnectionRefusedError"
     assert prober.reach_some.remote("169.254.169.254", 80) == "ConnectionRefusedError"
+
+
+PROBE = """
+import socket, sys
+try:
+    socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=3).close()
+except OSError as error:
+    print(type(error).__name__)
+else:
+    print("connected")
+"""
+
+
+def from_inside(sandbox: squall.Sandbox, host: str, port: int) -> str:
+    """What a connection from a sandbox comes to."""
+    said = sandbox.exec("python", "-c", PROBE, host, str(port)).stdout.read()
+    return str(said).strip()
+
+
+@needs_guard
+def test_sandbox_connects_to_what_it_may_and_to_nothing_of_the_machine(
+    prober: ModuleType, elsewhere: Hosts | None
+) -> None:
+    if elsewhere is None:
+        pytest.skip("hosts of their own take root, network namespaces and iproute2")
+    listed, other = elsewhere.address("listed"), elsewhere.address("other")
+    listing = squall.Sandbox.create(app=prober.app, outbound_cidr_allowlist=[f"{listed}/32"])
+    alone = squall.Sandbox.create(app=prober.app, block_network=True)
+    assert from_inside(listing, listed, ELSEWHERE_PORT) == "connected"
+    assert from_inside(listing, other, ELSEWHERE_PORT) == "ConnectionRefusedError"
+    for address in (listed, other):
+        assert from_inside(alone, address, ELSEWHERE_PORT) not in {"", "connected"}
+    with socket.create_server(("0.0.0.0", 0)) as listener:
+        for sandbox in (listing, alone):
+            port = listener.getsockname()[1]
+            assert from_inside(sandbox, prober.gateway, port) not in {"", "connected"}
+        listener.settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            listener.accept()
+    listing.terminate()
+    alone.terminate()
 
 
 def test_neighbour_is_out_of_reach(prober: ModuleType) -> None:

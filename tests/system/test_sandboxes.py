@@ -1,9 +1,13 @@
 """Sandboxes on a real server, with both runtimes."""
 
+import os
+import sys
 import uuid
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
+import pexpect
 import pytest
 import squall
 from squall.exception import (
@@ -11,25 +15,26 @@ from squall.exception import (
     ClientClosed,
     InvalidError,
     NotFoundError,
+    SandboxFilesystemNotFoundError,
     SandboxTerminatedError,
     SandboxTimeoutError,
     TimeoutError,
 )
 from squall.stream_type import StreamType
 
-from .conftest import Server, connected_to
+from .conftest import PROGRAMS, Server, connected_to
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def app(server: Server) -> Iterator[squall.App]:
     """A deployed app for the sandboxes of these tests, in the server of the runtime."""
     with connected_to(server.ready["url"], server.ready["credentials"], server.runtime):
         yield squall.App.lookup("sandboxes", create_if_missing=True)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def sandbox(app: squall.App) -> Iterator[squall.Sandbox]:
-    """One that waits for commands."""
+    """One that waits for commands, of all tests that leave it running."""
     made = squall.Sandbox.create(app=app, env={"WHOSE": "sandbox"})
     yield made
     made.terminate()
@@ -55,7 +60,8 @@ def test_command_is_run_and_its_output_read(app: squall.App) -> None:
         sandbox.exec("true")
 
 
-def test_commands_run_in_it_with_streams(sandbox: squall.Sandbox) -> None:
+def test_commands_run_in_it_with_streams_until_somebody_ends_it(app: squall.App) -> None:
+    sandbox = squall.Sandbox.create(app=app)
     process = sandbox.exec("sh", "-c", "read line; echo got $line; echo oops >&2; exit 5")
     with pytest.raises(InvalidError):
         _ = process.returncode
@@ -153,14 +159,20 @@ def test_command_on_a_terminal(app: squall.App) -> None:
 def test_sandboxes_end_in_time(app: squall.App) -> None:
     late = squall.Sandbox.create("sleep", "100", timeout=1, app=app)
     idle = squall.Sandbox.create("sleep", "100", idle_timeout=1, app=app)
-    used = squall.Sandbox.create("sleep", "100", idle_timeout=1, app=app)
-    working = used.exec("sleep", "2")
+    used = squall.Sandbox.create("sleep", "100", idle_timeout=2, app=app)
+    working = used.exec("sleep", "3")
+    read = squall.Sandbox.create("sleep", "100", idle_timeout=2, app=app)
+    while working.poll() is None:
+        read.filesystem.stat("/")
+    assert read.poll() is None
     with pytest.raises(SandboxTimeoutError):
         late.wait()
     assert late.returncode == 124
     idle.wait(raise_on_termination=False)
     assert idle.returncode == 137
     assert working.wait() == 0
+    for each in (used, read):
+        each.terminate()
 
 
 def test_they_are_found_by_name_tag_and_id(app: squall.App) -> None:
@@ -193,15 +205,58 @@ def test_probe_says_when_it_is_ready(app: squall.App) -> None:
     slow.wait_until_ready(timeout=60)
     assert said(slow, "sh", "-c", "ls $HOME").strip() == "ready"
     slow.terminate()
-    serving = squall.Sandbox.create(
-        "python", "-m", "http.server", "8765", readiness_probe=squall.Probe.with_tcp(8765), app=app
-    )
-    serving.wait_until_ready(timeout=60)
-    serving.terminate()
     never = squall.Sandbox.create(readiness_probe=squall.Probe.with_exec("false"), app=app)
     with pytest.raises(TimeoutError):
         never.wait_until_ready(timeout=1)
     never.terminate()
+
+
+def test_ports_are_reached_from_networks_that_may_while_it_lives(app: squall.App) -> None:
+    def serving(port: int, *networks: str) -> squall.Sandbox:
+        return squall.Sandbox.create(
+            "python", "-m", "http.server", str(port),
+            readiness_probe=squall.Probe.with_tcp(port),
+            encrypted_ports=[port],
+            inbound_cidr_allowlist=networks,
+            app=app,
+        )  # fmt: skip
+
+    reached, closed = serving(8765, "0.0.0.0/0"), serving(8766, "192.0.2.0/24")
+    reached.wait_until_ready(timeout=60)
+    tunnel = reached.tunnels()[8765]
+    assert reached.tunnels() == {8765: tunnel}
+    with httpx.Client(base_url=tunnel.url) as client:
+        assert "Directory listing" in client.get("/").text
+        reached.terminate(wait=True)
+        with pytest.raises(httpx.TransportError):
+            client.get("/")
+    closed.wait_until_ready(timeout=60)
+    with pytest.raises(httpx.TransportError):
+        httpx.get(closed.tunnels()[8766].url)
+    closed.terminate()
+
+
+def test_person_is_at_the_terminal_of_a_command(sandbox: squall.Sandbox, server: Server) -> None:
+    found = {
+        "SQUALL_SERVER_URL": server.ready["url"],
+        "SQUALL_CREDENTIALS": server.ready["credentials"],
+        "TERM": "xterm",
+    }
+    screen = pexpect.spawn(
+        sys.executable,
+        [str(PROGRAMS / "attached.py"), sandbox.object_id],
+        env={**os.environ, **found},
+        dimensions=(33, 99),
+        encoding="utf-8",
+        timeout=60,
+    )
+    try:
+        screen.expect(r"[$#] ")
+        screen.sendline("echo $((6 * 7)); stty size; exit 3")
+        for shown in ("42", "33 99", "left with 3", pexpect.EOF):
+            screen.expect(shown)
+    finally:
+        screen.close(force=True)
 
 
 def test_files_and_secrets_are_there(app: squall.App) -> None:
@@ -234,6 +289,14 @@ def test_they_end_with_their_app_and_not_with_their_creator(app: squall.App) -> 
         assert said(sandbox, "echo", "there") == "there\n"
     sandbox.wait(raise_on_termination=False)
     assert sandbox.returncode == 137
+
+
+def test_files_are_written_and_read_from_outside(sandbox: squall.Sandbox) -> None:
+    sandbox.filesystem.write_text("x", "/root/outside/given.txt")
+    assert said(sandbox, "sh", "-c", "cat $HOME/outside/given.txt; echo y > $HOME/made") == "x"
+    assert sandbox.filesystem.read_text("/root/made") == "y\n"
+    with pytest.raises(SandboxFilesystemNotFoundError):
+        sandbox.filesystem.read_text("/root/nosuch")
 
 
 def test_nothing_of_squalls_is_inside(sandbox: squall.Sandbox) -> None:

@@ -251,6 +251,7 @@ class Container:
             container_id=self.start.container_id,
             handle=self._handle,
             directory=self.slot.directory,
+            used=self.used,
         )
 
     async def _end_without_buckets(self) -> None:

@@ -37,6 +37,19 @@ def double(x: int, offset: int = 0) -> int:
     return 2 * x + offset
 
 
+@app.function()
+def in_a_sandbox(text: str) -> tuple[str, str]:
+    """The id of a sandbox that was made here, and what it printed."""
+    sandbox = squall.Sandbox.create("echo", text)
+    sandbox.wait()
+    return sandbox.object_id, sandbox.stdout.read()
+
+
+@app.function()
+def waiting_sandbox() -> str:
+    return squall.Sandbox.create().object_id
+
+
 @app.function(name="renamed")
 def own_name() -> str:
     return squall.current_input_id() or ""

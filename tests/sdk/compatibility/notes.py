@@ -3,7 +3,7 @@
 from typing import Final
 
 NOT_YET: Final = (
-    "SandboxSnapshot", "App.sandboxes", "Sandbox", "Probe", "CloudBucketMount", "Proxy", "Tunnel",
+    "SandboxSnapshot", "CloudBucketMount", "Proxy", "Tunnel",
     "Workspace", "forward", "types.SandboxConnectCredentials", "types.SandboxGroupStats",
     "types.SandboxStats", "types.FileInfo", "types.FileType", "types.FileWatchEvent",
     "types.FileWatchEventType", "types.CloudBucketMountInfo",

@@ -100,11 +100,10 @@ def _get(holder: object, name: str) -> Any:
     """The member; None if it is missing or refuses to be asked for."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        try:
-            return getattr(holder, name)
-        except AttributeError:
-            annotated = getattr(holder, "__annotations__", {})
-            return _Attribute if name in annotated else None
+        found = getattr(holder, name, None)
+    if found is None and name in getattr(holder, "__annotations__", {}):
+        return _Attribute
+    return found
 
 
 def _refusal(name: str) -> str:

@@ -49,13 +49,15 @@ class ContainerFiles:
         container_id: str,
         handle: str,
         directory: Path,
+        used: Callable[[], None],
     ) -> None:
-        """`handle`: as the runtime knows it; `directory`: its slot's."""
+        """`handle`: as the runtime knows it; `directory`: its slot's. `used` is told of requests."""
         self._desk = desk
         self._account = account
         self._container_id = container_id
         self._handle = handle
         self._directory = directory
+        self._used = used
         self._pieces = Pieces(self._run)
         self._watches = Watches(desk.bus, account, desk.runner_id, self._run)
         self._slots = anyio.Semaphore(AT_ONCE)
@@ -79,6 +81,7 @@ class ContainerFiles:
 
     async def _answer(self, _subject: str, request: words.AskFiles) -> object:
         what = request.what
+        self._used()
         match what:
             case words.ReadMore():
                 return await self._pieces.read_more(what)

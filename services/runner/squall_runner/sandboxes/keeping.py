@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from squall_contracts.functions import FunctionSpec
 from squall_contracts.placement import Ending
 
+from squall_runner.sandboxes import core
+
 
 class Keeping:
     """Of one sandbox."""
@@ -42,16 +44,26 @@ class Keeping:
         """Return once it must end, with the reason."""
         while True:
             now_s = time.monotonic()
-            if now_s >= self._ends_s:
-                return "timeout", f"its timeout of {self._timeout_s:g} s is over"
-            due_s = self._ends_s
-            if self._idle_s is not None and not self._users:
-                if now_s - self._used_s >= self._idle_s:
-                    return "idle", f"nobody used it for {self._idle_s:g} s"
-                due_s = min(due_s, self._used_s + self._idle_s)
+            ending = core.over(
+                now_s,
+                ends_s=self._ends_s,
+                idle_s=self._idle_s,
+                used_s=self._used_s,
+                users=self._users,
+            )
+            if ending is not None:
+                return ending, self._reason(ending)
+            again_s = core.look_again_s(
+                ends_s=self._ends_s, idle_s=self._idle_s, used_s=self._used_s, users=self._users
+            )
             self._changed.clear()
             try:
-                async with asyncio.timeout(due_s - now_s):
+                async with asyncio.timeout(again_s - now_s):
                     await self._changed.wait()
             except TimeoutError:
                 continue
+
+    def _reason(self, ending: Ending) -> str:
+        if ending == "timeout":
+            return f"its timeout of {self._timeout_s:g} s is over"
+        return f"nobody used it for {self._idle_s:g} s"
