@@ -99,7 +99,7 @@ def _live() -> int:
         return EXIT_STARTUP
     session = start.session
     signals.drain_with(session.begin_drain)
-    _container.drain_with(link.soon(session.begin_drain))
+    _container.drain_with(link.there(session.begin_drain))
     hooks = [*executor.body.service.exits]
     if start.hosts is not None:
         hooks.insert(0, start.hosts.close)

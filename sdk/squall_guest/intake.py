@@ -274,9 +274,14 @@ class Intake:
         for held in self._desk.clear():
             self._let_go(held, "nak")
 
+    def refuse(self) -> None:
+        """From now on run nothing that isn't being run: it goes back, and so does what still comes."""
+        self._closed = True
+        self._give_back()
+
     async def close(self) -> None:
         """Take nothing more, and give back what isn't being run."""
-        self._closed = True
+        self.refuse()
         await self._pulls.close()
         self._give_back()
 

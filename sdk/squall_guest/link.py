@@ -35,13 +35,13 @@ class Link:
         """Run `work` there; its result or exception, for another thread to wait for."""
         return asyncio.run_coroutine_threadsafe(work, self.loop)
 
-    def soon(self, act: Callable[[], None]) -> Callable[[], None]:
-        """`act` for another thread to call: it is done there, a little later."""
+    def there(self, act: Callable[[], None]) -> Callable[[], None]:
+        """`act` for another thread to call: it has been done there when the call returns."""
 
-        def call() -> None:
-            self.loop.call_soon_threadsafe(act)
+        async def done() -> None:
+            act()
 
-        return call
+        return lambda: self.call(done()).result()
 
     def stop(self) -> None:
         """Cancel what runs there and wait, briefly: the process is about to end anyway."""

@@ -205,6 +205,7 @@ class Session:
         """Finish what runs, take nothing more, then let the executor's `serve` return."""
         if not self._draining:
             self._draining = True
+            self._intake.refuse()
             self._tasks.create_task(self._drain(self._assignment.drain_s))
 
     def _on_superseded(self) -> None:

@@ -76,7 +76,10 @@ def test_environment_lives_from_create_to_delete(run: Run, monkeypatch: pytest.M
         assert "only-dev" in run("secret", "list").out
     listed = json.loads(run("environment", "list", "--json").out)
     assert [each["name"] for each in listed] == ["main", "dev"]
-    complains(run("environment", "update", "dev", "--set-name", "x"), 2, "keeps its name")
+    assert run("environment", "update", "dev", "--set-name", "x").status == 0
+    complains(run("secret", "list", "-e", "dev"), 1, "no environment 'dev'", "x")
+    assert run("environment", "update", "x", "--set-name", "dev").status == 0
+    assert "only-dev" in run("secret", "list", "-e", "dev").out
     assert run("environment", "update", "dev", "--set-web-suffix", "d").status == 0
     complains(run("environment", "delete", "dev"), 2, "say --yes")
     assert run("environment", "delete", "dev", "--yes").status == 0

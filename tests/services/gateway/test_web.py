@@ -12,9 +12,10 @@ import pytest
 from squall_contracts import apps, environments, subjects, verbs, web_subjects, webtokens
 from squall_contracts.failures import Refused
 from squall_contracts.functions import FunctionSpec, MethodSpec
-from squall_contracts.web import WebSpec
+from squall_contracts.web import Started, WebSpec
 
 from .conftest import Client, Platform, running_platform, spec
+from .web_rig import guest_of
 
 ASGI = WebSpec(kind="asgi")
 
@@ -210,6 +211,26 @@ async def test_a_stopped_app_answers_who_waits_and_is_404_afterwards(
         assert (await waiting).status_code == 503
         while (await web.get(started.web_urls["f"])).status_code != 404:  # noqa: ASYNC110
             await asyncio.sleep(0.02)  # the registry's word is on its way
+
+
+async def test_a_request_nobody_took_goes_to_the_app_that_replaced_its_own(
+    platform: Platform, client: Client
+) -> None:
+    run = apps.StartApp(
+        environment="main", name="a", functions=(spec("f", web=ASGI),), client_id="cl-1"
+    )
+    old = await client.ask(verbs.START_APP, run)
+    async with httpx.AsyncClient() as web, guest_of(platform) as guest:
+        waiting = asyncio.create_task(web.get(old.web_urls["f"], timeout=60))
+        workspace = await platform.context.workspaces.get(platform.account)
+        while not await workspace.admin.backlog(subjects.CALLS, subjects.CALL_ALL):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)  # there is no word of a stored request
+        new = await client.ask(verbs.START_APP, run)
+        assert new.web_urls == old.web_urls
+        await client.ask(verbs.STOP_APP, apps.StopApp(app_id=old.app_id))
+        _, talk = await guest.take()
+        talk.tell(Started(talk.session, 200, (), b"of the new one", more=False))
+        assert (await waiting).text == "of the new one"
 
 
 async def test_tokens_are_of_one_workspace_and_kept_as_hashes(

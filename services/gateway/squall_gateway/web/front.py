@@ -48,7 +48,7 @@ class Front:
         self._max_body = settings.web_max_body_bytes
         self._log = settings.web_access_log
         self._observers: list[Callable[[Endpoint, float, int], None]] = []
-        self._requests = Requests(settings, exchange, lending)
+        self._requests = Requests(settings, directory, exchange, lending)
         self._sockets = Sockets(settings, exchange)
         self._sites: dict[str, Handler] = {}
         self._draining = False

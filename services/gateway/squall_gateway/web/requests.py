@@ -11,6 +11,7 @@ from squall_contracts.web import Closed, Data, Frame, Started
 from squall_gateway.settings import Settings
 from squall_gateway.web.asked import Asked
 from squall_gateway.web.bodies import REQUEST_ID, BodyTooLarge, Reply, Upload, refusal
+from squall_gateway.web.core import Directory, Missing
 from squall_gateway.web.exchange import Exchange
 from squall_gateway.web.headers import response_headers
 from squall_gateway.web.lending import Lending
@@ -39,9 +40,23 @@ async def _pump(upload: Upload, turn: Turn) -> None:
     turn.talk.hear(closed)
 
 
+def _refused(asked: Asked, last: Frame | None) -> web.Response:
+    """Nothing was begun before the session's last frame."""
+    reason = last.reason if isinstance(last, Closed) and last.reason else "no response"
+    status = last.code if isinstance(last, Closed) and 400 <= last.code <= 599 else 502
+    return refusal(asked.request_id, status, reason)
+
+
+class _Stopped(Exception):  # noqa: N818 - a deploy is no fault
+    """The function's app was stopped before anybody took the request up."""
+
+
 class Requests:
-    def __init__(self, settings: Settings, exchange: Exchange, lending: Lending) -> None:
+    def __init__(
+        self, settings: Settings, directory: Directory, exchange: Exchange, lending: Lending
+    ) -> None:
         self._settings = settings
+        self._directory = directory
         self._exchange = exchange
         self._parking = Parking(settings, lending)
 
@@ -63,20 +78,49 @@ class Requests:
                 body = await upload.whole()
             except TimeoutError:
                 return refusal(asked.request_id, 408, "the body did not come in time")
-        streamed = not upload.is_empty and not upload.is_small
-        assert asked.found is not None
-        turn = await self._exchange.begin(
-            asked.found.endpoint,
-            lambda ingress, session: asked.head(ingress, session, body=body, more_body=streamed),
-        )
-        if not streamed:
-            return await self._finish(asked, turn, None)
+        if not upload.is_empty and not upload.is_small:
+            return await self._streamed(asked, upload)
+        while True:
+            turn = await self._begin(asked, body, more=False)
+            try:
+                return await self._finish(asked, turn, None)
+            except _Stopped:
+                if not self._has_successor(asked):
+                    return _refused(asked, turn.talk.closed)
+
+    async def _streamed(self, asked: Asked, upload: Upload) -> web.StreamResponse:
+        """One whose body follows its head, as it comes."""
+        turn = await self._begin(asked, b"", more=True)
         pump = asyncio.create_task(_pump(upload, turn))
         try:
             return await self._finish(asked, turn, pump)
+        except _Stopped:
+            return _refused(asked, turn.talk.closed)
         finally:
             pump.cancel()
             await asyncio.wait([pump])
+
+    async def _begin(self, asked: Asked, body: bytes, *, more: bool) -> Turn:
+        assert asked.found is not None
+        return await self._exchange.begin(
+            asked.found.endpoint,
+            lambda ingress, session: asked.head(ingress, session, body=body, more_body=more),
+        )
+
+    def _has_successor(self, asked: Asked) -> bool:
+        """Whether another function has its address by now, which asks for as much of its clients:
+        then it is for that one."""
+        found = self._directory.find(asked.host, asked.raw_path, asked.request.method)
+        before = asked.found
+        if (
+            isinstance(found, Missing)
+            or before is None
+            or found.endpoint.function_id == before.endpoint.function_id
+            or found.endpoint.web.requires_proxy_auth != before.endpoint.web.requires_proxy_auth
+        ):
+            return False
+        asked.found = found
+        return True
 
     async def _finish(
         self, asked: Asked, turn: Turn | Borrowed, pump: "asyncio.Task[None] | None"
@@ -96,9 +140,9 @@ class Requests:
                 if over:
                     turn.finish()
                 return reply
-            reason = first.reason if isinstance(first, Closed) and first.reason else "no response"
-            status = first.code if isinstance(first, Closed) and 400 <= first.code <= 599 else 502
-            return refusal(asked.request_id, status, reason)
+            if isinstance(turn, Turn) and turn.is_gone:
+                raise _Stopped
+            return _refused(asked, first)
         finally:
             if not over:
                 await turn.end()

@@ -20,6 +20,8 @@ class Turn:
         self.session = session
         self.container_id: str | None = None
         """Who took it up; None while nobody has."""
+        self.is_gone = False
+        """Nobody took it up before its function's app was stopped."""
         self.offer: Offer | None = None
         """To whom it is offered unstored, until that container has said something of it."""
         self.talk = Talk(session, self._send)

@@ -211,6 +211,7 @@ class WorkspaceLine:
                 log.warning("web.failed", session=results.call_id, why=failure.message)
                 status = _STATUS.get(failure.kind, 500)
                 assert turn is not None
+                turn.is_gone = failure.exception_type == "NotFoundError"
                 turn.talk.hear(Closed(turn.session, status, _PUBLIC.get(failure.kind, "")))
 
     # --- who lives --------------------------------------------------------------------------------
