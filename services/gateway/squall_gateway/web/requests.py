@@ -17,7 +17,7 @@ from squall_gateway.web.headers import response_headers
 from squall_gateway.web.lending import Lending
 from squall_gateway.web.loans import Borrowed
 from squall_gateway.web.parking import Gone, Parking
-from squall_gateway.web.turns import Turn
+from squall_gateway.web.turn import Turn
 
 __all__ = ["Asked", "Requests"]
 
