@@ -75,6 +75,8 @@ class HeldInput(Message, frozen=True, kw_only=True):
     call_id: str
     reply_to: str
     indexes: tuple[int, ...]
+    once: bool = False
+    """Not to be run again, however its container ended: nobody knows what it had done."""
 
 
 class ContainerReport(Message, frozen=True, kw_only=True):
