@@ -6,7 +6,6 @@ platform reaches a workspace under `down.<account>.…`, which the workspace see
 """
 
 import re
-from functools import lru_cache
 from typing import Final
 
 from squall_contracts.calls import Lane
@@ -23,7 +22,6 @@ def _token(value: str) -> str:
     return value
 
 
-@lru_cache(1024)
 def check_environment(value: str) -> str:
     """`value` if it names an environment. ValueError says what is allowed."""
     if not _ENVIRONMENT.fullmatch(value):
@@ -126,7 +124,6 @@ def consumer(function_id: str, lane: Lane) -> str:
     return f"{_token(function_id)}_{lane}"
 
 
-@lru_cache(1024)
 def _client(identifier: str) -> str:
     """Two tokens: whose key it is, and which process; a service's id has nobody's key."""
     owner, separator, process = identifier.partition(".")
