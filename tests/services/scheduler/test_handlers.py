@@ -16,7 +16,7 @@ from squall_contracts.dead import DeadLetter
 from squall_contracts.failures import Failure
 from squall_contracts.functions import Resources
 from squall_contracts.message import decode
-from squall_contracts.placement import ContainerRecord, RunnerRecord
+from squall_contracts.placement import ContainerRecord, ContainerState, RunnerRecord
 from squall_contracts.scaling import Target
 from squall_scheduler.handlers import Scheduler
 from squall_scheduler.ledger import Ledger
@@ -69,6 +69,17 @@ async def test_a_container_that_finds_no_machine_says_what_it_waits_for(stage: S
     await stage.until(lambda: len(stage.news) >= 2)
     assert [(news.state, news.waits_for) for news in stage.news[-1:]] == [("placed", "")]
     assert start.container_id == stage.news[0].container_id
+
+
+async def test_a_function_with_labels_waits_for_the_machine_that_has_them(stage: Stage) -> None:
+    await stage.declare(resources=Resources(cpu=1.0, memory_mib=100, labels={"zone": "b"}))
+    await stage.join("rn-1", labels={"zone": "a"})
+    await stage.want(1)
+    await stage.until(lambda: bool(stage.news))
+    assert "no machine has 1 core, 100 MiB on a runner with zone=b" in stage.news[0].waits_for
+    await stage.join("rn-2", labels={"zone": "b", "disk": "ssd"})
+    start = await stage.started()
+    assert (await stage.until_record(start.container_id, "placed")).runner_id == "rn-2"
 
 
 async def test_a_container_s_life_is_recorded_step_by_step(stage: Stage) -> None:
@@ -388,6 +399,24 @@ async def test_what_a_dead_container_held_is_delivered_again_at_once(stage: Stag
     (again,) = await take(stage)
     assert again.split(".")[4] == "2"
     assert not stage.results
+
+
+@pytest.mark.parametrize(("state", "code"), [("failed", 9), ("stopped", 137)])
+async def test_what_may_run_but_once_is_answered_however_its_container_ended(
+    stage: Stage, state: ContainerState, code: int
+) -> None:
+    await stage.declare()
+    await stage.join()
+    await stage.want(1)
+    start = await stage.ready()
+    await stage.call(0)
+    (ack,) = await take(stage)
+    await stage.report(start, state, exit_code=code, held=(held(ack, once=True),))
+    await stage.until(lambda: bool(stage.results))
+    failure = failures(stage)[0]
+    assert failure.kind == "container_lost"
+    assert failure.message == f"container ended with exit code {code}; what it ran is not run again"
+    await stage.until(stage.nothing_waits)
 
 
 async def test_an_input_under_which_too_many_containers_died_is_answered(stage: Stage) -> None:
