@@ -18,7 +18,8 @@ from squall_volumes.model import BLOCK_BYTES, SMALL_BYTES, Changes, Entry
 from squall_volumes.patient import PatientObjects
 from squall_volumes.upload import block_name
 
-AHEAD: Final = 4
+AHEAD: Final = 8
+"""Blocks on their way, digested or written at a time: the server sends some while others are written."""
 Arrived = Callable[[str, int], None]
 """Called with a file's path and the bytes of it that have come."""
 
