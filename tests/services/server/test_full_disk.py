@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from squall._errors import of_bus
+from squall.exception import ResourceExhaustedError
 from squall_bus.bus import Bus
 from squall_bus.errors import StorageOff
 from squall_contracts import state_subjects
@@ -49,8 +51,9 @@ async def test_server_whose_disk_was_full_goes_on_with_all_it_had_acknowledged(
         disk.fill()
         with pytest.raises(StorageOff, match="its disk is full"):
             await bus.store("$O.volumes.C.lost", os.urandom(BLOCK_BYTES // 2), timeout_s=2.0)
-        with pytest.raises(StorageOff, match="its disk is full"):
+        with pytest.raises(StorageOff, match="its disk is full") as caught:
             await bus.store("$O.volumes.C.lost", b"", timeout_s=2.0)
+        assert isinstance(of_bus(caught.value), ResourceExhaustedError)
         assert not back.is_set()
         disk.empty()
         await asyncio.wait_for(back.wait(), 60)
