@@ -4,7 +4,7 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from typing import Final, Self, TypeVar
 
 import msgspec
 from squall_contracts.message import decode
@@ -109,3 +109,36 @@ class Subscription:
             if not self._wire.is_closed and self._worker is not asyncio.current_task():
                 await self._waiting.join()
             self._worker.cancel()
+
+    def drop(self) -> None:
+        """Hear no more, at once; what waits for an async handler is forgotten."""
+        self._wire.unlisten(self._sid)
+        self._handler = _forget
+        if self._worker is not None:
+            self._worker.cancel()
+
+
+def _forget(_: Delivery) -> None:
+    """For what comes after a drop."""
+
+
+class Subscriptions:
+    """Several that end together: in order by `close`, or dropped with the block, however that ends."""
+
+    def __init__(self) -> None:
+        self._all: list[Subscription] = []
+
+    def add(self, *subscriptions: Subscription) -> None:
+        self._all += subscriptions
+
+    async def close(self) -> None:
+        """Hear no more; what had arrived is still handled."""
+        for subscription in self._all:
+            await subscription.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for subscription in self._all:
+            subscription.drop()

@@ -13,6 +13,7 @@ from squall_bus.errors import (
     SquallRefusal,
     Undecodable,
 )
+from squall_bus.subscriptions import Subscriptions
 from squall_contracts.apps import Done
 from squall_contracts.failures import Refused
 from squall_contracts.scaling import BacklogHint, Target
@@ -255,3 +256,29 @@ async def test_a_closed_bus_tells_all_who_wait_and_takes_no_more(bus: Bus) -> No
     assert isinstance(await bus.wait_closed(), BusClosed)
     assert bus.is_closed
     await bus.close()
+
+
+async def test_subscriptions_end_with_their_block_however_it_ends(bus: Bus) -> None:
+    heard: list[str] = []
+
+    def hear(delivery: Delivery) -> None:
+        heard.append(delivery.subject)
+
+    async def hear_later(delivery: Delivery) -> None:
+        heard.append(delivery.subject)
+
+    with pytest.raises(ZeroDivisionError):
+        async with Subscriptions() as subscriptions:
+            subscriptions.add(await bus.subscribe("in.block", hear))
+            subscriptions.add(await bus.subscribe("in.block", hear_later))
+            await bus.publish("in.block", b"")
+            await bus.flush()
+            raise ZeroDivisionError
+    await bus.publish("in.block", b"")
+    await bus.flush()
+    assert heard.count("in.block") in {1, 2}  # an async handler may not have come to it
+    async with Subscriptions() as subscriptions:
+        subscriptions.add(await bus.subscribe("drained", hear_later))
+        await bus.publish("drained", b"")
+        await subscriptions.close()
+    assert heard[-1] == "drained"

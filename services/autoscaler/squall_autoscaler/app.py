@@ -7,6 +7,7 @@ from typing import TypeVar
 from anyio.abc import TaskStatus
 from squall_bus.service import Context, Service, lead
 from squall_bus.stores.kv import Watch
+from squall_bus.subscriptions import Subscriptions
 from squall_contracts import subjects
 from squall_contracts.functions import FunctionRecord
 from squall_contracts.message import new_id
@@ -39,12 +40,10 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
 
 async def scale(settings: Settings, context: Context, metrics: Metrics) -> None:
     """Listen before reading the registry: whatever is missed of the one is seen in the other."""
-    async with asyncio.TaskGroup() as tasks:
+    async with asyncio.TaskGroup() as tasks, Subscriptions() as heard:
         autoscaler = Autoscaler(context.bus, context.workspaces, settings, tasks, metrics)
-        subscriptions = [
-            await context.bus.subscribe(subjects.HINT_ALL, autoscaler.on_hint),
-            await context.bus.subscribe(subjects.STATS_ALL, autoscaler.on_stats),
-        ]
+        heard.add(await context.bus.subscribe(subjects.HINT_ALL, autoscaler.on_hint))
+        heard.add(await context.bus.subscribe(subjects.STATS_ALL, autoscaler.on_stats))
         await autoscaler.restore()
         async with (
             context.bus.kv(subjects.FUNCTIONS_BUCKET, FunctionRecord).watch() as functions,
@@ -61,8 +60,7 @@ async def scale(settings: Settings, context: Context, metrics: Metrics) -> None:
                 tasks.create_task(_follow(containers, autoscaler.on_container)),
             ]
             await context.stopping.wait()
-            for subscription in subscriptions:
-                await subscription.close()
+            await heard.close()
             autoscaler.close()
             for task in work:
                 task.cancel()

@@ -92,8 +92,9 @@ class Sampler:
         for function_id in sorted(retired - self.functions.keys()):
             await self._remove_target(function_id)
         for function_id in sorted(hinted):
-            if self.functions[function_id].hinted(self._clock()):
-                await self._decide(function_id)
+            measured = self.functions.get(function_id)  # it may have left during an await
+            if measured is not None and measured.hinted(self._clock()):
+                await self._decide(function_id, measured)
         if everything or len(hinted) > 1:
             await self._sample_all()
         elif hinted:
@@ -119,16 +120,26 @@ class Sampler:
         else:
             looked_at = touched | self._active | {function_id for function_id, _ in backlog}
         for function_id in sorted(looked_at):
-            if function_id in self.functions:  # it may have left during an await
-                self._note(function_id, backlog)
-                await self._decide(function_id)
+            await self._sampled(function_id, backlog)
 
     async def _sample_one(self, function_id: str) -> None:
-        environment = self.functions[function_id].function.environment
-        backlog = await self._backlog(subjects.call_function(environment, function_id))
-        if function_id in self.functions:
-            self._note(function_id, backlog)
-            await self._decide(function_id)
+        measured = self.functions.get(function_id)
+        if measured is not None:
+            environment = measured.function.environment
+            backlog = await self._backlog(subjects.call_function(environment, function_id))
+            await self._sampled(function_id, backlog)
+
+    async def _sampled(self, function_id: str, waiting: Counter[tuple[str, bool]] | None) -> None:
+        """Decide by what was just read, if the function did not leave meanwhile."""
+        measured = self.functions.get(function_id)
+        if measured is None:
+            return
+        if waiting is None:
+            measured.unmeasured()
+        else:
+            due, delayed = waiting[function_id, True], waiting[function_id, False]
+            measured.sampled(due, delayed, self._clock())
+        await self._decide(function_id, measured)
 
     async def _backlog(self, subject_filter: str) -> Counter[tuple[str, bool]] | None:
         """Messages per (function, due); None where it couldn't be read."""
@@ -143,16 +154,8 @@ class Sampler:
             waiting[subjects.waiting_for(subject)] += count
         return waiting
 
-    def _note(self, function_id: str, waiting: Counter[tuple[str, bool]] | None) -> None:
-        measured = self.functions[function_id]
-        if waiting is None:
-            measured.unmeasured()
-        else:
-            due, delayed = waiting[function_id, True], waiting[function_id, False]
-            measured.sampled(due, delayed, self._clock())
-
-    async def _decide(self, function_id: str) -> None:
-        measured, now_s = self.functions[function_id], self._clock()
+    async def _decide(self, function_id: str, measured: Measured) -> None:
+        now_s = self._clock()
         pool, policy = measured.pool(), measured.policy(self._settings)
         measured.decided(pool, policy, now_s)
         target = desired(pool, policy, now_s)
@@ -160,6 +163,8 @@ class Sampler:
             direction = "up" if target.containers > measured.target else "down"
             self._metrics.targets.labels(direction).inc()
             measured.target = target.containers
+        if self.functions.get(function_id) is not measured:
+            return  # it left while that was written
         if is_active(measured.pool(), policy):
             self._active.add(function_id)
         else:

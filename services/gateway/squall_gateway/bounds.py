@@ -58,14 +58,6 @@ class FunctionsNow:
     ) -> autoscaling.FunctionStatsNow:
         function = (await self._live(account, request.function_id)).value
         workspace = await self._context.workspaces.get(account)
-        waiting_or_running = sum(
-            (
-                await workspace.admin.backlog(
-                    subjects.CALLS,
-                    subjects.call_function(function.environment, function.function_id),
-                )
-            ).values()
-        )
         running = 0
         for lane in subjects.LANES:
             durable = subjects.consumer(function.function_id, lane)
@@ -74,6 +66,15 @@ class FunctionsNow:
             except NotFound:  # it had no container yet, so nothing was handed out
                 continue
             running += state.ack_pending
+        # Read after what runs: an input that ends in between must not seem to wait.
+        waiting_or_running = sum(
+            (
+                await workspace.admin.backlog(
+                    subjects.CALLS,
+                    subjects.call_function(function.environment, function.function_id),
+                )
+            ).values()
+        )
         live = [
             record
             for record in (await self._containers.items()).values()

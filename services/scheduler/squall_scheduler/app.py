@@ -11,6 +11,7 @@ from squall_bus.service import Context, Service, lead
 from squall_bus.stores.kv import Watch
 from squall_bus.streams.consume import consume
 from squall_bus.streams.job import Job
+from squall_bus.subscriptions import Subscriptions
 from squall_contracts import sandbox_subjects, subjects, version_subjects
 from squall_contracts.fleet import OrderRecord
 from squall_contracts.functions import FunctionRecord
@@ -90,6 +91,7 @@ async def _schedule(
         bus.kv(sandbox_subjects.SANDBOXES_BUCKET, SandboxRecord).watch() as sandboxes,
         bus.kv(version_subjects.ORDERS_BUCKET, OrderRecord).watch() as orders,
         asyncio.TaskGroup() as tasks,
+        Subscriptions() as heard,
     ):
         inputs = WaitingInputs(context.workspaces, settings)
         tending = Tending(context.workspaces, world, inputs, settings, tasks)
@@ -124,13 +126,11 @@ async def _schedule(
         await world.memory.restore(world.functions)
         world.resume(settings.grace_s)
         resumed = True
-        subscriptions = [
-            await bus.subscribe(subjects.HINT_ALL, world.on_hint),
-            await bus.subscribe(subjects.HINT_ALL, strays.on_hint),
-            await bus.subscribe(subjects.STATS_ALL, world.on_stats),
-            *await Breakers(world).serve(bus),
-            await Lanes(world, inputs, context.workspaces).serve(bus),
-        ]
+        heard.add(await bus.subscribe(subjects.HINT_ALL, world.on_hint))
+        heard.add(await bus.subscribe(subjects.HINT_ALL, strays.on_hint))
+        heard.add(await bus.subscribe(subjects.STATS_ALL, world.on_stats))
+        heard.add(*await Breakers(world).serve(bus))
+        heard.add(await Lanes(world, inputs, context.workspaces).serve(bus))
 
         async def on_event(job: Job) -> None:
             await term.held()
@@ -146,8 +146,7 @@ async def _schedule(
             tasks.create_task(prefetching.run(), name="prefetching"),
         ]
         await context.stopping.wait()
-        for subscription in subscriptions:
-            await subscription.close()
+        await heard.close()
         # A run's app stops just before its server does: what the watch didn't tell yet is read.
         present = await bus.kv(subjects.FUNCTIONS_BUCKET, FunctionRecord).keys()
         called = {name for name, each in world.functions.items() if each.spec.sandbox is None}

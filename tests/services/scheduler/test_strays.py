@@ -1,9 +1,12 @@
 """Inputs for functions that are gone."""
 
+import pytest
+from squall_bus.errors import NoResponder
 from squall_contracts import subjects
 from squall_contracts.calls import Raised
+from squall_contracts.lanes import LaneOpened, LaneWanted
 
-from .stage import Stage
+from .stage import ACCOUNT, Stage
 
 
 async def test_a_call_to_a_function_that_is_gone_is_answered(stage: Stage) -> None:
@@ -43,3 +46,19 @@ async def test_a_call_that_comes_while_its_function_leaves_is_answered(stage: St
     await stage.functions.delete("fn-1")
     await stage.until(lambda: bool(stage.results))
     await stage.until(stage.nothing_waits)
+
+
+async def test_a_scheduler_that_lost_its_lease_hears_nothing_any_more(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    await stage.declare()
+    await stage.join()
+    await stage.want(1)
+    await stage.ready()
+    await stage.kill()
+    await stage.workspace.publish(subjects.up_hint("fn-gone"), {"function_id": "fn-gone"})
+    await stage.workspace.flush()
+    wanted = LaneWanted(workspace=ACCOUNT, function_id="fn-1")
+    with pytest.raises(NoResponder):
+        await stage.platform.request(subjects.FUNCTION_LANE, wanted, LaneOpened)
+    assert not caplog.records
