@@ -7,7 +7,6 @@ are resumed behind the blocks an earlier try left.
 import asyncio
 import hashlib
 import os
-import threading
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Final
 
@@ -107,9 +106,6 @@ class _Laying:
         self._arrived = arrived
         self._disk = asyncio.Lock()
         """`place` is for one thread at a time."""
-        self._writing = threading.Lock()
-        """Held by the thread that writes to a large file: the kernel lets one in, and others would
-        spin at its door, on cores that the digests need."""
         self.slots = asyncio.Semaphore(AHEAD)
 
     async def small(self, digest: bytes, files: Sequence[tuple[str, Entry]]) -> None:
@@ -167,22 +163,22 @@ class _Laying:
             raise VolumeDamaged(f"block {digest.hex()[:16]} of the volume: {error}") from error
         except DigestMismatch:
             return False
-        return await asyncio.to_thread(self._write_checked, descriptor, pieces, at, digest)
+        return await asyncio.to_thread(_write_checked, descriptor, pieces, at, digest)
 
-    def _write_checked(self, descriptor: int, pieces: list[bytes], at: int, digest: bytes) -> bool:
-        """Write a block where these pieces are it. OSError."""
-        seen = hashlib.sha256()
-        for piece in pieces:
-            seen.update(piece)
-        if seen.digest() != digest:
-            return False
-        with self._writing:
-            for piece in pieces:
-                view = memoryview(piece)
-                while view:
-                    count = os.pwrite(descriptor, view[:WRITE_BYTES], at)
-                    view, at = view[count:], at + count
-        return True
+
+def _write_checked(descriptor: int, pieces: list[bytes], at: int, digest: bytes) -> bool:
+    """Write a block where these pieces are it. OSError."""
+    seen = hashlib.sha256()
+    for piece in pieces:
+        seen.update(piece)
+    if seen.digest() != digest:
+        return False
+    for piece in pieces:
+        view = memoryview(piece)
+        while view:
+            count = os.pwrite(descriptor, view[:WRITE_BYTES], at)
+            view, at = view[count:], at + count
+    return True
 
 
 def _digest_at(descriptor: int, at: int) -> bytes | None:
