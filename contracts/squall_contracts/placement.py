@@ -75,6 +75,8 @@ class HeldInput(Message, frozen=True, kw_only=True):
     call_id: str
     reply_to: str
     indexes: tuple[int, ...]
+    once: bool = False
+    """Not to be run again, however its container ended: nobody knows what it had done."""
 
 
 class ContainerReport(Message, frozen=True, kw_only=True):
@@ -120,6 +122,9 @@ class GuestStats(Message, frozen=True, kw_only=True):
     finished: int
     run_s: float | None = None
     """Moving average of one input's run time; None before the first has finished."""
+    unstored: int = 0
+    """Of those running and queued: how many the backlog does not show, web requests that were offered
+    to the container itself."""
 
 
 class ContainerRecord(Message, frozen=True, kw_only=True):

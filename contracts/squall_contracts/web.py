@@ -1,8 +1,9 @@
 """Ingress <-> guest: an HTTP request or a WebSocket, from its head to its last byte.
 
 The head is the one input of a call, stored like any other, so that it wakes containers and waits for
-them. The guest that takes it up and the ingress that sent it then speak in frames, unstored: many
-frames may share a message. Whoever sends data may be WINDOW_BYTES ahead of whoever reads it.
+them; or it is offered, unstored, to a container that has just said that it has room. The guest that
+takes it up and the ingress that sent it then speak in frames, unstored: many frames may share a
+message. Whoever sends data may be WINDOW_BYTES ahead of whoever reads it.
 """
 
 import hashlib
@@ -138,7 +139,22 @@ class Alive(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="l"):
     session: str = ""
 
 
-Frame = Taken | Started | Data | Accepted | Said | Credit | Closed | Alive
+class Offered(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="o"):
+    """Ingress: run this, which is not stored, if you can begin it at once. Only to a container that
+    has told of room."""
+
+    session: str
+    data: bytes
+    """Inputs, as they would be stored."""
+
+
+class Declined(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="n"):
+    """Guest: what you offered was not begun and is not going to be; after Taken: it was given up."""
+
+    session: str
+
+
+Frame = Taken | Started | Data | Accepted | Said | Credit | Closed | Alive | Offered | Declined
 
 
 class Frames(msgspec.Struct, frozen=True, array_like=True):
@@ -147,6 +163,12 @@ class Frames(msgspec.Struct, frozen=True, array_like=True):
     sender: str
     """The container or the ingress that sent them."""
     items: tuple[Frame, ...]
+    room: int = 0
+    """Of a container: how many more requests it could begin now. 0 too from one that takes no
+    offers."""
+    epoch: int = 0
+    """Of a container: which connection this is; where it has changed, what was offered may not have
+    come."""
 
 
 class WebAsk(Message, frozen=True, kw_only=True):

@@ -1,5 +1,6 @@
 """Subjects and buckets of web endpoints: as subjects.py for calls."""
 
+from functools import lru_cache
 from typing import Final
 
 from squall_contracts.subjects import _token, check_environment
@@ -8,6 +9,7 @@ WEB_TOKENS_BUCKET: Final = "web_tokens"
 """Tokens that open web endpoints: their hashes only."""
 
 
+@lru_cache(1024)
 def web_up(environment: str, function_id: str, ingress_id: str) -> str:
     """Unstored: Frames of a function's guests to one ingress. The ingress's id is a secret between
     it and the guests it gave requests to."""
@@ -19,6 +21,7 @@ def web_ask(environment: str, function_id: str, ingress_id: str) -> str:
     return f"web.ask.{check_environment(environment)}.{_token(function_id)}.{_token(ingress_id)}"
 
 
+@lru_cache(1024)
 def web_down(environment: str, function_id: str, container_id: str) -> str:
     """Unstored: Frames of an ingress to one container."""
     return f"web.down.{check_environment(environment)}.{_token(function_id)}.{_token(container_id)}"

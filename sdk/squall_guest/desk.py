@@ -96,13 +96,14 @@ class Held:
         except BusError as error:
             _log.warning("%s could not be extended: %s", self.inputs.call_id, error)
 
-    def record(self) -> HeldInput:
-        """What the flight record says of it."""
+    def record(self, *, once: bool = False) -> HeldInput:
+        """What the flight record says of it. `once`: as HeldInput has it."""
         return HeldInput(
             ack_subject=self.job.ack_subject,
             call_id=self.inputs.call_id,
             reply_to=self.inputs.reply_to,
             indexes=tuple([item.index for item in self.inputs.items]),
+            once=once,
         )
 
 

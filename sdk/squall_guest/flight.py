@@ -26,8 +26,9 @@ class FlightRecord:
 
     def note(self, slot: int, held: HeldInput) -> None:
         """Note that a delivery is being run. Slots past the record's end go unnoted: their
-        deliveries come back when the server misses their acks."""
-        if slot >= SLOTS:
+        deliveries come back when the server misses their acks. So do those that were never stored,
+        which nobody could give back."""
+        if slot >= SLOTS or not held.ack_subject:
             return
         record = encode(held)
         if len(record) > _ROOM:  # a large group: it is split when it comes back, one index will do

@@ -98,6 +98,26 @@ class Intake:
         self.run_s: float | None = None
 
     @property
+    def room(self) -> int:
+        """How many inputs beyond those here could be begun at once."""
+        if self._closed or self._alone or self._rest != "no":
+            return 0
+        return max(0, self._slots - self._unfinished)
+
+    @property
+    def unstored(self) -> int:
+        """Deliveries here that were never stored."""
+        return sum(seq < 0 for seq in self._held)
+
+    def offer(self, job: Job) -> bool:
+        """Take an input that is not stored, as any other, if it can be begun at once. False: it
+        can't, and nothing was done."""
+        if not self.room:
+            return False
+        self._on_job("now", job)
+        return True
+
+    @property
     def unfinished(self) -> int:
         """Deliveries here whose user code has not ended."""
         return self._unfinished

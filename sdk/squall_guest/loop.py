@@ -98,7 +98,7 @@ class Loop(Executor):
     async def _deliver(self, held: Held, slot: int) -> None:
         run: Run
         since_s = self.now()
-        self._flight.note(slot, held.record())
+        self._flight.note(slot, held.record(once=self.body.host(held) is not None))
         last = len(held.inputs.items) - 1
         for position in range(last + 1):
             run = self._begin(held, position, slot, since_s)

@@ -12,6 +12,7 @@ from squall.exception import DeserializationError
 from squall_bus.bus import Bus
 from squall_bus.connection import connect
 from squall_bus.errors import BusError, BusRefused, DigestMismatch, ObjectMissing
+from squall_bus.streams.job import Job
 from squall_contracts import subjects
 from squall_contracts.calls import Raised
 from squall_contracts.failures import Failure, Refused
@@ -116,6 +117,15 @@ class Session:
         if self._superseded:
             self.begin_drain()
 
+    @property
+    def room(self) -> int:
+        """How many inputs could be begun at once; 0 too before `start` and at the end."""
+        return self._intake.room if self._started and not self._draining else 0
+
+    def offer(self, job: Job) -> bool:
+        """As Intake.offer."""
+        return self.room > 0 and self._intake.offer(job)
+
     # --- reports ---------------------------------------------------------------------------------
 
     async def report(
@@ -163,6 +173,7 @@ class Session:
                 queued=len(self.desk.waiting()),
                 finished=self._intake.finished,
                 run_s=self._intake.run_s,
+                unstored=self._intake.unstored,
             )
             try:
                 await self.bus.publish(subject, stats)

@@ -144,6 +144,35 @@ def test_apps_that_raise_and_containers_that_die_never_leave_a_client_waiting(
     assert client.get(f"{url}/pid").status_code == 200, "the next request has a new container"
 
 
+def test_a_crowd_is_answered_within_the_limit_and_nothing_is_begun_twice(
+    web: ModuleType, client: httpx.Client
+) -> None:
+    url = web.crowd.get_web_url()
+    assert client.post(f"{url}/?first").text == "1"
+
+    async def asks(session: aiohttp.ClientSession, number: int) -> list[tuple[int, str]]:
+        said = []
+        for turn in range(8):
+            what = "die" if (number, turn) == (0, 4) else f"?{number}.{turn}"
+            async with session.post(f"{url}/{what}") as response:
+                said.append((response.status, await response.text()))
+        return said
+
+    async def ask() -> list[tuple[int, str]]:
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+            answers = await asyncio.gather(*(asks(session, number) for number in range(64)))
+        return [each for said in answers for each in said]
+
+    said = asyncio.run(ask())
+    assert {status for status, _ in said} == {200, 502}, "502 where the container has died"
+    assert sum(status == 502 for status, _ in said) < 64
+    counts = [int(text) for status, text in said if status == 200]
+    assert max(counts) <= 8
+    noted = web.begun.get_many(1000, block=False)
+    assert len(noted) == len(set(noted))
+    assert len(noted) > len(counts)
+
+
 def test_a_client_that_leaves_ends_its_request(web: ModuleType, client: httpx.Client) -> None:
     asgi = web.Asgi()
     url = asgi.open.get_web_url()

@@ -157,9 +157,13 @@ def _expire(waiter: asyncio.Future[None]) -> None:
 class Shipper:
     """Sends frames, those of one turn of the loop together, for as long as `ship` runs."""
 
-    def __init__(self, bus: Bus, sender: str) -> None:
+    def __init__(
+        self, bus: Bus, sender: str, state: Callable[[], tuple[int, int]] = lambda: (0, 0)
+    ) -> None:
+        """`state()`: the room and the epoch that each message tells of."""
         self._bus = bus
         self._sender = sender
+        self._state = state
         self._queue: deque[tuple[str, Frame]] = deque()
         self._wake = asyncio.Event()
         self._flushed = asyncio.Event()
@@ -202,7 +206,9 @@ class Shipper:
             size += len(getattr(frame, "data", b""))
         for subject, frames in groups.items():
             try:
-                await self._bus.publish(subject, encode(Frames(self._sender, tuple(frames))))
+                await self._bus.publish(
+                    subject, encode(Frames(self._sender, tuple(frames), *self._state()))
+                )
             except BusError as error:
                 # The connection is gone, and with it every session: both ends see to that.
                 _log.debug("frames were not sent: %s", error)

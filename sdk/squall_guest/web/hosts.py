@@ -143,7 +143,7 @@ async def _line(
     user: asyncio.AbstractEventLoop,
     tasks: asyncio.TaskGroup,
 ) -> Line:
-    line = Line(session.bus, assignment, user)
+    line = Line(session.bus, assignment, user, session)
     await line.open(tasks)
     return line
 

@@ -6,20 +6,42 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 from squall_bus.bus import Bus, Delivery
 from squall_bus.channels.webtalk import Shipper, Talk
 from squall_bus.errors import BusError, NoResponder, RequestTimeout
+from squall_bus.streams.job import Job
+from squall_bus.subscriptions import Subscription
 from squall_bus.tasks import within
-from squall_contracts import web_subjects
+from squall_contracts import subjects, web_subjects
 from squall_contracts.guest import Assignment
-from squall_contracts.web import CHECK_S, Alive, Closed, Frame, Frames, WebAnswer, WebAsk
+from squall_contracts.web import (
+    CHECK_S,
+    Alive,
+    Closed,
+    Declined,
+    Frame,
+    Frames,
+    Offered,
+    WebAnswer,
+    WebAsk,
+)
+
+from squall_guest.web.offered import OfferedJob
 
 _PATIENCE_S: Final = 5.0
 _read: Final = msgspec.msgpack.Decoder(Frames).decode
 _log: Final = logging.getLogger("squall.guest")
+
+
+class Taker(Protocol):
+    """Who begins what is offered: squall_guest.session.Session. On the NATS thread."""
+
+    @property
+    def room(self) -> int: ...
+    def offer(self, job: Job) -> bool: ...
 
 
 class Line:
@@ -28,8 +50,10 @@ class Line:
     `talk`, `hang_up` and `send` are called on the loop of user code; all else belongs to NATS's.
     """
 
-    def __init__(self, bus: Bus, assignment: Assignment, user: asyncio.AbstractEventLoop) -> None:
-        """On the NATS thread."""
+    def __init__(
+        self, bus: Bus, assignment: Assignment, user: asyncio.AbstractEventLoop, desk: Taker
+    ) -> None:
+        """On the NATS thread. `desk` takes what ingresses offer."""
         self._bus = bus
         self._own = assignment.container_id
         self._environment = assignment.environment
@@ -37,7 +61,9 @@ class Line:
         self._nats = asyncio.get_running_loop()
         self._user = user
         self._talks: dict[str, tuple[Talk, str]] = {}
-        self._shipper = Shipper(bus, self._own)
+        self._desk = desk
+        self._shipper = Shipper(bus, self._own, lambda: (desk.room, bus.wire.epoch))
+        self._hearing: Subscription | None = None
         self._waking = False
         self._active = asyncio.Event()
         """Set while there may be sessions."""
@@ -47,7 +73,7 @@ class Line:
     async def open(self, tasks: asyncio.TaskGroup) -> None:
         """Hear ingresses from now on."""
         subject = web_subjects.web_down(self._environment, self._function_id, self._own)
-        await self._bus.subscribe(subject, self._hear)
+        self._hearing = await self._bus.subscribe(subject, self._hear)
         self._bus.on_lost(self._on_lost)
         tasks.create_task(self._shipper.ship())
         tasks.create_task(self._check())
@@ -74,9 +100,10 @@ class Line:
         """Whether a request that was delivered before is still to be run."""
         return asyncio.run_coroutine_threadsafe(self._wanted(session, ingress), self._nats)
 
-    def flush(self) -> "Future[None]":
-        """Done once all that was sent is on its way."""
-        return asyncio.run_coroutine_threadsafe(self._shipper.flush(), self._nats)
+    def leave(self) -> "Future[None]":
+        """Done once nothing that is sent to us from now on has anybody who hears it, and all that was
+        sent by us is on its way."""
+        return asyncio.run_coroutine_threadsafe(self._leave(), self._nats)
 
     def _tell(self) -> None:
         self._telling = False
@@ -104,11 +131,26 @@ class Line:
         for frame in frames.items:
             if type(frame) is Alive:
                 self._shipper.put(self._up(frames.sender), frame)
+            elif type(frame) is Offered:
+                self._offered(frame, frames.sender)
             else:
                 self._incoming.append(frame)
         if self._incoming and not self._telling:
             self._telling = True
             self._user.call_soon_threadsafe(self._tell)
+
+    def _offered(self, frame: Offered, ingress: str) -> None:
+        def decline() -> None:
+            self._shipper.put(self._up(ingress), Declined(frame.session))
+
+        subject = subjects.call(self._environment, self._function_id, "now", frame.session)
+        if not self._desk.offer(OfferedJob(self._bus.wire, subject, frame.data, decline)):
+            decline()
+
+    async def _leave(self) -> None:
+        if self._hearing is not None:
+            await self._hearing.close()
+        await self._shipper.flush()
 
     def _ship(self) -> None:
         self._waking = False
@@ -154,8 +196,8 @@ class Line:
 
 
 async def flushed(line: Line, limit_s: float) -> None:
-    """Wait, on the loop of user code and not for long, until all is sent."""
+    """Hear no more, and wait, on the loop of user code and not for long, until all is sent."""
     try:
-        await within(limit_s, asyncio.wrap_future(line.flush()))
+        await within(limit_s, asyncio.wrap_future(line.leave()))
     except TimeoutError:
         _log.warning("some of what web sessions sent is still on its way")

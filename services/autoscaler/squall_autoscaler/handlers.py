@@ -120,6 +120,8 @@ class Autoscaler:
             return
         if measured.heard(stats, self._clock()):
             self._sampler(account).touched(stats.function_id)
+        elif stats.unstored:  # no stored input hints at it
+            self._sampler(account).touched(stats.function_id, now=False)
 
     def close(self) -> None:
         """Decide nothing more."""

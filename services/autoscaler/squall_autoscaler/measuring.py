@@ -2,12 +2,15 @@
 
 from collections import deque
 
-from squall_contracts.functions import FunctionRecord, can_run, inputs_at_once
+from squall_contracts.functions import FunctionRecord, can_run, endpoints, inputs_at_once
 from squall_contracts.placement import ENDED, ContainerRecord, GuestStats
 from squall_contracts.scaling import Target
 
 from squall_autoscaler.core import Live, Need, Policy, Pool, needed
 from squall_autoscaler.settings import Settings
+
+STATS_HOLD_S = 6.0
+"""What a container says of its work, every two seconds, holds for so long."""
 
 
 class Measured:
@@ -20,6 +23,8 @@ class Measured:
         self._delayed = 0
         self._containers: dict[str, ContainerRecord] = {}
         self._finished: dict[str, int] = {}
+        self._unstored: dict[str, tuple[int, float]] = {}
+        """Inputs that each container has and the stored backlog hasn't, and when it said so."""
         self._run_s: dict[str, float] = {}
         self._last_run_s: float | None = None
         self._busy_since: float | None = None
@@ -43,6 +48,7 @@ class Measured:
 
     def sampled(self, backlog: int, delayed: int, now_s: float) -> None:
         """`backlog` messages wait or run, `delayed` retries fall due later."""
+        backlog += self._unstored_at(now_s)
         if backlog:
             if self._busy_since is None:
                 self._busy_since, self._progress, self._drained = now_s, None, 0
@@ -52,6 +58,11 @@ class Measured:
         else:
             self._busy_since = self._progress = None
         self.backlog, self._delayed, self._sampled_at = backlog, delayed, now_s
+
+    def _unstored_at(self, now_s: float) -> int:
+        """What containers have that was never stored, of those that have said so lately: one without
+        work says nothing."""
+        return sum(count for count, at in self._unstored.values() if now_s - at < STATS_HOLD_S)
 
     def unmeasured(self) -> None:
         """The backlog could not be read."""
@@ -74,13 +85,17 @@ class Measured:
     def released(self, container_id: str) -> None:
         self._containers.pop(container_id, None)
         self._finished.pop(container_id, None)
+        self._unstored.pop(container_id, None)
         self._run_s.pop(container_id, None)
 
     def heard(self, stats: GuestStats, now_s: float) -> bool:
         """A guest reported. True if the run time became known by it."""
         if stats.finished > self._finished.get(stats.container_id, 0):
             self._progress = now_s
+            if stats.container_id in self._containers and endpoints(self.function.spec):
+                self._needs(1, now_s)  # it was of use since, whatever the backlog showed
         self._finished[stats.container_id] = stats.finished
+        self._unstored[stats.container_id] = stats.unstored, now_s
         if stats.run_s is None:
             return False
         was_unknown = self._last_run_s is None

@@ -14,7 +14,7 @@ from squall_contracts.guest import EXIT_NO_BUS, EXIT_STUCK
 from squall_contracts.message import input_id
 from squall_contracts.placement import ContainerRecord, ContainerReport, Deaths, HeldInput
 
-from squall_scheduler.faults import lost_failure
+from squall_scheduler.faults import lost_failure, once_failure
 from squall_scheduler.letters import bury_held
 from squall_scheduler.settings import Settings
 
@@ -59,7 +59,8 @@ class Mortuary:
         gone: Failure | None,
     ) -> None:
         """Rerun what the container held, or answer it: with `gone` if its function is gone, with
-        the cause if too many containers `died` under it. Safe to repeat. BusError if it must be."""
+        the cause if it may run but once, or too many containers `died` under it. Safe to repeat.
+        BusError if it must be."""
         for held in report.held:
             if not is_own(held, record.function_id):
                 log.warning(
@@ -67,6 +68,8 @@ class Mortuary:
                 )
                 continue
             failure = gone
+            if failure is None and held.once:
+                failure = once_failure(report)
             if failure is None and died and held.indexes:
                 deaths = await self._count(held, report)
                 if len(deaths) >= self._settings.max_deaths:

@@ -85,6 +85,11 @@ def lost_failure(report: ContainerReport, deaths: Sequence[str]) -> Failure:
     )
 
 
+def once_failure(report: ContainerReport) -> Failure:
+    """Why an input is given up that may not be run twice, and whose container ended under it."""
+    return Failure(kind="container_lost", message=f"{cause(report)}; what it ran is not run again")
+
+
 def is_accident(report: ContainerReport, *, had_started: bool) -> bool:
     """Whether a failed start says little of the function: killed from outside, or without NATS.
     What it does to itself, and what its runner refuses, it would do again."""

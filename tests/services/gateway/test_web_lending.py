@@ -9,7 +9,8 @@ from squall_contracts.web import CHUNK_BYTES, Closed, Data, Frame, Started, WebS
 from squall_gateway.web.core import Endpoint
 from squall_gateway.web.lending import Lending
 from squall_gateway.web.loans import Borrowed, Loan
-from squall_gateway.web.turns import Turn, WorkspaceLine
+from squall_gateway.web.turn import Turn
+from squall_gateway.web.turns import WorkspaceLine
 
 ENDPOINT = Endpoint(
     subdomain="w--a-f",

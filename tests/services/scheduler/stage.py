@@ -253,7 +253,13 @@ class Stage:
         return start
 
 
-def held(ack_subject: str, *indexes: int, reply_to: str = REPLY_TO) -> HeldInput:
+def held(
+    ack_subject: str, *indexes: int, reply_to: str = REPLY_TO, once: bool = False
+) -> HeldInput:
     return HeldInput(
-        ack_subject=ack_subject, call_id="fc-1", reply_to=reply_to, indexes=indexes or (0,)
+        ack_subject=ack_subject,
+        call_id="fc-1",
+        reply_to=reply_to,
+        indexes=indexes or (0,),
+        once=once,
     )

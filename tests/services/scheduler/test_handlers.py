@@ -16,7 +16,7 @@ from squall_contracts.dead import DeadLetter
 from squall_contracts.failures import Failure
 from squall_contracts.functions import Resources
 from squall_contracts.message import decode
-from squall_contracts.placement import ContainerRecord, RunnerRecord
+from squall_contracts.placement import ContainerRecord, ContainerState, RunnerRecord
 from squall_contracts.scaling import Target
 from squall_scheduler.handlers import Scheduler
 from squall_scheduler.ledger import Ledger
@@ -388,6 +388,24 @@ async def test_what_a_dead_container_held_is_delivered_again_at_once(stage: Stag
     (again,) = await take(stage)
     assert again.split(".")[4] == "2"
     assert not stage.results
+
+
+@pytest.mark.parametrize(("state", "code"), [("failed", 9), ("stopped", 137)])
+async def test_what_may_run_but_once_is_answered_however_its_container_ended(
+    stage: Stage, state: ContainerState, code: int
+) -> None:
+    await stage.declare()
+    await stage.join()
+    await stage.want(1)
+    start = await stage.ready()
+    await stage.call(0)
+    (ack,) = await take(stage)
+    await stage.report(start, state, exit_code=code, held=(held(ack, once=True),))
+    await stage.until(lambda: bool(stage.results))
+    failure = failures(stage)[0]
+    assert failure.kind == "container_lost"
+    assert failure.message == f"container ended with exit code {code}; what it ran is not run again"
+    await stage.until(stage.nothing_waits)
 
 
 async def test_an_input_under_which_too_many_containers_died_is_answered(stage: Stage) -> None:

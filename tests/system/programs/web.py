@@ -190,6 +190,34 @@ async def answer(send: Send, body: bytes, *headers: tuple[bytes, bytes]) -> None
     await send({"type": "http.response.body", "body": body})
 
 
+begun = squall.Queue.from_name("web-begun", create_if_missing=True)
+HERE = [0]
+
+
+@app.function(max_containers=1)
+@squall.concurrent(max_inputs=8)
+@squall.asgi_app()
+def crowd() -> Any:
+    """Says how many it works on; notes each that is begun; `/die` ends it."""
+
+    async def serve(scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            return
+        if scope["path"].endswith("/die"):
+            await asyncio.sleep(0.05)  # it is known to be begun by then, so it dies once
+            os._exit(9)
+        HERE[0] += 1
+        most = HERE[0]
+        try:
+            await begun.put.aio(scope["query_string"].decode())
+            await asyncio.sleep(0.002)
+            await answer(send, str(most).encode())
+        finally:
+            HERE[0] -= 1
+
+    return serve
+
+
 @app.function()
 @squall.concurrent(max_inputs=10)
 @squall.wsgi_app(label="plain")

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final, Literal
 from urllib.parse import unquote_to_bytes
 
@@ -149,6 +150,7 @@ def _drop(table: dict[str, list[Endpoint]], key: str, endpoint: Endpoint) -> Non
         table.pop(key, None)
 
 
+@lru_cache(1024)
 def hostname(host: str) -> str:
     """The name in a Host header, without its port, in small letters."""
     return host.strip().lower().partition(":")[0].rstrip(".")

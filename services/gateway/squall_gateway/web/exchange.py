@@ -8,7 +8,8 @@ from squall_contracts.message import new_id
 from squall_contracts.web import WebHead
 
 from squall_gateway.web.core import Endpoint
-from squall_gateway.web.turns import Turn, WorkspaceLine
+from squall_gateway.web.turn import Turn
+from squall_gateway.web.turns import WorkspaceLine
 
 
 class Exchange:

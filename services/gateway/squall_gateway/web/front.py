@@ -1,5 +1,6 @@
 """The first and the last of every web request: where it goes, who may, what is logged."""
 
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -46,7 +47,7 @@ class Front:
         self._traces = traces
         self._trusted = headers.networks(settings.web_trusted_proxies)
         self._max_body = settings.web_max_body_bytes
-        self._log = settings.web_access_log
+        self._log = settings.web_access_log and log.is_enabled_for(logging.INFO)
         self._observers: list[Callable[[Endpoint, float, int], None]] = []
         self._requests = Requests(settings, directory, exchange, lending)
         self._sockets = Sockets(settings, exchange)

@@ -101,9 +101,13 @@ def _dropped(from_proxy: bool, is_socket: bool, authenticated: bool) -> frozense
 def response_headers(headers: Headers, *, shares_origin: bool = False) -> list[tuple[str, str]]:
     """What a client is told of what an app said. `shares_origin`: the app is served below a path, so
     that browsers take it for one with the gateway's own pages; it may not reach out for those."""
-    dropped = _HOP_AND_ORIGINS if shares_origin else _HOP
     return [
         (name.decode("latin-1"), value.decode("latin-1"))
-        for name, value in headers
-        if name not in dropped
+        for name, value in kept_headers(headers, shares_origin=shares_origin)
     ]
+
+
+def kept_headers(headers: Headers, *, shares_origin: bool = False) -> list[tuple[bytes, bytes]]:
+    """The same in bytes."""
+    dropped = _HOP_AND_ORIGINS if shares_origin else _HOP
+    return [(name, value) for name, value in headers if name not in dropped]

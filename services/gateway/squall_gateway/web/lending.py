@@ -18,7 +18,7 @@ from squall_contracts.web import CHECK_S, Alive, Closed, Frame, Frames
 
 from squall_gateway.web.core import Endpoint
 from squall_gateway.web.loans import Borrowed, Loan
-from squall_gateway.web.turns import Turn
+from squall_gateway.web.turn import Turn
 
 log = structlog.get_logger()
 

@@ -16,7 +16,7 @@ from squall_contracts.web import (
 )
 
 from squall_gateway.web.core import Endpoint
-from squall_gateway.web.turns import Turn
+from squall_gateway.web.turn import Turn
 
 Forget = Callable[[str], None]
 

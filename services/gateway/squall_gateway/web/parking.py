@@ -15,7 +15,7 @@ from squall_gateway.web.asked import Asked
 from squall_gateway.web.bodies import REQUEST_ID
 from squall_gateway.web.lending import Lending
 from squall_gateway.web.loans import Borrowed, Loan
-from squall_gateway.web.turns import Turn
+from squall_gateway.web.turn import Turn
 
 log = structlog.get_logger()
 

@@ -17,7 +17,8 @@ from squall_gateway.web.headers import response_headers
 from squall_gateway.web.lending import Lending
 from squall_gateway.web.loans import Borrowed
 from squall_gateway.web.parking import Gone, Parking
-from squall_gateway.web.turns import Turn
+from squall_gateway.web.turn import Turn
+from squall_gateway.web.whole import sent_whole
 
 __all__ = ["Asked", "Requests"]
 
@@ -69,17 +70,18 @@ class Requests:
         if returned is not None:
             return await self._finish(asked, returned, None)
         request = asked.request
-        upload = Upload(
-            request, self._settings.web_max_body_bytes, self._settings.web_client_patience_s
-        )
         body = b""
-        if upload.is_small and not upload.is_empty:
-            try:
-                body = await upload.whole()
-            except TimeoutError:
-                return refusal(asked.request_id, 408, "the body did not come in time")
-        if not upload.is_empty and not upload.is_small:
-            return await self._streamed(asked, upload)
+        if request.body_exists:
+            upload = Upload(
+                request, self._settings.web_max_body_bytes, self._settings.web_client_patience_s
+            )
+            if upload.is_small and not upload.is_empty:
+                try:
+                    body = await upload.whole()
+                except TimeoutError:
+                    return refusal(asked.request_id, 408, "the body did not come in time")
+            elif not upload.is_empty:
+                return await self._streamed(asked, upload)
         while True:
             turn = await self._begin(asked, body, more=False)
             try:
@@ -169,8 +171,12 @@ class Requests:
     async def _respond(
         self, asked: Asked, turn: Turn | Borrowed, first: Started
     ) -> web.StreamResponse:
-        reply = Reply(status=first.status)
         shares = asked.found is not None and bool(asked.found.root_path)
+        if not asked.is_last():
+            sent = sent_whole(asked.request, asked.request_id, first, shares_origin=shares)
+            if sent is not None:
+                return sent
+        reply = Reply(status=first.status)
         for name, value in response_headers(first.headers, shares_origin=shares):
             reply.headers.add(name, value)
         reply.headers[REQUEST_ID] = asked.request_id

@@ -12,7 +12,7 @@ from squall_gateway.web.asked import Asked
 from squall_gateway.web.bodies import REQUEST_ID, Reply, refusal
 from squall_gateway.web.exchange import Exchange
 from squall_gateway.web.headers import response_headers
-from squall_gateway.web.turns import Turn
+from squall_gateway.web.turn import Turn
 
 HEARTBEAT_S: Final = 30.0
 CLOSE_S: Final = 5.0

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import msgspec
 import structlog
 from squall_bus.bus import Bus, Delivery
-from squall_bus.channels.webtalk import Shipper, Talk
-from squall_bus.errors import BusError, NoResponder, RequestTimeout
+from squall_bus.channels.webtalk import Shipper
+from squall_bus.errors import BusError, NoResponder, RequestTimeout, StoreTimeout
 from squall_bus.tasks import Tasks
 from squall_contracts import subjects, web_subjects
 from squall_contracts.calls import CancelInputs, Input, Inputs, Raised, Results
@@ -18,6 +19,7 @@ from squall_contracts.web import (
     CHECK_S,
     Alive,
     Closed,
+    Declined,
     Frame,
     Frames,
     Taken,
@@ -29,6 +31,8 @@ from squall_contracts.web import (
 from squall_gateway.tracing import carried
 from squall_gateway.web.core import Endpoint
 from squall_gateway.web.hints import Hints
+from squall_gateway.web.turn import Turn
+from squall_gateway.web.warm import Warm
 
 log = structlog.get_logger()
 
@@ -44,44 +48,6 @@ _STATUS: Final[dict[FailureKind, int]] = {
 }
 
 
-class Turn:
-    """One request or WebSocket: from its head to the end of its session."""
-
-    def __init__(self, endpoint: Endpoint, session: str, line: "WorkspaceLine") -> None:
-        self.endpoint = endpoint
-        self.session = session
-        self.container_id: str | None = None
-        """Who took it up; None while nobody has."""
-        self.is_gone = False
-        """Nobody took it up before its function's app was stopped."""
-        self.talk = Talk(session, self._send)
-        self._line = line
-        self._early: list[Frame] = []
-
-    def _send(self, frame: Frame) -> None:
-        if self.container_id is None:
-            self._early.append(frame)  # at most a window of data
-        else:
-            self._line.send(self.endpoint, self.container_id, frame)
-
-    def hear(self, frame: Frame, sender: str) -> None:
-        if self.container_id is None:
-            self.container_id = sender
-            for early in self._early:
-                self._line.send(self.endpoint, sender, early)
-            self._early.clear()
-        if type(frame) is not Taken and sender == self.container_id:
-            self.talk.hear(frame)
-
-    async def end(self) -> None:
-        """Nobody waits for it any more: if it is not over, it is cancelled."""
-        await self._line.end(self)
-
-    def finish(self) -> None:
-        """Its guest has said the last word: forget it."""
-        self._line.finish(self)
-
-
 class WorkspaceLine:
     """The turns of one workspace."""
 
@@ -93,6 +59,7 @@ class WorkspaceLine:
         self._heard_s: dict[str, float] = {}
         """When each container with turns was last heard, on the loop's clock."""
         self._hints = Hints(bus)
+        self._warm = Warm(own, bus, self._store_offered)
         self._active = asyncio.Event()
         """Set while there may be turns."""
         self._loop = asyncio.get_running_loop()
@@ -116,6 +83,7 @@ class WorkspaceLine:
         """Break off what is still open."""
         for turn in list(self._turns.values()):
             turn.talk.hear(Closed(turn.session, 1012, "the server ends"))
+        self._warm.close()
         await self._tasks.close()
 
     # --- turns ------------------------------------------------------------------------------------
@@ -134,29 +102,48 @@ class WorkspaceLine:
             method=endpoint.method,
             trace=carried.get(),
         )
-        subject = subjects.call(endpoint.environment, endpoint.function_id, "now", call_id)
-
-        def on_stored(outcome: int | BusError) -> None:
-            if isinstance(outcome, BusError):
-                log.warning("web.not_stored", session=call_id, error=str(outcome))
-                turn.talk.hear(Closed(call_id, 503, "the request could not be stored"))
-
+        data = encode(inputs)
+        if self._warm.offer(turn, data):
+            return turn
+        on_stored = partial(_stored, turn)
         try:
-            await self._bus.store_soon(subject, inputs, on_stored=on_stored)
+            await self._bus.store_soon(_subject(turn), data, on_stored=on_stored)
             self._hints.tell(endpoint.function_id)
         except BaseException:
             self._turns.pop(call_id, None)
             raise
         return turn
 
+    def _store_offered(self, turn: Turn) -> None:
+        """Nobody has begun what was offered: it waits for a container like any other."""
+        data = self._warm.over(turn)
+        outcome: BusError = StoreTimeout(_subject(turn), 0.0)
+        try:
+            if self._bus.store_now(_subject(turn), data, on_stored=partial(_stored, turn)):
+                self._hints.tell(turn.endpoint.function_id)
+                return
+        except BusError as error:
+            outcome = error
+        _stored(turn, outcome)
+
+    def give_up(self, turn: Turn, why: str) -> None:
+        """Forget a turn whose offer may have been begun or not, and say so to its client."""
+        self._warm.over(turn)
+        self._turns.pop(turn.session, None)
+        turn.talk.hear(Closed(turn.session, 502, why))
+
     async def end(self, turn: Turn) -> None:
         if self._turns.pop(turn.session, None) is None or turn.talk.closed is not None:
             return
+        was_offered = turn.offer is not None
+        if was_offered:
+            self._warm.over(turn)
         if turn.container_id is not None:
             self.send(turn.endpoint, turn.container_id, Closed(turn.session, 1006))
             return
         where = turn.endpoint
-        await self._bus.admin.purge(subjects.CALLS, subjects.calls_of(turn.session)[0])
+        if not was_offered:
+            await self._bus.admin.purge(subjects.CALLS, subjects.calls_of(turn.session)[0])
         news = CancelInputs(call_id=turn.session)
         await self._bus.publish(subjects.cancel(where.environment, where.function_id), news)
 
@@ -172,7 +159,8 @@ class WorkspaceLine:
     def _hear(self, delivery: Delivery) -> None:
         try:
             frames = _read_frames(delivery.data)
-        except msgspec.DecodeError as error:
+            down = _down_of(delivery.subject, frames.sender)
+        except (msgspec.DecodeError, ValueError) as error:
             log.warning("web.undecodable", subject=delivery.subject, error=str(error))
             return
         function_id = web_subjects.web_speaker(delivery.subject)
@@ -180,11 +168,21 @@ class WorkspaceLine:
         for frame in frames.items:
             turn = self._turns.get(frame.session)
             if turn is not None and turn.endpoint.function_id == function_id:
-                turn.hear(frame, frames.sender)
+                self._hear_of(turn, frame, frames.sender)
             elif type(frame) is Taken:  # too late: nobody waits any more
-                subject = delivery.subject.split(".")
-                down = web_subjects.web_down(subject[2], function_id, frames.sender)
                 self._shipper.put(down, Closed(frame.session, 1006))
+        self._warm.told(function_id, down, frames)
+
+    def _hear_of(self, turn: Turn, frame: Frame, sender: str) -> None:
+        if turn.offer is not None and turn.offer.room.container_id == sender:
+            if type(frame) is Declined:
+                self._store_offered(turn)
+                return
+            self._warm.over(turn)
+        if type(frame) is not Declined:
+            turn.hear(frame, sender)
+        elif sender == turn.container_id:  # begun, and given up: nobody may begin it again
+            turn.hear(Closed(turn.session, 502, "the container was lost"), sender)
 
     async def _answer(self, subject: str, ask: WebAsk) -> WebAnswer:
         if not ask.session:
@@ -226,20 +224,20 @@ class WorkspaceLine:
             if not self._turns:
                 self._active.clear()
             holders = {
-                turn.container_id: turn.endpoint
+                turn.container_id: _down(turn.endpoint, turn.container_id)
                 for turn in list(self._turns.values())
                 if turn.container_id is not None
-            }
+            } | self._warm.holders()
             self._heard_s = {each: at for each, at in self._heard_s.items() if each in holders}
             async with asyncio.TaskGroup() as group:
-                for container_id, endpoint in holders.items():
-                    group.create_task(self._ask(endpoint, container_id))
+                for container_id, down in holders.items():
+                    group.create_task(self._ask(down, container_id))
 
-    async def _ask(self, endpoint: Endpoint, container_id: str) -> None:
+    async def _ask(self, down: str, container_id: str) -> None:
         question = encode(Frames(self._own, (Alive(),)))
         try:
             # A container answers with a frame; this waits for the server's word that nobody hears.
-            await self._bus.call(_down(endpoint, container_id), question, timeout_s=CHECK_S / 2)
+            await self._bus.call(down, question, timeout_s=CHECK_S / 2)
         except NoResponder:
             self._lose(container_id)
         except RequestTimeout:
@@ -253,6 +251,7 @@ class WorkspaceLine:
         log.warning("web.container_lost", container_id=container_id, turns=len(lost))
         for turn in lost:
             turn.talk.hear(Closed(turn.session, 502, "the container was lost"))
+        self._warm.doubt(container_id, "the container was lost")
 
     def _on_lost(self) -> None:
         # What was on its way then never comes: no session may go on with a gap in it.
@@ -260,6 +259,7 @@ class WorkspaceLine:
             if turn.container_id is not None:
                 turn.talk.tell(Closed(turn.session, 1006, "the connection was lost"))
                 turn.talk.hear(Closed(turn.session, 502, "the connection was lost"))
+        self._warm.doubt(None, "the connection was lost")
 
 
 _PUBLIC: Final[dict[FailureKind, str]] = {
@@ -268,6 +268,23 @@ _PUBLIC: Final[dict[FailureKind, str]] = {
     "startup": "no container of the function could be made ready",
     "container_lost": "the container was lost",
 }
+
+
+def _subject(turn: Turn) -> str:
+    where = turn.endpoint
+    return subjects.call(where.environment, where.function_id, "now", turn.session)
+
+
+def _stored(turn: Turn, outcome: int | BusError) -> None:
+    if isinstance(outcome, BusError):
+        log.warning("web.not_stored", session=turn.session, error=str(outcome))
+        turn.talk.hear(Closed(turn.session, 503, "the request could not be stored"))
+
+
+def _down_of(up: str, container_id: str) -> str:
+    """Where a container hears that speaks on `up`. ValueError for what is no container's name."""
+    _, _, environment, function_id, _ = up.split(".")
+    return web_subjects.web_down(environment, function_id, container_id)
 
 
 def _down(endpoint: Endpoint, container_id: str) -> str:
