@@ -10,15 +10,8 @@ from squall_contracts.message import encode
 
 from squall_bus.asking.replies import Replies, Reply, awaiting_responder
 from squall_bus.asking.responder import Responder
-from squall_bus.errors import (
-    SUBSCRIBING,
-    BusError,
-    BusRefused,
-    PermissionRefused,
-    StorageOff,
-    StoreTimeout,
-)
-from squall_bus.streams.acks import OnStored, StoreWindow
+from squall_bus.errors import SUBSCRIBING, BusError, BusRefused, PermissionRefused
+from squall_bus.streams.acks import OnStored, StoreWindow, confirmed
 from squall_bus.subscriptions import Delivery, Handler, Subscription, decode_as
 from squall_bus.tasks import Tasks
 from squall_bus.wire.base import Wire, encode_headers
@@ -36,8 +29,6 @@ M = TypeVar("M")
 __all__ = ["Bus", "Delivery", "Subscription"]
 
 DENIED_KEPT: Final = 1000
-ANSWERS_WITHIN_S: Final = 2.0
-"""A server that is up."""
 
 _log: Final = logging.getLogger("squall.bus")
 
@@ -231,30 +222,15 @@ class Bus:
     ) -> int:
         """Publish to a stream and return the sequence it was stored under.
 
-        Tried again through restarts and leader changes, with the same `msg_id`, until `timeout_s`
-        is over; without `msg_id` it may then be stored twice. Cancelling stops the waiting, not the
-        storing. StoreRefused, StoreTimeout, StorageOff, PermissionRefused, BusClosed,
-        PayloadTooLarge.
+        Tried again until `timeout_s` is over; without `msg_id` it may then be stored twice. Cancelling
+        stops the waiting alone. StoreRefused, StoreTimeout, PermissionRefused, PayloadTooLarge.
         """
         if self._stores.is_full:
             await self._stores.room()
-        try:
-            return await self.begin_store(
-                subject, message, msg_id=msg_id, headers=headers, timeout_s=timeout_s
-            )
-        except StoreTimeout as error:
-            if await self.answers_alone():
-                raise StorageOff(subject, timeout_s) from error
-            raise
-
-    async def answers_alone(self) -> bool:
-        """Whether this is one server, and it is up: where several keep a stream, they may just be
-        without a leader."""
-        try:
-            await self.wire.roundtrip(ANSWERS_WITHIN_S)
-        except BusError:
-            return False
-        return not self.wire.is_clustered
+        storing = self.begin_store(
+            subject, message, msg_id=msg_id, headers=headers, timeout_s=timeout_s
+        )
+        return await confirmed(self.wire, storing)
 
     def begin_store(
         self,

@@ -8,7 +8,7 @@ from squall_contracts.message import new_id
 
 from squall_bus.asking.replies import ConnectionLost, Reply
 from squall_bus.errors import NoResponder, StorageOff, StoreRefused, StoreTimeout
-from squall_bus.streams.acks import UNAVAILABLE, read_ack
+from squall_bus.streams.acks import UNAVAILABLE, answers_alone, read_ack
 from squall_bus.tasks import within
 from squall_bus.wire.base import encode_headers, status_of
 
@@ -52,7 +52,7 @@ async def store_together(
             if status_of(reply.headers) == 0 and _is_stored(reply, subject):
                 return
         if loop.time() + delay_s > deadline:
-            if await bus.answers_alone():
+            if await answers_alone(bus.wire):
                 raise StorageOff(subject, timeout_s)
             raise StoreTimeout(subject, timeout_s)
         await asyncio.sleep(delay_s)
