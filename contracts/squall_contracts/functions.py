@@ -32,6 +32,8 @@ class Resources(Message, frozen=True, kw_only=True):
     """MiB past which the kernel kills it; None: no cap below the machine's own."""
     gpus: tuple[str, ...] = ()
     """Acceptable GPU requests in order of preference, each `TYPE:COUNT`; empty: none needed."""
+    labels: dict[str, str] = {}
+    """Labels a runner must have, with these values, to be given the container."""
 
 
 class Scaling(Message, frozen=True, kw_only=True):

@@ -139,8 +139,8 @@ def _pair(field: str, value: object) -> tuple[object, object]:
     return value, None
 
 
-def resources(cpu: object, memory: object, gpu: object) -> Resources:
-    """Cores, MiB and GPUs; a `(request, limit)` tuple also caps."""
+def resources(cpu: object, memory: object, gpu: object, runner_labels: object = None) -> Resources:
+    """Cores, MiB, GPUs and what a runner must be labelled; a `(request, limit)` tuple also caps."""
     default = Resources()
     cores, core_limit = (default.cpu, None) if cpu is None else _pair("cpu", cpu)
     mib, mib_limit = (default.memory_mib, None) if memory is None else _pair("memory", memory)
@@ -160,6 +160,7 @@ def resources(cpu: object, memory: object, gpu: object) -> Resources:
         memory_mib=asked_mib,
         memory_limit_mib=cap_mib,
         gpus=gpus(gpu),
+        labels={} if runner_labels is None else labels("runner_labels", runner_labels),
     )
 
 
@@ -223,15 +224,15 @@ def nothing_yet(field: str, value: object) -> None:
 _TAG = re.compile(r"[A-Za-z0-9._-]{1,63}")
 
 
-def tags(value: object) -> dict[str, str]:
-    """Keys and values of an app's tags: up to 63 letters, digits, dots, dashes and underscores."""
+def labels(field: str, value: object) -> dict[str, str]:
+    """Keys and values of up to 63 letters, digits, dots, dashes and underscores each."""
     if not isinstance(value, Mapping):
-        raise InvalidError(f"tags must map str to str, not {value!r}")
+        raise InvalidError(f"{field} must map str to str, not {value!r}")
     for key, text_ in value.items():
         for part in (key, text_):
             if not isinstance(part, str) or not _TAG.fullmatch(part):
                 raise InvalidError(
-                    f"tags: {part!r} must be up to 63 letters, digits, '.', '_' and '-'"
+                    f"{field}: {part!r} must be up to 63 letters, digits, '.', '_' and '-'"
                 )
     return dict(value)
 

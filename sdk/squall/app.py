@@ -67,7 +67,7 @@ class App(Declaring):
             if not isinstance(image, Image):
                 raise InvalidError(f"image must be a squall.Image, not {type(image).__name__}")
         self._name = name
-        self._tags = _validate.tags(tags or {})
+        self._tags = _validate.labels("tags", tags or {})
         self._image = image
         self._include_source = _validate.truth("include_source", include_source)
         self._functions: dict[str, Function[Any, Any, Any]] = {}
@@ -204,7 +204,7 @@ class App(Declaring):
 
     def set_tags(self, tags: Mapping[str, str], *, client: object = None) -> None:
         """Tag it with these alone, for this process. InvalidError for a bad key or value."""
-        self._tags = _validate.tags(tags)
+        self._tags = _validate.labels("tags", tags)
 
     @_sync.synced
     async def info(self, refresh: bool = False) -> "AppInfo":

@@ -156,7 +156,7 @@ async def _list(
 ) -> AsyncGenerator["Sandbox", None]:
     """Those that live, of one app or of all in the workspace, with all of these tags."""
     connected = await _client.connected()
-    question = ListSandboxes(app_id=app_id or "", tags=_validate.tags(tags or {}))
+    question = ListSandboxes(app_id=app_id or "", tags=_validate.labels("tags", tags or {}))
     for info in (await connected.control(question)).sandboxes:
         yield Sandbox._of(info)
 
@@ -234,7 +234,7 @@ class Sandbox(Commands, FilesystemMethods, Handle):
     async def set_tags(self, tags: Mapping[str, str], *, client: object = None) -> None:
         """Its tags are these from now on, whatever they were."""
         self._ensure_attached()
-        await self._ask(TagSandbox(sandbox_id=self.object_id, tags=_validate.tags(tags)))
+        await self._ask(TagSandbox(sandbox_id=self.object_id, tags=_validate.labels("tags", tags)))
 
     # --- its own command --------------------------------------------------------------------------
 

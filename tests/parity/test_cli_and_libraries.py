@@ -131,7 +131,7 @@ def test_80_profiles_are_chosen_for_one_command(
 def test_81_source_of_files_packages_links_and_hidden_folders(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    package = tmp_path / "shipped"
+    package = tmp_path / "parcel"
     (package / "inner").mkdir(parents=True)
     (package / ".hidden").mkdir()
     for path in ("__init__.py", "inner/__init__.py", "inner/deep.py", ".hidden/no.py"):
@@ -142,12 +142,12 @@ def test_81_source_of_files_packages_links_and_hidden_folders(
     monkeypatch.syspath_prepend(str(tmp_path))
     import importlib
 
-    deep = source_of(importlib.import_module("shipped.inner.deep").f)
-    assert deep.module == "shipped.inner.deep"
+    deep = source_of(importlib.import_module("parcel.inner.deep").f)
+    assert deep.module == "parcel.inner.deep"
     assert sorted(deep.files) == [
-        "/root/shipped/__init__.py",
-        "/root/shipped/inner/__init__.py",
-        "/root/shipped/inner/deep.py",
+        "/root/parcel/__init__.py",
+        "/root/parcel/inner/__init__.py",
+        "/root/parcel/inner/deep.py",
     ]
     for name in ("single", "linked"):
         assert list(source_of(importlib.import_module(name).f).files) == [f"/root/{name}.py"]

@@ -43,6 +43,9 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"gpu": []}, "gpu must be a str"),
     ({"gpu": [3]}, "gpu must be a str"),
     ({"gpu": 3}, "gpu must be a str"),
+    ({"runner_labels": "zone=a"}, "runner_labels must map str to str"),
+    ({"runner_labels": {"zone": 1}}, "runner_labels: 1 must be"),
+    ({"runner_labels": {"a zone": "b"}}, "runner_labels: 'a zone' must be"),
     ({"min_containers": -1}, "min_containers must be at least 0"),
     ({"max_containers": 0}, "max_containers must be at least 1"),
     ({"min_containers": 3, "max_containers": 2}, r"min_containers \(3\) is more than"),
@@ -88,6 +91,7 @@ def test_options_reach_the_wire() -> None:
         cpu=(1.0, 2.5),
         memory=(256, 512),
         gpu=["h100", "A100:2"],
+        runner_labels={"zone": "eu-1"},
         min_containers=1,
         max_containers=3,
         scaledown_window=30,
@@ -101,6 +105,7 @@ def test_options_reach_the_wire() -> None:
         memory_mib=256,
         memory_limit_mib=512,
         gpus=("H100:1", "A100:2"),
+        labels={"zone": "eu-1"},
     )
     assert options.scaling == Scaling(min_containers=1, max_containers=3, scaledown_window_s=30)
     assert options.retry == RetryPolicy(

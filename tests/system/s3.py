@@ -35,11 +35,15 @@ class Server:
         )
 
     def _tell(self, what: str, value: bytes) -> None:
-        """What servers before it in this process were told counts for this one too."""
+        """Moto keeps it for all servers of this process, also those that come after."""
         request = urllib.request.Request(
             f"{self.endpoint}/moto-api/{what}", data=value, headers={"Content-Type": "text/plain"}
         )
         urllib.request.urlopen(request).close()
+
+    def forget_users(self) -> None:
+        """Whatever serves next in this process answers everybody."""
+        self._tell("reset-auth", b"inf")
 
     def put(self, key: str, body: bytes) -> None:
         self.s3.put_object(Bucket="things", Key=key, Body=body)
@@ -64,6 +68,10 @@ def running() -> Iterator[Server]:
     server.start()
     try:
         host, port = server.get_host_and_port()
-        yield Server(f"http://{host}:{port}")
+        made = Server(f"http://{host}:{port}")
+        try:
+            yield made
+        finally:
+            made.forget_users()
     finally:
         server.stop()

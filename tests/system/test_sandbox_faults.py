@@ -16,7 +16,7 @@ from squall.exception import SandboxTerminatedError
 from tests.system.conftest import PROGRAMS, running
 from tests.system.fleet import Fleet
 
-APP_TTL_S = "4"
+APP_TTL_S = "6"
 """Until a run whose client is silent has ended."""
 
 
@@ -24,7 +24,7 @@ APP_TTL_S = "4"
 def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fleet]:
     monkeypatch.setenv("SQUALL_GATEWAY_APP_TTL_S", APP_TTL_S)
     monkeypatch.setenv("SQUALL_SCHEDULER_LEASE_TTL_S", "2")
-    monkeypatch.setenv("SQUALL_SCHEDULER_LOST_AFTER_S", "1")
+    monkeypatch.setenv("SQUALL_SCHEDULER_LOST_AFTER_S", "2")
     with running(Fleet(tmp_path, "process", "127.0.0.1")) as found:
         yield found
 

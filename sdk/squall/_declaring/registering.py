@@ -84,6 +84,7 @@ class Declaring:
         outbound_cidr_allowlist: Sequence[str] | None = None,
         restrict_modal_access: bool = False,
         nonpreemptible: bool = False,
+        runner_labels: Mapping[str, str] | None = None,
         single_use_containers: bool = False,
         result_ttl: float | None = None,
         include_source: bool | None = None,
@@ -94,7 +95,8 @@ class Declaring:
         """Make a function of this app.
 
         `cpu` in cores and `memory` in MiB, each alone or as `(request, limit)`; `gpu` is
-        `"TYPE"` or `"TYPE:COUNT"`, or a list in order of preference. `timeout` and
+        `"TYPE"` or `"TYPE:COUNT"`, or a list in order of preference. `runner_labels`: it runs only on
+        runners that have all of them; None: on any. `timeout` and
         `startup_timeout` in seconds, the latter None: as `timeout`. `scaledown_window`: seconds an
         idle container stays. `result_ttl`: results of spawned calls are kept so many seconds, None:
         seven days. `volumes`: squall.Volume or CloudBucketMount by mount path, beside the app's.
@@ -144,6 +146,7 @@ class Declaring:
                 outbound_cidr_allowlist=outbound_cidr_allowlist,
                 restrict_modal_access=restrict_modal_access,
                 nonpreemptible=nonpreemptible,
+                runner_labels=runner_labels,
                 include_source=include_source,
                 single_use_containers=single_use_containers,
                 enable_memory_snapshot=enable_memory_snapshot,
@@ -207,6 +210,7 @@ class Declaring:
         outbound_cidr_allowlist: Sequence[str] | None = None,
         restrict_modal_access: bool = False,
         nonpreemptible: bool = False,
+        runner_labels: Mapping[str, str] | None = None,
         single_use_containers: bool = False,
         result_ttl: float | None = None,
         include_source: bool | None = None,
@@ -260,6 +264,7 @@ class Declaring:
                 outbound_cidr_allowlist=outbound_cidr_allowlist,
                 restrict_modal_access=restrict_modal_access,
                 nonpreemptible=nonpreemptible,
+                runner_labels=runner_labels,
                 include_source=include_source,
                 single_use_containers=single_use_containers,
                 enable_memory_snapshot=enable_memory_snapshot,

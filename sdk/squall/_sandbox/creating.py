@@ -74,7 +74,7 @@ async def create(asked: Asked) -> SandboxInfo:
         app_id=app_id,
         spec=spec,
         name="" if asked.name is None else _validate.object_name("name", asked.name),
-        tags=_validate.tags(asked.tags or {}),
+        tags=_validate.labels("tags", asked.tags or {}),
     )
     try:
         return await client.control(request)

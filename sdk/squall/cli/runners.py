@@ -26,7 +26,17 @@ def list_runners(json: Json = False) -> None:
         return
     show(
         (_row(entry) for entry in listed.runners),
-        ["runner", "machine", "runtime", "cores", "memory", "gpus", "containers", "state"],
+        [
+            "runner",
+            "machine",
+            "runtime",
+            "cores",
+            "memory",
+            "gpus",
+            "labels",
+            "containers",
+            "state",
+        ],
         empty="no runners",
     )
 
@@ -44,6 +54,7 @@ def _row(entry: fleet.RunnerEntry) -> list[str]:
         f"{record.cpu:g}",
         f"{record.memory_mib} MiB",
         ", ".join(record.gpus),
+        ", ".join(f"{name}={value}" for name, value in sorted(record.labels.items())),
         str(entry.containers),
         state,
     ]

@@ -20,6 +20,7 @@ from squall_gateway.mounts import mount_problems
 _APP: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _IMAGE: Final = re.compile(r"im-[A-Za-z0-9]{1,64}")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_LABEL: Final = re.compile(r"[A-Za-z0-9_.-]{1,63}")
 _GPU: Final = re.compile(r"[A-Za-z0-9_.-]+:[1-9][0-9]*")
 _USER: Final = re.compile(r"U[A-Z2-7]{55}")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
@@ -228,6 +229,9 @@ def _bounds(spec: FunctionSpec) -> Iterable[str]:
     for gpu in resources.gpus:
         if not _GPU.fullmatch(gpu):
             yield f"gpus: {gpu!r} is not TYPE:COUNT, such as 'H100:1'"
+    for name, value in resources.labels.items():
+        if not (_LABEL.fullmatch(name) and _LABEL.fullmatch(value)):
+            yield f"labels: {name!r}={value!r} can't label a runner"
     most = scaling.max_containers
     if most is not None and scaling.min_containers > most:
         yield f"min_containers {scaling.min_containers} is above max_containers {most}"

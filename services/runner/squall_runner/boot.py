@@ -89,10 +89,13 @@ def attend(guest: int, exit_file: str, kept: int = -1, end_of_input: str = "") -
     `kept` is closed once there is a file `end_of_input`: SIGURG says so."""
 
     def forward(number: int, _frame: FrameType | None) -> None:
-        os.kill(guest, number)
+        try:
+            os.kill(guest, number)
+        except ProcessLookupError:
+            return  # it has just ended by itself, and is reaped
 
     def end(_number: int, _frame: FrameType | None) -> None:
-        os.kill(guest, signal.SIGKILL)
+        forward(signal.SIGKILL, None)
 
     def end_input(_number: int, _frame: FrameType | None) -> None:
         nonlocal kept

@@ -1,6 +1,7 @@
 """A zygote as its runner knows it: a process, and what it says. `zygote.py` is the other end."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -176,7 +177,8 @@ class Zygote:
         if not asked.done():
             asked.set_result(forked)
         elif start_ticks(forked.pid) == forked.ticks:  # whoever asked was cancelled
-            os.kill(forked.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(forked.pid, signal.SIGKILL)
 
     def _last_words(self) -> str:
         """Why it ended, as far as it said."""

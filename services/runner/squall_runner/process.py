@@ -5,6 +5,7 @@ refused. The tree outlives the runner and is adopted by its first process's id a
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -200,7 +201,8 @@ class ProcessRuntime:
             await self._wait_gone(handle)
             return
         if _alive(handle):
-            os.killpg(_pid(handle), signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(_pid(handle), signal.SIGKILL)
 
     async def wait(self, handle: str, directory: Path) -> Exit:
         await self._wait_gone(handle)
@@ -261,7 +263,8 @@ class ProcessRuntime:
             with anyio.fail_after(timeout_s):
                 stdout, stderr = await process.communicate()
         except BaseException:
-            os.killpg(process.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             with anyio.CancelScope(shield=True):
                 await process.wait()
             raise
@@ -341,7 +344,8 @@ class ProcessRuntime:
 
     def _signal(self, handle: str, number: int) -> None:
         if _alive(handle):
-            os.kill(_pid(handle), number)
+            with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
+                os.kill(_pid(handle), number)
 
     async def _wait_gone(self, handle: str) -> None:
         try:

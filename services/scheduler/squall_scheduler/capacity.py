@@ -19,6 +19,8 @@ class Demand(msgspec.Struct, frozen=True, gc=False):
     memory_mib: int
     gpus: tuple[str, ...] = ()
     """Acceptable `TYPE:COUNT` requests, best first; empty: none needed."""
+    labels: tuple[tuple[str, str], ...] = ()
+    """Labels its machine must have, with these values, sorted."""
 
 
 class Machine(msgspec.Struct, frozen=True, gc=False):
@@ -32,6 +34,8 @@ class Machine(msgspec.Struct, frozen=True, gc=False):
     hostname: str = ""
     rests_until_unix_s: float = 0.0
     """It gets no work before: container after container failed on it."""
+    labels: tuple[tuple[str, str], ...] = ()
+    """What its operator calls it, sorted."""
 
 
 class Free(msgspec.Struct):
@@ -52,7 +56,22 @@ class Free(msgspec.Struct):
 
 def demand_of(resources: Resources) -> Demand:
     """What a function's resources reserve. Limits don't count: they are caps, not claims."""
-    return Demand(cpu_m=cores(resources.cpu), memory_mib=resources.memory_mib, gpus=resources.gpus)
+    return Demand(
+        cpu_m=cores(resources.cpu),
+        memory_mib=resources.memory_mib,
+        gpus=resources.gpus,
+        labels=labelled(resources.labels),
+    )
+
+
+def labelled(labels: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """Labels in the form and order in which they are compared."""
+    return tuple(sorted(labels.items()))
+
+
+def suits(demand: Demand, machine: Machine) -> bool:
+    """Whether the machine has every label that is asked for."""
+    return all(label in machine.labels for label in demand.labels)
 
 
 def cores(cpu: float) -> int:
@@ -75,6 +94,8 @@ def fit(demand: Demand, free: Free) -> str | None:
     doesn't fit."""
     if demand.cpu_m > free.cpu_m or demand.memory_mib > free.memory_mib:
         return None
+    if demand.labels and not suits(demand, free.machine):
+        return None
     if not demand.gpus:
         return ""
     found = (devices(free.gpus, gpu) for gpu in demand.gpus)
@@ -88,9 +109,15 @@ def room(free: Free) -> float:
 
 
 def describe(demand: Demand) -> str:
-    """Such as `2 cores, 512 MiB and H100:1 or A100:2`."""
+    """Such as `2 cores, 512 MiB and H100:1 or A100:2 on a runner with zone=a`."""
     text = f"{in_cores(demand.cpu_m)}, {demand.memory_mib} MiB"
-    return f"{text} and {' or '.join(demand.gpus)}" if demand.gpus else text
+    if demand.gpus:
+        text = f"{text} and {' or '.join(demand.gpus)}"
+    return f"{text} on a runner with {_in_words(demand.labels)}" if demand.labels else text
+
+
+def _in_words(labels: Sequence[tuple[str, str]]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in labels)
 
 
 def inventory(machines: Sequence[Machine]) -> str:
@@ -106,7 +133,8 @@ def _describe_machine(machine: Machine) -> str:
     name = machine.hostname or machine.runner_id
     gpus = Counter(kind.upper() for kind in machine.gpus)
     owned = ", ".join(f"{kind}:{count}" for kind, count in sorted(gpus.items()))
-    return f"{name} has {in_cores(machine.cpu_m)}, {machine.memory_mib} MiB and {owned or 'no GPU'}"
+    text = f"{name} has {in_cores(machine.cpu_m)}, {machine.memory_mib} MiB and {owned or 'no GPU'}"
+    return f"{text}, {_in_words(machine.labels)}" if machine.labels else text
 
 
 def in_cores(cpu_m: int) -> str:

@@ -137,7 +137,7 @@ class _Placing:
 
 def _scarce(demand: Demand, stock: Stock) -> str:
     """What a container waits for that would fit were the machines empty."""
-    if not demand.gpus:
+    if not demand.gpus or demand.labels:
         return f"no machine has {describe(demand)} free"
     total, left = stock.gpus()
     wanted, usage = [], []

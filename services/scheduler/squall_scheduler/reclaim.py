@@ -235,7 +235,8 @@ class _Reclaiming:
             free.cpu_m + held.demand.cpu_m >= demand.cpu_m
             and free.memory_mib + held.demand.memory_mib >= demand.memory_mib
         )
-        if not enough or (demand.gpus and fit(demand, without(free, [held])) is None):
+        exact = demand.gpus or demand.labels
+        if not enough or (exact and fit(demand, without(free, [held])) is None):
             return False
         return held.workspace != waiter.workspace or self._within_quota(waiter, [held])
 

@@ -9,7 +9,7 @@ from squall_contracts.placement import ENDED, ContainerRecord, RunnerRecord
 from squall_contracts.sandboxes import container_of
 
 from squall_scheduler.brakes import Brake
-from squall_scheduler.capacity import Demand, Machine, cores
+from squall_scheduler.capacity import Demand, Machine, cores, labelled
 from squall_scheduler.core import Cluster, Gone, Held, Wanted
 from squall_scheduler.faults import StartFaults
 from squall_scheduler.sharing import Workspace
@@ -71,6 +71,7 @@ def held(
 ) -> Held:
     """`spec` is None where the function is not known any more."""
     gpus = spec.resources.gpus if spec is not None else ()
+    labels = labelled(spec.resources.labels) if spec is not None else ()
     since = record.since_unix_s
     return Held(
         container_id=record.container_id,
@@ -78,7 +79,9 @@ def held(
         workspace=record.workspace,
         version=record.version,
         state=record.state,
-        demand=Demand(cpu_m=cores(record.cpu), memory_mib=record.memory_mib, gpus=gpus),
+        demand=Demand(
+            cpu_m=cores(record.cpu), memory_mib=record.memory_mib, gpus=gpus, labels=labels
+        ),
         requested_unix_s=since.get("requested", 0.0),
         finish_within_s=record.finish_within_s,
         starting_unix_s=since.get("starting"),
@@ -103,6 +106,7 @@ def machine(runner: RunnerRecord, brake: Brake | None, order: RunnerOrder | None
         draining=runner.draining or order is not None,
         hostname=runner.hostname,
         rests_until_unix_s=brake.rests_until_unix_s if brake is not None else 0.0,
+        labels=labelled(runner.labels),
     )
 
 

@@ -7,10 +7,21 @@ rememberable, and a tree of maxima finds the first machine with room in log n.
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-from squall_scheduler.capacity import ANY, Demand, Free, Machine, fit, request, room, untouched
+from squall_scheduler.capacity import (
+    ANY,
+    Demand,
+    Free,
+    Machine,
+    fit,
+    request,
+    room,
+    suits,
+    untouched,
+)
 
 Taken = tuple[str, Demand, str]
 """Runner id, what is taken of it, and the GPU request it honours."""
+Labels = tuple[tuple[str, str], ...]
 Allowed = Callable[[str, int], bool]
 """Whether GPUs of this type, and so many, may be given at all."""
 
@@ -43,8 +54,8 @@ class Stock:
             kind: _Shelf([f for f in self._order if kind in f.gpus], kind) for kind in kinds
         }
         self._had = had or {}
-        self._near: dict[tuple[str, tuple[str, ...]], _Shelf] = {}
-        self._near_with: defaultdict[str, list[_Shelf]] = defaultdict(list)
+        self._narrow: dict[tuple[str, tuple[str, ...], Labels], _Shelf] = {}
+        self._narrow_with: defaultdict[str, list[_Shelf]] = defaultdict(list)
 
     def find(
         self, demand: Demand, allowed: Allowed | None = None, near: Sequence[str] = ()
@@ -54,7 +65,8 @@ class Stock:
         wishes = self._wishes(near)
         if not demand.gpus:
             for wish in wishes:
-                found = self._shelf("", wish).first(demand.cpu_m, demand.memory_mib, 0)
+                shelf = self._shelf("", wish, demand)
+                found = shelf.first(demand.cpu_m, demand.memory_mib, 0)
                 if found is not None:
                     return found, ""
             return None
@@ -70,7 +82,7 @@ class Stock:
                     (self._rank[free.machine.runner_id], name, free)
                     for name in names
                     if (
-                        free := self._shelf(name, wish).first(
+                        free := self._shelf(name, wish, demand).first(
                             demand.cpu_m, demand.memory_mib, count
                         )
                     )
@@ -90,7 +102,7 @@ class Stock:
         self._plain.changed(free)
         for kind in free.gpus:
             self._shelves[kind].changed(free)
-        for shelf in self._near_with.get(free.machine.runner_id, ()):
+        for shelf in self._narrow_with.get(free.machine.runner_id, ()):
             shelf.changed(free)
 
     def _wishes(self, near: Sequence[str]) -> list[tuple[str, ...]]:
@@ -99,27 +111,36 @@ class Stock:
         alone = [(key,) for key in present] if len(present) > 1 else []
         return [present, *alone, ()] if present else [()]
 
-    def _shelf(self, kind: str, wish: tuple[str, ...]) -> "_Shelf":
-        """The machines with GPUs of this kind that had all of `wish`. Where no GPU is asked for,
-        those that have some are spared: only without a wish may they come, last."""
-        if not wish:
+    def _shelf(self, kind: str, wish: tuple[str, ...], demand: Demand) -> "_Shelf":
+        """The machines with GPUs of this kind and the labels asked for that had all of `wish`. Where
+        no GPU is asked for, those that have some are spared: only without a wish may they come, last."""
+        if not wish and not demand.labels:
             return self._shelves[kind] if kind else self._plain
-        shelf = self._near.get((kind, wish))
+        name = (kind, wish, demand.labels)
+        shelf = self._narrow.get(name)
         if shelf is None:
-            first, *others = (self._had[key] for key in wish)
-            ids = [
-                runner_id
-                for runner_id in first
-                if runner_id in self._rank and all(runner_id in other for other in others)
+            fitting = [
+                free
+                for free in self._that_had(wish)
+                if (kind in free.gpus if kind else not (wish and free.machine.gpus))
+                and suits(demand, free.machine)
             ]
-            machines = [
-                self.free[runner_id] for runner_id in sorted(ids, key=self._rank.__getitem__)
-            ]
-            fitting = [f for f in machines if (kind in f.gpus if kind else not f.machine.gpus)]
-            shelf = self._near[kind, wish] = _Shelf(fitting, kind)
+            shelf = self._narrow[name] = _Shelf(fitting, kind)
             for free in fitting:
-                self._near_with[free.machine.runner_id].append(shelf)
+                self._narrow_with[free.machine.runner_id].append(shelf)
         return shelf
+
+    def _that_had(self, wish: tuple[str, ...]) -> list[Free]:
+        """The machines that had all of it lately, in order; without a wish, all of them."""
+        if not wish:
+            return self._order
+        first, *others = (self._had[key] for key in wish)
+        ids = [
+            runner_id
+            for runner_id in first
+            if runner_id in self._rank and all(runner_id in other for other in others)
+        ]
+        return [self.free[runner_id] for runner_id in sorted(ids, key=self._rank.__getitem__)]
 
     def offers(self, runner_id: str) -> bool:
         """Whether containers may be placed there."""

@@ -155,6 +155,7 @@ async def test_unknown_function_is_refused_by_name(
         (start(functions=(spec("a b"),)), "name"),
         (start(functions=(spec(scaling=Scaling(min_containers=3, max_containers=2)),)), "min_co"),
         (start(functions=(spec(resources=Resources(cpu=2, cpu_limit=1)),)), "cpu_limit"),
+        (start(functions=(spec(resources=Resources(labels={"a b": "c"})),)), "can't label"),
         (start(functions=(spec(resources=Resources(gpus=("H100",))),)), "gpus"),
         (start(functions=(spec(schedule=Cron(expression="61 * * * *")),)), "schedule"),
         (start(functions=(spec(env={"A=B": "c"}),)), "env"),

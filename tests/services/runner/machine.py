@@ -20,7 +20,7 @@ from squall_bus.connection import connect
 from squall_bus.service import Context, host
 from squall_bus.subscriptions import Delivery
 from squall_contracts import subjects
-from squall_contracts.functions import FileEntry, FunctionSpec
+from squall_contracts.functions import FileEntry, FunctionRecord, FunctionSpec
 from squall_contracts.images import DebianSlim, ImageRecord, Recipe
 from squall_contracts.logs import LogBatch
 from squall_contracts.message import decode, new_id
@@ -208,8 +208,23 @@ class Machine:
             version=1,
             spec=spec,
         )
+        await self.register(command)
         await self.know(command, "placed")
         return command
+
+    async def register(self, command: StartContainer) -> None:
+        """What the gateway writes when the app is deployed."""
+        record = FunctionRecord(
+            function_id=command.function_id,
+            app_id=command.app_id,
+            app_name=command.app_name,
+            workspace=command.workspace,
+            environment=command.environment,
+            spec=command.spec,
+            version=command.version,
+        )
+        functions = self.platform.bus.kv(subjects.FUNCTIONS_BUCKET, FunctionRecord)
+        await functions.put(command.function_id, record)
 
     async def know(self, command: StartContainer, state: ContainerState) -> None:
         """What the scheduler writes."""

@@ -13,7 +13,7 @@ from anyio.abc import SocketAttribute
 from squall_contracts.guest import FLIGHT_RECORD_BYTES
 from squall_contracts.message import new_id
 from squall_guard import owner
-from squall_runner import engine, sweep
+from squall_runner import engine, process, sweep
 from squall_runner.core import MIB, Limits
 from squall_runner.runtime import Bind, RunnerError, StartRefused
 
@@ -352,3 +352,14 @@ class TestProcess:
         await bench.until(handle, slot, "up")
         os.kill(int(handle.partition(":")[0]), signal.SIGKILL)
         assert (await bench.runtime.wait(handle, slot.directory)).code == 137
+
+
+async def test_what_ends_just_before_it_is_told_to_is_simply_gone(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handle, slot = await bench.start("pass")
+    await bench.runtime.wait(handle, slot.directory)
+    monkeypatch.setattr(process, "_alive", lambda _handle: True)  # as it was a moment ago
+    await bench.runtime.terminate(handle)
+    await bench.runtime.kill(handle)
+    await bench.runtime.remove(handle)

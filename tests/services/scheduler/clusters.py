@@ -29,6 +29,10 @@ demands = st.builds(
     cpu_m=st.integers(1, 3_000),
     memory_mib=st.integers(1, 3_000),
     gpus=st.sampled_from(((), (), ("H100:1",), ("H100:2", "A100:1"), ("any:1",), ("L4",))),
+    labels=st.sampled_from(((), (), (("zone", "a"),), (("disk", "ssd"), ("zone", "b")))),
+)
+label_sets = st.sampled_from(
+    ((), (("zone", "a"),), (("disk", "ssd"), ("zone", "b")), (("disk", "ssd"), ("zone", "a")))
 )
 live_states: st.SearchStrategy[ContainerState] = st.sampled_from(
     ("requested", "requested", "placed", "starting", "importing", "ready", "draining")
@@ -44,6 +48,7 @@ def clusters(draw: st.DrawFn) -> Cluster:
             cpu_m=draw(st.integers(1, 8_000)),
             memory_mib=draw(st.integers(1, 8_000)),
             gpus=draw(gpu_sets),
+            labels=draw(label_sets),
             draining=draw(st.booleans()) if i else False,
         )
         for i in range(draw(st.integers(0, 4)))

@@ -149,8 +149,14 @@ def function(target: int, **more: object) -> Wanted:
     return msgspec.structs.replace(wanted, **more)
 
 
-def machine(name: str, cpu_m: int = 4_000, memory_mib: int = 4_000, *gpus: str) -> Machine:
-    return Machine(runner_id=name, cpu_m=cpu_m, memory_mib=memory_mib, gpus=gpus)
+def machine(
+    name: str,
+    cpu_m: int = 4_000,
+    memory_mib: int = 4_000,
+    *gpus: str,
+    labels: tuple[tuple[str, str], ...] = (),
+) -> Machine:
+    return Machine(runner_id=name, cpu_m=cpu_m, memory_mib=memory_mib, gpus=gpus, labels=labels)
 
 
 def where(*containers: Held, machines: tuple[Machine, ...]) -> dict[str, str]:
@@ -199,6 +205,31 @@ def test_the_preferred_gpu_is_taken_before_the_fallback() -> None:
     )
     taken = container("ct-0", "ready", runner_id="rn-h", gpu="H100:1", demand=Demand(1, 1))
     assert where(taken, asks, machines=machines) == {"ct-1": "rn-a"}
+
+
+def test_a_container_goes_only_where_all_its_labels_are() -> None:
+    fast = (("disk", "ssd"), ("zone", "a"))
+    machines = (
+        machine("rn-a", 1_000, 1_000),
+        machine("rn-b", labels=fast),
+        machine("rn-c", 64_000, 64_000, labels=(("disk", "ssd"),)),
+    )
+    asks = container("ct-1", demand=Demand(1_000, 1, (), fast))
+    assert where(asks, machines=machines) == {"ct-1": "rn-b"}
+    full = container("ct-0", "ready", runner_id="rn-b", demand=Demand(4_000, 1))
+    cluster = Cluster(containers=(full, asks), machines=machines)
+    told = "no machine has 1 core, 1 MiB on a runner with disk=ssd, zone=a free"
+    assert place(cluster, NOW, LIMITS) == (Wait("ct-1", told),)
+    nowhere = container("ct-2", demand=Demand(1_000, 1, (), (("zone", "b"),)))
+    cluster = Cluster(containers=(nowhere,), machines=machines[:2], watched_since_unix_s=0.0)
+    assert place(cluster, NOW, LIMITS) == (
+        Refuse(
+            "ct-2",
+            "it asks for 1 core, 1 MiB on a runner with zone=b, and no machine has that: "
+            "rn-a has 1 core, 1000 MiB and no GPU; "
+            "rn-b has 4 cores, 4000 MiB and no GPU, disk=ssd, zone=a",
+        ),
+    )
 
 
 def test_waiting_names_what_is_missing_and_the_impossible_what_there_is() -> None:

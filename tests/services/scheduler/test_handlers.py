@@ -71,6 +71,17 @@ async def test_a_container_that_finds_no_machine_says_what_it_waits_for(stage: S
     assert start.container_id == stage.news[0].container_id
 
 
+async def test_a_function_with_labels_waits_for_the_machine_that_has_them(stage: Stage) -> None:
+    await stage.declare(resources=Resources(cpu=1.0, memory_mib=100, labels={"zone": "b"}))
+    await stage.join("rn-1", labels={"zone": "a"})
+    await stage.want(1)
+    await stage.until(lambda: bool(stage.news))
+    assert "no machine has 1 core, 100 MiB on a runner with zone=b" in stage.news[0].waits_for
+    await stage.join("rn-2", labels={"zone": "b", "disk": "ssd"})
+    start = await stage.started()
+    assert (await stage.until_record(start.container_id, "placed")).runner_id == "rn-2"
+
+
 async def test_a_container_s_life_is_recorded_step_by_step(stage: Stage) -> None:
     await stage.declare()
     await stage.join()

@@ -1,6 +1,7 @@
 """One mounted bucket: an rclone that works on when the runner dies, and that the next one finds."""
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
@@ -121,7 +122,8 @@ class Mount:
 
     def _signal(self, number: int) -> None:
         if self._alive():
-            os.kill(self.record.pid, number)
+            with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
+                os.kill(self.record.pid, number)
 
     async def _gone(self) -> None:
         try:
