@@ -11,7 +11,7 @@ from squall_contracts.message import encode
 from squall_bus.asking.replies import Replies, Reply, awaiting_responder
 from squall_bus.asking.responder import Responder
 from squall_bus.errors import SUBSCRIBING, BusError, BusRefused, PermissionRefused
-from squall_bus.streams.acks import OnStored, StoreWindow
+from squall_bus.streams.acks import OnStored, StoreWindow, confirmed
 from squall_bus.subscriptions import Delivery, Handler, Subscription, decode_as
 from squall_bus.tasks import Tasks
 from squall_bus.wire.base import Wire, encode_headers
@@ -222,15 +222,15 @@ class Bus:
     ) -> int:
         """Publish to a stream and return the sequence it was stored under.
 
-        Tried again through restarts and leader changes, with the same `msg_id`, until `timeout_s`
-        is over; without `msg_id` it may then be stored twice. Cancelling stops the waiting, not the
-        storing. StoreRefused, StoreTimeout, PermissionRefused, BusClosed, PayloadTooLarge.
+        Tried again until `timeout_s` is over; without `msg_id` it may then be stored twice. Cancelling
+        stops the waiting alone. StoreRefused, StoreTimeout, PermissionRefused, PayloadTooLarge.
         """
         if self._stores.is_full:
             await self._stores.room()
-        return await self.begin_store(
+        storing = self.begin_store(
             subject, message, msg_id=msg_id, headers=headers, timeout_s=timeout_s
         )
+        return await confirmed(self.wire, storing)
 
     def begin_store(
         self,

@@ -80,7 +80,18 @@ class StoreTimeout(BusError):
     def __str__(self) -> str:
         return (
             f"{self.subject!r} was not confirmed as stored in {self.timeout_s:g} s: "
-            "check that the server is up and that a stream takes this subject"
+            "check that the server is up, that its disk has room, and that a stream takes this subject"
+        )
+
+
+class StorageOff(StoreTimeout):
+    """Raised when the server is up and yet confirmed no store, as when its disk is full. What it did
+    confirm is still there."""
+
+    def __str__(self) -> str:
+        return (
+            f"the server is up but has not stored {self.subject!r} in {self.timeout_s:g} s: its disk "
+            "is full, make room on it and try again; or no stream takes this subject"
         )
 
 

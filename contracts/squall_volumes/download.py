@@ -18,7 +18,11 @@ from squall_volumes.model import BLOCK_BYTES, SMALL_BYTES, Changes, Entry
 from squall_volumes.patient import PatientObjects
 from squall_volumes.upload import block_name
 
-AHEAD: Final = 4
+AHEAD: Final = 8
+"""Blocks on their way, digested or written at a time: the server sends some while others are written."""
+WRITE_BYTES: Final = 64 * 1024
+"""Written at a time. For more the kernel looks for long runs of free memory to cache it in, and where there
+are none at hand that takes four times as long as the write."""
 Arrived = Callable[[str, int], None]
 """Called with a file's path and the bytes of it that have come."""
 
@@ -172,7 +176,7 @@ def _write_checked(descriptor: int, pieces: list[bytes], at: int, digest: bytes)
     for piece in pieces:
         view = memoryview(piece)
         while view:
-            count = os.pwrite(descriptor, view, at)
+            count = os.pwrite(descriptor, view[:WRITE_BYTES], at)
             view, at = view[count:], at + count
     return True
 

@@ -11,6 +11,7 @@ from squall_bus.errors import (
     DigestMismatch,
     NoResponder,
     RequestTimeout,
+    StorageOff,
     StoreTimeout,
 )
 from squall_bus.stores.objects import ObjectInfo, Objects
@@ -23,11 +24,14 @@ T = TypeVar("T")
 
 
 async def patiently(work: Callable[[], Awaitable[T]]) -> T:
-    """Do what can be done twice without harm, again while the server doesn't answer."""
+    """Do what can be done twice without harm, again while the server doesn't answer. A full disk
+    (StorageOff) is not waited for: it takes a person."""
     delay_s, until_s = 0.1, time.monotonic() + AWAY_S
     while True:
         try:
             return await work()
+        except StorageOff:
+            raise
         except AWAY:
             if time.monotonic() > until_s:
                 raise

@@ -49,6 +49,7 @@ def of_bus(error: "BusError") -> Error:
         (bus.PayloadTooLarge, RequestSizeError),
         (bus.StoreRefused, ResourceExhaustedError),
         (bus.BusUnreachable, ConnectionError),
+        (bus.StorageOff, ResourceExhaustedError),
         (bus.StoreTimeout, ConnectionError),
         (bus.NoResponder, ServiceError),
         (bus.RequestTimeout, ServiceError),

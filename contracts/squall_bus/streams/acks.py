@@ -23,6 +23,7 @@ from squall_bus.errors import (
     BusError,
     PayloadTooLarge,
     PermissionRefused,
+    StorageOff,
     StoreRefused,
     StoreTimeout,
 )
@@ -40,6 +41,9 @@ RETRY_MAX_S: Final = 1.0
 FEW: Final = 32
 RETRY_FEW_S: Final = 0.2
 """So few stores can ask more often: a stream that has just got a leader is noticed sooner."""
+
+ANSWERS_WITHIN_S: Final = 2.0
+"""A server that is up."""
 
 UNAVAILABLE: Final = frozenset({10008, 10009, 10158, 10163})
 """Codes of a server that will say more in a moment: no leader, not ready, or an earlier copy of the
@@ -286,3 +290,23 @@ def _wake(waiters: list[asyncio.Future[None]]) -> None:
         if not waiter.done():
             waiter.set_result(None)
     waiters.clear()
+
+
+async def confirmed(wire: Wire, storing: asyncio.Future[int]) -> int:
+    """The sequence it was stored under. StorageOff in place of StoreTimeout where the server is up."""
+    try:
+        return await storing
+    except StoreTimeout as error:
+        if await answers_alone(wire):
+            raise StorageOff(error.subject, error.timeout_s) from error
+        raise
+
+
+async def answers_alone(wire: Wire) -> bool:
+    """Whether this is one server, and it is up: where several keep a stream, they may just be without
+    a leader."""
+    try:
+        await wire.roundtrip(ANSWERS_WITHIN_S)
+    except BusError:
+        return False
+    return not wire.is_clustered

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 from squall_contracts.message import new_id
 
 from squall_bus.asking.replies import ConnectionLost, Reply
-from squall_bus.errors import NoResponder, StoreRefused, StoreTimeout
-from squall_bus.streams.acks import UNAVAILABLE, read_ack
+from squall_bus.errors import NoResponder, StorageOff, StoreRefused, StoreTimeout
+from squall_bus.streams.acks import UNAVAILABLE, answers_alone, read_ack
 from squall_bus.tasks import within
 from squall_bus.wire.base import encode_headers, status_of
 
@@ -37,7 +37,7 @@ async def store_together(
     """Store up to MOST_TOGETHER payloads on `subject`, each with `headers`, all or none.
 
     Tried again through restarts under the same message ids, so never stored twice. StoreRefused,
-    StoreTimeout, PermissionRefused.
+    StoreTimeout, StorageOff, PermissionRefused.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout_s
@@ -52,6 +52,8 @@ async def store_together(
             if status_of(reply.headers) == 0 and _is_stored(reply, subject):
                 return
         if loop.time() + delay_s > deadline:
+            if await answers_alone(bus.wire):
+                raise StorageOff(subject, timeout_s)
             raise StoreTimeout(subject, timeout_s)
         await asyncio.sleep(delay_s)
         delay_s = min(_RETRY_MAX_S, delay_s * 2)

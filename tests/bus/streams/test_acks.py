@@ -6,7 +6,13 @@ import time
 
 import pytest
 from squall_bus.bus import Bus
-from squall_bus.errors import BusClosed, BusError, PermissionRefused, StoreRefused, StoreTimeout
+from squall_bus.errors import (
+    BusClosed,
+    BusError,
+    PermissionRefused,
+    StorageOff,
+    StoreRefused,
+)
 from squall_bus.streams import acks
 from squall_bus.streams.admin import StreamConfig
 from squall_bus.streams.reading import read
@@ -124,7 +130,7 @@ async def test_a_callback_that_raises_harms_no_other_store(bus: Bus) -> None:
 
 
 async def test_a_subject_no_stream_takes_is_tried_until_the_time_is_up(bus: Bus) -> None:
-    with pytest.raises(StoreTimeout, match=r"'nowhere' was not confirmed as stored in 0\.6 s"):
+    with pytest.raises(StorageOff, match=r"has not stored 'nowhere' in 0\.6 s: its disk is full"):
         await bus.store("nowhere", b"", timeout_s=0.6)
 
 
