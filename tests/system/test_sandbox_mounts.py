@@ -38,14 +38,14 @@ def test_directory_of_one_sandbox_is_shown_in_another_until_it_is_unmounted(
     docker: squall.App,
 ) -> None:
     first, second = (squall.Sandbox.create(app=docker) for _ in range(2))
-    first.filesystem.write_text("kept", "/work/deep/note")
+    first.filesystem.write_text("kept", "/kept/deep/note")
     said(
         first,
-        "cd /work; chmod 640 deep/note; ln deep/note twin; ln -s deep/note link; mkfifo pipe;"
+        "cd /kept; chmod 640 deep/note; ln deep/note twin; ln -s deep/note link; mkfifo pipe;"
         " chown -R 7:8 deep",
     )
-    image = first.snapshot_directory("/work/")
-    first.filesystem.write_text("later", "/work/deep/note")
+    image = first.snapshot_directory("/kept/")
+    first.filesystem.write_text("later", "/kept/deep/note")
 
     second.filesystem.write_text("before", "/data/own")
     second.mount_image("/data", image)

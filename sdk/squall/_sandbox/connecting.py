@@ -3,7 +3,7 @@
 import json
 from typing import Any, NamedTuple
 
-from squall_contracts.sandboxes import MAX_METADATA, CreateConnectToken
+from squall_contracts.sandboxes import MAX_METADATA, ConnectToken, CreateConnectToken
 
 from squall import _client, _validate
 from squall.exception import InvalidError
@@ -26,7 +26,7 @@ async def connect(
         metadata=_metadata(user_metadata),
     )
     client = await _client.connected()
-    made = await client.control(asked)
+    made: ConnectToken = await client.control(asked)  # type: ignore[call-overload]  # its table is full
     return SandboxConnectCredentials(made.url, made.token)
 
 
