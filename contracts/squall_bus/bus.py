@@ -1,6 +1,7 @@
 """The bus: typed publish, store, request and subscribe over one connection."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from types import UnionType
@@ -10,7 +11,13 @@ from squall_contracts.message import encode
 
 from squall_bus.asking.replies import Replies, Reply, awaiting_responder
 from squall_bus.asking.responder import Responder
-from squall_bus.errors import SUBSCRIBING, BusError, BusRefused, PermissionRefused
+from squall_bus.errors import (
+    SUBSCRIBING,
+    BusError,
+    BusRefused,
+    BusUnreachable,
+    PermissionRefused,
+)
 from squall_bus.streams.acks import OnStored, StoreWindow, confirmed
 from squall_bus.subscriptions import Delivery, Handler, Subscription, decode_as
 from squall_bus.tasks import Tasks
@@ -114,7 +121,8 @@ class Bus:
         """
         subscription = Subscription(self.wire, self.tasks, subject, handler, queue)
         if self.wire.is_connected:
-            await self.wire.roundtrip()
+            with contextlib.suppress(BusUnreachable):  # it comes back with all subscriptions
+                await self.wire.roundtrip()
         if (SUBSCRIBING, subject) in self._denied:
             await subscription.close()
             raise PermissionRefused(SUBSCRIBING, subject)
@@ -370,9 +378,9 @@ class Bus:
             if self._inbox_is_checked or not subject.startswith(self.wire.inbox):
                 _log.warning("%s: %s", self.name, PermissionRefused(action, subject))
 
-    async def check_inbox(self) -> None:
-        """BusRefused when the credentials don't cover the inbox that all replies come to."""
-        await self.wire.roundtrip()
+    def check_inbox(self) -> None:
+        """BusRefused when the credentials don't cover the inbox that all replies come to; known once
+        the server has answered."""
         for action, subject in self._denied:
             if action == SUBSCRIBING and subject.startswith(self.wire.inbox):
                 raise BusRefused(
