@@ -21,7 +21,7 @@ from squall_bus.errors import (
 from squall_bus.streams.acks import OnStored, StoreWindow, confirmed
 from squall_bus.subscriptions import Delivery, Handler, Subscription, decode_as
 from squall_bus.tasks import Tasks
-from squall_bus.wire.base import Wire, encode_headers
+from squall_bus.wire.base import Wire, encode_headers, store_headers
 
 if TYPE_CHECKING:
     from squall_bus.asking.threaded import Asking
@@ -260,7 +260,7 @@ class Bus:
             else:
                 stored.set_result(outcome)
 
-        block = _store_headers(msg_id, headers)
+        block = store_headers(msg_id, headers)
         self._stores.put(subject, to_bytes(message), block, on_stored, timeout_s)
         return stored
 
@@ -281,7 +281,7 @@ class Bus:
         """
         if self._stores.is_full:
             await self._stores.room()
-        block = _store_headers(msg_id, headers)
+        block = store_headers(msg_id, headers)
         self._stores.put(subject, to_bytes(message), block, on_stored, timeout_s)
 
     def store_now(
@@ -296,7 +296,7 @@ class Bus:
         """As `store_soon`, from a plain function; False, having sent nothing, where that waits."""
         if self._stores.is_full:
             return False
-        block = _store_headers(msg_id, None)
+        block = store_headers(msg_id, None)
         self._stores.put(subject, to_bytes(message), block, on_stored, timeout_s)
         return True
 
@@ -315,7 +315,7 @@ class Bus:
         For single messages, while few are under way (`unacked_stores`): it minds no window. Many
         that follow each other travel better together, from the loop. PayloadTooLarge.
         """
-        block = _store_headers(msg_id, headers)
+        block = store_headers(msg_id, headers)
         self._stores.put_now(subject, to_bytes(message), block, on_stored, timeout_s)
 
     async def flush_stores(self) -> None:
@@ -398,11 +398,3 @@ class Bus:
 
 def to_bytes(message: object) -> bytes:
     return message if isinstance(message, bytes) else encode(message)
-
-
-def _store_headers(msg_id: str | None, headers: dict[str, str] | None) -> bytes | None:
-    if headers is None:
-        if msg_id is None:
-            return None
-        return encode_headers({"Nats-Msg-Id": msg_id})
-    return encode_headers(headers if msg_id is None else {"Nats-Msg-Id": msg_id, **headers})
