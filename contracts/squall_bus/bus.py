@@ -11,13 +11,7 @@ from squall_contracts.message import encode
 
 from squall_bus.asking.replies import Replies, Reply, awaiting_responder
 from squall_bus.asking.responder import Responder
-from squall_bus.errors import (
-    SUBSCRIBING,
-    BusError,
-    BusRefused,
-    BusUnreachable,
-    PermissionRefused,
-)
+from squall_bus.errors import SUBSCRIBING, BusError, BusRefused, BusUnreachable, PermissionRefused
 from squall_bus.streams.acks import OnStored, StoreWindow, confirmed
 from squall_bus.subscriptions import Delivery, Handler, Subscription, decode_as
 from squall_bus.tasks import Tasks
@@ -230,8 +224,10 @@ class Bus:
     ) -> int:
         """Publish to a stream and return the sequence it was stored under.
 
-        Tried again until `timeout_s` is over; without `msg_id` it may then be stored twice. Cancelling
-        stops the waiting alone. StoreRefused, StoreTimeout, PermissionRefused, PayloadTooLarge.
+        Tried again through restarts and leader changes, with the same `msg_id`, until `timeout_s`
+        is over; without `msg_id` it may then be stored twice. Cancelling stops the waiting, not the
+        storing. StoreRefused, StoreTimeout, PermissionRefused, BusClosed, PayloadTooLarge;
+        StorageOff where the one server is up and yet stored nothing.
         """
         if self._stores.is_full:
             await self._stores.room()
