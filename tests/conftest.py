@@ -1,18 +1,11 @@
 """What all tests share."""
 
-import os
-
 import pytest
 from hypothesis import HealthCheck, settings
 
 # How long an example takes, or its making, says nothing on a busy machine; benchmarks measure time.
 settings.register_profile("squall", deadline=None, suppress_health_check=(HealthCheck.too_slow,))
 settings.load_profile("squall")
-
-
-def pytest_xdist_auto_num_workers(config: object) -> int:
-    """Half as many workers again as cores: system tests wait more than they compute."""
-    return (3 * (os.cpu_count() or 2) + 1) // 2
 
 
 @pytest.hookimpl(trylast=True)

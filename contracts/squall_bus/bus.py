@@ -1,6 +1,7 @@
 """The bus: typed publish, store, request and subscribe over one connection."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from types import UnionType
@@ -10,11 +11,11 @@ from squall_contracts.message import encode
 
 from squall_bus.asking.replies import Replies, Reply, awaiting_responder
 from squall_bus.asking.responder import Responder
-from squall_bus.errors import SUBSCRIBING, BusError, BusRefused, PermissionRefused
+from squall_bus.errors import SUBSCRIBING, BusError, BusRefused, BusUnreachable, PermissionRefused
 from squall_bus.streams.acks import OnStored, StoreWindow, confirmed
 from squall_bus.subscriptions import Delivery, Handler, Subscription, decode_as
 from squall_bus.tasks import Tasks
-from squall_bus.wire.base import Wire, encode_headers
+from squall_bus.wire.base import Wire, encode_headers, store_headers
 
 if TYPE_CHECKING:
     from squall_bus.asking.threaded import Asking
@@ -114,7 +115,8 @@ class Bus:
         """
         subscription = Subscription(self.wire, self.tasks, subject, handler, queue)
         if self.wire.is_connected:
-            await self.wire.roundtrip()
+            with contextlib.suppress(BusUnreachable):  # it comes back with all subscriptions
+                await self.wire.roundtrip()
         if (SUBSCRIBING, subject) in self._denied:
             await subscription.close()
             raise PermissionRefused(SUBSCRIBING, subject)
@@ -222,8 +224,10 @@ class Bus:
     ) -> int:
         """Publish to a stream and return the sequence it was stored under.
 
-        Tried again until `timeout_s` is over; without `msg_id` it may then be stored twice. Cancelling
-        stops the waiting alone. StoreRefused, StoreTimeout, PermissionRefused, PayloadTooLarge.
+        Tried again through restarts and leader changes, with the same `msg_id`, until `timeout_s`
+        is over; without `msg_id` it may then be stored twice. Cancelling stops the waiting, not the
+        storing. StoreRefused, StoreTimeout, PermissionRefused, BusClosed, PayloadTooLarge;
+        StorageOff where the one server is up and yet stored nothing.
         """
         if self._stores.is_full:
             await self._stores.room()
@@ -252,7 +256,7 @@ class Bus:
             else:
                 stored.set_result(outcome)
 
-        block = _store_headers(msg_id, headers)
+        block = store_headers(msg_id, headers)
         self._stores.put(subject, to_bytes(message), block, on_stored, timeout_s)
         return stored
 
@@ -273,7 +277,7 @@ class Bus:
         """
         if self._stores.is_full:
             await self._stores.room()
-        block = _store_headers(msg_id, headers)
+        block = store_headers(msg_id, headers)
         self._stores.put(subject, to_bytes(message), block, on_stored, timeout_s)
 
     def store_now(
@@ -288,7 +292,7 @@ class Bus:
         """As `store_soon`, from a plain function; False, having sent nothing, where that waits."""
         if self._stores.is_full:
             return False
-        block = _store_headers(msg_id, None)
+        block = store_headers(msg_id, None)
         self._stores.put(subject, to_bytes(message), block, on_stored, timeout_s)
         return True
 
@@ -307,7 +311,7 @@ class Bus:
         For single messages, while few are under way (`unacked_stores`): it minds no window. Many
         that follow each other travel better together, from the loop. PayloadTooLarge.
         """
-        block = _store_headers(msg_id, headers)
+        block = store_headers(msg_id, headers)
         self._stores.put_now(subject, to_bytes(message), block, on_stored, timeout_s)
 
     async def flush_stores(self) -> None:
@@ -370,9 +374,9 @@ class Bus:
             if self._inbox_is_checked or not subject.startswith(self.wire.inbox):
                 _log.warning("%s: %s", self.name, PermissionRefused(action, subject))
 
-    async def check_inbox(self) -> None:
-        """BusRefused when the credentials don't cover the inbox that all replies come to."""
-        await self.wire.roundtrip()
+    def check_inbox(self) -> None:
+        """BusRefused when the credentials don't cover the inbox that all replies come to; known once
+        the server has answered."""
         for action, subject in self._denied:
             if action == SUBSCRIBING and subject.startswith(self.wire.inbox):
                 raise BusRefused(
@@ -390,11 +394,3 @@ class Bus:
 
 def to_bytes(message: object) -> bytes:
     return message if isinstance(message, bytes) else encode(message)
-
-
-def _store_headers(msg_id: str | None, headers: dict[str, str] | None) -> bytes | None:
-    if headers is None:
-        if msg_id is None:
-            return None
-        return encode_headers({"Nats-Msg-Id": msg_id})
-    return encode_headers(headers if msg_id is None else {"Nats-Msg-Id": msg_id, **headers})

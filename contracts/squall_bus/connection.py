@@ -12,7 +12,7 @@ from typing import Any, Final
 from squall_contracts.guest import Credentials
 
 from squall_bus.bus import Bus
-from squall_bus.errors import BusError, BusRefused
+from squall_bus.errors import BusError, BusRefused, BusUnreachable
 
 MARGIN_S: Final = 300.0
 """How long before its expiry a JWT is renewed; a quarter of its life when that is less."""
@@ -54,13 +54,34 @@ async def connect(
     bus = Bus(wire, name=name)
     wire.volatile = bus.volatile_prefixes
     try:
-        await bus.check_inbox()
+        await _reached(bus, connect_timeout_s)
+        bus.check_inbox()
     except BusError:
         await bus.close()
         raise
     if renew is not None:
         bus.tasks.spawn(_keep_renewed(bus, holder, renew), f"{name}: credentials")
     return bus
+
+
+async def _reached(bus: Bus, within_s: float) -> None:
+    """Wait for an answer; a connection that breaks meanwhile is awaited. BusUnreachable after
+    `within_s` without."""
+    back = asyncio.Event()
+    bus.wire.hooks.reconnected.append(back.set)
+    try:
+        async with asyncio.timeout(within_s):
+            while True:
+                back.clear()
+                try:
+                    return await bus.flush()
+                except BusUnreachable:
+                    if not bus.is_connected:
+                        await back.wait()
+    except TimeoutError as error:
+        raise BusUnreachable(f"the server did not answer within {within_s:g} s") from error
+    finally:
+        bus.wire.hooks.reconnected.remove(back.set)
 
 
 class _Holder:

@@ -152,6 +152,44 @@ async def test_what_is_published_while_the_server_is_away_is_bounded(server: Nat
         await bus.publish("a", b"")
 
 
+async def test_a_connection_that_breaks_just_after_it_was_made_is_made_again(
+    server: NatsServer,
+) -> None:
+    host, _, port = server.url.removeprefix("nats://").partition(":")
+    connections = 0
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """To the server and back; the first one until it has signed in."""
+        nonlocal connections
+        connections += 1
+        first, pings = connections == 1, 0
+        from_server, to_server = await asyncio.open_connection(host, int(port))
+
+        async def back() -> None:
+            while data := await from_server.read(65536):
+                writer.write(data)
+
+        backwards = asyncio.create_task(back())
+        try:
+            while data := await reader.read(65536):
+                pings += data.count(b"PING\r\n")
+                if first and pings > 1:
+                    break
+                to_server.write(data)
+        finally:
+            backwards.cancel()
+            to_server.close()
+            writer.close()
+
+    between = await asyncio.start_server(pass_on, "127.0.0.1", 0)
+    url = f"nats://127.0.0.1:{between.sockets[0].getsockname()[1]}"
+    async with between:
+        bus = await connect([url], only_sign_in(server), name="t", inbox=INBOX)
+        await bus.flush()
+        await bus.close()
+    assert connections == 2
+
+
 async def test_a_bus_can_be_closed_while_the_server_is_away(server: NatsServer) -> None:
     lost = asyncio.Event()
     bus = await connect([server.url], only_sign_in(server), name="t", inbox=INBOX)

@@ -55,10 +55,15 @@ def kill_container(runtime: str, container_id: str) -> None:
 
 def kill_process(container_id: str) -> None:
     """The same where containers are processes of this machine."""
-    for process in psutil.process_iter(["pid", "environ"]):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if (process.info["environ"] or {}).get("SQUALL_TASK_ID") == container_id:
+    killed = 0
+    for process in psutil.process_iter(["pid", "environ", "cwd"]):
+        # A forked one shows the environment of what it was forked from.
+        told = (process.info["environ"] or {}).get("SQUALL_TASK_ID")
+        if told == container_id or container_id in (process.info["cwd"] or ""):
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(process.info["pid"], signal.SIGKILL)
+                killed += 1
+    assert killed, f"no process of {container_id} runs"
 
 
 @pytest.mark.slow

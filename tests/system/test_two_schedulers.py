@@ -66,13 +66,14 @@ def test_a_scheduler_that_slept_through_its_term_places_nothing(fleet: Fleet) ->
         sleeper.send_signal(signal.SIGSTOP)
         try:
             calls = [module.wide.spawn(4.0) for _ in range(10)]
-            until(lambda: sum(r.state == "ready" for r in containers()) == 10)
+            # However slowly they start: the other scheduler leads, and has placed some.
+            until(lambda: sum(r.state == "ready" for r in containers()) >= 3)
         finally:
             sleeper.send_signal(signal.SIGCONT)  # it believes that it leads, and has much to do
         assert squall.gather(*calls) == [4.0] * 10
         seen = [record for record in containers(ended=True) if record.function_name == "wide"]
-        assert len(seen) == 10, [record.state for record in seen]
-        assert sorted(started(fleet).values()) == [1] * 10
+        assert 3 <= len(seen) <= 10, [record.state for record in seen]
+        assert set(started(fleet).values()) == {1}
 
 
 @pytest.mark.slow

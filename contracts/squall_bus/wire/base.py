@@ -108,6 +108,15 @@ def encode_headers(headers: Mapping[str, str]) -> bytes:
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
+def store_headers(msg_id: str | None, headers: dict[str, str] | None) -> bytes | None:
+    """The header block of a message to store under `msg_id`; None if it needs none. ValueError."""
+    if headers is None:
+        if msg_id is None:
+            return None
+        return encode_headers({"Nats-Msg-Id": msg_id})
+    return encode_headers(headers if msg_id is None else {"Nats-Msg-Id": msg_id, **headers})
+
+
 def decode_headers(block: bytes | None) -> dict[str, str]:
     """The headers of a block; empty for None. A status line is not a header: see `status_of`."""
     if block is None:

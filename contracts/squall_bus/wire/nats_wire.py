@@ -167,10 +167,18 @@ class NatsWire(Client):  # type: ignore[misc, unused-ignore]
         self._pending_data_size = 0
         answered = asyncio.get_running_loop().create_future()
         self._pongs.append(answered)
+
+        def lost() -> None:
+            if not answered.done():
+                answered.set_exception(BusUnreachable("the connection broke: try again"))
+
+        self.hooks.lost.append(lost)
         try:
             await within(timeout_s, answered)
         except TimeoutError as error:
             raise BusUnreachable(f"the server did not answer within {timeout_s:g} s") from error
+        finally:
+            self.hooks.lost.remove(lost)
 
     async def close(self) -> None:
         try:

@@ -10,7 +10,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import IO, Final
 
@@ -204,9 +204,7 @@ class ProcessRuntime:
         with anyio.move_on_after(LINGER_S):
             await self._wait_gone(handle)
             return
-        if _alive(handle):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(_pid(handle), signal.SIGKILL)
+        self._signal(handle, signal.SIGKILL, os.killpg)
 
     async def wait(self, handle: str, directory: Path) -> Exit:
         await self._wait_gone(handle)
@@ -355,10 +353,10 @@ class ProcessRuntime:
     def _ended_event(self, handle: str) -> asyncio.Event:
         return self._ended.setdefault(handle, asyncio.Event())
 
-    def _signal(self, handle: str, number: int) -> None:
+    def _signal(self, handle: str, number: int, send: Callable[[int, int], None] = os.kill) -> None:
         if _alive(handle):
             with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
-                os.kill(_pid(handle), number)
+                send(_pid(handle), number)
 
     async def _wait_gone(self, handle: str) -> None:
         try:

@@ -6,8 +6,6 @@ from typing import Any
 
 import pytest
 from squall_bus.access.sealing import KeyPair, new_pair, seal
-from squall_contracts import subjects
-from squall_contracts.functions import FunctionRecord
 from squall_contracts.placement import StartContainer
 from squall_contracts.secrets import Sealed, SealingKey, SecretUse
 
@@ -42,20 +40,8 @@ def sealed(machine: Machine, pair: KeyPair | None = None, value: str = VALUE) ->
 
 
 async def command(machine: Machine, source: str, *uses: SecretUse, **fields: Any) -> StartContainer:
-    """A start of a function the registry knows: from there the gateway takes its secrets."""
-    made = await machine.command(source, secrets=uses, **fields)
-    record = FunctionRecord(
-        function_id=made.function_id,
-        app_id=made.app_id,
-        app_name=made.app_name,
-        workspace=made.workspace,
-        environment=made.environment,
-        spec=made.spec,
-        version=made.version,
-    )
-    bucket = machine.platform.bus.kv(subjects.FUNCTIONS_BUCKET, FunctionRecord)
-    await bucket.put(made.function_id, record)
-    return made
+    """A start of a function with secrets; the gateway takes them from what the registry knows."""
+    return await machine.command(source, secrets=uses, **fields)
 
 
 def on_disk(machine: Machine) -> list[str]:

@@ -59,24 +59,8 @@ def anew(machine: Machine) -> str:
 
 
 async def command(machine: Machine, source: str = SOURCE, **fields: Any) -> StartContainer:
-    """A start of a class with a memory snapshot, registered as deployed."""
-    made = await machine.command(source, memory_snapshot=True, methods=METHODS, **fields)
-    await register(machine, made)
-    return made
-
-
-async def register(machine: Machine, start: StartContainer) -> None:
-    functions = machine.platform.bus.kv(subjects.FUNCTIONS_BUCKET, FunctionRecord)
-    record = FunctionRecord(
-        function_id=start.function_id,
-        app_id=start.app_id,
-        app_name=start.app_name,
-        workspace=start.workspace,
-        environment=start.environment,
-        spec=start.spec,
-        version=start.version,
-    )
-    await functions.put(start.function_id, record)
+    """A start of a class with a memory snapshot."""
+    return await machine.command(source, memory_snapshot=True, methods=METHODS, **fields)
 
 
 async def started(machine: Machine, start: StartContainer) -> ContainerReport:
@@ -177,7 +161,7 @@ async def test_new_code_never_starts_from_the_snapshot_of_the_old(processes: Mac
     second = msgspec.structs.replace(await processes.command(new), version=2)
     spec = msgspec.structs.replace(second.spec, memory_snapshot=True, methods=METHODS)
     second = msgspec.structs.replace(second, spec=spec)
-    await register(processes, second)
+    await processes.register(second)
     await gone(processes, slot)
     report = await started(processes, second)
     assert report.path == "forked"
