@@ -106,7 +106,7 @@ def test_ctrl_c_ends_the_run_at_once(terminal: Terminal) -> None:
     command = terminal("run", "seen.py::many")
     command.expect("working on 0")
     command.sendintr()
-    command.expect(pexpect.EOF, timeout=20)
+    command.expect(pexpect.EOF, timeout=60)
     command.close()
     assert command.exitstatus == 130
     assert "Traceback" not in plain(command.before or "")

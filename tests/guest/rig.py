@@ -47,7 +47,7 @@ from tests.bus.natsd import NatsServer
 FUNCTIONS = Path(__file__).with_name("functions.py")
 ENVIRONMENT = "main"
 CLIENT = "cl-test"
-WAIT_S = 20.0
+WAIT_S = 60.0
 T = TypeVar("T")
 
 

@@ -98,7 +98,7 @@ async def test_drain_runs_what_was_collected_at_once(rig: Rig) -> None:
     function = await rig.function("in_batch_async", is_async=True, batch=patient)
     guest = await function.guest()
     (call,) = await send(function, 8)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         stats = await guest.stats.get()  # told while it has work: the input has been taken
     assert (stats.running, stats.queued) == (0, 0)
     guest.signal(signal.SIGTERM)

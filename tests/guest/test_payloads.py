@@ -112,7 +112,7 @@ async def test_what_a_spawned_call_brought_along_goes_with_it(rig: Rig) -> None:
     # Of a call somebody waits for the client removes it; a letter has a copy of its own.
     kept = {f"dead/{input_id(failed_id, 0)}", f"{waited_id}/0"}
     brought = kept | {f"{call_id}/0", f"{failed_id}/0"}
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while {info.name for info in await objects.list()} & brought != kept:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 

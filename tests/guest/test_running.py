@@ -133,7 +133,7 @@ async def test_statistics_are_told_while_there_is_work(rig: Rig) -> None:
     guest = await function.guest()
     await function.call(0.05)
     await function.call(2.5)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         stats = await guest.stats.get()
     assert stats.running == 1
     assert stats.finished == 1

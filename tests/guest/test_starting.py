@@ -23,7 +23,7 @@ from tests.guest.rig import Guest, Rig
 
 async def failed(guest: Guest) -> Any:
     """The failure it reports; it exits as agreed."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while (report := await guest.reports.get()).state != "failed":
             assert report.state == "importing"
     assert await guest.exit_code() == EXIT_STARTUP

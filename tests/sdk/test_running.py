@@ -460,5 +460,5 @@ def test_the_end_of_logs_is_not_awaited_forever(
         show._open.add("ct-silent")
         from squall._sync import run
 
-        run(asyncio.wait_for(show.finish(stopped=True), 5))
+        run(asyncio.wait_for(show.finish(stopped=True), 30))
     assert "ct-silent" in capsys.readouterr().err

@@ -10,7 +10,7 @@ from squall_contracts import subjects
 
 from .conftest import Program
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 
 
 def test_ten_calls_on_one_container_load_once(program: Program) -> None:

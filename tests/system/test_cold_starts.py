@@ -12,7 +12,7 @@ import squall
 
 from .conftest import Program, Server
 
-DEADLINE_S = 40.0
+DEADLINE_S = 60.0
 
 
 def from_snapshot(method: Any) -> tuple[int, str, str]:

@@ -67,7 +67,7 @@ def test_a_cancelled_call_tells_its_waiter_and_frees_its_container(program: Prog
     call = naps.spawn(60)
     call.cancel()
     with pytest.raises(squall.exception.RemoteError):
-        call.get(timeout=20)
+        call.get(timeout=60)
     assert naps.remote(0.0)[1] == 0.0
 
 

@@ -36,7 +36,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def shown(address: str) -> dict[str, float]:
-    with urllib.request.urlopen(f"http://{address}/metrics", timeout=20) as response:
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=60) as response:
         lines = response.read().decode().splitlines()
     samples = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
     return {name: float(value) for name, value in samples}
@@ -82,5 +82,5 @@ def test_what_happened_is_counted(shown: dict[str, float]) -> None:
 
 def test_a_server_that_serves_is_live_and_ready(address: str) -> None:
     for path in ("live", "ready"):
-        with urllib.request.urlopen(f"http://{address}/{path}", timeout=20) as response:
+        with urllib.request.urlopen(f"http://{address}/{path}", timeout=60) as response:
             assert response.status == 200

@@ -22,7 +22,7 @@ def test_what_one_function_puts_another_reads(program: Program) -> None:
 def test_an_entry_with_a_time_to_live_goes(program: Program) -> None:
     module = program("sharing")
     assert module.remember.remote("short", 1, ttl=1)
-    until = time.monotonic() + 20
+    until = time.monotonic() + 30
     while module.recall.remote("short") != "nothing" and time.monotonic() < until:
         time.sleep(0.1)
     assert module.recall.remote("short") == "nothing"

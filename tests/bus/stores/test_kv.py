@@ -74,7 +74,7 @@ async def test_a_key_with_a_ttl_expires(kv: KeyValue[Target]) -> None:
         began = time.monotonic()
         await kv.put("a", target(1), ttl_s=1)
         assert (await anext(changes)).value == target(1)
-        gone = await asyncio.wait_for(anext(changes), 5)
+        gone = await asyncio.wait_for(anext(changes), 30)
         assert (gone.key, gone.value) == ("a", None)
         assert 0.8 < time.monotonic() - began < 3
     assert await kv.get("a") is None
@@ -195,7 +195,7 @@ async def test_a_watch_survives_a_restart(world: World, bus: Bus, kv: KeyValue[T
         await writer.delete("b")
         await writer.put("c", target(3))
         seen: dict[str, Target | None] = {}
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(30):
             while len(seen) < 3:
                 change = await anext(changes)
                 seen[change.key] = change.value

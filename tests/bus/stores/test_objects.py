@@ -225,7 +225,7 @@ async def test_reading_follows_what_is_stored_later(world: World, bus: Bus) -> N
     await world.restart()
     other = await world.connect("other")
     await other.store("l.0", b"10")
-    assert (await asyncio.wait_for(anext(following), 8)).data == b"10"
+    assert (await asyncio.wait_for(anext(following), 30)).data == b"10"
     await following.aclose()
     assert await bus.admin.consumers("L") == []
 

@@ -70,7 +70,7 @@ async def test_of_many_who_make_a_row_one_does(table: Table) -> None:
 
 async def test_a_row_goes_when_its_time_is_over(bus: Bus, table: Table) -> None:
     await table.put(ROW, b"1", {"Nats-TTL": "1s"})
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while await table.get(ROW) is not None:  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.05)
     assert await bus.admin.count_subjects(state_subjects.DICTS, ALL) == 0

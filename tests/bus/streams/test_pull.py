@@ -28,7 +28,7 @@ class Taker:
         self.act(job)
         self._more.set()
 
-    async def until(self, count: int, within_s: float = 10) -> None:
+    async def until(self, count: int, within_s: float = 30) -> None:
         async with asyncio.timeout(within_s):
             while len(self.jobs) < count:
                 self._more.clear()
@@ -62,7 +62,7 @@ async def fill(bus: Bus, count: int, start: int = 0) -> None:
 
 async def emptied(bus: Bus) -> None:
     """Return when the server has taken the acks of all messages; it does so in its own time."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while await bus.admin.backlog("Q", "q.>"):
             await bus.wire.roundtrip()
 
@@ -219,7 +219,7 @@ async def test_what_is_on_its_way_arrives_before_the_pause_is_over(bus: Bus) -> 
     got = len(taker.jobs)
     await bus.wire.roundtrip()
     assert len(taker.jobs) == got
-    async with asyncio.timeout(5):  # the server has the acks; it counts them in its own time
+    async with asyncio.timeout(30):  # the server has the acks; it counts them in its own time
         while True:
             # What it was about to send when it heard of the pause it keeps for whoever asks next.
             state = await bus.admin.consumer_state("Q", "d")
@@ -303,7 +303,7 @@ async def test_a_pull_idle_for_long_still_delivers(bus: Bus) -> None:
     await pull.start()
     await asyncio.sleep(2.5)  # several requests expire meanwhile
     await fill(bus, 20)
-    await taker.until(20, within_s=2)
+    await taker.until(20)
     state = await bus.admin.consumer_state("Q", "d")
     assert state.waiting <= 3  # two, and one that has just expired
     await pull.close()

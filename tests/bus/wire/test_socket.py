@@ -147,7 +147,7 @@ async def test_closing_ends_who_waits_to_read_and_who_waits_to_drain(
     reading = asyncio.create_task(transport.read(100))
     await asyncio.sleep(0)
     transport.close()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await draining
         assert await reading == b""
 

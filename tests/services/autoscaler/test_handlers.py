@@ -118,7 +118,7 @@ class Stage:
         return 0 if entry is None else entry.value.containers
 
     async def until_target(self, containers: int, function_id: str = "fn-1") -> None:
-        async with asyncio.timeout(5), self.targets.watch(function_id) as changes:
+        async with asyncio.timeout(30), self.targets.watch(function_id) as changes:
             async for change in changes:
                 found = 0 if change.value is None else change.value.containers
                 if found == containers:
@@ -221,7 +221,7 @@ async def test_until_guests_tell_the_draining_backlog_does(begin: Begin) -> None
     await asyncio.sleep(0.1)
     for seq in (1, 2):  # two in a tenth of a second: about two seconds of work remain
         await stage.workspace.admin.delete_message(subjects.CALLS, seq)
-    async with asyncio.timeout(5), stage.targets.watch("fn-1") as changes:
+    async with asyncio.timeout(30), stage.targets.watch("fn-1") as changes:
         async for change in changes:
             if change.value is not None and change.value.containers > 1:
                 assert change.value.containers < 10
@@ -273,7 +273,7 @@ async def test_the_target_of_a_function_that_went_goes_too(begin: Begin) -> None
     await stage.call()
     await stage.until_target(1)
     await stage.functions.delete("fn-1")
-    async with asyncio.timeout(5), stage.targets.watch() as changes:
+    async with asyncio.timeout(30), stage.targets.watch() as changes:
         async for change in changes:
             if change.value is None:
                 break

@@ -89,7 +89,7 @@ async def test_function_that_leaves_while_its_target_is_written_disturbs_no_othe
         sampler.retire("fn-leaves")
         sampler.retire("fn-leaves-too")
         targets.go_on.set()
-        async with asyncio.timeout(5), targets.watch() as changes:
+        async with asyncio.timeout(30), targets.watch() as changes:
             held = await changes.initial()
             while held.keys() != {"fn-stays"}:
                 change = await anext(changes)

@@ -139,7 +139,7 @@ class Bench:
         await self.bus.store(subjects.build(ORDER.image_id), ORDER)
 
     async def end(self) -> images.BuildEnded:
-        await asyncio.wait_for(self.ended.wait(), 10)
+        await asyncio.wait_for(self.ended.wait(), 30)
         last = self.news[-1]
         assert isinstance(last, images.BuildEnded)
         return last
@@ -250,7 +250,7 @@ async def test_the_order_of_a_builder_that_ended_midway_is_built_by_the_next(ben
     bench.runtime.script = script
     async with bench.builder():
         await bench.order()
-        await asyncio.wait_for(begun.wait(), 10)
+        await asyncio.wait_for(begun.wait(), 30)
         assert (await bench.record()).state == "building"
     async with bench.builder():
         assert (await bench.end()).state == "ready"
@@ -266,7 +266,7 @@ async def test_the_order_of_a_killed_builder_comes_back_when_its_silence_has_las
     )
     await killed.start()
     await bench.order()
-    await asyncio.wait_for(taken.wait(), 10)
+    await asyncio.wait_for(taken.wait(), 30)
     await killed.close()
     async with bench.builder():
         bench.server.advance(31)
@@ -312,12 +312,12 @@ async def test_a_stopping_builder_finishes_its_build_and_takes_no_other(bench: B
     bench.runtime.script = script
     async with bench.builder() as handlers:
         await bench.order()
-        await asyncio.wait_for(begun.wait(), 10)
+        await asyncio.wait_for(begun.wait(), 30)
         stopping = asyncio.create_task(handlers.stop())
         await asyncio.sleep(0)
         assert not stopping.done()
         finish.set()
-        await asyncio.wait_for(stopping, 10)
+        await asyncio.wait_for(stopping, 30)
         assert (await bench.record()).state == "ready"
 
 

@@ -111,13 +111,13 @@ class Stage:
         self.hints += 1
 
     async def until_calls(self, count: int) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while len(self.calls) < count:
                 self._called.clear()
                 await self._called.wait()
 
     async def until_schedule(self, is_so: Callable[[Schedule | None], bool]) -> None:
-        async with asyncio.timeout(5), self.schedules.watch("fn-1") as changes:
+        async with asyncio.timeout(30), self.schedules.watch("fn-1") as changes:
             if is_so((await changes.initial()).get("fn-1")):
                 return
             async for change in changes:

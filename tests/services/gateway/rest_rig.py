@@ -100,7 +100,7 @@ async def running_rest(folder: Path, **settings: Any) -> AsyncIterator[Rest]:
     async with running_platform(folder, **settings) as platform:
         await platform.have_image()
         workspace = await platform.context.workspaces.get(platform.account)
-        async with httpx.AsyncClient(base_url=platform.web_url, timeout=20) as web:
+        async with httpx.AsyncClient(base_url=platform.web_url, timeout=60) as web:
             rest = Rest(platform, workspace, web)
             await rest.open()
             yield rest
@@ -109,7 +109,7 @@ async def running_rest(folder: Path, **settings: Any) -> AsyncIterator[Rest]:
 async def eventually(found: Any) -> Any:
     """What `found()` gives once it is neither None nor False."""
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while not (value := await found()):  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
             return value

@@ -128,7 +128,7 @@ async def test_revocation_ends_live_connections_within_a_second_and_no_others(
     async with one.bus, other.bus:
         began = time.monotonic()
         await client.ask(verbs.REVOKE_TOKEN, tokens.RevokeToken(token_id=made.token_id))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             closed = await one.bus.wait_closed()
         assert "Revoked" in str(closed) and time.monotonic() - began < 5
         assert isinstance(await list_apps(other.bus), apps.AppList)
@@ -162,7 +162,7 @@ async def test_rotated_token_opens_by_its_new_secret_and_the_old_during_the_grac
     live = await entered(platform, kept)
     async with live.bus:
         last = await client.ask(verbs.ROTATE_TOKEN, tokens.RotateToken(token_id=first.token_id))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await live.bus.wait_closed()
     for made in (first, kept):
         assert "not good" in await refused_sign_in(platform, text(made))
@@ -218,7 +218,7 @@ async def test_removed_member_is_out_at_once(platform: Platform, client: Client)
     found = await entered(platform, await issued(client))
     async with found.bus:
         await client.ask(verbs.REMOVE_MEMBER, tokens.RemoveMember(user="ann"))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await found.bus.wait_closed()
     listed = await client.ask(verbs.LIST_ACCESS_TOKENS, tokens.ListAccessTokens())
     assert listed.tokens == ()

@@ -45,7 +45,7 @@ async def test_cancelled_call_leaves_no_input_and_tells_its_waiter(
         reply_to=reply_to if told_where else "",
     )
     assert await client.ask(verbs.CANCEL_CALL, request) == apps.Done()
-    assert (await asyncio.wait_for(told.get(), 5)).call_id == call_id
+    assert (await asyncio.wait_for(told.get(), 30)).call_id == call_id
     assert await workspace.admin.backlog(subjects.CALLS, ">") == {other: 1}
     outcome = (await stored_results(platform, reply_to)).items[0]
     assert isinstance(outcome, Raised)
@@ -67,7 +67,7 @@ async def test_cancel_without_a_function_reaches_those_with_containers(
     )
     request = apps.CancelCall(call_id=call_id, environment="main", terminate_containers=True)
     assert await client.ask(verbs.CANCEL_CALL, request) == apps.Done()
-    assert (await asyncio.wait_for(told.get(), 5)).terminate_container
+    assert (await asyncio.wait_for(told.get(), 30)).terminate_container
     assert isinstance((await stored_results(platform, reply_to)).items[0], Raised)
 
 

@@ -69,7 +69,7 @@ async def test_stopped_app_leaves_no_function_and_no_input(
     await client.bus.store(subjects.call("main", function_id, "now", call_id), inputs)
     assert await client.ask(verbs.STOP_APP, apps.StopApp(app_id=started.app_id)) == apps.Done()
     assert await functions_of(platform) == {}
-    results = await asyncio.wait_for(told.get(), 5)
+    results = await asyncio.wait_for(told.get(), 30)
     assert results.items[0].index == -1
     assert results.items[0].failure.kind == "cancelled"  # type: ignore[union-attr]
     workspace = await platform.context.workspaces.get(platform.account)
@@ -208,7 +208,7 @@ async def test_silent_client_loses_its_app_and_a_kept_one_stays(tmp_path: Path) 
             keep = apps.KeepApp(app_id=kept.app_id)
             stopped_at = 0.0
             began = time.monotonic()
-            async with bucket.watch() as changes, asyncio.timeout(10):
+            async with bucket.watch() as changes, asyncio.timeout(30):
 
                 async def keep_on() -> None:
                     while True:

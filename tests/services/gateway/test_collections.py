@@ -163,7 +163,7 @@ async def test_an_ephemeral_one_goes_unless_it_is_kept(
     def find(record: CollectionRecord) -> FindCollection:
         return FindCollection(kind="queue", collection_id=record.collection_id)
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while not isinstance(await client.ask(verbs.FIND_COLLECTION, find(left)), Refused):
             keep = KeepEphemeral(kind="queue", environment="main", collection_id=kept.collection_id)
             assert not isinstance(await client.ask(verbs.KEEP_EPHEMERAL, keep), Refused)

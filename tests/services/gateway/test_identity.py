@@ -95,7 +95,7 @@ async def test_guest_reaches_its_own_inputs_and_no_other_functions(platform: Pla
         durable = subjects.consumer("fn-a", "now")
         pull = StandingPull(bus, subjects.CALLS, durable, own.put_nowait, batch=1)
         await pull.start()
-        job = await asyncio.wait_for(own.get(), 5)
+        job = await asyncio.wait_for(own.get(), 30)
         assert job.data == b"x"
         await job.ack()
         await pull.close()
@@ -141,7 +141,7 @@ async def test_news_for_one_workspace_do_not_reach_another(
         arrived = asyncio.Event()
         await client.bus.subscribe("down.>", lambda _: arrived.set())
         await platform.bus.publish(subjects.app_feed(platform.account, "ap-1"), b"x")
-        await asyncio.wait_for(arrived.wait(), 5)
+        await asyncio.wait_for(arrived.wait(), 30)
         await other.bus.wire.roundtrip()
     assert heard == []
 

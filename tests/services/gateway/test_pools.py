@@ -212,7 +212,7 @@ async def test_options_that_contradict_the_declaration_are_refused(
 
 
 async def until_gone(platform: Platform, function_id: str) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         async with platform.bus.kv(subjects.FUNCTIONS_BUCKET, FunctionRecord).watch() as changes:
             async for change in changes:
                 if change.key == function_id and change.value is None:
@@ -256,7 +256,7 @@ async def test_pool_with_a_container_or_an_input_is_not_collected(tmp_path: Path
         await client.bus.store(subjects.call("main", waits.function_id, "now", "fc-1"), b"x")
         await until_gone(platform, idle.function_id)
         leases = platform.bus.kv(version_subjects.POOLS_BUCKET, PoolLease)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             async with leases.watch() as changes:
                 renewed: set[str] = set()
                 async for change in changes:

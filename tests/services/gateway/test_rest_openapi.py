@@ -62,7 +62,7 @@ def _ask(url: str, token: str, negative: bool) -> None:
             @given(case=operation.as_strategy(mode, path_parameters=known))
             def ask(case: Any) -> None:
                 headers = {"authorization": f"Bearer {token}"}
-                response = case.call(headers=headers, timeout=20)
+                response = case.call(headers=headers, timeout=60)
                 case.validate_response(response, checks=held)
 
             ask()

@@ -201,7 +201,7 @@ async def test_a_function_said_to_be_called_soon_is_held_ahead(processes: Machin
     await processes.send(PrepareStart(start=msgspec.structs.replace(start, container_id="")))
     await held(processes)
     runners = processes.platform.bus.kv(subjects.RUNNERS_BUCKET, RunnerRecord)
-    with anyio.fail_after(20):
+    with anyio.fail_after(30):
         async with runners.watch(processes.runner_id) as changes:
             async for change in changes:
                 if change.value is not None and change.value.snapshots == (start.function_id,):

@@ -33,7 +33,7 @@ def slots(machine: Machine) -> list[str]:
 
 async def warm_slot(machine: Machine) -> str:
     """The warm container, once its guest waits for an assignment."""
-    with anyio.fail_after(20):
+    with anyio.fail_after(30):
         while True:
             for name in slots(machine):
                 if name.startswith("warm-") and waits(machine, name):
@@ -141,7 +141,7 @@ async def test_removed_sandbox_costs_time_but_no_container(tmp_path: Path) -> No
         docker = await engine.connect()
         label = f"squall.runner={machine.runner_id}"
         try:
-            with anyio.fail_after(20):
+            with anyio.fail_after(30):
                 sandboxes: list[Any] = []
                 while not sandboxes or sandboxes[0]["State"] != "running":
                     await anyio.sleep(0.05)

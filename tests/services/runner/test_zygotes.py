@@ -60,7 +60,7 @@ async def until_gone(pid: int) -> None:
     except ProcessLookupError:
         return
     try:
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             await anyio.wait_readable(descriptor)
     finally:
         os.close(descriptor)

@@ -209,7 +209,7 @@ class Stage:
         self.news.append(delivery.decode(ContainerNews))
         self._happened.set()
 
-    async def until(self, is_so: Callable[[], object], within_s: float = 5.0) -> None:
+    async def until(self, is_so: Callable[[], object], within_s: float = 30.0) -> None:
         """Return once `is_so()`, which may be async, holds; asked at each message and 10 ms."""
         async with asyncio.timeout(within_s):
             while True:
@@ -223,7 +223,7 @@ class Stage:
                     await self._happened.wait()
 
     async def until_record(
-        self, container_id: str, state: ContainerState, within_s: float = 5.0
+        self, container_id: str, state: ContainerState, within_s: float = 30.0
     ) -> ContainerRecord:
         async with asyncio.timeout(within_s):
             async with self.containers.watch(container_id) as changes:
@@ -240,7 +240,7 @@ class Stage:
     def stops(self) -> list[StopContainer]:
         return [command for command in self.commands if isinstance(command, StopContainer)]
 
-    async def started(self, count: int = 1, within_s: float = 5.0) -> StartContainer:
+    async def started(self, count: int = 1, within_s: float = 30.0) -> StartContainer:
         """The `count`-th container that was started."""
         await self.until(lambda: len(self.starts) >= count, within_s)
         return self.starts[count - 1]

@@ -382,7 +382,7 @@ async def take(stage: Stage, count: int = 1) -> list[str]:
         batch=count,
     )
     await pull.start()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         found = [await taken.get() for _ in range(count)]
     await pull.close()
     return found

@@ -56,7 +56,7 @@ async def test_end_of_the_far_side_ends_the_near_one() -> None:
     port = server.sockets[0].getsockname()[1]
     async with forwarding("127.0.0.1", "127.0.0.1", port) as url:
         reader, writer = await asyncio.open_connection("127.0.0.1", port_of(url))
-        assert await asyncio.wait_for(reader.read(), 5) == b"bye"
+        assert await asyncio.wait_for(reader.read(), 30) == b"bye"
         writer.close()
     server.close()
 
@@ -66,7 +66,7 @@ async def test_refused_far_side_closes_the_near_one() -> None:
         pass
     async with forwarding("127.0.0.1", "127.0.0.1", port) as url:
         reader, writer = await asyncio.open_connection("127.0.0.1", port_of(url))
-        assert await asyncio.wait_for(reader.read(), 5) == b""
+        assert await asyncio.wait_for(reader.read(), 30) == b""
         writer.close()
 
 
@@ -76,7 +76,7 @@ async def test_open_connections_end_with_the_forwarding() -> None:
             reader, writer = await asyncio.open_connection("127.0.0.1", port_of(url))
             writer.write(b"x")
             assert await reader.readexactly(1) == b"x"
-        assert await asyncio.wait_for(reader.read(), 5) == b""
+        assert await asyncio.wait_for(reader.read(), 30) == b""
         writer.close()
 
 

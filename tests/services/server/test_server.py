@@ -81,8 +81,8 @@ async def test_killed_nats_is_started_again_where_it_was(servers: Servers) -> No
         bus.on_reconnect(returned)
         killed = server.nats
         killed.kill()
-        await asyncio.wait_for(back.wait(), 20)
-        async with asyncio.timeout(20):
+        await asyncio.wait_for(back.wait(), 30)
+        async with asyncio.timeout(30):
             while True:
                 try:
                     again = await ask(bus, verbs.DEPLOY_APP, DEPLOY)
@@ -200,7 +200,7 @@ def test_server_ends_with_its_parent(servers: Servers) -> None:
     family = [server, *server.children(recursive=True)]
     parent.kill()
     parent.communicate()
-    _, alive = psutil.wait_procs(family, timeout=10)
+    _, alive = psutil.wait_procs(family, timeout=30)
     assert alive == []
     assert not (servers.state / "server.json").exists()
 
