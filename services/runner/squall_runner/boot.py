@@ -12,6 +12,7 @@ import sys
 from types import FrameType
 
 FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
+HEARD = (*FORWARDED, signal.SIGURG, signal.SIGUSR2)
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -23,8 +24,11 @@ def main() -> None:
     boot = os.getpid()
     pipe = f"{os.environ.get('SQUALL_ASSIGNMENT', '').rpartition('/')[0]}/stdin"
     kept, given = _open_input(pipe)
+    # One that comes before there is a handler waits for it: it would end this process, or be lost.
+    signal.pthread_sigmask(signal.SIG_BLOCK, HEARD)
     guest = os.fork()
     if guest == 0:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HEARD)
         if given >= 0:
             os.close(kept)
             os.environ["SQUALL_INPUT"] = str(given)
@@ -109,11 +113,12 @@ def attend(guest: int, exit_file: str, kept: int = -1, end_of_input: str = "") -
     if kept >= 0 and os.path.exists(end_of_input):  # noqa: PTH110 - no pathlib
         end_input(0, None)
     signal.signal(signal.SIGUSR2, end)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HEARD)
     while True:
         pid, status = os.wait()
         if pid == guest:
             break
-    for number in (*FORWARDED, signal.SIGUSR2):
+    for number in HEARD:
         signal.signal(number, signal.SIG_IGN)
     code = os.waitstatus_to_exitcode(status)
     if code < 0:
