@@ -58,6 +58,9 @@ class Snapshot(Message, frozen=True, kw_only=True, tag="snapshot"):
     """Likewise."""
     expires_unix_s: float | None = None
     """None: kept for good."""
+    directory: str = ""
+    """It holds only what this directory of the container did: it can be mounted, and nothing can be
+    started from it. Empty: it is of the whole file system."""
 
 
 Base = DebianSlim | Registry | Dockerfile | Snapshot

@@ -124,6 +124,20 @@ class WatchFiles(Message, frozen=True, kw_only=True, tag="watch"):
     """None: all."""
 
 
+class MountImage(Message, frozen=True, kw_only=True, tag="mount"):
+    """Show an image's files in place of a directory's, which is made if there is none. What was
+    mounted there before gives way. Reply: FileDone."""
+
+    path: Path
+    image_id: str
+
+
+class UnmountImage(Message, frozen=True, kw_only=True, tag="unmount"):
+    """Show again what was there before. Reply: FileDone."""
+
+    path: Path
+
+
 FileWork = (
     ReadFile
     | ReadMore
@@ -135,6 +149,8 @@ FileWork = (
     | MakeDirectory
     | RemoveFile
     | WatchFiles
+    | MountImage
+    | UnmountImage
 )
 
 

@@ -16,6 +16,8 @@ _CONTAINER: Final = "ct-"
 TIMED_OUT: Final = 124
 KILLED: Final = 137
 """Exit codes of sandboxes that did not end by themselves."""
+MAX_METADATA: Final = 4096
+"""Characters of what a connect token tells."""
 
 Outcome = Literal["exited", "timeout", "idle", "terminated", "failed"]
 """How a sandbox ended: by itself, at its timeout, unused for long, ended from outside (by a client,
@@ -234,3 +236,20 @@ class SandboxTunnels(Message, frozen=True, kw_only=True, tag="sandbox_tunnels"):
 
 
 SandboxTunnelsReply = SandboxTunnels | Refused
+
+
+class CreateConnectToken(Message, frozen=True, kw_only=True):
+    """A token with which HTTP and WebSocket clients reach a port of a sandbox. Reply: ConnectToken."""
+
+    sandbox_id: str
+    port: Port
+    metadata: Annotated[str, Meta(max_length=MAX_METADATA)] | None = None
+    """Told to the server in the sandbox with each request; None: nothing."""
+
+
+class ConnectToken(Message, frozen=True, kw_only=True, tag="connect_token"):
+    url: str
+    token: str
+
+
+ConnectTokenReply = ConnectToken | Refused

@@ -185,6 +185,9 @@ END_SANDBOX: Final = Verb("end_sandbox", sandboxes.EndSandbox, sandboxes.Sandbox
 TAG_SANDBOX: Final = Verb("tag_sandbox", sandboxes.TagSandbox, sandboxes.SandboxReply)
 WRITE_INPUT: Final = Verb("write_input", sandboxes.WriteInput, sandboxes.WriteInputReply)
 GET_TUNNELS: Final = Verb("get_tunnels", sandboxes.GetTunnels, sandboxes.SandboxTunnelsReply)
+CREATE_CONNECT_TOKEN: Final = Verb(
+    "create_connect_token", sandboxes.CreateConnectToken, sandboxes.ConnectTokenReply
+)
 RELOAD_VOLUMES: Final = Verb(
     "reload_volumes", sandboxes.ReloadVolumes, sandboxes.ReloadVolumesReply
 )
@@ -265,5 +268,6 @@ VERBS: Final[dict[str, Verb]] = {
         WRITE_INPUT,
         RELOAD_VOLUMES,
         GET_TUNNELS,
+        CREATE_CONNECT_TOKEN,
     )
 }

@@ -17,10 +17,11 @@ from squall_contracts.sandboxes import (
 )
 
 from squall import _client, _sync, _validate
-from squall._modal.handle import Absent, Handle
+from squall._modal.handle import Handle
 from squall._modal.spellings import old_spelling
 from squall._sandbox import creating, waiting
 from squall._sandbox.commands import Commands
+from squall._sandbox.connecting import SandboxConnectCredentials
 from squall._sandbox.filesystem_methods import FilesystemMethods
 from squall._sandbox.input import SandboxInput
 from squall._sandbox.output import Output
@@ -172,10 +173,6 @@ class Sandbox(Commands, FilesystemMethods, Handle):
     from_id = _sync.synced_function(_from_id)
     from_name = _sync.synced_function(_from_name)
     list = Items("list", _list)
-    create_connect_token = Absent(
-        "name the port in encrypted_ports, which tunnels() shows, and who may connect in "
-        "inbound_cidr_allowlist"
-    )
 
     _info: SandboxInfo
     _ended: Ended | None
@@ -330,6 +327,22 @@ class Sandbox(Commands, FilesystemMethods, Handle):
             each.port: Tunnel(each.host, each.outer_port, each.host, each.outer_port)
             for each in found.tunnels
         }
+
+    @_sync.synced
+    async def create_connect_token(
+        self, user_metadata: str | dict[str, Any] | None = None, port: int = 8080
+    ) -> SandboxConnectCredentials:
+        """A URL at the server, and a token with which HTTP and WebSocket clients reach `port` of the
+        sandbox there: as `Authorization: Bearer <token>`, or `_squall_connect_token` in the query.
+
+        The port need not be named in `create`. The token opens nothing else, and this for as long as
+        the sandbox lives. `user_metadata`: told to the server in the sandbox with each request, in the
+        header `X-Verified-User-Data`, a dict as JSON. InvalidError, NotFoundError.
+        """
+        from squall._sandbox.connecting import connect
+
+        self._ensure_attached()
+        return await connect(self.object_id, user_metadata, port)
 
     # --- inside -----------------------------------------------------------------------------------
 

@@ -94,6 +94,7 @@ _ELSEWHERE = {
     "EnvironmentInfo": ("squall.environment", "EnvironmentInfo"),
     "FileEntry": ("squall.volume", "FileEntry"),
     "FileEntryType": ("squall.volume", "FileEntryType"),
+    "SandboxConnectCredentials": ("squall._sandbox.connecting", "SandboxConnectCredentials"),
     "FileInfo": ("squall._sandbox.records", "FileInfo"),
     "FileType": ("squall._sandbox.records", "FileType"),
     "FileWatchEvent": ("squall._sandbox.records", "FileWatchEvent"),

@@ -61,7 +61,8 @@ ALLOWED: dict[str, set[str]] = {
     },
     "squall_guest": BASE
     | {"squall", "squall_bus", "cloudpickle", "uvloop", "fastapi", "h11", "wsproto"},
-    "squall_gateway": ON_THE_BUS | {"aiohttp", "croniter", "jinja2", "squall_volumes"},
+    "squall_gateway": ON_THE_BUS
+    | {"aiohttp", "croniter", "jinja2", "multidict", "squall_volumes", "yarl"},
     "squall_builder": ON_THE_BUS | {"aiohttp", "aiodocker", "cloudpickle", "squall_guard", "uv"},
     "squall_scheduler": ON_THE_BUS,
     "squall_autoscaler": ON_THE_BUS,

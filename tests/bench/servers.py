@@ -1,11 +1,13 @@
 """Squall under measurement: a server of its own in a temporary state directory."""
 
+import asyncio
 import contextlib
 import json
 import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 
 import psutil
@@ -25,6 +27,16 @@ class Measured:
     def family(self) -> list[psutil.Process]:
         root = psutil.Process(self.process.pid)
         return [root, *root.children(recursive=True)]
+
+
+async def settled(busy: float = 0.1, patience_s: float = 60.0) -> None:
+    """Return when the machine does next to nothing for a second: what a server makes ready on its
+    start, and what others do, would be measured as well. After `patience_s` it is measured as it is.
+    """
+    until = time.monotonic() + patience_s
+    while time.monotonic() < until:
+        if await asyncio.to_thread(psutil.cpu_percent, 1.0) < 100 * busy:
+            return
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ import psutil
 
 from tests.bench import web_app
 from tests.bench.figures import Figure
-from tests.bench.servers import Measured
+from tests.bench.servers import Measured, settled
 
 ROUNDS = 3
 TRANSFER_BYTES = 1024**3
@@ -54,6 +54,7 @@ async def figures(running: Measured) -> AsyncIterator[Figure]:
         async with web_app.app.run():
             url = await web_app.hundred.get_web_url.aio()
             await load("requests", url, 8, 1)
+            await settled()
             for name, connections, what, unit, goal in (
                 ("requests/s, 64 connections", 64, "rate", "/s", ">= 0.25"),
                 ("request p50, 1 connection", 1, "p50_ms", "ms", ""),

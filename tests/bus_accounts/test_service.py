@@ -179,15 +179,13 @@ class Replica:
 
 
 async def test_one_of_two_leads_and_the_other_takes_over_at_once(platform: Bus) -> None:
-    first = Replica(platform, "a")
+    first = Replica(platform, "a", ttl_s=60.0)
     await asyncio.wait_for(first.leads.wait(), 30)
-    second = Replica(platform, "b")
+    second = Replica(platform, "b", ttl_s=60.0)
     await platform.wire.roundtrip()
     assert not second.leads.is_set()
-    began = asyncio.get_running_loop().time()
     await first.stop()
-    await asyncio.wait_for(second.leads.wait(), 30)
-    assert asyncio.get_running_loop().time() - began < 1.5
+    await asyncio.wait_for(second.leads.wait(), 30)  # half of what the lease would have lasted
     await second.stop()
     assert await platform.kv(subjects.LEASES_BUCKET, Lease).get("test") is None
 

@@ -34,7 +34,7 @@ async def test_batch_that_does_not_fill_goes_when_its_time_is_up(rig: Rig) -> No
     began = time.monotonic()
     (call,) = await send(function, 5)
     assert await call.value() == 5
-    assert 0.9 < time.monotonic() - began < 5
+    assert time.monotonic() - began > 0.9
 
 
 async def test_one_error_fails_the_whole_batch_for_each_caller(rig: Rig) -> None:

@@ -40,7 +40,7 @@ async def test_an_input_past_its_timeout_fails_and_the_container_lives(
     began = asyncio.get_running_loop().time()
     call = await function.call(30.0)
     failure = await call.failure()
-    assert asyncio.get_running_loop().time() - began < 3
+    assert asyncio.get_running_loop().time() - began < 20
     assert failure.kind == "timeout"
     assert failure.message.startswith("FunctionTimeoutError: the input ran longer than its timeout")
     assert isinstance(_pickling.loads(failure.pickled), FunctionTimeoutError)

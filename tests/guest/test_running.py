@@ -98,7 +98,7 @@ async def test_async_inputs_run_together_up_to_the_limit(rig: Rig) -> None:
     calls = [await function.call(0.5) for _ in range(20)]
     for call in calls:
         assert await call.value() == "slept"
-    assert loop.time() - began < 3
+    assert loop.time() - began < 8  # one after another: 10 s
 
 
 async def test_sync_inputs_run_together_on_threads(rig: Rig) -> None:
@@ -106,10 +106,10 @@ async def test_sync_inputs_run_together_on_threads(rig: Rig) -> None:
     await function.guest()
     loop = asyncio.get_running_loop()
     began = loop.time()
-    calls = [await function.call(0.5) for _ in range(8)]
+    calls = [await function.call(1.0) for _ in range(8)]
     for call in calls:
         assert await call.value() == "slept"
-    assert loop.time() - began < 2.5
+    assert loop.time() - began < 7  # one after another: 8 s
 
 
 async def test_run_time_is_reported_with_the_value(rig: Rig) -> None:
@@ -117,7 +117,7 @@ async def test_run_time_is_reported_with_the_value(rig: Rig) -> None:
     await function.guest()
     outcome = await (await function.call(0.2)).outcome()
     assert isinstance(outcome, Returned)
-    assert 0.2 <= outcome.run_s < 1
+    assert outcome.run_s >= 0.2
 
 
 async def test_prints_go_to_the_container_output_and_not_into_results(rig: Rig) -> None:
@@ -137,7 +137,7 @@ async def test_statistics_are_told_while_there_is_work(rig: Rig) -> None:
         stats = await guest.stats.get()
     assert stats.running == 1
     assert stats.finished == 1
-    assert stats.run_s is not None and 0.05 <= stats.run_s < 1
+    assert stats.run_s is not None and 0.05 <= stats.run_s < 2.5
 
 
 async def test_the_start_is_told_as_a_table_of_phases(rig: Rig) -> None:

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from typing import Any
@@ -25,6 +26,7 @@ PRINTS: dict[str, list[str]] = {
         r"values \[55, 6765, 832040\]", r"kept \[10, 20, 30\] 3", "put True False 1",
         "popped 55 gone", r"scratch \[\('a', 1\), \('b', 2\)\]",
     ],
+    "dockerfile_image": [r"image \('/srv', 'docker', 'kept', True\)"],
     "dynamic_batches": [r"sizes \[1, 2, 3, 1\]", "batched True"],
     "fire_and_forget": [
         r"after for_each \['a', 'b'\]", r"after spawn_map \['a', 'b', 'c', 'd'\]",
@@ -45,10 +47,19 @@ PRINTS: dict[str, list[str]] = {
     "old_spellings": ["words 4", r"files \['poem\.txt'\]"],
     "options_at_run_time": ["sizes small big", "runners True backlog 0"],
     "own_exceptions": ["clean", "row 1 below zero"],
+    "own_images": [
+        r"synced \[True, True, False\]",
+        r"written \('own', 'from a Dockerfile', \['note\.txt', 'settings\.ini'\]\)",
+    ],
     "queue_workers": [
         "done 10", r"squares \[0, 1, 4, 9, 16, 25, 36, 49, 64, 81\]", "left 0 None",
     ],
     "retry_flaky": ["worked at try 3", "gave up: never works"],
+    "sandbox_agent": [
+        "printed 45 0", "echoed typed in", "failed 1 True", r"files \['note\.txt'\]",
+        "listed True", "kept remember meremember me", "tunnel True", r"ended -?\d+",
+        "asked remember me",
+    ],
     "scheduled_jobs": ["weekly report of True", "still here"],
     "secrets_and_env": [r"function \('function', '1', False\)", "env env", "key of 6 characters"],
     "snapshot_class": [r"steps \['weights', 'device', 'hello'\]"],
@@ -128,10 +139,10 @@ def test_functions_answer_at_an_address_each(deployed: Any) -> None:
 def test_front_hands_out_results_of_spawned_work(deployed: Any) -> None:
     (url,) = deployed("asgi_jobs").values()
     submitted = json.loads(asked(f"{url}/submit?text=hey", b""))["id"]
-    for _ in range(200):  # as a browser does: 202 until it is there
-        answer = json.loads(asked(f"{url}/result/{submitted}"))
-        if answer:
-            break
+    until = time.monotonic() + 60
+    while not (answer := json.loads(asked(f"{url}/result/{submitted}"))):
+        assert time.monotonic() < until
+        time.sleep(0.05)  # as a browser does: 202 until it is there
     assert answer == {"result": "HEY!"}
 
 

@@ -194,7 +194,7 @@ def test_logs_and_news_are_shown_until_the_containers_closed(
         )
         last.start()
         started = time.monotonic()
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
     last.join()
     said = capsys.readouterr()
     assert "out\n" in said.out

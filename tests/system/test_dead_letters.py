@@ -99,16 +99,17 @@ def test_an_input_its_containers_died_of_leaves_a_letter(program: Program) -> No
     assert letter.entry.failure.kind == "container_lost"
 
 
-def test_a_function_that_cannot_be_imported_answers_its_second_call_within_a_second(
+def test_a_function_that_cannot_be_imported_answers_its_second_call_at_once(
     program: Program,
 ) -> None:
     module = program("broken_import")
-    with pytest.raises(RuntimeError, match="the model file is missing"):
-        module.predicts.remote()
-    began = time.monotonic()
-    with pytest.raises(RuntimeError, match="the model file is missing"):
-        module.predicts.remote()
-    assert time.monotonic() - began < 1.0
+    took_s = []
+    for _ in range(2):
+        began = time.monotonic()
+        with pytest.raises(RuntimeError, match="the model file is missing"):
+            module.predicts.remote()
+        took_s.append(time.monotonic() - began)
+    assert took_s[1] < took_s[0] / 2
 
 
 def test_commands_list_show_retry_and_purge_letters(server: Server, program: Program) -> None:

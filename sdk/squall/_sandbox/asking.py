@@ -73,7 +73,7 @@ class Files:
             self._runner_id = found[0].runner_id
         return self._runner_id
 
-    async def ask(self, what: words.FileWork, kind: type[T]) -> T:
+    async def ask(self, what: words.FileWork, kind: type[T], *, within_s: float = ANSWER_S) -> T:
         """The answer. A SandboxFilesystemError, NotFoundError where the container is gone."""
         from squall_bus.errors import BusError, NoResponder
 
@@ -85,7 +85,7 @@ class Files:
         while True:
             try:
                 reply: object = await client.bus.request(
-                    subject, request, words.FilesReply, timeout_s=ANSWER_S
+                    subject, request, words.FilesReply, timeout_s=within_s
                 )
                 break
             except NoResponder as error:  # it has only just begun, or its runner restarts
@@ -106,9 +106,9 @@ class Files:
         return reply
 
 
-def absolute(path: object, operation: str) -> str:
+def absolute(path: object, operation: str, *, of: str = "Sandbox.filesystem") -> str:
     """`path` as text. InvalidError: it isn't absolute, or can't be a path at all."""
-    label = f"Sandbox.filesystem.{operation}"
+    label = f"{of}.{operation}"
     if not isinstance(path, str | PurePosixPath):
         raise InvalidError(f"{label}: the path is a str, not {type(path).__name__}")
     text = str(path)

@@ -2,19 +2,17 @@
 
 from abc import abstractmethod
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Final
 
 from squall import _sync
+from squall._sandbox.asking import absolute
 from squall._sandbox.filesystem import SandboxFilesystem
-from squall.exception import InvalidError
 
 if TYPE_CHECKING:
     from squall.image import Image
 
 _TTL_S: Final = 30 * 24 * 3600
-_USE_VOLUME: Final = (
-    "images can't be mounted in a running sandbox: mount a Volume when it is created"
-)
+_SANDBOX: Final = "Sandbox"
 
 
 class FilesystemMethods:
@@ -59,16 +57,35 @@ class FilesystemMethods:
         *,
         timeout: float = 55,
         ttl: float | None = _TTL_S,
-    ) -> NoReturn:
-        """InvalidError: what it would make can't be mounted."""
-        raise InvalidError(f"snapshot_directory: {_USE_VOLUME}, or use snapshot_filesystem")
+    ) -> "Image":
+        """What is in the directory at `path` now, as an image for `mount_image`; nothing can be
+        started from it. What is mounted below it is not part of it. The sandbox goes on meanwhile.
+
+        `timeout`, `ttl` and errors as of `snapshot_filesystem`; NotFoundError: there is no such
+        directory; InvalidError: it is none.
+        """
+        from squall._sandbox.snapshotting import snapshot
+
+        wanted = absolute(path, "snapshot_directory", of=_SANDBOX)
+        return await snapshot(self._container_id, self._running, timeout, ttl, path=wanted)
 
     @_sync.synced
-    async def mount_image(self, path: PurePosixPath | str, image: "Image") -> NoReturn:
-        """InvalidError."""
-        raise InvalidError(f"mount_image: {_USE_VOLUME}")
+    async def mount_image(self, path: PurePosixPath | str, image: "Image") -> None:
+        """Show the files of an image at `path`, in place of what is there, until `unmount_image`.
+
+        They can be changed: changes are the sandbox's own, and gone with the mount. `path`: made if
+        it isn't there; not `/`, nor below `/proc`, `/sys`, `/dev` or `/squall`. What was mounted there
+        before gives way. `image`: any; it is built if it isn't. InvalidError, ImageBuildError, a
+        SandboxFilesystemError. The process runtime has no mounts: InvalidError.
+        """
+        from squall._sandbox.mounting import mount
+
+        await mount(self.filesystem._files, absolute(path, "mount_image", of=_SANDBOX), image)
 
     @_sync.synced
-    async def unmount_image(self, path: PurePosixPath | str) -> NoReturn:
-        """InvalidError."""
-        raise InvalidError(f"unmount_image: {_USE_VOLUME}")
+    async def unmount_image(self, path: PurePosixPath | str) -> None:
+        """Show again what was at `path` before `mount_image`. InvalidError: no image is mounted
+        there; a SandboxFilesystemError."""
+        from squall._sandbox.mounting import unmount
+
+        await unmount(self.filesystem._files, absolute(path, "unmount_image", of=_SANDBOX))

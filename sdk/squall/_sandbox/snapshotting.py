@@ -20,17 +20,20 @@ if TYPE_CHECKING:
 
 
 async def snapshot(
-    container_id: str, ready: "Ready", timeout_s: float, ttl_s: float | None
+    container_id: str, ready: "Ready", timeout_s: float, ttl_s: float | None, *, path: str = ""
 ) -> "Image":
-    """The container's file system as an image that is built. On the SDK loop. TimeoutError,
-    InvalidError where its runtime has none, SnapshotCreationError."""
+    """The container's file system as an image that is built, or with `path` that directory. On the
+    SDK loop. TimeoutError, InvalidError where its runtime has none, NotFoundError,
+    SnapshotCreationError."""
     if isinstance(timeout_s, bool) or not 0 < timeout_s <= LONGEST_S:
         raise InvalidError(f"timeout is {timeout_s!r}: give seconds, at most {LONGEST_S:g}")
     if ttl_s is not None and (isinstance(ttl_s, bool) or not ttl_s > 0):
         raise InvalidError(f"ttl is {ttl_s!r}: give seconds, or None to keep it for good")
     await ready()
     client = await _client.connected()
-    asked = SnapshotContainer(container_id=container_id, timeout_s=timeout_s, ttl_s=ttl_s)
+    asked = SnapshotContainer(
+        container_id=container_id, path=path, timeout_s=timeout_s, ttl_s=ttl_s
+    )
     try:
         taken = await client.control(asked)
     except ResourceExhaustedError as error:

@@ -169,6 +169,11 @@ class DockerRuntime:
 
     async def _snapshot(self, account: str, snapshot: images.Snapshot) -> str:
         """The tag under which a runner kept a snapshot. BuildError: this engine hasn't got it."""
+        if snapshot.directory:
+            raise BuildError(
+                f"a snapshot of the directory {snapshot.directory} alone has no steps: mount it with "
+                "Sandbox.mount_image, or take snapshot_filesystem"
+            )
         kept = images.image_id(images.Recipe(base=snapshot))
         name = images.docker_tag(account, kept)
         if await self._inspect(name) is None:

@@ -30,7 +30,11 @@ from squall_gateway.opening import Opening
 from squall_gateway.reaper import Reaper
 from squall_gateway.rest import routes
 from squall_gateway.rest.app import Rest
+from squall_gateway.sandboxes.connecting import Connecting
+from squall_gateway.sandboxes.doors import Doors
 from squall_gateway.sandboxes.following import Following
+from squall_gateway.sandboxes.passes import PREFIX as PASSES_PREFIX
+from squall_gateway.sandboxes.passes import Passes
 from squall_gateway.settings import Settings
 from squall_gateway.snapshot_sweeper import SnapshotSweeper
 from squall_gateway.sweeper import Sweeper
@@ -95,6 +99,7 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
     following = Following(context, own.sandboxes)
     opening = Opening(context, own.registry, own.secrets, own.sealing, own.sandboxes)
     door = Door(keyring, tokens)
+    passes = Passes(keyring, own.sandboxes, lambda: ingress.base)
     api = Api(
         context,
         access,
@@ -105,6 +110,7 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
         following=following,
         opening=opening,
         door=door,
+        passes=passes,
     )
     dashboard = Dashboard(context, api.ask, door) if settings.dashboard else None
     if dashboard is not None:
@@ -112,6 +118,8 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
         ingress.front.observe(dashboard.observe)
     rest = Rest(settings, context, api, access.tokens)
     ingress.mount(routes.PREFIX, rest.handle)
+    connecting = Connecting(settings, passes, Doors(api.ports, api.placed), own.sandboxes)
+    ingress.mount(PASSES_PREFIX, connecting.handle)
     flight = _InFlight()
     asked: tuple[tuple[str, type[Any], Callable[[str, Any], Awaitable[object]]], ...] = (
         (access_subjects.MINT_SERVICE, MintService, identity.mint_service),
@@ -137,6 +145,7 @@ async def run(settings: Settings, context: Context, *, task_status: TaskStatus[N
         traces.running(),
         ingress.running(leave),
         tunnels.running(),
+        connecting.running(),
         following.running(),
         asyncio.TaskGroup() as group,
     ):

@@ -31,6 +31,7 @@ from squall_gateway.opening import Opening
 from squall_gateway.renaming import Renaming
 from squall_gateway.sandboxes.desk import Sandboxes
 from squall_gateway.sandboxes.following import Following
+from squall_gateway.sandboxes.passes import Passes
 from squall_gateway.sandboxes.ports import Ports
 from squall_gateway.schedules import Schedules
 from squall_gateway.snapshots import Snapshots
@@ -62,6 +63,7 @@ class Api:
         following: Following,
         opening: Opening,
         door: Door,
+        passes: Passes,
     ) -> None:
         self._context = context
         self._accounts = access.accounts
@@ -77,8 +79,8 @@ class Api:
         clearing = Clearing(context, own, own.secrets, places, collections)
         timetable = Schedules(context, own.registry)
         machines = Machines(context)
-        sandboxes = Sandboxes(own, following, self._placed, self._ask)
-        ports = Ports(bus, own.sandboxes, tunnels, self._placed, self._ask)
+        sandboxes = Sandboxes(own, following, self.placed, self._ask)
+        self.ports = Ports(bus, own.sandboxes, tunnels, self.placed, self._ask)
         self._table: dict[str, Handler] = {
             verbs.START_APP.name: own.start,
             verbs.DEPLOY_APP.name: deploys.deploy,
@@ -103,12 +105,12 @@ class Api:
             verbs.LIST_CONTAINERS.name: self.list_containers,
             verbs.STOP_CONTAINER.name: self.stop_container,
             verbs.EXEC.name: self.exec,
-            verbs.OPEN_TERMINAL.name: Terminals(self._placed, self._ask, opening.for_command).open,
-            verbs.OPEN_TUNNEL.name: partial(tunnels.open, self._placed),
+            verbs.OPEN_TERMINAL.name: Terminals(self.placed, self._ask, opening.for_command).open,
+            verbs.OPEN_TUNNEL.name: partial(tunnels.open, self.placed),
             verbs.GET_USAGE.name: Usage(context).now,
             verbs.SERVER_INFO.name: self.server_info,
             verbs.SNAPSHOT_CONTAINER.name: Snapshots(
-                self._placed, self._ask, self.ensure_image
+                self.placed, self._ask, self.ensure_image
             ).take,
             verbs.ENSURE_IMAGE.name: self.ensure_image,
             verbs.LIST_RUNNERS.name: machines.list,
@@ -144,7 +146,8 @@ class Api:
             verbs.TAG_SANDBOX.name: sandboxes.tag,
             verbs.WRITE_INPUT.name: sandboxes.write,
             verbs.RELOAD_VOLUMES.name: sandboxes.reload,
-            verbs.GET_TUNNELS.name: ports.tunnels,
+            verbs.GET_TUNNELS.name: self.ports.tunnels,
+            verbs.CREATE_CONNECT_TOKEN.name: passes.create,
         }
 
     async def answer(self, subject: str, body: msgspec.Raw) -> object:
@@ -218,7 +221,7 @@ class Api:
         return placement.ContainerList(containers=shown)
 
     async def stop_container(self, account: str, request: apps.StopContainerRequest) -> apps.Done:
-        record = await self._placed(account, request.container_id)
+        record = await self.placed(account, request.container_id)
         command = placement.StopContainer(
             container_id=record.container_id,
             grace_s=STOP_GRACE_S if request.graceful else 0.0,
@@ -232,7 +235,7 @@ class Api:
             raise SquallRefusal(
                 "invalid", f"exec: argv must not be empty, timeout_s 0 to {EXEC_LONGEST_S:g}"
             )
-        record = await self._placed(account, request.container_id)
+        record = await self.placed(account, request.container_id)
         reply: Any = apps.ExecReply
         return await self._ask(
             subjects.runner_exec(record.runner_id),
@@ -258,7 +261,7 @@ class Api:
             )
         return entry.value
 
-    async def _placed(self, account: str, container_id: str) -> placement.ContainerRecord:
+    async def placed(self, account: str, container_id: str) -> placement.ContainerRecord:
         """A live container of this workspace that is on a machine."""
         record = await self._container(account, container_id)
         if record.state in placement.ENDED or not record.runner_id:

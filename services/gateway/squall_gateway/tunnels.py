@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from ipaddress import ip_address, ip_network
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -74,6 +75,14 @@ class Tunnels:
         tunnel.opened = TunnelOpened(host=_shown(self._settings), port=port)
         return tunnel.opened
 
+    async def listen_at(self, request: OpenTunnel, line: Line, place: Path) -> "PrivateWay":
+        """As `listen`, at a socket in this machine's file system, for this process alone."""
+        tunnel = _Tunnel(request, line, None)
+        await tunnel.listen_at(place)
+        self._open[request.tunnel_id] = tunnel
+        self._group.create_task(self._run(tunnel))
+        return PrivateWay(tunnel)
+
     def known(self, container_id: str, port: int) -> TunnelOpened | None:
         """Where a port of a container is reached already."""
         for tunnel in self._open.values():
@@ -100,6 +109,17 @@ class Tunnels:
                     for tunnel in self._open.values():
                         if tunnel.request.container_id == change.key:
                             tunnel.over.set()
+
+
+class PrivateWay:
+    """To a port of a container, by a socket in the file system."""
+
+    def __init__(self, tunnel: "_Tunnel") -> None:
+        self._tunnel = tunnel
+
+    @property
+    def is_over(self) -> bool:
+        return self._tunnel.over.is_set()
 
 
 class _Tunnel:
@@ -133,6 +153,10 @@ class _Tunnel:
             "exhausted", f"no port of {first} to {last} is free: widen the gateway's tunnel_ports"
         )
 
+    async def listen_at(self, place: Path) -> None:
+        await self._line.open()
+        self._server = await asyncio.start_unix_server(self._connected, place)
+
     async def run(self) -> None:
         """Until the container ends it, or it is over for another reason."""
         control = self._line.stream(CONTROL)
@@ -143,6 +167,7 @@ class _Tunnel:
         try:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            self.over.set()
             for end in ends:
                 end.cancel()
             self._server.close()

@@ -3,7 +3,7 @@
 import os
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import aiohttp
 import anyio
@@ -30,12 +30,14 @@ from squall_runner import (
 )
 from squall_runner.container_files.root import Root
 from squall_runner.core import Found, Limits, RuntimeName
+from squall_runner.docker_mounts import Mounts
 from squall_runner.networks import Networks
 from squall_runner.runtime import (
     COMPILE,
     QUIET_S,
     SOON_S,
     Connection,
+    Directory,
     Exit,
     Launch,
     Layout,
@@ -68,6 +70,7 @@ class DockerRuntime:
             settings.network, runner_id, ready=settings.sandboxes, guard=guard
         )
         self._owner = owner.own_name()
+        self._mounts = Mounts(self._process, self._labels())
         self._docker: Docker
 
     async def open(self) -> None:
@@ -307,16 +310,28 @@ class DockerRuntime:
     async def commit(self, handle: str, reference: str) -> None:
         await docker_files.commit(self._docker, self._container(handle), reference)
 
+    async def keep(self, reference: str, archive: IO[bytes]) -> None:
+        await docker_files.keep(self._docker, reference, archive)
+
+    async def mount(self, handle: str, at: Directory, reference: str, inside: str) -> None:
+        container = self._container(handle).id
+        await self._mounts.mount(self._docker, container, at, reference, inside)
+
+    async def unmount(self, handle: str, at: Directory) -> None:
+        await self._mounts.unmount(self._docker, self._container(handle).id, at)
+
     async def forget_image(self, reference: str) -> None:
         await docker_files.forget(self._docker, reference)
 
     async def remove(self, handle: str) -> None:
         await sweep.remove(self._docker, handle)
+        await self._mounts.forget(self._docker, self._container(handle).id)
         await self._networks.peers.removed(handle)
 
     async def found(self) -> list[Found]:
         """Also removes spare containers that runners killed before left behind."""
         held = await sweep.look(self._docker, self._runner_id)
+        self._mounts.adopt(held.mounts)
         for handle in held.spare:
             await sweep.remove(self._docker, handle)
         with engine.told("look for networks"):

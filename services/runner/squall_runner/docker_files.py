@@ -1,7 +1,7 @@
 """The file system of a Docker container: where it is, and how it is kept as an image."""
 
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from aiodocker import Docker, DockerError
 from aiodocker.containers import DockerContainer
@@ -43,8 +43,23 @@ async def commit(docker: Docker, container: DockerContainer, reference: str) -> 
                 raise DockerError(response.status, body.get("message", "no image"))
 
 
+async def keep(docker: Docker, reference: str, archive: IO[bytes]) -> None:
+    """Keep what an archive holds as an image. StartRefused, RuntimeUnavailable."""
+    url = f"{docker.docker_host}/{docker.api_version}/images/create"
+    repository, _, tag = reference.partition(":")
+    params = {"fromSrc": "-", "repo": repository, "tag": tag}
+    headers = {"Content-Type": "application/x-tar"}
+    with engine.told("keep the directory"):
+        async with docker.session.post(
+            url, params=params, data=archive, headers=headers
+        ) as response:
+            said = await response.text()
+            if response.status != 200 or "errorDetail" in said:
+                raise DockerError(response.status, said.strip())
+
+
 async def forget(docker: Docker, reference: str) -> None:
-    """Remove what `commit` kept; gone already is fine. StartRefused, RuntimeUnavailable."""
+    """Remove what `commit` or `keep` kept; gone already is fine. StartRefused, RuntimeUnavailable."""
     with engine.told("remove the snapshot"), engine.gone_is_fine():
         await docker.images.delete(reference)
 

@@ -78,8 +78,10 @@ class Runner:
         self.terminals = Terminals(context.bus, runner_id, self._containers, tasks)
         ports = Ports(context.bus, runner_id, runtime.connect, tasks)
         self.sandboxes = SandboxDesk(self._containers, ports)
-        self.snapshotter = Snapshotter(context.bus, runtime, self._containers, tasks)
-        self._files = FilesDesk(context.bus, runtime, runner_id)
+        self._files = FilesDesk(context.bus, runtime, runner_id, starter.image)
+        self.snapshotter = Snapshotter(
+            context.bus, runtime, self._containers, threads=self._files.threads, tasks=tasks
+        )
         self.usage = Usage(settings, runner_id, self._containers)
         self._metrics = Metrics(context.registry)
         self._metrics.containers.set_function(lambda: len(self._containers))

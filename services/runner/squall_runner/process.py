@@ -12,7 +12,7 @@ import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 import anyio
 import structlog
@@ -32,6 +32,7 @@ from squall_runner.forks import Origin, Zygote, ZygoteLost
 from squall_runner.runtime import (
     COMPILE,
     Connection,
+    Directory,
     Exit,
     Launch,
     Layout,
@@ -50,6 +51,9 @@ log = structlog.get_logger()
 LINGER_S: Final = 2.0
 """How long a killed tree's first process may take to end its descendants."""
 HANDLE_FILE: Final = "process"
+_NO_MOUNTS: Final = (
+    "images are mounted with Docker only: a plain process shares this machine's file system"
+)
 
 
 class ProcessRuntime:
@@ -301,6 +305,15 @@ class ProcessRuntime:
         raise StartRefused(
             "snapshots of file systems need Docker: a plain process shares this machine's"
         )
+
+    async def keep(self, reference: str, archive: IO[bytes]) -> None:
+        raise StartRefused("snapshots of directories need Docker: a plain process has no images")
+
+    async def mount(self, handle: str, at: Directory, reference: str, inside: str) -> None:
+        raise StartRefused(_NO_MOUNTS)
+
+    async def unmount(self, handle: str, at: Directory) -> None:
+        raise StartRefused(_NO_MOUNTS)
 
     async def forget_image(self, reference: str) -> None:
         """There are none."""

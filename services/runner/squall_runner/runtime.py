@@ -5,7 +5,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import IO, Literal, Protocol
 
 import msgspec
 from squall_contracts.apps import ExecFinished
@@ -111,6 +111,8 @@ class Piece(msgspec.Struct, frozen=True, kw_only=True):
 COMPILE = ("-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash")
 """Arguments of Python that compile a directory that will never change, its path following."""
 
+Directory = Callable[[], Awaitable[int]]
+"""A directory of a container, looked for anew: a descriptor, not open, for the caller to close. OSError."""
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Sink = Callable[[Piece], Awaitable[None]]
 
@@ -212,8 +214,21 @@ class Runtime(Protocol):
         """Keep a running container's file system as the image `reference`. StartRefused: it has
         none of its own; RuntimeUnavailable."""
 
+    async def keep(self, reference: str, archive: IO[bytes]) -> None:
+        """Keep what an archive holds as the image `reference`, from which nothing can be started.
+        StartRefused: there are no such images; RuntimeUnavailable."""
+
+    async def mount(self, handle: str, at: Directory, reference: str, inside: str) -> None:
+        """Show the directory `inside` of an image in place of a directory of a running container,
+        and keep what is changed there until `unmount`, or another is mounted there. StartRefused:
+        nothing can be mounted there; RuntimeUnavailable, OSError of the directory."""
+
+    async def unmount(self, handle: str, at: Directory) -> None:
+        """Show again what was there before. StartRefused: nothing is mounted there; RuntimeUnavailable,
+        OSError of the directory."""
+
     async def forget_image(self, reference: str) -> None:
-        """Remove what `commit` kept; gone already is fine. StartRefused, RuntimeUnavailable."""
+        """Remove what `commit` or `keep` kept; gone already is fine. StartRefused, RuntimeUnavailable."""
 
     async def remove(self, handle: str) -> None:
         """Forget an ended container (killing it first if need be). What can't be removed is logged

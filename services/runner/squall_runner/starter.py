@@ -14,6 +14,7 @@ import structlog
 from squall_bus.service import Context
 from squall_contracts.coldstart import RUNNER_PHASES
 from squall_contracts.functions import FunctionSpec
+from squall_contracts.images import ImageRecord, Snapshot
 from squall_contracts.placement import StartContainer, StartPath
 
 from squall_runner import core, prepare, secrets
@@ -117,13 +118,23 @@ class Starter:
         if start.spec.memory_snapshot:
             self._snapshots.prefetch(basis, quiet_s)
 
+    async def image(self, account: str, image_id: str) -> ImageRecord:
+        """A ready image, once it is on this machine. Raises as `start`."""
+        image = await self._images.get(account, image_id)
+        await self._fetcher.ensure(image)
+        return image
+
     async def _basis(self, start: StartContainer) -> Basis:
         """The image, and Squall's own packages for its Python."""
         refused = core.refusal(start.spec, self._runtime.name)
         if refused is not None:
             raise StartRefused(refused)
-        image = await self._images.get(start.workspace, start.spec.image_id)
-        await self._fetcher.ensure(image)
+        image = await self.image(start.workspace, start.spec.image_id)
+        if isinstance(image.recipe.base, Snapshot) and image.recipe.base.directory:
+            raise StartRefused(
+                f"image {image.image_id} holds one directory, {image.recipe.base.directory}: "
+                "mount it with Sandbox.mount_image"
+            )
         refused = core.python_refusal(image.image_id, image.python_version)
         if refused is not None:
             raise StartRefused(refused)

@@ -16,6 +16,9 @@ log = structlog.get_logger()
 
 LABEL_RUNNER: Final = LABEL_MAKER
 LABEL_SLOT: Final = "squall.slot"
+LABEL_MOUNTED_IN: Final = "squall.mounted.in"
+"""The container in which a holder's files are shown."""
+LABEL_MOUNTED_AT: Final = "squall.mounted.at"
 SPARE_NAMES: Final = ("/squall-warm-", "/squall-snap-")
 """Containers are renamed once they are given out, so the name tells the spare ones."""
 
@@ -26,12 +29,15 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     found: list[Found]
     spare: list[str]
     """Handles nobody uses or will use: this runner's idle sandboxes, and those of dead runners."""
+    mounts: dict[str, dict[str, str]]
+    """By container, by place: the holder of what is mounted there."""
 
 
 async def look(docker: Docker, runner_id: str) -> Held:
     """This runner's containers, and what can go."""
     listed = await docker.containers.list(all=1, filters=f'{{"label": ["{LABEL_RUNNER}"]}}')
     found, spare, joined = list[Found](), list[str](), set[str]()
+    mounts: dict[str, dict[str, str]] = {each.id: {} for each in listed}
     for container in listed:
         labels = container["Labels"]
         if LABEL_SANDBOX in labels:
@@ -48,9 +54,12 @@ async def look(docker: Docker, runner_id: str) -> Held:
         labels = container["Labels"]
         if LABEL_SANDBOX not in labels or container.id in joined:
             continue
-        if labels[LABEL_RUNNER] == runner_id or _abandoned(labels):
+        mounted_in = labels.get(LABEL_MOUNTED_IN)
+        if mounted_in in mounts:
+            mounts[mounted_in][labels[LABEL_MOUNTED_AT]] = container.id
+        elif labels[LABEL_RUNNER] == runner_id or _abandoned(labels):
             spare.append(container.id)
-    return Held(found=found, spare=spare)
+    return Held(found=found, spare=spare, mounts=mounts)
 
 
 def _abandoned(labels: dict[str, str]) -> bool:

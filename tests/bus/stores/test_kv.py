@@ -76,7 +76,7 @@ async def test_a_key_with_a_ttl_expires(kv: KeyValue[Target]) -> None:
         assert (await anext(changes)).value == target(1)
         gone = await asyncio.wait_for(anext(changes), 30)
         assert (gone.key, gone.value) == ("a", None)
-        assert 0.8 < time.monotonic() - began < 3
+        assert time.monotonic() - began > 0.8
     assert await kv.get("a") is None
     assert await kv.items() == {}
     await kv.create("a", target(2))

@@ -280,7 +280,9 @@ async def test_no_more_is_taken_than_may_be_held(bus: Bus) -> None:
     await pull.close()
 
 
-async def test_the_pull_goes_on_within_a_second_of_a_restart(world: World, bus: Bus) -> None:
+async def test_the_pull_goes_on_after_a_restart_before_its_requests_expire(
+    world: World, bus: Bus
+) -> None:
     other = await world.connect("other")
     taker = Taker()
     pull = StandingPull(other, "Q", "d", taker, batch=8)
@@ -292,7 +294,7 @@ async def test_the_pull_goes_on_within_a_second_of_a_restart(world: World, bus: 
     await fill(bus, 50, start=50)
     while len({int(data) for data in taker.data}) < 100:  # an ack on its way may have been lost
         await taker.until(len(taker.jobs) + 1)
-    assert time.monotonic() - back < 2
+    assert time.monotonic() - back < 15
     assert {int(data) for data in taker.data} == set(range(100))
     await pull.close()
 

@@ -38,9 +38,8 @@ def output(reference: str, code: str) -> str:
 async def test_an_image_without_steps_is_there_at_once(venvs: VenvRuntime, client: Client) -> None:
     order = client.order(base())
     assert await venvs.find(order) is None
-    began = time.monotonic()
     built = await venvs.build(order, client.fetch, client.say)
-    assert time.monotonic() - began < 1  # 0.03 s on an idle machine
+    assert client.said == []  # 0.03 s on an idle machine
     assert built.python_version == OURS
     assert output(built.reference, "import sys; print(sys.prefix)") == f"{built.reference}\n"
     assert await venvs.find(order) == built
@@ -170,7 +169,6 @@ async def test_a_cancelled_build_kills_its_commands_and_leaves_nothing(
 
 
 def say_and_sleep() -> None:
-    import time
 
     print("begun", flush=True)
     time.sleep(60)

@@ -1,7 +1,6 @@
 """Calls, containers and images over the control API."""
 
 import asyncio
-import time
 from typing import Any
 
 import pytest
@@ -197,6 +196,4 @@ async def test_requests_in_flight_are_answered_before_the_gateway_ends(
 
     await platform.bus.respond(subjects.runner_exec("rn-1"), apps.ExecRequest, run)
     request = apps.ExecRequest(container_id="ct-a", argv=("ls",))
-    began = time.monotonic()
     assert (await client.ask(verbs.EXEC, request)).exit_code == 0
-    assert time.monotonic() - began < 3

@@ -1,4 +1,4 @@
-"""Scenario 2 (a): a package from an index, used in the container."""
+"""Scenario 2 (a): packages from an index, used in the container and in a sandbox."""
 
 import functools
 import http.server
@@ -6,7 +6,7 @@ import threading
 
 import squall
 
-image = squall.Image.debian_slim().pip_install("requests")
+image = squall.Image.debian_slim().pip_install("requests", "numpy")
 app = squall.App("dependencies", image=image)
 
 with image.imports():

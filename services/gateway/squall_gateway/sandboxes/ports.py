@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, Final
 
 from squall_bus.bus import Bus
@@ -24,7 +25,7 @@ from squall_contracts.tunnels import OpenTunnel, TunnelOpened
 
 from squall_gateway.sandboxes.book import Book
 from squall_gateway.terminals import Ask
-from squall_gateway.tunnels import Tunnels
+from squall_gateway.tunnels import PrivateWay, Tunnels
 
 OPEN_S: Final = 20.0
 
@@ -61,9 +62,25 @@ class Ports:
                 found.append(TunnelAt(port=port, host=opened.host, outer_port=opened.port))
         return SandboxTunnels(tunnels=tuple(found))
 
+    async def open_privately(
+        self, record: SandboxRecord, placed: ContainerRecord, port: int, place: Path
+    ) -> PrivateWay:
+        """A way to any of its ports, by a socket at `place`. SquallRefusal."""
+        wanted, line = await self._line(record, placed, port)
+        return await self._tunnels.listen_at(wanted, line, place)
+
     async def _open(
         self, record: SandboxRecord, placed: ContainerRecord, port: int
     ) -> TunnelOpened:
+        wanted, line = await self._line(record, placed, port)
+        sandbox = record.spec.sandbox
+        assert sandbox is not None
+        return await self._tunnels.listen(wanted, line, sandbox.inbound_cidrs)
+
+    async def _line(
+        self, record: SandboxRecord, placed: ContainerRecord, port: int
+    ) -> tuple[OpenTunnel, Line]:
+        """Have its runner pass connections on. SquallRefusal."""
         tunnel_id = new_id("tu")
         reply: Any = RunnerAnswer
         answer = await self._ask(
@@ -81,6 +98,4 @@ class Ports:
             hear=sandbox_subjects.port_from_runner(placed.runner_id, tunnel_id),
         )
         wanted = OpenTunnel(container_id=placed.container_id, tunnel_id=tunnel_id, port=port)
-        sandbox = record.spec.sandbox
-        assert sandbox is not None
-        return await self._tunnels.listen(wanted, line, sandbox.inbound_cidrs)
+        return wanted, line

@@ -42,6 +42,16 @@ class Asked:
         self.client, self.scheme, self.host = origin.client, origin.scheme, origin.host
 
     @property
+    def is_socket(self) -> bool:
+        """Whether it asks for a WebSocket."""
+        request = self.request
+        return (
+            request.method == "GET"
+            and request.headers.get(hdrs.UPGRADE, "").lower() == "websocket"
+            and "upgrade" in request.headers.get(hdrs.CONNECTION, "").lower()
+        )
+
+    @property
     def function_id(self) -> str:
         return "" if self.found is None else self.found.endpoint.function_id
 

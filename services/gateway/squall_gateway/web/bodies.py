@@ -75,6 +75,12 @@ class Upload:
         parts = [part async for part in self._parts()]
         return b"".join(parts)
 
+    async def stream(self) -> AsyncIterator[bytes]:
+        """All of it, as it comes. BodyTooLarge, TimeoutError."""
+        await self._continue()
+        async for data in self._parts():
+            yield data
+
     async def pump(self, talk: Talk) -> None:
         """Send all of it to the guest, as fast as that reads. BodyTooLarge, TimeoutError, TalkOver."""
         await self._continue()

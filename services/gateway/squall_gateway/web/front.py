@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 import structlog
-from aiohttp import hdrs, web
+from aiohttp import web
 from aiohttp.web_request import BaseRequest
 from squall_bus.errors import BusError
 from squall_contracts.message import new_id
@@ -104,14 +104,13 @@ class Front:
             return refusal(
                 asked.request_id, 401, "this needs a token of `squall proxy-token`", said
             )
-        is_socket = _is_socket(asked.request)
         asked.passed = headers.request_headers(
             asked.headers,
             from_proxy=bool(self._trusted) and headers.is_trusted(peer, self._trusted),
-            is_socket=is_socket,
+            is_socket=asked.is_socket,
             authenticated=found.endpoint.web.requires_proxy_auth,
         )
-        handler: Handler = self._sockets.serve if is_socket else self._requests.serve
+        handler: Handler = self._sockets.serve if asked.is_socket else self._requests.serve
         try:
             if self._traces.are_wanted:
                 return await self._traced(handler, asked, found.endpoint)
@@ -158,11 +157,3 @@ class Front:
     async def close(self) -> None:
         """Let go of what is parked."""
         await self._requests.close()
-
-
-def _is_socket(request: BaseRequest) -> bool:
-    return (
-        request.method == "GET"
-        and request.headers.get(hdrs.UPGRADE, "").lower() == "websocket"
-        and "upgrade" in request.headers.get(hdrs.CONNECTION, "").lower()
-    )

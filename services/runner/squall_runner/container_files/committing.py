@@ -1,9 +1,12 @@
-"""Snapshots: a running container's file system, kept as an image of this machine's engine."""
+"""Snapshots: a running container's file system, or one directory of it, kept as an image of this
+machine's engine."""
 
 import asyncio
+import tempfile
 import time
 from collections.abc import Mapping
-from typing import Final
+from pathlib import Path
+from typing import IO, Final
 
 import anyio
 import structlog
@@ -16,6 +19,8 @@ from squall_contracts.message import new_id
 from squall_contracts.sandbox_snapshots import SnapshotContainer, SnapshotTaken
 
 from squall_runner.container import Container
+from squall_runner.container_files import packing
+from squall_runner.container_files.threads import Threads
 from squall_runner.runtime import RunnerError, Runtime, RuntimeUnavailable
 
 log = structlog.get_logger()
@@ -28,12 +33,20 @@ class Snapshotter:
     """Answers `platform.snapshot.<runner>`."""
 
     def __init__(
-        self, bus: Bus, runtime: Runtime, containers: Mapping[str, Container], tasks: TaskGroup
+        self,
+        bus: Bus,
+        runtime: Runtime,
+        containers: Mapping[str, Container],
+        *,
+        threads: Threads,
+        tasks: TaskGroup,
     ) -> None:
+        """`threads`: those that may touch the files of containers."""
         self._images = bus.kv(subjects.IMAGES_BUCKET, ImageRecord)
         self._runtime = runtime
         self._containers = containers
         self._tasks = tasks
+        self._threads = threads
         self._slots = anyio.Semaphore(AT_ONCE)
 
     async def take(self, _subject: str, request: SnapshotContainer) -> SnapshotTaken:
@@ -42,11 +55,12 @@ class Snapshotter:
         if container is None or not container.handle:
             raise SquallRefusal("not_found", f"container {request.container_id} does not run here")
         account = container.start.workspace
-        recipe = Recipe(base=await self._described(container, request.ttl_s))
+        recipe = Recipe(base=await self._described(container, request))
         reference = docker_tag(account, image_id(recipe))
         began_s = time.monotonic()
         done = asyncio.get_running_loop().create_future()
-        self._tasks.start_soon(self._commit, container.handle, reference, done)
+        container.used()
+        self._tasks.start_soon(self._keep, container, request.path, reference, done)
         await asyncio.wait([done], timeout=request.timeout_s)
         if not done.done():
             done.cancel()
@@ -59,17 +73,30 @@ class Snapshotter:
         log.info("snapshot.taken", container_id=request.container_id, ms=took_ms)
         return SnapshotTaken(recipe=recipe)
 
-    async def _commit(
-        self, handle: str, reference: str, done: "asyncio.Future[SquallRefusal | None]"
+    async def _keep(
+        self,
+        container: Container,
+        path: str,
+        reference: str,
+        done: "asyncio.Future[SquallRefusal | None]",
     ) -> None:
         failure = None
         try:
             async with self._slots:
-                if not done.done():
-                    await self._runtime.commit(handle, reference)
+                if not done.done() and path:
+                    await self._keep_directory(container, path, reference, done)
+                elif not done.done():
+                    await self._runtime.commit(container.handle, reference)
         except RunnerError as error:
             away = isinstance(error, RuntimeUnavailable)
             failure = SquallRefusal("internal" if away else "invalid", str(error))
+        except OSError as error:
+            missing = isinstance(error, FileNotFoundError)
+            failure = SquallRefusal(
+                "not_found" if missing else "invalid", f"{path}: {error.strerror}"
+            )
+        except packing.GaveUpError:
+            return
         if not done.done():
             done.set_result(failure)
         elif failure is None:
@@ -78,7 +105,26 @@ class Snapshotter:
             except RunnerError as error:
                 log.warning("snapshot.left", reference=reference, error=str(error))
 
-    async def _described(self, container: Container, ttl_s: float | None) -> Snapshot:
+    async def _keep_directory(
+        self,
+        container: Container,
+        path: str,
+        reference: str,
+        done: "asyncio.Future[SquallRefusal | None]",
+    ) -> None:
+        """By way of a file that has no name. RunnerError, OSError, GaveUpError."""
+        root = await self._runtime.root(container.handle, container.slot.directory)
+        try:
+            with await asyncio.to_thread(_unnamed, container.slot.directory) as file:
+                await self._threads.run(
+                    lambda: packing.pack(root, path, file, lambda: not done.done())
+                )
+                file.seek(0)
+                await self._runtime.keep(reference, file)
+        finally:
+            root.close()
+
+    async def _described(self, container: Container, request: SnapshotContainer) -> Snapshot:
         start = container.start
         key = subjects.image_key(start.workspace, start.spec.image_id)
         entry = await self._images.get(key)
@@ -90,5 +136,10 @@ class Snapshotter:
             python_version=entry.value.python_version,
             workdir=entry.value.workdir,
             env=entry.value.env,
-            expires_unix_s=None if ttl_s is None else time.time() + ttl_s,
+            expires_unix_s=None if request.ttl_s is None else time.time() + request.ttl_s,
+            directory=request.path,
         )
+
+
+def _unnamed(directory: Path) -> IO[bytes]:
+    return tempfile.TemporaryFile(dir=directory)

@@ -1,7 +1,10 @@
 """Answers what clients ask about the files of the containers of this machine."""
 
 import asyncio
-from collections.abc import Callable
+import errno
+import os
+import stat
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -9,9 +12,10 @@ import anyio
 from squall_bus.bus import Bus
 from squall_bus.errors import SquallRefusal
 from squall_contracts import sandbox_files as words
+from squall_contracts.images import ImageRecord, Snapshot
 from squall_contracts.sandbox_file_subjects import file_requests
 
-from squall_runner.container_files import looking, removing
+from squall_runner.container_files import looking, packing, removing
 from squall_runner.container_files.core import failure
 from squall_runner.container_files.pieces import Pieces
 from squall_runner.container_files.root import Root
@@ -20,6 +24,8 @@ from squall_runner.container_files.watching import Watches
 from squall_runner.runtime import RunnerError, Runtime
 
 T = TypeVar("T")
+Image = Callable[[str, str], Awaitable[ImageRecord]]
+"""A workspace's image, once it is on this machine."""
 
 AT_ONCE: Final = 4
 """Requests of one container that touch the disk at a time: it can't keep others from theirs."""
@@ -28,7 +34,9 @@ AT_ONCE: Final = 4
 class FilesDesk:
     """Of one runner."""
 
-    def __init__(self, bus: Bus, runtime: Runtime, runner_id: str) -> None:
+    def __init__(self, bus: Bus, runtime: Runtime, runner_id: str, image: Image) -> None:
+        """`image`: see Image; raises RunnerError or BusError."""
+        self.image = image
         self.bus = bus
         self.runner_id = runner_id
         self.runtime = runtime
@@ -64,6 +72,7 @@ class ContainerFiles:
         self._working: set[asyncio.Future[Any]] = set()
         self._root: Root | None = None
         self._locating = anyio.Lock()
+        self._mounting = anyio.Lock()
 
     async def attend(self) -> None:
         """Until cancelled: answer requests."""
@@ -105,7 +114,9 @@ class ContainerFiles:
         | words.StatFile
         | words.MakeDirectory
         | words.RemoveFile
-        | words.WatchFiles,
+        | words.WatchFiles
+        | words.MountImage
+        | words.UnmountImage,
     ) -> object:
         match what:
             case words.ReadFile():
@@ -122,7 +133,43 @@ class ContainerFiles:
                 await self._run(lambda: removing.remove(root, what.path, recursive=what.recursive))
             case words.WatchFiles():
                 await self._watches.begin(self._tasks, root, what)
+            case words.MountImage():
+                await self._mount(root, what)
+            case words.UnmountImage():
+                await self._unmount(root, what)
         return words.FileDone()
+
+    async def _mount(self, root: Root, what: words.MountImage) -> None:
+        """OSError, SquallRefusal."""
+        try:
+            image = await self._desk.image(self._account, what.image_id)
+            base = image.recipe.base
+            inside = packing.INSIDE if isinstance(base, Snapshot) and base.directory else ""
+            async with self._mounting:
+                await self._desk.runtime.mount(
+                    self._handle,
+                    lambda: self._run(lambda: root.make_directories(what.path)),
+                    image.reference,
+                    f"/{inside}",
+                )
+        except RunnerError as error:
+            raise SquallRefusal("invalid", str(error)) from error
+
+    async def _unmount(self, root: Root, what: words.UnmountImage) -> None:
+        """OSError, SquallRefusal."""
+
+        def find() -> int:
+            found = root.find(what.path)
+            if not stat.S_ISDIR(os.fstat(found).st_mode):
+                os.close(found)
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), what.path)
+            return found
+
+        try:
+            async with self._mounting:
+                await self._desk.runtime.unmount(self._handle, lambda: self._run(find))
+        except RunnerError as error:
+            raise SquallRefusal("invalid", str(error)) from error
 
     async def _located(self) -> Root:
         """The container's root, looked for once. SquallRefusal where it can't be seen from here."""

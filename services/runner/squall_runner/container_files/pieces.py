@@ -92,9 +92,11 @@ def _begin_reading(root: Root, path: str) -> tuple[words.FileRead, int | None]:
 
 def _begin_writing(root: Root, what: words.WriteFile) -> int | None:
     """The open file if more is to follow."""
-    descriptor = root.write(what.path)
+    descriptor = root.write(what.path, empty=bool(what.transfer))
     try:
         write_at(descriptor, what.data, 0)
+        if not what.transfer:
+            os.ftruncate(descriptor, len(what.data))
     except BaseException:
         os.close(descriptor)
         raise

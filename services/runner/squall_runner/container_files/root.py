@@ -82,17 +82,20 @@ class Root:
         finally:
             os.close(found)
 
-    def write(self, path: str) -> int:
-        """A regular file, to be written, emptied if it was there; directories above it are made."""
+    def write(self, path: str, *, empty: bool = True) -> int:
+        """A regular file, to be written; directories above it are made. `empty`: emptied if it was
+        there. One that is overwritten instead is not put on the disk before its time: ext4 flushes a
+        file that was emptied as soon as it is closed."""
+        flags = os.O_WRONLY | os.O_TRUNC if empty else os.O_WRONLY
         try:
-            return self._opened(self.find(path), path, os.O_WRONLY | os.O_TRUNC)
+            return self._opened(self.find(path), path, flags)
         except FileNotFoundError:
             above, name = place(path)
         parent = self.make_directories(above)
         try:
             made = os.open(name, _NEW, 0o600, dir_fd=parent)
         except FileExistsError:  # made meanwhile, or a link to nothing
-            return self._opened(self.find(path), path, os.O_WRONLY | os.O_TRUNC)
+            return self._opened(self.find(path), path, flags)
         finally:
             os.close(parent)
         self._adopt(made, FILE_MODE)
