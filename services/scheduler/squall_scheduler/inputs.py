@@ -115,16 +115,28 @@ class WaitingInputs:
             total += sum((await bus.admin.backlog(subjects.CALLS, subject)).values())
         return total
 
-    async def answer_all(self, function: FunctionRecord, failure: Failure) -> int:
-        """Store `failure` as the outcome of every waiting input; returns how many messages.
-        BusError."""
+    async def answer_all(
+        self,
+        function: FunctionRecord,
+        failure: Failure,
+        *,
+        still: Callable[[], bool] | None = None,
+    ) -> int:
+        """Store `failure` as the outcome of every waiting input; returns how many messages. While
+        `still()`, also of those that come until none has come for a second: word of an input can be
+        quicker than its storing. None: only of those that wait now. BusErrors, as a group."""
         await self.ensure(function)
         bus = await self._accounts.get(function.workspace)
-        answered = 0
-        for lane in subjects.LANES:
-            durable = subjects.consumer(function.function_id, lane)
-            answered += await _answer_lane(bus, function, durable, failure)
-        return answered
+        async with asyncio.TaskGroup() as group:
+            lanes = [
+                group.create_task(
+                    _answer_lane(
+                        bus, function, subjects.consumer(function.function_id, lane), failure, still
+                    )
+                )
+                for lane in subjects.LANES
+            ]
+        return sum(lane.result() for lane in lanes)
 
     def _lock(self, function_id: str) -> asyncio.Lock:
         return self._locks.setdefault(function_id, asyncio.Lock())
@@ -144,9 +156,16 @@ def may_answer(reply_to: str) -> bool:
     return reply_to.startswith(("reply.", "result."))
 
 
-async def _answer_lane(bus: Bus, function: FunctionRecord, durable: str, failure: Failure) -> int:
+async def _answer_lane(
+    bus: Bus,
+    function: FunctionRecord,
+    durable: str,
+    failure: Failure,
+    still: Callable[[], bool] | None,
+) -> int:
     try:
-        if (await bus.admin.consumer_state(subjects.CALLS, durable)).pending == 0:
+        state = await bus.admin.consumer_state(subjects.CALLS, durable)
+        if still is None and state.pending == 0:
             return 0
     except NotFound:  # a lane nobody has needed
         return 0
@@ -170,9 +189,12 @@ async def _answer_lane(bus: Bus, function: FunctionRecord, durable: str, failure
                 if (await bus.admin.consumer_state(subjects.CALLS, durable)).pending == 0:
                     break
                 continue
+            if still is not None and not still():
+                job.nak()
+                break
             await _answer_one(bus, function, job, failure)
             answered += 1
-            if job.pending == 0 and jobs.empty():
+            if still is None and job.pending == 0 and jobs.empty():
                 break
     finally:
         await pull.close()

@@ -1,7 +1,8 @@
 """What needs no decision but must be done in its time: consumers, farewells, strays, sweeps."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -67,7 +68,8 @@ class Tending:
         self._spawn(self._prepare(function))
 
     def answer(self, function: FunctionRecord, failure: Failure) -> None:
-        """Fail all inputs of the function that wait; once more if asked to while at it."""
+        """Fail all inputs of the function that wait, and that come while it is given up; once more
+        if asked to while at it."""
         function_id = function.function_id
         if function_id in self._answering:
             self._answering[function_id] = failure
@@ -156,13 +158,24 @@ class Tending:
         try:
             while again is not None:
                 self._answering[function_id] = None
-                await self._answer(function, again)
+                await self._answer(function, again, still=self._while_refused(function_id))
                 again = self._answering[function_id]
         finally:
             del self._answering[function_id]
 
-    async def _answer(self, function: FunctionRecord, failure: Failure) -> None:
-        answering = self._inputs.answer_all(function, failure)
+    def _while_refused(self, function_id: str) -> Callable[[], bool] | None:
+        """None: it may be tried again at once."""
+        still = partial(self._world.is_refused, function_id)
+        return still if still() else None
+
+    async def _answer(
+        self,
+        function: FunctionRecord,
+        failure: Failure,
+        *,
+        still: Callable[[], bool] | None = None,
+    ) -> None:
+        answering = self._inputs.answer_all(function, failure, still=still)
         await self._logged(answering, "inputs.unanswered", function.function_id)
 
     async def _farewell(self, function: FunctionRecord) -> None:

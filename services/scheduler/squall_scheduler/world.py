@@ -212,11 +212,16 @@ class World:
         if function is None or faults is None or not faults.open or faults.asked:
             return
         now_s = self.clock()
-        if refuses(faults, now_s):
+        if self.is_refused(function_id):
             self.refused.add(function_id)
         if (tried := after_request(faults, now_s)) is not faults:
             self.memory.note(function, tried)
         self.changed.set()
+
+    def is_refused(self, function_id: str) -> bool:
+        """Whether an input that waits now is answered at once with the last failure."""
+        faults = self.memory.faults(function_id)
+        return faults is not None and refuses(faults, self.clock())
 
     def reset(self, function_id: str) -> bool:
         """Forget a function's start failures. Whether there were any."""

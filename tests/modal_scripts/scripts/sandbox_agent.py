@@ -29,9 +29,9 @@ def main():
     failed = sandbox.exec("python", "-c", "1 / 0")
     print("failed", failed.wait(), "ZeroDivisionError" in failed.stderr.read())
 
-    sandbox.filesystem.write_text("remember me", "/work/note.txt")
-    print("files", [entry.name for entry in sandbox.filesystem.list_files("/work")])
-    work = sandbox.snapshot_directory("/work")
+    sandbox.filesystem.write_text("remember me", "/kept/note.txt")
+    print("files", [entry.name for entry in sandbox.filesystem.list_files("/kept")])
+    work = sandbox.snapshot_directory("/kept")
     whole = sandbox.snapshot_filesystem()
     print("listed", sandbox.object_id in [each.object_id for each in modal.Sandbox.list()])
     sandbox.terminate()
@@ -42,7 +42,7 @@ def main():
     )  # fmt: skip
     web.wait_until_ready(timeout=120)
     web.mount_image("/project", work)
-    other = web.exec("cat", "/project/note.txt", "/work/note.txt")
+    other = web.exec("cat", "/project/note.txt", "/kept/note.txt")
     print("kept", other.stdout.read())
     print("tunnel", web.tunnels()[8080].port > 0)
     web.terminate()

@@ -39,7 +39,7 @@ async def test_an_image_without_steps_is_there_at_once(venvs: VenvRuntime, clien
     order = client.order(base())
     assert await venvs.find(order) is None
     built = await venvs.build(order, client.fetch, client.say)
-    assert client.said == []  # 0.03 s on an idle machine
+    assert [step for _, step, _ in client.said] == [0]  # 0.03 s on an idle machine
     assert built.python_version == OURS
     assert output(built.reference, "import sys; print(sys.prefix)") == f"{built.reference}\n"
     assert await venvs.find(order) == built

@@ -18,14 +18,16 @@ from squall_contracts.functions import Resources
 from squall_contracts.message import decode
 from squall_contracts.placement import ContainerRecord, ContainerState, RunnerRecord
 from squall_contracts.scaling import Target
+from squall_scheduler import inputs
 from squall_scheduler.handlers import Scheduler
+from squall_scheduler.inputs import WaitingInputs
 from squall_scheduler.ledger import Ledger
 from squall_scheduler.memory import Memory
 from squall_scheduler.metrics import Metrics
 from squall_scheduler.settings import Settings
 from squall_scheduler.world import World
 
-from .stage import ACCOUNT, Stage, held
+from .stage import ACCOUNT, OneWorkspace, Stage, held
 
 
 def failures(stage: Stage) -> dict[int, Failure]:
@@ -208,6 +210,35 @@ async def test_a_given_up_function_is_tried_again_when_an_input_waits(stage: Sta
 
     await stage.until(is_tried)
     assert stage.results[0].items[0].index == 0
+
+
+async def test_word_of_an_input_may_be_quicker_than_its_storing(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    function = await stage.declare()
+    failure = Failure(kind="startup", message="no such image")
+    waiting = WaitingInputs(OneWorkspace(stage.workspace), Settings())
+    monkeypatch.setattr(inputs, "QUIET_S", 30.0)
+    answering = asyncio.create_task(waiting.answer_all(function, failure, still=lambda: True))
+    for index in range(2):
+        await stage.call(index)
+        await stage.until(lambda: len(stage.results) > index)  # noqa: B023
+    answering.cancel()
+    await asyncio.wait([answering])
+    assert set(failures(stage)) == {0, 1}
+
+
+async def test_an_input_is_left_to_a_container_once_its_function_may_be_tried_again(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    function = await stage.declare()
+    failure = Failure(kind="startup", message="no such image")
+    waiting = WaitingInputs(OneWorkspace(stage.workspace), Settings())
+    monkeypatch.setattr(inputs, "QUIET_S", 0.1)
+    await stage.call(0)
+    assert await waiting.answer_all(function, failure, still=lambda: False) == 0
+    assert stage.results == []
+    assert not await stage.nothing_waits()
 
 
 async def test_a_given_up_function_answers_at_once_until_it_is_reset(server: FakeServer) -> None:
