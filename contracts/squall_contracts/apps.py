@@ -229,6 +229,8 @@ class ServerDescription(Message, frozen=True, kw_only=True, tag="server"):
     workspace: str
     runtimes: tuple[str, ...]
     """Runtimes of the live runners, such as ("docker",)."""
+    dashboard_url: str = ""
+    """Ends with a slash; `<environment>/<section>/<id>` follow. Empty: who answers serves none."""
 
 
 class Done(Message, frozen=True, kw_only=True, tag="done"):

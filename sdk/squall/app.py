@@ -15,7 +15,7 @@ from squall import _client, _sync, _validate
 from squall._apps import looking_up
 from squall._declaring.declared import LocalEntrypoint
 from squall._declaring.registering import Declaring
-from squall._modal.handle import HISTORY, Absent
+from squall._modal.handle import HISTORY, Absent, Page, shown_at
 from squall._modal.spellings import old_spelling
 from squall._volume.mounts import checked
 from squall.exception import InvalidError
@@ -217,7 +217,13 @@ class App(Declaring):
 
     stats = Absent(HISTORY)
     sandboxes = Absent("Sandbox.list(app_id=app.app_id) gives them")
-    get_dashboard_url = Absent("the server's pages list all that runs")
+
+    @_sync.synced
+    async def get_dashboard_url(self) -> str:
+        """The address of its page in the server's dashboard, which `squall dashboard` signs in to.
+        ExecutionError if it neither runs nor was deployed or looked up here; NotFoundError where the
+        server has no dashboard."""
+        return await shown_at(Page(f"apps/{self._running_id()}", self._environment))
 
     @property
     def logs(self) -> "Logs":

@@ -11,7 +11,7 @@ from squall import _client, _sync
 from squall._calling import call_results
 from squall._calling.call_results import Fetched
 from squall._calling.unary import Outcome, Target, Unary, inline, value_of
-from squall._modal.handle import Absent, Handle
+from squall._modal.handle import Absent, Handle, Page
 from squall._waiting import LoopWaiter, Settles, ThreadWaiter
 from squall.exception import InvalidError
 
@@ -104,6 +104,9 @@ class FunctionCall(Handle, Generic[R]):
 
     def __reduce__(self) -> "tuple[Callable[..., FunctionCall[Any]], tuple[str, str | None]]":
         return _rebuilt, (self._call_id, self._environment)
+
+    async def _page(self) -> Page:
+        return Page(f"calls/{self._call_id}", self._environment)
 
     @_sync.synced
     async def hydrate(self, client: object = None) -> Self:

@@ -12,10 +12,10 @@ from squall._calling.pools import Bindings, Instance, Pool
 from squall._calling.unary import Target
 from squall._declaring import parameters, variants
 from squall._declaring.varying import Varying
-from squall._modal.handle import Handle
+from squall._modal.handle import Handle, Page, newest_only
 from squall._modal.spellings import old_spelling
 from squall.exception import ExecutionError, InvalidError, NotFoundError
-from squall.function import Function, newest_only
+from squall.function import Function
 
 if TYPE_CHECKING:
     from squall._client import Client
@@ -230,6 +230,12 @@ class Cls(Handle, Varying["Cls"]):
             f"{self.name} has not been hydrated: call it inside `with app.run():`, through "
             "`squall run`, or deploy its app and look it up with Cls.from_name"
         )
+
+    async def _page(self) -> Page:
+        if not self._can_resolve():
+            raise self._unhydrated()
+        target = (await self._resolve(await _client.connected())).target
+        return Page(f"functions/{target.function_id}", target.environment)
 
     @_sync.synced
     async def hydrate(self, client: object = None) -> "Cls":

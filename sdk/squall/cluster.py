@@ -17,7 +17,7 @@ from typing import Any, Final, Literal, NamedTuple, Self, TypeVar
 from squall import _container, _context, _validate
 from squall._declaring.methods import CLUSTER
 from squall._modal import spellings
-from squall._modal.handle import Absent, Handle
+from squall._modal.handle import Absent, Handle, Page
 from squall.exception import ExecutionError, InvalidError
 
 __all__ = ["Cluster", "ClusterInfo", "clustered"]
@@ -85,6 +85,13 @@ class Cluster(Handle):
 
     from_id = Absent("a cluster is known to its own containers: use from_context()")
     hydrate = Absent("nothing is looked up: from_context() knows all")
+
+    async def _page(self) -> Page:
+        from squall import _container
+
+        here = _container.assignment()
+        assert here is not None, "clusters are known to their own containers alone"
+        return Page(f"functions/{here.function_id}", here.environment)
 
     @property
     def object_id(self) -> str:

@@ -7,7 +7,7 @@ from squall_contracts import environments
 from squall_contracts.environments import EnvironmentEntry
 
 from squall import _client, _sync, _validate
-from squall._modal.handle import Absent, Handle
+from squall._modal.handle import Absent, Handle, Page
 from squall.exception import AlreadyExistsError, InvalidError, NotFoundError
 
 
@@ -104,6 +104,10 @@ class Environment(Handle):
 
     def __repr__(self) -> str:
         return f"Environment.from_name({self._name!r})"
+
+    async def _page(self) -> Page:
+        await self._find()
+        return Page("", self._name)
 
     @_sync.synced
     async def hydrate(self, client: object = None) -> "Environment":

@@ -19,7 +19,7 @@ from squall._calling.forms import (
 )
 from squall._calling.unary import Target
 from squall._declaring.varying import Varying
-from squall._modal.handle import HISTORY, Absent, Handle
+from squall._modal.handle import HISTORY, Absent, Handle, Page, newest_only
 from squall._modal.old_function import OldSpellings
 from squall.autoscaler import Autoscaler, AutoscalerSettings, FunctionStats, change, stats
 from squall.exception import ExecutionError, InvalidError, NotFoundError
@@ -287,6 +287,10 @@ class Function(Handle, Varying["Function[P, R, O]"], OldSpellings, Generic[P, R,
                 self._web_urls = (await client.control(wanted)).web_urls
         return self._web_urls.get("")
 
+    async def _page(self) -> Page:
+        target = await self._resolve(await self._connected())
+        return Page(f"functions/{target.function_id}", target.environment)
+
     @_sync.synced
     async def hydrate(self, client: object = None) -> Self:
         """Look it up now. NotFoundError, ExecutionError."""
@@ -368,15 +372,6 @@ class Function(Handle, Varying["Function[P, R, O]"], OldSpellings, Generic[P, R,
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> O:
         return cast(O, self.raw(*args, **kwargs))
-
-
-def newest_only(version: int | None) -> None:
-    """InvalidError for a version: callers get what was deployed last."""
-    if version is not None:
-        raise InvalidError(
-            "version: calls go to what was deployed last: leave it out, deploy the old code under "
-            "another name, or go back with `squall app rollback`"
-        )
 
 
 def _by_name(app: str, name: str, environment: str | None) -> Function[..., Any, Any]:

@@ -30,7 +30,7 @@ from squall._image.packages import PackageSteps, Variables, build_env
 from squall._image.projects import ProjectSteps
 from squall._image.secrets import ELSEWHERE, of_layers
 from squall._image.sources import python_source_entries
-from squall._modal.handle import Absent, Handle
+from squall._modal.handle import Absent, Handle, Page
 from squall._modal.mount import Mount
 from squall._modal.spellings import old_spelling
 from squall.exception import ExecutionError, InvalidError
@@ -219,6 +219,9 @@ class Image(Handle, PackageSteps, CommandSteps, CondaSteps, ProjectSteps, LocalF
 
         self._built_id = await build(self)
         return self
+
+    async def _page(self) -> Page:
+        return Page(f"images/{self.object_id}", None)
 
     @_sync.synced
     async def hydrate(self, client: object = None) -> "Image":

@@ -17,7 +17,7 @@ from squall_contracts.sandboxes import (
 )
 
 from squall import _client, _sync, _validate
-from squall._modal.handle import Handle
+from squall._modal.handle import Handle, Page
 from squall._modal.spellings import old_spelling
 from squall._sandbox import creating, waiting
 from squall._sandbox.commands import Commands
@@ -203,6 +203,9 @@ class Sandbox(Commands, FilesystemMethods, Handle):
     def object_id(self) -> str:
         """Its id, for `Sandbox.from_id`."""
         return self._info.sandbox_id
+
+    async def _page(self) -> Page:
+        return Page(f"containers/{self._info.container_id}", self._info.environment)
 
     @property
     def returncode(self) -> int | None:

@@ -15,7 +15,7 @@ from squall_contracts.secrets import (
 from squall_contracts.secrets import SecretInfo as _Info
 
 from squall import _client, _container, _sync, _validate
-from squall._modal.handle import Handle
+from squall._modal.handle import Handle, Page
 from squall._modal.spellings import old_spelling
 from squall._secret.values import Variables, checked, find_dotenv, read_dotenv
 from squall.exception import (
@@ -219,6 +219,11 @@ class Secret(Handle):
     def __reduce__(self) -> tuple[object, tuple[str, str, tuple[str, ...]]]:
         """Where a function that refers to it is pickled, its values stay behind."""
         return _unpickled, (self._name, self._environment, self._required)
+
+    async def _page(self) -> Page:
+        if self._name:
+            await self._find()
+        return Page("secrets", self._environment or None)
 
     @_sync.synced
     async def hydrate(self, client: object = None) -> "Secret":

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from squall import _client, _sync, _validate
 from squall._apps.places import require
-from squall._modal.handle import Handle
+from squall._modal.handle import Handle, Page
 from squall._modal.old_volume import OldLookUps
 from squall._shared.iterating import synced_items
 from squall._volume.errors import translated
@@ -163,6 +163,10 @@ class Volume(Handle, OldLookUps):
         from squall._volume.ephemeral import Ephemeral
 
         return Ephemeral(cls)
+
+    async def _page(self) -> Page:
+        await self._resolved()
+        return Page(f"volumes/{self._name or ''}", self._environment)
 
     @_sync.synced
     async def hydrate(self, client: object = None) -> "Volume":

@@ -22,7 +22,7 @@ from squall_contracts.collections import (
 )
 
 from squall import _client, _sync, _validate
-from squall._modal.handle import Handle
+from squall._modal.handle import Handle, Page
 from squall._sync import synced
 from squall.exception import DeprecationError, Error, InvalidError, NotFoundError
 
@@ -143,6 +143,10 @@ class Collection(Handle):
         if self._record is None:
             raise AttributeError(f"{self!r} has no object_id yet: call hydrate(), or use it, first")
         return self._record.collection_id
+
+    async def _page(self) -> Page:
+        await self._opened()
+        return Page("collections", self._environment)
 
     @synced
     async def hydrate(self, client: object = None) -> Self:

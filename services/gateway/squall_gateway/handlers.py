@@ -66,6 +66,7 @@ class Api:
         passes: Passes,
     ) -> None:
         self._context = context
+        self._door = door
         self._accounts = access.accounts
         self._apps = own
         bus = context.bus
@@ -328,6 +329,7 @@ class Api:
             version=version("squall"),
             workspace=await self._accounts.name(account),
             runtimes=tuple(sorted(await self._runtimes())),
+            dashboard_url=self._door.url,
         )
 
     async def _runtimes(self) -> frozenset[str]:
