@@ -118,6 +118,7 @@ _HOMES = {
     "Mount": "_modal.mount",
     "Period": "schedule",
     "Probe": "sandbox",
+    "Proxy": "_modal.proxy",
     "Queue": "queue",
     "Retries": "retries",
     "Sandbox": "sandbox",
@@ -164,7 +165,7 @@ def __getattr__(name: str) -> Any:
         from squall._modal import old_names
 
         if name in old_names.GONE:
-            raise AttributeError(f"squall.{name} is gone: {old_names.GONE[name]}")
+            raise AttributeError(f"squall.{name} is not available: {old_names.GONE[name]}")
         if name not in old_names.RENAMED:
             raise AttributeError(f"module 'squall' has no attribute {name!r}")
         now = old_names.RENAMED[name]

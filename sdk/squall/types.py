@@ -112,8 +112,8 @@ _PEOPLE = "who may do what is in `squall token` and `squall admin`"
 _NOT_AVAILABLE = {
     **dict.fromkeys(
         ("AppStats", "FunctionStats", "MetricDefinition", "MetricSeries", "MetricsSchema",
-         "ObjectMetrics", "ServerStats", "StatsPercentile", "StatsPercentileDistribution",
-         "TimeSeriesPoint"),
+         "ObjectMetrics", "SandboxGroupStats", "SandboxStats", "ServerStats", "StatsPercentile",
+         "StatsPercentileDistribution", "TimeSeriesPoint"),
         _HISTORY,
     ),
     **dict.fromkeys(
@@ -129,6 +129,7 @@ _NOT_AVAILABLE = {
         ("ServerContainerInfo", "ServerSessionCredentials"), "servers have no sessions here"
     ),
     "AppState": "AppInfo.state is a word",
+    "CloudBucketMountInfo": "a bucket is known by its declaration: CloudBucketMount(…)",
     "ServerInfo": "Server.info() gives FunctionInfo",
     "ServerAutoscalerSettings": "it is FunctionAutoscalerSettings",
     "VolumeCreateOptions": "volumes have none",

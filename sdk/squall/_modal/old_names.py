@@ -1,4 +1,4 @@
-"""Names that Modal once had at its top level: what they are now, or what replaced them."""
+"""Names that Modal has or once had at its top level: what they are here, or what is used instead."""
 
 from typing import Final
 
@@ -15,6 +15,8 @@ GONE: Final = {
     "container_app": "what an app defines can be used in its functions directly",
     "sessioned": "requests of one client may go to any container: keep what it needs in a Dict",
     "billing": "Squall sends no bills",
+    "Workspace": "who may do what is in `squall token` and `squall admin`",
+    "SandboxSnapshot": "a sandbox's files are kept by snapshot_filesystem() and snapshot_directory()",
     "is_remote": "use not is_local()",
 }
 """An AttributeError says what to use."""

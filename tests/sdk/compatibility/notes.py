@@ -2,14 +2,6 @@
 
 from typing import Final
 
-NOT_YET: Final = (
-    "SandboxSnapshot", "CloudBucketMount", "Proxy", "Tunnel",
-    "Workspace", "forward", "types.SandboxConnectCredentials", "types.SandboxGroupStats",
-    "types.SandboxStats", "types.FileInfo", "types.FileType", "types.FileWatchEvent",
-    "types.FileWatchEventType", "types.CloudBucketMountInfo",
-)  # fmt: skip
-"""Built later, unless they are there already."""
-
 REFUSED: Final[dict[str, str]] = {
     "Client.from_credentials": "tokens of Modal's cloud open nothing here",
     "Image.from_id": "an image is named by its recipe",
@@ -49,5 +41,6 @@ NOTES: Final[dict[str, str]] = {
     "Volume.from_name": "`version`: there is one kind",
     "Secret.update": "values are never read back",
     "Client": "stands for this process's one connection",
+    "Proxy": "accepted with a notice",
     "SchedulerPlacement": "accepted with a notice",
 }

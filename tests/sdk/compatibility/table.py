@@ -11,11 +11,11 @@ from squall._calling import forms
 from squall._modal import spellings
 from squall._modal.handle import Absent
 
-from .notes import NOT_YET, NOTES, REFUSED
+from .notes import NOTES, REFUSED
 from .ranks import Rank, rank
 
 PAGE: Final = Path(__file__).parents[3] / "docs" / "modal-compatibility.md"
-State = Literal["works", "refused", "not yet", "missing"]
+State = Literal["works", "refused", "missing"]
 RUNNER: Final = {"DeployResult", "deploy_app"}
 """What Modal's documentation names of that module; the rest is its own."""
 MODULES: Final = ("exception", "experimental", "runner", "types", "call_graph")
@@ -125,9 +125,6 @@ class _Attribute:
 def _row(name: str, theirs: Any, ours: Any, their_class: Any = None, our_class: Any = None) -> Row:
     del their_class
     remark = NOTES.get(name, "")
-    head = name.partition(".")[0]
-    if ours is None and (name in NOT_YET or head in NOT_YET):
-        return Row(name, rank(name), "not yet", remark)
     if name in REFUSED:
         return Row(name, rank(name), "refused", REFUSED[name])
     if our_class is not None:
@@ -187,5 +184,5 @@ def page() -> str:
     return "\n".join(lines) + "\n"
 
 
-_STATES: Final[tuple[State, ...]] = ("works", "refused", "not yet", "missing")
+_STATES: Final[tuple[State, ...]] = ("works", "refused", "missing")
 INTRODUCTION: Final = Path(__file__).with_name("introduction.md").read_text()

@@ -31,6 +31,10 @@ def test_what_scripts_need_takes_the_arguments_modal_takes(found: list[Row]) -> 
     assert [(row.name, row.remark) for row in lacking] == []
 
 
+def test_no_name_of_modals_is_unknown(found: list[Row]) -> None:
+    assert [row.name for row in found if row.state == "missing"] == []
+
+
 def test_what_is_refused_says_what_to_use(found: list[Row]) -> None:
     assert [row.name for row in found if row.state == "refused" and not row.remark] == []
 
@@ -74,6 +78,17 @@ def test_options_of_the_cloud_are_told_once(monkeypatch: pytest.MonkeyPatch) -> 
     app.cls(region="eu-west")(type("Plain", (), {"m": squall.method()(_method)}))
     with pytest.raises(InvalidError, match="network_file_systems"):
         app.function(network_file_systems={"/nfs": None})
+
+
+def test_a_proxy_is_taken_and_told_to_have_no_effect(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spellings, "_said", set())
+    proxies = importlib.import_module("squall._modal.proxy").Proxy
+    with pytest.warns(NoEffectWarning, match="proxy has no effect here"):
+        proxy = squall.Proxy.from_name("exit", environment_name="main")
+    assert (type(proxy), proxy.name) == (proxies, "exit")
+    assert squall.App("behind").function(proxy=proxy)(plain).name == "plain"
+    with pytest.raises(InvalidError, match="name"):
+        squall.Proxy.from_name("no such name")
 
 
 def _method(self: object) -> None:
