@@ -1,18 +1,11 @@
 """What all tests share."""
 
-import os
-
 import pytest
 from hypothesis import HealthCheck, settings
 
 # How long an example takes, or its making, says nothing on a busy machine; benchmarks measure time.
 settings.register_profile("squall", deadline=None, suppress_health_check=(HealthCheck.too_slow,))
 settings.load_profile("squall")
-
-
-def pytest_xdist_auto_num_workers() -> int:
-    """Half as many again as there are cores: tests wait for containers half of their time."""
-    return max(1, len(os.sched_getaffinity(0)) * 3 // 2)
 
 
 @pytest.hookimpl(trylast=True)

@@ -74,8 +74,8 @@ def test_shell_of_a_function_has_what_its_containers_have(
     command.setwinsize(33, 77)
     command.sendline("stty size")
     command.expect("33 77")
-    command.sendline("sleep 1000")
-    command.expect("sleep 1000")
+    command.sendline("sh -c 'echo sleeps-$((20 + 4)); exec sleep 1000'")
+    command.expect("sleeps-24")  # it has the terminal by now, and not the shell
     command.sendintr()
     command.sendline("echo after $?")
     command.expect("after 130")
@@ -120,8 +120,8 @@ def test_running_container_gives_a_terminal(
     command.setwinsize(30, 90)
     command.sendline("stty size")
     command.expect("30 90")
-    command.sendline("sleep 1000")
-    command.expect("sleep 1000")
+    command.sendline("sh -c 'echo sleeps-$((20 + 4)); exec sleep 1000'")
+    command.expect("sleeps-24")  # it has the terminal by now, and not the shell
     command.sendintr()
     command.expect(PROMPT)
     command.sendeof()

@@ -12,14 +12,12 @@ from pathlib import Path
 import pytest
 from squall import _client
 from squall._sync import run
-from squall.config import Server as Endpoint
-from squall.config import use_server
 from squall_bus.access.accounts import write_credentials
 from squall_bus.access.keyring import Keyring
 from squall_contracts.apps import ListContainers
 from squall_contracts.placement import ENDED, ContainerRecord
 
-from tests.system.conftest import PROGRAMS, Server, docker_engine
+from tests.system.conftest import PROGRAMS, Server, connected_to, docker_engine
 
 CALLER = """
 import json, sys, importlib.util
@@ -104,23 +102,15 @@ def test_neither_of_two_users_exceeds_its_quota(tmp_path: Path) -> None:
     runtime = "docker" if docker_engine() is not None else "process"
     with shared(runtime, tmp_path, "16") as server:
         mine, other = server.ready["credentials"], str(server.state / "other.creds")
-        with caller(server, mine, "wide_naps", 15) as one, caller(server, other, "wide_naps", 15):
-            use_server(
-                Endpoint(
-                    url=server.ready["url"],
-                    credentials=mine,
-                    runtime=runtime,
-                    source="tests",
-                )
-            )
-            try:
-                seen: list[tuple[ContainerRecord, ...]] = []
-                while one.poll() is None:
-                    seen.append(run(listed()))
-                    time.sleep(0.1)
-            finally:
-                _client.shutdown()
-                use_server(None)
+        seen: list[tuple[ContainerRecord, ...]] = []
+        with (
+            caller(server, mine, "wide_naps", 15) as one,
+            caller(server, other, "wide_naps", 15),
+            connected_to(server.ready["url"], mine, runtime),
+        ):
+            while one.poll() is None:
+                seen.append(run(listed()))
+                time.sleep(0.1)
     live = [[r for r in now if r.state not in {*ENDED, "requested"}] for now in seen]
     assert max(map(len, live)) == 5
     waits = {record.waits_for for now in seen for record in now}

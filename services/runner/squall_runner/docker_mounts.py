@@ -29,6 +29,7 @@ from squall_runner.runtime import Directory, StartRefused
 log = structlog.get_logger()
 
 SLEEPER: Final = ".squall-sleeper"
+BEGINS_WITHIN_S: Final = 30.0
 _NOT_OF_THE_IMAGE: Final = (SLEEPER, ".dockerenv")
 _LOOK: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -91,6 +92,7 @@ class Mounts:
         self, container: str, at: Directory, place: str, holder: str, inside: str
     ) -> None:
         pid = await self._running(holder)
+        await _begun(pid)
         top = os.open(f"/proc/{pid}/root", _LOOK)
         held = Root(top, Owner(0, 0))
         try:
@@ -124,6 +126,27 @@ class Mounts:
         if not pid:
             raise StartRefused("the container has ended")
         return pid
+
+
+async def _begun(pid: int) -> None:
+    """Return when a holder's process is the sleeper, whose file may go then: an engine says that a
+    container has started before it has executed its program. StartRefused."""
+    with anyio.move_on_after(BEGINS_WITHIN_S):
+        while (name := _program(pid)) != SLEEPER:
+            if not name:
+                break
+            await anyio.sleep(0.002)
+        else:
+            return
+    raise StartRefused("the image could not be unpacked: its container did not begin")
+
+
+def _program(pid: int) -> str:
+    """What a process runs; empty: it has ended."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().rstrip("\n")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def _device(pid: int) -> int:
