@@ -1,13 +1,16 @@
 """Images mounted in containers, across restarts of the runner."""
 
+import asyncio
 import io
 import os
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from aiodocker import Docker
 from squall_contracts.message import new_id
+from squall_runner import docker_mounts
 from squall_runner.container_files.packing import INSIDE, pack
 from squall_runner.container_files.root import Owner, Root
 from squall_runner.runtime import StartRefused
@@ -68,3 +71,22 @@ async def test_runner_that_restarts_still_knows_what_is_mounted(
     finally:
         root.close()
         await bench.runtime.forget_image(reference)
+
+
+async def test_a_holder_has_begun_once_it_runs_its_program(tmp_path: Path) -> None:
+    """Until then its program must stay where it is."""
+    sleeper = tmp_path / docker_mounts.SLEEPER
+    shutil.copy("/bin/sleep", sleeper)
+    process = await asyncio.create_subprocess_exec(
+        "sh", "-c", 'read _; exec "$0" 600', sleeper, stdin=asyncio.subprocess.PIPE
+    )
+    beginning = asyncio.create_task(docker_mounts._begun(process.pid))
+    await asyncio.wait([beginning], timeout=0.1)
+    assert not beginning.done()
+    assert process.stdin is not None
+    process.stdin.write(b"\n")
+    await beginning
+    process.kill()
+    await process.wait()
+    with pytest.raises(StartRefused, match="did not begin"):
+        await docker_mounts._begun(process.pid)
