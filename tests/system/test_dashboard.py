@@ -127,7 +127,8 @@ def test_a_functions_calls_are_seen_while_they_happen(shop: Shop, visit: Open) -
 def test_a_failed_call_has_its_remote_traceback_and_no_markup_runs(shop: Shop, visit: Open) -> None:
     with pytest.raises(ValueError, match="no price"):
         shop.do(lambda app: app.price.remote(HOSTILE))
-    page = visit("calls?state=failed")
+    function_id = shop.do(lambda app: app.price.object_id)
+    page = visit(f"calls?state=failed&function={function_id}")
     page.get_by_role("link", name=re.compile("^fc-")).first.click()
     expect(page.locator("pre")).to_contain_text("raise ValueError")
     assert page.locator("main img").count() == 0
