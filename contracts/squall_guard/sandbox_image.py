@@ -55,20 +55,25 @@ async def ensure(docker: Docker) -> bool:
         if error.status != 404:
             log.warning("sandbox.no_image", error=error.message)
             return False
-    machine = str((await docker.system.info()).get("Architecture", platform.machine()))
+    machine = await machine_of(docker)
     pause = program(machine)
     if pause is None:
         log.info("sandbox.no_program", machine=machine)
         return False
-    return await _load(docker, _archive(pause))
+    return await _load(docker, archive("pause", pause))
 
 
-async def _load(docker: Docker, archive: bytes) -> bool:
+async def machine_of(docker: Docker) -> str:
+    """What `program` is asked for: the engine's machine. DockerError."""
+    return str((await docker.system.info()).get("Architecture", platform.machine()))
+
+
+async def _load(docker: Docker, image: bytes) -> bool:
     repository, _, tag = REFERENCE.partition(":")
     url = f"{docker.docker_host}/{docker.api_version}/images/create"
     params = {"fromSrc": "-", "repo": repository, "tag": tag}
     headers = {"Content-Type": "application/x-tar"}
-    async with docker.session.post(url, params=params, data=archive, headers=headers) as response:
+    async with docker.session.post(url, params=params, data=image, headers=headers) as response:
         told = await response.text()
         if response.status != 200 or "errorDetail" in told:
             log.warning("sandbox.no_image", error=told.strip())
@@ -76,10 +81,11 @@ async def _load(docker: Docker, archive: bytes) -> bool:
     return True
 
 
-def _archive(pause: bytes) -> bytes:
+def archive(name: str, content: bytes) -> bytes:
+    """A tar that holds one program."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
-        entry = tarfile.TarInfo("pause")
-        entry.size, entry.mode = len(pause), 0o755
-        tar.addfile(entry, io.BytesIO(pause))
+        entry = tarfile.TarInfo(name)
+        entry.size, entry.mode = len(content), 0o755
+        tar.addfile(entry, io.BytesIO(content))
     return buffer.getvalue()

@@ -5,10 +5,7 @@ nothing but a program that sleeps, and its file system, which is the image and w
 what the other container is shown. It goes with that container, or with the mount.
 """
 
-import io
 import os
-import platform
-import tarfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -165,7 +162,7 @@ async def _found(at: Directory) -> AsyncIterator[int]:
 
 async def _holder(docker: Docker, reference: str, labels: Mapping[str, str]) -> str:
     """A container that holds an image unpacked, running."""
-    machine = str((await docker.system.info()).get("Architecture", platform.machine()))
+    machine = await sandbox_image.machine_of(docker)
     sleeper = sandbox_image.program(machine)
     if sleeper is None:
         raise StartRefused(f"images can't be mounted on {machine} machines")
@@ -187,18 +184,10 @@ async def _holder(docker: Docker, reference: str, labels: Mapping[str, str]) -> 
     with engine.told("unpack the image"):
         container: DockerContainer = await docker.containers.create(config)
         try:
-            await container.put_archive("/", _archive(sleeper))  # type: ignore[no-untyped-call]
+            packed = sandbox_image.archive(SLEEPER, sleeper)
+            await container.put_archive("/", packed)  # type: ignore[no-untyped-call]
             await container.start()
         except BaseException:
             await sweep.remove(docker, container.id)
             raise
     return container.id
-
-
-def _archive(program: bytes) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        entry = tarfile.TarInfo(SLEEPER)
-        entry.size, entry.mode = len(program), 0o755
-        tar.addfile(entry, io.BytesIO(program))
-    return buffer.getvalue()

@@ -212,7 +212,7 @@ class World:
         if function is None or faults is None or not faults.open or faults.asked:
             return
         now_s = self.clock()
-        if self.is_refused(function_id):
+        if refuses(faults, now_s):
             self.refused.add(function_id)
         if (tried := after_request(faults, now_s)) is not faults:
             self.memory.note(function, tried)

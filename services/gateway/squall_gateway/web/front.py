@@ -104,13 +104,14 @@ class Front:
             return refusal(
                 asked.request_id, 401, "this needs a token of `squall proxy-token`", said
             )
+        is_socket = asked.is_socket
         asked.passed = headers.request_headers(
             asked.headers,
             from_proxy=bool(self._trusted) and headers.is_trusted(peer, self._trusted),
-            is_socket=asked.is_socket,
+            is_socket=is_socket,
             authenticated=found.endpoint.web.requires_proxy_auth,
         )
-        handler: Handler = self._sockets.serve if asked.is_socket else self._requests.serve
+        handler: Handler = self._sockets.serve if is_socket else self._requests.serve
         try:
             if self._traces.are_wanted:
                 return await self._traced(handler, asked, found.endpoint)
