@@ -6,7 +6,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import ModuleType
 from typing import Any
 
@@ -27,6 +27,8 @@ class Load:
         self.seen: list[tuple[float, Event]] = []
         """What was seen, with the seconds since this load was made."""
         self._since_s = time.monotonic()
+        self._more = threading.Condition()
+        """Told of each event."""
         self._stop = threading.Event()
         self._queue = squall.Queue.from_name("chaos", create_if_missing=True)
         works = (self._calls, self._maps, self._generators, self._spawns)
@@ -42,7 +44,21 @@ class Load:
         return [event for _, event in self.seen]
 
     def _saw(self, event: Event) -> None:
-        self.seen.append((time.monotonic() - self._since_s, event))
+        with self._more:
+            self.seen.append((time.monotonic() - self._since_s, event))
+            self._more.notify_all()
+
+    def missing(self, sorts: Iterable[type[Event]], within_s: float) -> set[str]:
+        """Which of these sorts of events are not seen again from now on, waiting for all of them."""
+        with self._more:
+            begun = len(self.seen)
+
+            def awaited() -> set[str]:
+                new = {type(event) for _, event in self.seen[begun:]}
+                return {sort.__name__ for sort in sorts} - {sort.__name__ for sort in new}
+
+            self._more.wait_for(lambda: not awaited(), within_s)
+            return awaited()
 
     def start(self) -> None:
         for thread in self._threads:

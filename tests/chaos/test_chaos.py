@@ -18,7 +18,7 @@ from squall_contracts.placement import ENDED
 
 from tests.system.conftest import load_file, running
 
-from .history import Event, Left, Ticked, violations
+from .history import Answered, Event, Fetched, Got, Left, Put, Read, Ticked, violations
 from .hosts import Hosts, possible
 from .load import Load
 from .plan import Fault, plan
@@ -28,6 +28,7 @@ MINUTES = float(os.environ.get("SQUALL_CHAOS_MINUTES", "0.3"))
 SEEDS = [int(seed) for seed in os.environ.get("SQUALL_CHAOS_SEEDS", "1").split(",")]
 HERE = Path(__file__).parent
 SETTLES_WITHIN_S = 40
+RECOVERS_WITHIN_S = 60
 
 
 @pytest.fixture
@@ -64,7 +65,7 @@ def write_down(load: Load, faults: Sequence[Fault], to: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300 + 120 * MINUTES * len(SEEDS))
+@pytest.mark.timeout(400 + 120 * MINUTES * len(SEEDS))
 @pytest.mark.parametrize("seed", SEEDS)
 def test_every_promise_holds_whatever_dies(
     fleet: Spread, seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -83,6 +84,7 @@ def test_every_promise_holds_whatever_dies(
         trouble.start()
         try:
             trouble.join()
+            missing = callers.missing([Answered, Put, Got, Read, Fetched], RECOVERS_WITHIN_S)
         finally:
             callers.stop()
             ticking.app.stop()
@@ -90,6 +92,5 @@ def test_every_promise_holds_whatever_dies(
     assert callers.unexpected == []
     history: list[Event] = [*callers.history, *ticks(diary), *left_behind()]
     assert violations(history) == []
-    sorts = {type(event).__name__ for event in history}
-    assert {"Answered", "Read", "Fetched", "Ticked"} <= sorts, sorts
-    assert sorts & {"Got", "Drained"}, sorts  # a queue that was away for long is emptied at the end
+    assert missing == set()  # of all that goes on once nothing is broken any more
+    assert any(isinstance(event, Ticked) for event in history)
