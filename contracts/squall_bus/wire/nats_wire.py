@@ -89,10 +89,10 @@ class NatsWire(Client):  # type: ignore[misc, unused-ignore]
             raise PayloadTooLarge(subject, len(payload), self._max_payload)
         if headers is None:
             head = f"PUB {subject} {reply} {len(payload)}\r\n".encode()
-            return b"%b%b\r\n" % (head, payload)
+            return b"".join((head, payload, b"\r\n"))
         total = len(headers) + len(payload)
         head = f"HPUB {subject} {reply} {len(headers)} {total}\r\n".encode()
-        return b"%b%b%b\r\n" % (head, headers, payload)
+        return b"".join((head, headers, payload, b"\r\n"))
 
     def _plain_transport(self) -> SocketTransport | None:
         """What may be written to directly: a plain connection on which all subscriptions were said
