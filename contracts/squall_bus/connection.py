@@ -17,6 +17,8 @@ from squall_bus.errors import BusError, BusRefused, BusUnreachable
 MARGIN_S: Final = 300.0
 """How long before its expiry a JWT is renewed; a quarter of its life when that is less."""
 RETRY_S: Final = 5.0
+ANSWER_S: Final = 20.0
+"""What a server that let us in may take to answer: it may just be short of disk or processor."""
 
 _log: Final = logging.getLogger("squall.bus")
 
@@ -54,7 +56,7 @@ async def connect(
     bus = Bus(wire, name=name)
     wire.volatile = bus.volatile_prefixes
     try:
-        await _reached(bus, connect_timeout_s)
+        await _reached(bus, max(connect_timeout_s, ANSWER_S))
         bus.check_inbox()
     except BusError:
         await bus.close()
