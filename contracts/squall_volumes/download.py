@@ -20,9 +20,9 @@ from squall_volumes.upload import block_name
 
 AHEAD: Final = 8
 """Blocks on their way, digested or written at a time: the server sends some while others are written."""
-WRITE_BYTES: Final = 64 * 1024
+WRITE_BYTES: Final = 16 * 1024
 """Written at a time. For more the kernel looks for long runs of free memory to cache it in, and where there
-are none at hand that takes four times as long as the write."""
+are none at hand, or a virtual machine's host has them, that takes several times as long as the write."""
 Arrived = Callable[[str, int], None]
 """Called with a file's path and the bytes of it that have come."""
 
@@ -130,10 +130,11 @@ class _Laying:
             descriptor = await asyncio.to_thread(self._place.resume, path)
         try:
             await asyncio.to_thread(os.truncate, descriptor, entry.size)
+            file = _Opened(path, descriptor)
             async with asyncio.TaskGroup() as group:
                 for number, digest in enumerate(entry.blocks):
                     await self.slots.acquire()
-                    group.create_task(self._one_block(path, descriptor, number, digest))
+                    group.create_task(self._one_block(file, number, digest))
         except BaseException:
             os.close(descriptor)
             raise
@@ -142,20 +143,20 @@ class _Laying:
                 self._place.finish, path, descriptor, entry.mode, entry.mtime_ns
             )
 
-    async def _one_block(self, path: str, descriptor: int, number: int, digest: bytes) -> None:
+    async def _one_block(self, file: "_Opened", number: int, digest: bytes) -> None:
         try:
             at = number * BLOCK_BYTES
-            have = await asyncio.to_thread(_digest_at, descriptor, at)
+            have = await asyncio.to_thread(_digest_at, file.descriptor, at)
             if have != digest:
-                written = await self._written(descriptor, at, digest)
-                if not written and not await self._written(descriptor, at, digest):  # put again?
+                written = await self._written(file, at, digest)
+                if not written and not await self._written(file, at, digest):  # put again?
                     raise VolumeDamaged(f"block {digest.hex()[:16]} of the volume is damaged")
         finally:
             self.slots.release()
-        size = min(BLOCK_BYTES, os.fstat(descriptor).st_size - at)
-        self._arrived(path, size)
+        size = min(BLOCK_BYTES, os.fstat(file.descriptor).st_size - at)
+        self._arrived(file.path, size)
 
-    async def _written(self, descriptor: int, at: int, digest: bytes) -> bool:
+    async def _written(self, file: "_Opened", at: int, digest: bytes) -> bool:
         """Fetch a block and write it; False: what came is not it. VolumeDamaged."""
         try:
             pieces = await self._objects.pieces(block_name(digest))
@@ -163,22 +164,36 @@ class _Laying:
             raise VolumeDamaged(f"block {digest.hex()[:16]} of the volume: {error}") from error
         except DigestMismatch:
             return False
-        return await asyncio.to_thread(_write_checked, descriptor, pieces, at, digest)
+        if await asyncio.to_thread(_digest_of, pieces) != digest:
+            return False
+        async with file.writing:
+            await asyncio.to_thread(_write, file.descriptor, pieces, at)
+        return True
 
 
-def _write_checked(descriptor: int, pieces: list[bytes], at: int, digest: bytes) -> bool:
-    """Write a block where these pieces are it. OSError."""
+class _Opened:
+    """A large file that is being written."""
+
+    def __init__(self, path: str, descriptor: int) -> None:
+        self.path = path
+        self.descriptor = descriptor
+        self.writing = asyncio.Lock()
+        """The kernel lets one thread at a time write to a file; others would spin meanwhile."""
+
+
+def _digest_of(pieces: list[bytes]) -> bytes:
     seen = hashlib.sha256()
     for piece in pieces:
         seen.update(piece)
-    if seen.digest() != digest:
-        return False
+    return seen.digest()
+
+
+def _write(descriptor: int, pieces: list[bytes], at: int) -> None:
     for piece in pieces:
         view = memoryview(piece)
         while view:
             count = os.pwrite(descriptor, view[:WRITE_BYTES], at)
             view, at = view[count:], at + count
-    return True
 
 
 def _digest_at(descriptor: int, at: int) -> bytes | None:

@@ -1,4 +1,4 @@
-"""Volumes beside a copy through a TCP connection on this machine, and what a mounted one costs."""
+"""Volumes beside copies through a TCP connection on this machine, and what a mounted one costs."""
 
 import asyncio
 import mmap
@@ -10,20 +10,22 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import squall
 from squall.cli.transfers import get, put
 
-from tests.bench.figures import Figure, emit
+from tests.bench.figures import Figure, emit, measured
+from tests.bench.rsyncd import rsyncd
 
 LARGE_BYTES = 2 * 1024**3
 SMALL_FILES = 20_000
 SMALL_BYTES = 4096
 PIECE_BYTES = 64 * 1024 * 1024
-TRANSFERS = 3
-ROUNDS = 7
+ROUNDS = 3
+STARTS = 7
 QUIET_S = 2.0
 """The container before has ended by then: it should not compete."""
 NOTHING_AHEAD = {"SQUALL_RUNNER_WARM_POOL": "0", "SQUALL_RUNNER_ZYGOTES": "0"}
@@ -61,9 +63,8 @@ def small_files(folder: Path) -> None:
         (at / f"{number:05d}").write_bytes(os.urandom(SMALL_BYTES))
 
 
-def through_tcp(source: Path, target: Path) -> None:
+def through_tar(source: Path, target: Path) -> None:
     """Copy a directory by tar, from one process to another over a connection of this machine."""
-    target.mkdir()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         sending = socket.create_connection(listener.getsockname())
         receiving, _ = listener.accept()
@@ -83,18 +84,20 @@ def up(volume: squall.Volume, folder: Path) -> int:
 
 
 class _Round(NamedTuple):
-    """Speeds in MB/s, `tar` the mean of just before and just after, and bytes."""
+    """Speeds in MB/s, the copies' each the mean of just before and just after, and bytes."""
 
     up: float
-    tar_up: float
     down: float
+    rsync_up: float
+    rsync_down: float
+    tar_up: float
     tar_down: float
     again: int
     size: int
 
 
 def one_round(fill: Callable[[Path], None]) -> _Round:
-    """Up, up again, and down, with the floor before, in between and after; of data of its own, as
+    """Up, up again, and down, with the copies before, in between and after; of data of its own, as
     what the store has already would not be sent."""
     with tempfile.TemporaryDirectory(prefix="squall-bench-volume-") as home:
         source, copy, got = (Path(home) / name for name in ("source", "copy", "got"))
@@ -105,36 +108,51 @@ def one_round(fill: Callable[[Path], None]) -> _Round:
         def speed(action: Callable[[], object]) -> float:
             return size / timed(action) / 1e6
 
-        def floor() -> float:
-            found = speed(lambda: through_tcp(source, copy))
-            shutil.rmtree(copy)
-            return found
+        def copies() -> tuple[float, float]:
+            """Of rsync and of tar."""
+            found = []
+            with rsyncd(copy) as through_rsync:
+                for copied in (through_rsync, partial(through_tar, target=copy)):
+                    copy.mkdir()
+                    found.append(speed(partial(copied, source)))
+                    shutil.rmtree(copy)
+            return found[0], found[1]
 
-        floors = [floor()]
+        beside = [copies()]
         with squall.Volume.ephemeral() as volume:
-            upload = speed(lambda: up(volume, source))
+            sent = speed(lambda: up(volume, source))
             again = up(volume, source)
-            floors.append(floor())
-            down = speed(lambda: get(volume, "/d", got, force=False, quiet=True))
-            floors.append(floor())
-    before, after = statistics.mean(floors[:2]), statistics.mean(floors[1:])
-    return _Round(upload, before, down, after, again, size)
+            beside.append(copies())
+            fetched = speed(lambda: get(volume, "/d", got, force=False, quiet=True))
+            beside.append(copies())
+    rsync, tar = zip(*beside, strict=True)
+    return _Round(
+        up=sent,
+        down=fetched,
+        rsync_up=statistics.mean(rsync[:2]),
+        rsync_down=statistics.mean(rsync[1:]),
+        tar_up=statistics.mean(tar[:2]),
+        tar_down=statistics.mean(tar[1:]),
+        again=again,
+        size=size,
+    )
 
 
 def transfer(what: str, fill: Callable[[Path], None]) -> list[Figure]:
-    """The medians of some rounds: all of them write files, whose speed depends on the state the
+    """The medians of some rounds: all of these write files, whose speed depends on the state the
     memory is in more than on who writes."""
-    rounds = [one_round(fill) for _ in range(TRANSFERS)]
-    up, tar_up, down, tar_down, again, size = map(statistics.median, zip(*rounds, strict=True))
-    figures = [
-        Figure(name=f"{what} up", value=up, floor=tar_up, unit="MB/s", goal=">= 0.5"),
-        Figure(name=f"{what} down", value=down, floor=tar_down, unit="MB/s", goal=">= 0.5"),
-        Figure(name=f"{what} up again, sent", value=again / 1e6, floor=size / 1e6, unit="MB",
-               goal="<= 0.01"),
-    ]  # fmt: skip
-    for figure in figures:
-        emit(figure)
-    return figures
+    rounds = [one_round(fill) for _ in range(ROUNDS)]
+    found = _Round._make(map(statistics.median, zip(*rounds, strict=True)))
+    return [
+        measured(Figure(name=f"{what} {way}", value=value, floor=floor, unit=unit, goal=goal))
+        for way, value, floor, unit, goal in (
+            ("up, over rsync", found.up, found.rsync_up, "MB/s", ">= 0.5"),
+            ("down, over rsync", found.down, found.rsync_down, "MB/s", ">= 0.5"),
+            ("up, over tar", found.up, found.tar_up, "MB/s", ""),
+            ("down, over tar", found.down, found.tar_down, "MB/s", ""),
+            ("up again, sent", found.again / 1e6, found.size / 1e6, "MB", "<= 0.01"),
+        )
+    ]
 
 
 def nothing() -> None:
@@ -156,7 +174,7 @@ async def cached_start() -> list[Figure]:
     )(nothing)
     took: dict[str, list[float]] = {"plain": [], "mounted": []}
     async with app.run():
-        for number in range(ROUNDS + 1):
+        for number in range(STARTS + 1):
             for function in (plain, mounted) if number % 2 else (mounted, plain):
                 await asyncio.sleep(QUIET_S)
                 began = time.perf_counter()
