@@ -1,5 +1,6 @@
 """A volume's file tree: what is where, and which blocks hold it."""
 
+import re
 import zlib
 from collections.abc import Mapping
 from typing import Final, Literal
@@ -45,6 +46,8 @@ Tree = Mapping[str, Entry]
 Changes = Mapping[str, Entry | None]
 """New entries by path; None: it is gone. A directory goes with what is below it, each named."""
 
+_ASTRAY: Final = re.compile(r"(?:^|/)\.{0,2}(?:/|\Z)|\0")
+"""In a path that is not below the volume's root, or that says so in a roundabout way."""
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(dict[str, Entry])
 
@@ -72,8 +75,13 @@ def dump(tree: Tree) -> bytes:
 
 
 def load(manifest: bytes) -> dict[str, Entry]:
-    """The tree of a manifest. msgspec.MsgspecError if it is none."""
-    return _decoder.decode(manifest)
+    """The tree of a manifest. msgspec.MsgspecError if it is none: whoever may call functions may also
+    write manifests, and runners, which are root, make files where these say."""
+    tree = _decoder.decode(manifest)
+    for path in tree:
+        if _ASTRAY.search(path):
+            raise msgspec.ValidationError(f"{path[:100]!r} is no path below the root")
+    return tree
 
 
 def pack(manifest: bytes) -> bytes:
