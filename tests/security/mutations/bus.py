@@ -5,6 +5,7 @@ from typing import Final
 from tests.security.mutation import Mutation
 
 BUS: Final = "tests/security/test_bus.py"
+APPS: Final = "tests/services/gateway/test_apps.py"
 IDENTITY: Final = "services/gateway/squall_gateway/identity.py"
 RIGHTS: Final = "contracts/squall_contracts/rights.py"
 GUESSED: Final = "guessed-ids-another"
@@ -113,6 +114,14 @@ MUTATIONS: Final = (
         "request.reply_to, request.call_id):\n",
         "        if not access_subjects:\n",
         ("tests/services/gateway/test_api.py::test_cancel_that_names_anothers_subject_is_refused",),
+    ),
+    Mutation(
+        FORGED,
+        "the gateway answers where results go alone",
+        "services/gateway/squall_gateway/calls.py",
+        '    if reply_to and not access_subjects.is_reply(reply_to, subject.split(".")[4]):\n',
+        "    if not access_subjects:\n",
+        (f"{APPS}::test_input_that_wants_its_answer_elsewhere_gets_none",),
     ),
     Mutation(
         FORGED,
