@@ -5,7 +5,7 @@ from typing import Final
 from tests.security.mutation import Mutation
 
 BUS: Final = "tests/security/test_bus.py"
-APPS: Final = "tests/services/gateway/test_apps.py"
+SCHEDULER: Final = "tests/services/scheduler/test_handlers.py"
 IDENTITY: Final = "services/gateway/squall_gateway/identity.py"
 RIGHTS: Final = "contracts/squall_contracts/rights.py"
 GUESSED: Final = "guessed-ids-another"
@@ -13,6 +13,7 @@ WILDCARDS: Final = "subject-wildcards"
 REPLIES: Final = "reading-replies-another"
 GUEST: Final = "reading-another-function"
 FORGED: Final = "forged-results"
+WRITTEN: Final = "inputs-records-user"
 REPLAYED: Final = "replayed-inputs"
 CONTAINER: Final = "container-only-admins"
 RUNNER: Final = "runner-asks-credentials"
@@ -117,19 +118,53 @@ MUTATIONS: Final = (
     ),
     Mutation(
         FORGED,
-        "the gateway answers where results go alone",
-        "services/gateway/squall_gateway/calls.py",
-        '    if reply_to and not access_subjects.is_reply(reply_to, subject.split(".")[4]):\n',
-        "    if not access_subjects:\n",
-        (f"{APPS}::test_input_that_wants_its_answer_elsewhere_gets_none",),
-    ),
-    Mutation(
-        FORGED,
         "none in other environments",
         RIGHTS,
         '        f"reply.{environment}.>",\n',
         '        "reply.>",\n',
         (f"{BUS}::test_guest_of_one_environment_answers_in_no_other",),
+    ),
+    Mutation(
+        WRITTEN,
+        "the gateway answers where results go alone",
+        "services/gateway/squall_gateway/calls.py",
+        '    if reply_to and not access_subjects.is_reply(reply_to, subject.split(".")[4]):\n',
+        "    if not access_subjects:\n",
+        (
+            "tests/services/gateway/test_apps.py::test_input_that_wants_its_answer_elsewhere_gets_none",
+        ),
+    ),
+    Mutation(
+        WRITTEN,
+        "the scheduler answers where results go alone",
+        "services/scheduler/squall_scheduler/inputs.py",
+        "    return access_subjects.is_reply(inputs.reply_to, inputs.call_id)\n",
+        "    return bool(inputs.reply_to)\n",
+        (f"{SCHEDULER}::test_an_input_that_can_not_be_answered_goes_and_harms_no_other",),
+    ),
+    Mutation(
+        WRITTEN,
+        "nothing that is no part of a subject",
+        "contracts/squall_contracts/access_subjects.py",
+        "        and all(map(_TOKEN.fullmatch, parts))\n",
+        "",
+        (f"{SCHEDULER}::test_an_input_that_can_not_be_answered_goes_and_harms_no_other",),
+    ),
+    Mutation(
+        WRITTEN,
+        "a record of user code is of its function's own acks",
+        "services/scheduler/squall_scheduler/deaths.py",
+        "    return acks and access_subjects",
+        "    return access_subjects",
+        (f"{SCHEDULER}::test_a_flight_record_can_not_reach_beyond_its_function",),
+    ),
+    Mutation(
+        WRITTEN,
+        "and of its call's results",
+        "services/scheduler/squall_scheduler/deaths.py",
+        "    return acks and access_subjects.is_reply(held.reply_to, held.call_id)\n",
+        "    return acks\n",
+        (f"{SCHEDULER}::test_a_flight_record_can_not_reach_beyond_its_function",),
     ),
     Mutation(
         REPLAYED,
