@@ -100,7 +100,7 @@ def _tried(row: Row, tree: Path, environment: dict[str, str], *, baseline: bool)
                 return [f"{row.key}: with all guards {outcome.told}"]
         for mutation in of(row):
             with without(mutation, copy):
-                outcome = ran(copy, paths, mutation.tests)
+                outcome = ran(copy, paths, mutation.tests, "--maxfail=1")
             verdict = "caught" if outcome.is_caught else "NOT CAUGHT"
             print(f"  {verdict} without: {mutation.guard} ({outcome.told})", flush=True)
             if not outcome.is_caught:
@@ -197,13 +197,13 @@ def _forget_compiled(path: Path) -> None:
 # --- pytest ---------------------------------------------------------------------------------------
 
 
-def ran(tree: Path, environment: dict[str, str], tests: Sequence[str]) -> Outcome:
+def ran(tree: Path, environment: dict[str, str], tests: Sequence[str], *options: str) -> Outcome:
     """What becomes of these tests in that tree."""
     with tempfile.TemporaryDirectory(prefix="squall-unguarded-") as name:
         report, folder = Path(name, "report.xml"), Path(name, "tests")
         command = [
             sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider",
-            "-p", "no:randomly", f"--basetemp={folder}", f"--junitxml={report}", *tests,
+            "-p", "no:randomly", f"--basetemp={folder}", f"--junitxml={report}", *options, *tests,
         ]  # fmt: skip
         with subprocess.Popen(
             command, cwd=tree, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT

@@ -13,6 +13,7 @@ WILDCARDS: Final = "subject-wildcards"
 REPLIES: Final = "reading-replies-another"
 GUEST: Final = "reading-another-function"
 FORGED: Final = "forged-results"
+SWEEPERS: Final = "tests/security/test_sweepers.py"
 WRITTEN: Final = "inputs-records-user"
 REPLAYED: Final = "replayed-inputs"
 CONTAINER: Final = "container-only-admins"
@@ -165,6 +166,22 @@ MUTATIONS: Final = (
         "    return acks and access_subjects.is_reply(held.reply_to, held.call_id)\n",
         "    return acks\n",
         (f"{SCHEDULER}::test_a_flight_record_can_not_reach_beyond_its_function",),
+    ),
+    Mutation(
+        WRITTEN,
+        "who clears up volumes goes on with the next workspace",
+        "services/gateway/squall_gateway/volume_sweeper.py",
+        "            except Exception as error:",
+        "            except BusError as error:",
+        (f"{SWEEPERS}::test_no_volume_keeps_others_from_being_cleared_away",),
+    ),
+    Mutation(
+        WRITTEN,
+        "who clears up queues goes on with the next workspace",
+        "services/gateway/squall_gateway/sweeper.py",
+        "            except Exception as error:",
+        "            except BusError as error:",
+        (f"{SWEEPERS}::test_no_queue_keeps_others_from_being_cleared_away",),
     ),
     Mutation(
         REPLAYED,
