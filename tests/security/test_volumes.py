@@ -68,6 +68,26 @@ async def test_state_is_kept_nowhere_but_in_the_cache(
     assert not cache.exists()
 
 
+@pytest.mark.parametrize(
+    "entry",
+    [
+        model.Entry("f", 1 << 40),
+        model.Entry("f", 0o644, mtime_ns=1 << 63),
+        model.Entry("f", 0o644, size=1 << 63, blocks=(b"x", b"y")),
+        model.Entry("f", 0o644, size=1, offset=-1, blocks=(b"x",)),
+        model.Entry("l", 0o777, target="a\0b"),
+    ],
+)
+async def test_what_no_file_system_takes_is_damaged(
+    platform: Platform, client: Client, tmp_path: Path, entry: model.Entry
+) -> None:
+    async with signed_in(platform, client, "eve", "call") as eve:
+        stored = model.pack(model.dump({"f": entry}))
+        volume_id = await forged(eve.bus, new_id("mf"), stored)
+        with pytest.raises(VolumeDamaged):
+            await laid(eve.bus, volume_id, tmp_path / "trees")
+
+
 async def test_what_is_no_manifest_is_damaged(
     platform: Platform, client: Client, tmp_path: Path
 ) -> None:
