@@ -26,6 +26,9 @@ SHOWN: Final = 110
 """Characters of why a test failed."""
 NETWORK_FILE: Final = "services/server/squall_server/machine.py"
 NETWORK_LINE: Final = 'NETWORK: Final = "squall"\n'
+NETWORK_VARIABLE: Final = "SQUALL_BUILDER_NETWORK"
+NETWORKS: Final = ("", "-blocked", "-build")
+"""How the names of those end that are made for containers and builds."""
 
 
 class Outcome(NamedTuple):
@@ -115,11 +118,10 @@ def _tried(row: Row, tree: Path, environment: dict[str, str], *, baseline: bool)
 def prepared() -> Iterator[tuple[Path, dict[str, str]]]:
     """A copy of the source tree, compiled, and the environment its tests run in.
 
-    Docker's networks outlive who makes them, so those made without a guard have names of their own, and
-    are removed.
+    Docker's networks outlive who makes them, so those made without a guard have names of their own.
     """
     network = f"squall-unguarded-{secrets.token_hex(4)}"
-    environment = {**os.environ, "SQUALL_BUILDER_NETWORK": f"{network}-build"}
+    environment = {**os.environ, NETWORK_VARIABLE: f"{network}{NETWORKS[-1]}"}
     with tempfile.TemporaryDirectory(prefix="squall-unguarded-") as name:
         tree = Path(name, "tree")
         listed = subprocess.run(
@@ -194,6 +196,14 @@ def _forget_compiled(path: Path) -> None:
         each.unlink()
 
 
+def remove_networks(environment: dict[str, str]) -> None:
+    """Those of a run that is over: the next is to make its own, with the guards it has."""
+    name = environment[NETWORK_VARIABLE].removesuffix(NETWORKS[-1])
+    if shutil.which("docker") is not None:
+        made = [f"{name}{end}" for end in NETWORKS]
+        subprocess.run(["docker", "network", "rm", *made], capture_output=True, check=False)
+
+
 # --- pytest ---------------------------------------------------------------------------------------
 
 
@@ -213,6 +223,8 @@ def ran(tree: Path, environment: dict[str, str], tests: Sequence[str], *options:
             except subprocess.TimeoutExpired:
                 running.kill()
                 return Outcome(broken=(f"not done within {LIMIT_S:g} s",))
+            finally:
+                remove_networks(environment)
         if not report.exists():
             return Outcome(broken=(said.decode("utf-8", "replace")[-SHOWN:].strip(),))
         return read(report)

@@ -130,8 +130,8 @@ MUTATIONS: Final = (
         ELSEWHERE,
         "made before the container starts",
         NETWORKS,
-        "        ready = self.take(blocked=launch.block_network) if launch.only is None else None\n",
-        "        ready = self.take(blocked=launch.block_network)\n",
+        "            return await self.make_now(blocked=launch.block_network, only=launch.only)\n",
+        "            return await self.make_now(blocked=launch.block_network)\n",
         (f"{IN_CONTAINERS}::test_function_with_a_list_connects_to_nothing_else",),
     ),
     Mutation(
