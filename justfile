@@ -34,6 +34,10 @@ test *options:
 system *options:
     uv run pytest -q tests/system "$@"
 
+# Take each guard of docs/security.md away, and see that a test notices: just unguarded path http
+unguarded *rows:
+    uv run python -m tests.security.unguarded "$@"
+
 # Run every example under every runtime there is
 examples *options:
     uv run pytest -q tests/examples "$@"

@@ -3,7 +3,7 @@ alone. As subjects.py for calls."""
 
 from typing import Final
 
-from squall_contracts.subjects import _token
+from squall_contracts.subjects import _TOKEN, _token
 
 SIGN_IN: Final = "up.signin"
 """Lobby -> gateway (request): SignIn."""
@@ -80,9 +80,15 @@ def client_id(owner: str, process: str) -> str:
 
 
 def is_reply(subject: str, call_id: str) -> bool:
-    """Whether results of this call, and nothing else, go there."""
+    """Whether results of this call, and nothing else, go there. Clients and user code say what they
+    like: nothing else of it may reach a subject or a key."""
     parts = subject.split(".")
-    return len(parts) == 5 and parts[0] in {"reply", "result"} and parts[4] == call_id
+    return (
+        len(parts) == 5
+        and parts[0] in {"reply", "result"}
+        and parts[4] == call_id
+        and all(map(_TOKEN.fullmatch, parts))
+    )
 
 
 def inbox_owner(prefix: str) -> str:

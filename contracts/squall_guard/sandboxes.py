@@ -52,7 +52,7 @@ async def ensure_network(
     docker: Docker, name: str, *, internal: bool, neighbours: bool = False
 ) -> dict[str, Any]:
     """What the engine says of a bridge network, made when missing. Its members reach one another only
-    with `neighbours`. DockerError."""
+    with `neighbours`. DockerError; GuardError: there is one whose members do."""
     wanted = {
         "Name": name,
         "Driver": "bridge",
@@ -68,4 +68,9 @@ async def ensure_network(
         if error.status != 409:  # another service of this machine was faster
             raise
     shown: dict[str, Any] = await (await docker.networks.get(name)).show()
+    if not neighbours and not NO_NEIGHBOURS.items() <= (shown["Options"] or {}).items():
+        raise GuardError(
+            f"network {name} exists, and what is on it reaches one another: remove it, or choose "
+            "another name"
+        )
     return shown

@@ -78,7 +78,7 @@ class Beneath:
 
     def stat(self, path: str) -> os.stat_result | None:
         """None: there is nothing."""
-        above, _, name = path.rpartition("/")
+        above, name = _split(path)
         try:
             return os.stat(name, dir_fd=self._directory(above), follow_symlinks=False)
         except (FileNotFoundError, NotADirectoryError):
@@ -86,7 +86,7 @@ class Beneath:
 
     def read(self, path: str) -> int:
         """A descriptor of a regular file, for the caller to close."""
-        above, _, name = path.rpartition("/")
+        above, name = _split(path)
         descriptor = os.open(name, _READ, dir_fd=self._directory(above))
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
@@ -103,7 +103,7 @@ class Beneath:
     # --- changing ---------------------------------------------------------------------------------
 
     def make_directory(self, path: str, mode: int) -> None:
-        above, _, name = path.rpartition("/")
+        above, name = _split(path)
         parent = self._directory(above)
         try:
             os.mkdir(name, 0o700, dir_fd=parent)
@@ -115,13 +115,13 @@ class Beneath:
 
     def make_link(self, path: str, target: str) -> None:
         self.remove(path)
-        above, _, name = path.rpartition("/")
+        above, name = _split(path)
         os.symlink(target, name, dir_fd=self._directory(above))
 
     def create(self, path: str) -> int:
         """A descriptor of a new file that `finish` puts in its place; what an earlier try left is
         gone."""
-        above, _, name = path.rpartition("/")
+        above, name = _split(path)
         parent = self._directory(above)
         partial = _partial(name)
         try:
@@ -132,13 +132,13 @@ class Beneath:
 
     def resume(self, path: str) -> int:
         """As `create`, with what an earlier try left still in it."""
-        above, _, name = path.rpartition("/")
+        above, name = _split(path)
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         return os.open(_partial(name), flags, 0o600, dir_fd=self._directory(above))
 
     def finish(self, path: str, descriptor: int, mode: int, mtime_ns: int) -> None:
         """Give a created file its name, mode and time; closes the descriptor."""
-        above, _, name = path.rpartition("/")
+        above, name = _split(path)
         parent = self._directory(above)
         try:
             os.fchmod(descriptor, mode)
@@ -153,8 +153,8 @@ class Beneath:
 
     def link(self, path: str, other: "Beneath", source: str) -> None:
         """Make `path` another name of a file below `other`. OSError where it can't be."""
-        above, _, name = path.rpartition("/")
-        source_above, _, source_name = source.rpartition("/")
+        above, name = _split(path)
+        source_above, source_name = _split(source)
         os.link(
             source_name,
             name,
@@ -168,7 +168,7 @@ class Beneath:
         found = self.stat(path)
         if found is None:
             return
-        above, _, name = path.rpartition("/")
+        above, name = _split(path)
         if not stat.S_ISDIR(found.st_mode):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(name, dir_fd=self._directory(above))
@@ -186,7 +186,7 @@ class Beneath:
     def _directory(self, path: str) -> int:
         if path in self._open:
             return self._open[path]
-        above, _, name = path.rpartition("/")
+        above, name = _split(path)
         parent = self._directory(above)
         if len(self._open) >= KEPT_OPEN:
             self._shrink(keep=above)
@@ -201,6 +201,14 @@ class Beneath:
     def _forget(self, path: str) -> None:
         for each in [p for p in self._open if p == path or p.startswith(f"{path}/")]:
             os.close(self._open.pop(each))
+
+
+def _split(path: str) -> tuple[str, str]:
+    """The directory a path is in, and its last name. OSError for a name that leads up."""
+    above, _, name = path.rpartition("/")
+    if name in {".", ".."}:
+        raise OSError(errno.EINVAL, "it leads out of the directory", path)
+    return above, name
 
 
 def _partial(name: str) -> str:

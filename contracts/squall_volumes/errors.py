@@ -20,7 +20,7 @@ class VolumeExists(VolumeError):
 
 
 class VolumeDamaged(VolumeError):
-    """Raised when what a volume refers to is not in the object store any more."""
+    """Raised when what a volume refers to is not in the object store, or is not what it should be."""
 
 
 class ViewOutOfReach(VolumeError):

@@ -1,10 +1,12 @@
 """A volume's file tree: what is where, and which blocks hold it."""
 
+import re
 import zlib
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
+from msgspec import Meta
 
 BLOCK_BYTES: Final = 4 * 1024 * 1024
 """Files are cut into blocks of this size. Measured: smaller ones cost round trips, larger ones
@@ -14,6 +16,8 @@ SMALL_BYTES: Final = 256 * 1024
 DIRECTORY_MODE: Final = 0o755
 FILE_MODE: Final = 0o644
 
+_MOST: Final = 2**63 - 1
+"""What the kernel takes."""
 Kind = Literal["f", "d", "l"]
 """File, directory, symbolic link."""
 
@@ -22,15 +26,15 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     """One path of a tree."""
 
     kind: Kind
-    mode: int
+    mode: Annotated[int, Meta(ge=0, le=0o7777)]
     """Permission bits."""
-    mtime_ns: int = 0
-    size: int = 0
+    mtime_ns: Annotated[int, Meta(ge=-_MOST, le=_MOST)] = 0
+    size: Annotated[int, Meta(ge=0, le=_MOST)] = 0
     digest: bytes = b""
     """Names a file's content: the sha256 of a small file, of all block digests for a larger one."""
     blocks: tuple[bytes, ...] = ()
     """Digests of the blocks a file is cut into; of a small one the block it shares."""
-    offset: int = 0
+    offset: Annotated[int, Meta(ge=0, le=_MOST)] = 0
     """Where a small file begins in its block."""
     target: str = ""
     """Where a link points."""
@@ -45,6 +49,8 @@ Tree = Mapping[str, Entry]
 Changes = Mapping[str, Entry | None]
 """New entries by path; None: it is gone. A directory goes with what is below it, each named."""
 
+_ASTRAY: Final = re.compile(r"(?:^|/)\.{0,2}(?:/|\Z)|\0")
+"""In a path that is not below the volume's root, or that says so in a roundabout way."""
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(dict[str, Entry])
 
@@ -72,8 +78,15 @@ def dump(tree: Tree) -> bytes:
 
 
 def load(manifest: bytes) -> dict[str, Entry]:
-    """The tree of a manifest. msgspec.MsgspecError if it is none."""
-    return _decoder.decode(manifest)
+    """The tree of a manifest. msgspec.MsgspecError if it is none: whoever may call functions may also
+    write manifests, and runners, which are root, make files where these say."""
+    tree = _decoder.decode(manifest)
+    for path, entry in tree.items():
+        if _ASTRAY.search(path):
+            raise msgspec.ValidationError(f"{path[:100]!r} is no path below the root")
+        if "\0" in entry.target:
+            raise msgspec.ValidationError(f"{path[:100]!r} is a link to what is no path")
+    return tree
 
 
 def pack(manifest: bytes) -> bytes:

@@ -7,7 +7,9 @@ tree before or the tree after, never half of one.
 import asyncio
 import logging
 import random
+import re
 import time
+import zlib
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
@@ -31,6 +33,8 @@ from squall_volumes.patient import PatientObjects, patiently
 
 MANIFEST: Final = "m/"
 COLLISION_WAIT_S: Final = 0.05
+_MANIFEST_ID: Final = re.compile(r"(mf-[A-Za-z0-9]+)?")
+"""Runners call directories by it."""
 Make = Callable[[Tree], Changes]
 """The changes to make, given the newest tree; called again when somebody else was quicker."""
 _log: Final = logging.getLogger("squall.volumes")
@@ -158,7 +162,7 @@ class VolumeStore:
     # --- states -----------------------------------------------------------------------------------
 
     async def head(self, volume_id: str) -> VolumeHead:
-        """VolumeMissing."""
+        """VolumeMissing, VolumeDamaged."""
         return (await self._head(volume_id))[0]
 
     async def _head(self, volume_id: str) -> tuple[VolumeHead, int]:
@@ -166,6 +170,10 @@ class VolumeStore:
         entry = await patiently(lambda: self._heads.get(key))
         if entry is None:
             raise VolumeMissing(f"volume {volume_id} does not exist any more")
+        if not _MANIFEST_ID.fullmatch(entry.value.manifest):
+            raise VolumeDamaged(
+                f"volume {volume_id} names no manifest: {entry.value.manifest!r:.100}"
+            )
         return entry.value, entry.revision
 
     async def heads(self) -> list[VolumeHead]:
@@ -179,7 +187,7 @@ class VolumeStore:
         try:
             stored = await self.objects.get(MANIFEST + manifest)
             return await asyncio.to_thread(lambda: model.load(model.unpack(stored)))
-        except (ObjectMissing, DigestMismatch, msgspec.MsgspecError) as error:
+        except (ObjectMissing, DigestMismatch, msgspec.MsgspecError, zlib.error) as error:
             raise VolumeDamaged(f"manifest {manifest[:16]} of the volume: {error}") from error
 
     async def newest(self, volume_id: str) -> tuple[VolumeHead, dict[str, model.Entry]]:

@@ -2,6 +2,9 @@
 
 import importlib
 import pkgutil
+import re
+import subprocess
+import sys
 
 import msgspec
 import pytest
@@ -115,3 +118,18 @@ def test_a_build_function_is_known_by_its_source_not_by_its_pickle() -> None:
 def test_inputs_of_clients_that_know_no_methods_are_read() -> None:
     old = b"\x95\xa4fc-1\xb1reply.main.c.fc-1\x91\x92\x00\xc4\x01x\x00\xa0"
     assert decode(old, Inputs) == Inputs("fc-1", "reply.main.c.fc-1", (Input(0, b"x"),))
+
+
+def test_ids_can_not_be_foretold() -> None:
+    """Whatever else of a process is known or set: they come from the system."""
+    script = (
+        "import random; random.seed(1); from squall_contracts.message import new_id;"
+        "print(*(new_id('fc') for _ in range(100)))"
+    )
+    ids = [
+        each
+        for _ in range(2)
+        for each in subprocess.check_output([sys.executable, "-c", script], text=True).split()
+    ]
+    assert len(set(ids)) == 200
+    assert all(re.fullmatch(r"fc-[0-9A-Za-z]{22}", each) for each in ids)

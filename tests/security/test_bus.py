@@ -1,9 +1,16 @@
 """Attacks over the bus: each fails because NATS refuses it, whatever the programs behind do."""
 
+import asyncio
+
 import pytest
+from squall._calling.results import Router
+from squall.exception import Error
 from squall_bus.bus import Bus
 from squall_bus.errors import NoResponder, PermissionRefused
+from squall_bus.streams.job import Job
+from squall_bus.streams.pull import StandingPull
 from squall_contracts import access_subjects, apps, sandbox_file_subjects, subjects, verbs
+from squall_contracts.calls import Results, Returned
 from squall_contracts.failures import Refused
 from squall_contracts.identity import MintGuest, MintGuestReply, MintReply, MintService
 from squall_contracts.secrets import OpenReply, OpenSecrets
@@ -164,6 +171,59 @@ async def test_guest_of_one_environment_answers_in_no_other(platform: Platform) 
     held = await container(platform)
     async with await platform.connect(held.guest, "ct-a") as bus:
         await refused(bus, subjects.reply("prod", "cl-1", "fc-1"))
+
+
+class Waiting:
+    """Who waits for the results of one call."""
+
+    def __init__(self, call_id: str) -> None:
+        self.call_id = call_id
+        self.heard: asyncio.Queue[Results] = asyncio.Queue()
+
+    def deliver(self, results: Results) -> None:
+        self.heard.put_nowait(results)
+
+    def fail(self, error: Error) -> None:
+        raise error
+
+
+async def test_only_results_of_the_subjects_call_count(platform: Platform, client: Client) -> None:
+    """A guest may publish wherever its environment's callers listen."""
+    held, waiting = await container(platform), Waiting("fc-1")
+    async with (
+        signed_in(platform, client, "ann", "call") as ann,
+        await platform.connect(held.guest, "ct-a") as guest,
+    ):
+        hers = access_subjects.client_id(access_subjects.inbox_owner(ann.bus.wire.inbox), "cl-1")
+        router = Router(ann.bus, hers)
+        router.add(waiting)
+        await router.listen("main")
+        await ann.bus.wire.roundtrip()  # the server has heard of it
+        for call_id in ("fc-2", "fc-1"):
+            said = Results(call_id=call_id, container_id="ct-a", items=(Returned(0, b"x"),))
+            await guest.store(subjects.reply("main", hers, "fc-1"), said)
+        assert (await asyncio.wait_for(waiting.heard.get(), 30)).call_id == "fc-1"
+        assert waiting.heard.empty()
+
+
+async def test_input_that_was_taken_is_there_for_nobody_again(platform: Platform) -> None:
+    held = await container(platform)
+    workspace = await platform.context.workspaces.get(platform.account)
+    durable = subjects.consumer("fn-a", "now")
+    await workspace.admin.ensure_consumer(
+        subjects.CALLS, durable, subjects=subjects.call_lane("main", "fn-a", "now")
+    )
+    asked = subjects.call("main", "fn-a", "now", "fc-1")
+    stored = await workspace.store(asked, b"x", msg_id="fc-1")
+    async with await platform.connect(held.guest, "ct-a") as guest:
+        taken: asyncio.Queue[Job] = asyncio.Queue()
+        pull = StandingPull(guest, subjects.CALLS, durable, taken.put_nowait, batch=1)
+        await pull.start()
+        job = await asyncio.wait_for(taken.get(), 30)
+        await job.ack_sync(guest)
+        await pull.close()
+    assert await workspace.store(asked, b"x", msg_id="fc-1") == stored, "sent again, stored once"
+    assert await workspace.admin.next_message(subjects.CALLS, "call.>") is None
 
 
 async def test_code_in_a_container_does_what_deployers_may_and_not_what_admins_may(

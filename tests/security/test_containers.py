@@ -183,5 +183,7 @@ def test_guest_and_assignment_are_read_only_and_the_engine_is_not_there(
 ) -> None:
     for path in ("/squall/site/boot.py", "/squall/in/assignment", "/proc/sys/kernel/hostname"):
         assert prober.writes.remote(path) == "OSError", path
+    for path in ("/squall/site/mine", "/squall/in/mine"):
+        assert prober.creates.remote(path) == "OSError", path
     for path in ("/var/run/docker.sock", "/run/containerd/containerd.sock", "/dev/kmsg"):
         assert not prober.exists.remote(path), path

@@ -6,9 +6,11 @@ import socket
 from collections.abc import Iterator
 
 import pytest
+from squall_contracts import apps, verbs
+from squall_contracts.web import WebSpec
 
 from tests.architecture.tree import PACKAGES, SERVICES, Module, modules
-from tests.services.gateway.conftest import Platform
+from tests.services.gateway.conftest import Client, Platform, spec
 
 IN_IMAGES_BEING_BUILT = {"squall_builder.run_function"}
 """Not run by a service but shipped into the build of a user's own image."""
@@ -38,6 +40,45 @@ def test_services_never_unpickle() -> None:
         for offence in offences(module)
     ]
     assert not found, "\n".join(found)
+
+
+PROOFS = {"sha256", "old_sha256", "signature", "mac", "digest", "known"}
+"""What those who check secrets call what they hold against what they were given."""
+KEEP_SECRETS = (
+    "squall_gateway.access.core",
+    "squall_gateway.dashboard.guard",
+    "squall_gateway.dashboard.session",
+    "squall_gateway.rest.access",
+    "squall_gateway.sandboxes.passes",
+    "squall_gateway.web.tokens",
+)
+
+
+def compared(module: Module) -> Iterator[str]:
+    """Where `==` or `in` stops at the first byte that differs, which can be measured."""
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Compare) and not isinstance(node.ops[0], ast.Is | ast.IsNot):
+            for side in (node.left, *node.comparators):
+                name = getattr(side, "attr", getattr(side, "id", ""))
+                if name in PROOFS:
+                    yield f"{module.path}:{node.lineno} compares {name}"
+
+
+def calls(module: Module, name: str) -> bool:
+    found = (node.func for node in ast.walk(module.tree) if isinstance(node, ast.Call))
+    return any(isinstance(each, ast.Attribute) and each.attr == name for each in found)
+
+
+@pytest.mark.parametrize("name", KEEP_SECRETS)
+def test_secrets_are_compared_in_constant_time(name: str) -> None:
+    module = next(each for each in modules() if each.name == name)
+    assert not list(compared(module))
+    assert calls(module, "compare_digest")
+
+
+def test_all_modules_of_the_gateway_that_compare_secrets_are_looked_at() -> None:
+    gateway = [each for each in modules() if each.package == "squall_gateway"]
+    assert {each.name for each in gateway if calls(each, "compare_digest")} == set(KEEP_SECRETS)
 
 
 @pytest.mark.parametrize(
@@ -70,12 +111,44 @@ async def test_ambiguous_request_is_refused_and_the_connection_closed(
     assert answer.count(b"HTTP/1.") == 1
 
 
-@pytest.mark.parametrize("host", ["", "..", "a" * 3000, "x y", "evil.example\\@inside", "%00"])
-async def test_strange_host_finds_nothing(platform: Platform, host: str) -> None:
+async def asked(platform: Platform, request: str) -> bytes:
+    """The status of the answer to a request, and no more."""
     address, _, port = platform.web_url.rpartition("//")[2].partition(":")
     reader, writer = await asyncio.open_connection(address, int(port), family=socket.AF_INET)
-    writer.write(f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+    writer.write(f"{request}\r\nConnection: close\r\n\r\n".encode())
     async with asyncio.timeout(30):
         answer = await reader.read()
     writer.close()
-    assert answer.split(b" ", 2)[1] in {b"400", b"404"}, answer[:80]
+    return answer.split(b" ", 2)[1]
+
+
+STRANGE = (
+    "",
+    "..",
+    "a" * 3000,
+    "x y",
+    "evil.example\\@inside",
+    "%00",
+    "localhost",
+    "other.localhost",
+    "test--a.localhost.evil.example",
+    "test--a.evil.example",
+    "evil.example@test--a.localhost",
+    "evil.example/test--a.localhost",
+    "test--a.localhost%00.evil.example",
+)
+
+
+async def test_strange_host_finds_nothing(platform: Platform, client: Client) -> None:
+    """Nor does one that is told in a header which only a trusted proxy may send."""
+    route = spec("f", web=WebSpec(kind="route", path="/x", http_method="POST"))
+    deploy = apps.DeployApp(environment="main", name="a", functions=(route,))
+    await client.ask(verbs.DEPLOY_APP, deploy)
+    # An endpoint that was found says which methods it has.
+    assert await asked(platform, "GET /x HTTP/1.1\r\nHost: test--a.localhost") == b"405"
+    for host in STRANGE:
+        found = await asked(platform, f"GET /x HTTP/1.1\r\nHost: {host}")
+        assert found in {b"400", b"404"}, host[:40]
+    told = "GET /x HTTP/1.1\r\nHost: evil.example\r\n"
+    for header in ("X-Forwarded-Host: test--a.localhost", "Forwarded: host=test--a.localhost"):
+        assert await asked(platform, told + header) == b"404", header

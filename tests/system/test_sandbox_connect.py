@@ -104,6 +104,10 @@ def test_token_opens_one_port_of_one_sandbox_while_that_lives(app: squall.App) -
     asked = httpx.get(url, params={"_squall_connect_token": token}, headers=own)
     assert asked.text.split("\n") == ["/", '{"user": "ada"}', "Bearer of-the-app", "-"]
 
+    _, silent = sandbox.create_connect_token(port=8771)
+    lied["Authorization"] = f"Bearer {silent}"
+    assert httpx.get(url, headers=lied).text.split("\n") == ["/", "-", "-", "-"]
+
     in_query = f"{url}/ws?_modal_connect_token={token}".replace("http", "ws", 1)
     assert asyncio.run(spoken(in_query, ["one", "two"])) == ["one", "two"]
 

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import os
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -204,6 +205,27 @@ def test_a_link_swapped_in_leads_nowhere(tmp_path: Path) -> None:
             place.read("d/secret")
         with pytest.raises(OSError):
             place.create("d/new")
+
+
+@pytest.mark.parametrize("path", ["../up", "..", "a/../../up", "a/.."])
+def test_a_name_that_leads_up_is_refused(tmp_path: Path, path: str) -> None:
+    inside = tmp_path / "inside"
+    (inside / "a").mkdir(parents=True)
+    (tmp_path / "up").write_text("mine")
+    with Beneath(inside) as place:
+        for work in (
+            place.read,
+            place.create,
+            place.resume,
+            place.remove,
+            place.stat,
+            partial(place.make_directory, mode=0o777),
+            partial(place.make_link, target="a"),
+        ):
+            with pytest.raises(OSError, match="out of the directory"):
+                work(path)
+    assert (tmp_path / "up").read_text() == "mine"
+    assert {each.name for each in tmp_path.iterdir()} == {"inside", "up"}
 
 
 async def test_unused_blocks_go_after_two_looks_and_used_ones_stay(

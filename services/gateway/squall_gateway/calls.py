@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 import structlog
 from squall_bus.bus import Bus
-from squall_contracts import subjects
+from squall_contracts import access_subjects, subjects
 from squall_contracts.calls import CancelInputs, Inputs, Raised, Results
 from squall_contracts.failures import Failure
 from squall_contracts.message import decode
@@ -80,15 +80,20 @@ async def _reply_to(workspace: Bus, environment: str, call_id: str) -> str:
 
 
 async def _sender(workspace: Bus, subject: str) -> str:
-    """The `reply_to` of the last input on `subject`; empty when it was just acked."""
+    """The `reply_to` of the last input on `subject`; empty when it was just acked, or names what is
+    not a place for that call's results: clients could write anywhere by our hand."""
     message = await workspace.admin.last_message(subjects.CALLS, subject)
     if message is None:
         return ""
     try:
-        return decode(message.data, Inputs).reply_to
+        reply_to = decode(message.data, Inputs).reply_to
     except msgspec.DecodeError as error:
         log.warning("input.undecodable", subject=subject, error=str(error))
         return ""
+    if reply_to and not access_subjects.is_reply(reply_to, subject.split(".")[4]):
+        log.warning("input.unanswerable", subject=subject, reply_to=reply_to)
+        return ""
+    return reply_to
 
 
 async def _tell(workspace: Bus, reply_to: str, call_id: str, failure: Failure) -> None:

@@ -33,17 +33,22 @@ class Sweeper:
         """Until cancelled."""
         while True:
             await asyncio.sleep(SWEEP_S)
+            await self.sweep()
+
+    async def sweep(self) -> None:
+        """Once, now. What fails is logged and tried again the next time, and keeps no other workspace
+        from being swept."""
+        try:
+            accounts = await self._own.accounts()
+        except BusError as error:
+            log.warning("sweep.failed", error=str(error))
+            return
+        for account in sorted(accounts):
             try:
-                accounts = await self._own.accounts()
-            except BusError as error:
-                log.warning("sweep.failed", error=str(error))
-                continue
-            for account in sorted(accounts):
-                try:
-                    workspace = await self._context.workspaces.get(account)
-                    await sweep(workspace, time.time())
-                except BusError as error:
-                    log.warning("sweep.failed", account=account, error=str(error))
+                workspace = await self._context.workspaces.get(account)
+                await sweep(workspace, time.time())
+            except Exception as error:  # noqa: BLE001 - its clients may have written anything there
+                log.warning("sweep.failed", account=account, error=repr(error))
 
 
 async def sweep(workspace: Bus, now_unix_s: float) -> int:

@@ -7,7 +7,6 @@ from squall_bus.errors import BusError
 from squall_bus.service import Context
 from squall_contracts import subjects
 from squall_contracts.identity import WorkspaceRecord
-from squall_volumes.errors import VolumeError
 from squall_volumes.garbage import collect
 from squall_volumes.store import VolumeStore
 
@@ -28,7 +27,8 @@ class VolumeSweeper:
             await self.sweep()
 
     async def sweep(self) -> None:
-        """Once, now. What fails is logged and tried again the next time."""
+        """Once, now. What fails is logged and tried again the next time, and keeps no other workspace
+        from being swept."""
         try:
             records = self._context.bus.kv(subjects.WORKSPACES_BUCKET, WorkspaceRecord)
             accounts = await records.keys()
@@ -39,8 +39,8 @@ class VolumeSweeper:
             try:
                 store = VolumeStore(await self._context.workspaces.get(account))
                 done = await collect(store)
-            except (BusError, VolumeError) as error:
-                log.warning("volumes.sweep_failed", account=account, error=str(error))
+            except Exception as error:  # noqa: BLE001 - its clients may have written anything there
+                log.warning("volumes.sweep_failed", account=account, error=repr(error))
             else:
                 if done.removed or done.packed:
                     log.info(

@@ -125,6 +125,8 @@ class Networks:
             shown = await sandboxes.ensure_network(self._docker, name, internal=internal)
         except DockerError as error:
             raise RuntimeUnavailable(f"network {name} can't be made: {error.message}") from error
+        except GuardError as error:
+            raise RuntimeUnavailable(f"{error} with SQUALL_RUNNER_NETWORK") from error
         if bool(shown["Internal"]) is not internal:
             raise RuntimeUnavailable(
                 f"network {name} exists and its `internal` is not {internal}; "

@@ -4,9 +4,12 @@ A flight record is written by user-reachable code, so nothing in it is trusted b
 container's own function: acks go to its consumers only, answers to result subjects only.
 """
 
+import re
+from typing import Final
+
 import structlog
 from squall_bus.bus import Bus
-from squall_contracts import subjects
+from squall_contracts import access_subjects, subjects
 from squall_contracts.calls import Raised, Results
 from squall_contracts.failures import Failure
 from squall_contracts.functions import FunctionRecord
@@ -22,17 +25,22 @@ log = structlog.get_logger()
 
 RERUN = b"-NAK"
 DROP = b"+TERM"
+_NUMBERS: Final = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20}){4}")
+"""How the subject of an ack ends."""
 
 
 def is_own(held: HeldInput, function_id: str) -> bool:
-    """Whether a held input names the function's own consumers, and a subject results go to."""
-    consumers = [
+    """Whether a held input names the function's own consumers, and where results of its call go. User
+    code can write what it likes there."""
+    own = (
         f"$JS.ACK.{subjects.CALLS}.{subjects.consumer(function_id, lane)}."
         for lane in subjects.LANES
-    ]
-    return held.ack_subject.startswith(tuple(consumers)) and held.reply_to.startswith(
-        ("reply.", "result.")
     )
+    acks = any(
+        held.ack_subject.startswith(each) and _NUMBERS.fullmatch(held.ack_subject[len(each) :])
+        for each in own
+    )
+    return acks and access_subjects.is_reply(held.reply_to, held.call_id)
 
 
 def is_death(report: ContainerReport, was_told_to_stop: bool) -> bool:

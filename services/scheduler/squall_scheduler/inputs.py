@@ -9,7 +9,7 @@ from squall_bus.bus import Bus
 from squall_bus.errors import BusError, NotFound, Undecodable
 from squall_bus.streams.job import Job
 from squall_bus.streams.pull import StandingPull
-from squall_contracts import subjects
+from squall_contracts import access_subjects, subjects
 from squall_contracts.calls import Inputs, Lane, Raised, Results
 from squall_contracts.failures import Failure
 from squall_contracts.functions import FunctionRecord
@@ -151,9 +151,10 @@ def answers(inputs: Inputs, failure: Failure) -> Results:
     )
 
 
-def may_answer(reply_to: str) -> bool:
-    """Whether a client named a place results go to; anything else is not ours to write to."""
-    return reply_to.startswith(("reply.", "result."))
+def may_answer(inputs: Inputs) -> bool:
+    """Whether a client named a place results of its call go to; anything else is not ours to write
+    to, or can't be."""
+    return access_subjects.is_reply(inputs.reply_to, inputs.call_id)
 
 
 async def _answer_lane(
@@ -211,7 +212,7 @@ async def _answer_one(bus: Bus, function: FunctionRecord, job: Job, failure: Fai
         log.error("input.undecodable", subject=job.subject, error=str(error))
         job.term()
         return
-    if not may_answer(inputs.reply_to):
+    if not may_answer(inputs):
         log.warning("input.unanswerable", subject=job.subject, reply_to=inputs.reply_to)
         job.term()
         return

@@ -88,7 +88,7 @@ async def turn_away(workspace: Bus, function_id: str) -> int:
             except Undecodable as error:
                 log.error("input.undecodable", subject=subject, error=str(error))
             else:
-                if may_answer(inputs.reply_to):
+                if may_answer(inputs):
                     answer = Results(inputs.call_id, "", (Raised(ALL_OPEN, GONE),))
                     await workspace.store(inputs.reply_to, answer)
                     told += 1

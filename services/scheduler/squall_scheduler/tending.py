@@ -225,7 +225,7 @@ class Tending:
             log.error("input.undecodable", subject=message.subject, error=str(error))
         else:
             function = self._world.functions.get(subjects.waiting_for(message.subject)[0])
-            if may_answer(inputs.reply_to):
+            if may_answer(inputs):
                 if function is not None:
                     await bury_inputs(bus, function, message.subject, inputs, failure)
                 await bus.store(inputs.reply_to, answers(inputs, failure))

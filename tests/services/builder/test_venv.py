@@ -7,14 +7,17 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 from squall import Secret
 from squall.image import Image
 from squall_builder.built import BuildError
 from squall_builder.settings import Settings
 from squall_builder.venv import VenvRuntime
+from squall_contracts import images
 
 from .conftest import Client
+from .recipes import context_file
 
 OURS = f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -142,6 +145,19 @@ async def test_what_needs_docker_is_refused_before_anything_is_made(
         await venvs.build(order, client.fetch, client.say)
     assert caught.value.failed_step == "apt_install('jq')"
     assert not (tmp_path / "state").exists()
+
+
+async def test_a_file_that_leaves_the_image_is_refused(
+    venvs: VenvRuntime, client: Client, tmp_path: Path
+) -> None:
+    up = images.CopyFiles(files=(context_file("/root/../../outside"),))
+    order = client.order(base())
+    recipe = msgspec.structs.replace(order.recipe, steps=(up,))
+    client.stored[up.files[0].sha256] = b""
+    order = msgspec.structs.replace(order, recipe=recipe, image_id=images.image_id(recipe))
+    with pytest.raises(BuildError, match="leaves the image"):
+        await venvs.build(order, client.fetch, client.say)
+    assert not await asyncio.to_thread(lambda: list(tmp_path.rglob("outside")))
 
 
 async def test_a_python_this_machine_lacks_is_named(venvs: VenvRuntime, client: Client) -> None:

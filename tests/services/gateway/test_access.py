@@ -213,6 +213,25 @@ async def test_token_has_no_more_than_its_user_may(platform: Platform, client: C
         assert isinstance(refused, Refused) and refused.kind == kind
 
 
+async def test_nobody_gives_what_reaches_beyond_their_workspace(
+    platform: Platform, client: Client
+) -> None:
+    """Not to members, and not to the operator who is one of them, whose token anybody with `admin`
+    could issue otherwise."""
+    members = platform.bus.kv(access_subjects.MEMBERS_BUCKET, tokens.MemberEntry)
+    operator = tokens.MemberEntry(user="root", scopes=("operator",), added_unix_s=time.time())
+    await members.put(access_subjects.member_key(platform.account, "root"), operator)
+    asked: tuple[Scope, ...] = ("operator", "runner")
+    for scope in asked:
+        member = tokens.PutMember(user="ann", scopes=(scope,))
+        token = tokens.IssueToken(user="root", scopes=(scope,))
+        for verb, request in ((verbs.PUT_MEMBER, member), (verbs.ISSUE_TOKEN, token)):
+            refused = await client.ask(verb, request)
+            assert isinstance(refused, Refused) and refused.kind == "denied"
+    made = await client.ask(verbs.ISSUE_TOKEN, tokens.IssueToken(user="root"))
+    assert made.scopes == ("admin",)
+
+
 async def test_removed_member_is_out_at_once(platform: Platform, client: Client) -> None:
     found = await entered(platform, await issued(client))
     async with found.bus:

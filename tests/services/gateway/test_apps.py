@@ -78,6 +78,31 @@ async def test_stopped_app_leaves_no_function_and_no_input(
     assert [app.state for app in listed.apps] == ["stopped"]
 
 
+@pytest.mark.parametrize(
+    "elsewhere",
+    ["log.main.ap-1.fn-a.ct-a", "reply.main._.cl-1.fc-others", "no subject", "reply.>", "dead.x"],
+)
+async def test_input_that_wants_its_answer_elsewhere_gets_none(
+    platform: Platform, client: Client, elsewhere: str
+) -> None:
+    """The gateway may write where whoever calls may not."""
+    started = await client.ask(verbs.START_APP, start())
+    function_id, call_id = started.function_ids["f"], new_id("fc")
+    inputs = Inputs(call_id=call_id, reply_to=elsewhere, items=(Input(0, b"x"),))
+    await client.bus.store(subjects.call("main", function_id, "now", call_id), inputs)
+    cancel = apps.CancelCall(call_id=call_id, environment="main", function_id=function_id)
+    heard: list[str] = []
+    workspace = await platform.context.workspaces.get(platform.account)
+    for subject in ("log.>", "reply.>", "dead.>"):
+        await workspace.subscribe(subject, lambda delivery: heard.append(delivery.subject))
+    assert await client.ask(verbs.CANCEL_CALL, cancel) == apps.Done()
+    await client.bus.store(subjects.call("main", function_id, "now", call_id), inputs)
+    assert await client.ask(verbs.STOP_APP, apps.StopApp(app_id=started.app_id)) == apps.Done()
+    assert await workspace.admin.backlog(subjects.CALLS, ">") == {}
+    await workspace.wire.roundtrip()
+    assert heard == []
+
+
 async def test_deployed_functions_keep_their_ids_across_versions(client: Client) -> None:
     first = await client.ask(verbs.DEPLOY_APP, deploy("f", "g"))
     second = await client.ask(verbs.DEPLOY_APP, deploy("f", "h", tag="two"))

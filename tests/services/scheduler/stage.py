@@ -254,11 +254,15 @@ class Stage:
 
 
 def held(
-    ack_subject: str, *indexes: int, reply_to: str = REPLY_TO, once: bool = False
+    ack_subject: str,
+    *indexes: int,
+    reply_to: str = REPLY_TO,
+    once: bool = False,
+    call_id: str = "fc-1",
 ) -> HeldInput:
     return HeldInput(
         ack_subject=ack_subject,
-        call_id="fc-1",
+        call_id=call_id,
         reply_to=reply_to,
         indexes=indexes or (0,),
         once=once,

@@ -27,7 +27,7 @@ from squall_scheduler.metrics import Metrics
 from squall_scheduler.settings import Settings
 from squall_scheduler.world import World
 
-from .stage import ACCOUNT, OneWorkspace, Stage, held
+from .stage import ACCOUNT, REPLY_TO, OneWorkspace, Stage, held
 
 
 def failures(stage: Stage) -> dict[int, Failure]:
@@ -295,7 +295,9 @@ async def test_only_what_may_be_wanted_again_leaves_a_letter_when_a_function_can
     await stage.join()
     await stage.call(0)
     spawned = Inputs(
-        call_id="fc-2", reply_to="result.main.cl-1.fc-2", items=(Input(0, b"arguments"),)
+        call_id="fc-2",
+        reply_to=subjects.result("main", "cl-1", "fc-2"),
+        items=(Input(0, b"arguments"),),
     )
     await stage.workspace.store(subjects.call("main", "fn-1", "now", "fc-2"), spawned)
     await stage.want(1)
@@ -400,13 +402,13 @@ class Clock:
         return self.now_s
 
 
-async def take(stage: Stage, count: int = 1) -> list[str]:
-    """Deliveries as a guest of fn-1 takes them: their ack subjects."""
+async def take(stage: Stage, count: int = 1, function_id: str = "fn-1") -> list[str]:
+    """Deliveries as a guest of a function takes them: their ack subjects."""
     taken: asyncio.Queue[str] = asyncio.Queue()
     pull = StandingPull(
         stage.workspace,
         subjects.CALLS,
-        "fn-1_now",
+        subjects.consumer(function_id, "now"),
         lambda job: taken.put_nowait(job.ack_subject),
         batch=count,
     )
@@ -495,20 +497,66 @@ async def test_inputs_of_a_container_that_was_told_to_stop_are_not_deaths(stage:
 
 
 async def test_a_flight_record_can_not_reach_beyond_its_function(stage: Stage) -> None:
+    """Neither another function's input, nor a subject that is no caller's, nor the scheduler."""
     await stage.declare()
     await stage.declare(function_id="fn-2")
     await stage.join()
     await stage.want(1)
     start = await stage.ready()
-    heard: list[str] = []
-    await stage.workspace.subscribe("$JS.ACK.>", lambda delivery: heard.append(delivery.subject))
-    await stage.workspace.subscribe("call.>", lambda delivery: heard.append(delivery.subject))
-    theirs = "$JS.ACK.CALLS.fn-2_now.1.1.1.1.0"
-    ours = "$JS.ACK.CALLS.fn-1_now.1.1.1.1.0"
-    wrong = (held(theirs), held(ours, reply_to="call.main.fn-2.now.fc-9"))
-    await stage.report(start, "failed", exit_code=1, held=wrong)
+    await stage.want(1, function_id="fn-2")
     await stage.ready(2)
+    await stage.call(0)
+    await stage.call(0, function_id="fn-2")
+    (ours,), (theirs,) = await take(stage), await take(stage, function_id="fn-2")
+    heard: list[str] = []
+    for place in ("call.>", "reply.>", "result.>"):
+        await stage.workspace.subscribe(place, lambda delivery: heard.append(delivery.subject))
+    wrong = (
+        held(theirs, once=True),
+        held(ours, once=True, reply_to="call.main.fn-2.now.fc-9"),
+        held(ours, once=True, reply_to=REPLY_TO.replace("fc-1", "fc-2")),
+        held(ours, once=True, reply_to=REPLY_TO.replace("main", "ma in")),
+        held(ours, reply_to=REPLY_TO.replace("fc-1", "fc 1"), call_id="fc 1"),
+        held(f"{ours} "),
+        held(ours.replace("_now.1.", "_now.1.²")),
+        held(f"{ours}.x"),
+    )
+    await stage.report(start, "failed", exit_code=137, held=(*wrong, held(ours)))
+    await take(stage)  # what is named last is delivered again: all the rest was looked at
     assert heard == []
+    waiting = await stage.workspace.admin.backlog(subjects.CALLS, subjects.CALLS_ALL)
+    assert subjects.call("main", "fn-2", "now", "fc-1") in waiting
+
+
+@pytest.mark.parametrize(
+    ("call_id", "reply_to"),
+    [
+        ("fc-1", "log.main.ap-1.fn-1.ct-1"),
+        ("fc-1", "reply.ma in._.cl-1.fc-1"),
+        ("fc 1", "result.main._.cl-1.fc 1"),
+    ],
+)
+async def test_an_input_that_can_not_be_answered_goes_and_harms_no_other(
+    stage: Stage, call_id: str, reply_to: str
+) -> None:
+    """Whoever may call may store it: the scheduler is everybody's."""
+    heard: list[str] = []
+    for place in ("log.>", "reply.>", "result.>"):
+        await stage.workspace.subscribe(place, lambda delivery: heard.append(delivery.subject))
+    await stage.declare()
+    await stage.join()
+    await stage.want(1)
+    await stage.ready()
+    bad = Inputs(call_id=call_id, reply_to=reply_to, items=(Input(0, b""),))
+    await stage.workspace.store(subjects.call("main", "fn-1", "now", "fc-9"), bad)
+    await stage.call(0)
+    await stage.functions.delete("fn-1")
+    await stage.until(stage.nothing_waits)
+    assert failures(stage)[-1].exception_type == "NotFoundError"
+    assert set(heard) == {REPLY_TO}
+    await stage.declare(function_id="fn-2")
+    await stage.want(1, function_id="fn-2")
+    await stage.started(2)
 
 
 async def test_a_stopped_app_s_containers_end_and_its_inputs_and_consumers_go(

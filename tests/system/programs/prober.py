@@ -63,6 +63,15 @@ def writes(path: str) -> str:
 
 
 @app.function()
+def creates(path: str) -> str:
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+    except OSError:
+        return "OSError"
+    return "created"
+
+
+@app.function()
 def exists(path: str) -> bool:
     return Path(path).exists()
 

@@ -8,7 +8,7 @@ from squall_bus.bus import Bus
 from squall_bus.errors import BusError
 from squall_bus.service import Context
 from squall_contracts.images import DebianSlim
-from squall_volumes.errors import VolumeMissing
+from squall_volumes.errors import VolumeDamaged, VolumeMissing
 from squall_volumes.store import VolumeStore
 
 from squall_gateway import letters
@@ -247,7 +247,7 @@ class Pages:
         try:
             found = await store.find(place.environment, name)
             head, tree = await store.newest(found.volume_id)
-        except (VolumeMissing, ValueError):
+        except (VolumeMissing, VolumeDamaged, ValueError):
             return missing("volumes", f"volume {name}")
         listing = things.listing(tree, place.asked("path"), place.page)
         if listing is None:
