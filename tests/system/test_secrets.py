@@ -1,6 +1,7 @@
 """Scenario 5, secrets: they are in the environment of their functions, and nowhere else."""
 
 import base64
+import errno
 import hashlib
 import json
 import os
@@ -127,13 +128,22 @@ def test_the_search_finds_what_is_there(server: Server, vault: Vault) -> None:
     assert server.runtime == "process" or "docker inspect" in places
 
 
+def content(path: Path) -> bytes:
+    """Of a file; of what is none or went meanwhile, like a bucket whose container ended, nothing."""
+    try:
+        return path.read_bytes() if path.is_file() else b""
+    except OSError as error:
+        if error.errno not in {errno.ENOENT, errno.ENOTCONN}:
+            raise
+        return b""
+
+
 def everything(server: Server) -> Iterator[tuple[str, bytes]]:
     """Files of the server, its streams and containers; processes; what the engine tells."""
     for folder, _, names in os.walk(server.state):
         for name in names:
             path = Path(folder, name)
-            if path.is_file():
-                yield str(path), path.read_bytes()
+            yield str(path), content(path)
     for process in psutil.process_iter():
         for kind in ("cmdline", "environ"):
             try:
