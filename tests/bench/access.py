@@ -21,7 +21,8 @@ from squall_bus.streams.pull import StandingPull
 from squall_contracts import access_subjects, rights, subjects, tokens, verbs
 from squall_contracts.guest import Credentials
 
-from tests.bus.natsd import BINARY, NatsServer, free_port
+from tests.bus.natsd import BINARY, NatsServer
+from tests.ports import free_port
 from tests.services.gateway.conftest import running_platform
 
 CALLS = 1500

@@ -9,7 +9,6 @@ import contextlib
 import itertools
 import json
 import shutil
-import socket
 import sys
 import sysconfig
 import tempfile
@@ -22,13 +21,9 @@ import uvloop
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from tests.ports import free_port
+
 BATCH = 512
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def nats_server() -> str:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import socket
 import statistics
 import subprocess
 import sys
@@ -14,6 +13,7 @@ import psutil
 from tests.bench import web_app
 from tests.bench.figures import Figure
 from tests.bench.servers import Measured, settled
+from tests.ports import await_listener, free_port
 
 ROUNDS = 3
 TRANSFER_BYTES = 1024**3
@@ -34,15 +34,11 @@ async def load(*argv: object) -> dict[str, float]:
 @contextlib.contextmanager
 def uvicorn() -> Iterator[str]:
     """The same app without Squall; its URL."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "uvicorn", "--log-level", "error", "--port", str(port)]
     process = subprocess.Popen([*command, "tests.bench.web_app:asgi"])
     try:
-        while process.poll() is None:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-                break
+        await_listener(process, port)
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()

@@ -4,7 +4,6 @@ import asyncio
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -17,13 +16,9 @@ from squall_bus.connection import connect
 from squall_contracts import subjects
 from squall_contracts.guest import Credentials
 
+from tests.ports import free_port
+
 BINARY = shutil.which("nats-server") or str(Path(sys.executable).with_name("nats-server"))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class NatsServer:

@@ -16,7 +16,9 @@ from squall_bus.errors import BusClosed, BusRefused, BusUnreachable
 from squall_bus.streams.admin import StreamConfig
 from squall_contracts.guest import Credentials
 
-from .natsd import NatsServer, free_port
+from tests.ports import free_port
+
+from .natsd import NatsServer
 
 INBOX = "_INBOX_tester"
 

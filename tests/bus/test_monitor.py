@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, Counter
 from squall_bus.monitor import monitoring
 from squall_bus.settings import SettingsError
 
-from tests.bench.floor import free_port
+from tests.ports import free_port
 
 
 async def test_metrics_and_readiness_are_served_within_the_block() -> None:

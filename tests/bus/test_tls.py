@@ -19,7 +19,9 @@ from squall_bus.errors import BusRefused, BusUnreachable
 from squall_bus.wire.nats_wire import NatsWire
 from squall_contracts import subjects
 
-from .natsd import NatsServer, free_port
+from tests.ports import free_port
+
+from .natsd import NatsServer
 
 
 def encrypted(bus: Bus) -> bool:

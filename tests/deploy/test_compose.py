@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.bench.floor import free_port
+from tests.ports import free_port
 from tests.system.conftest import connected_to, docker_engine, load
 
 ROOT = Path(__file__).parents[2]

@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import os
 import signal
-import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from squall_contracts.guest import EXIT_INTERRUPTED, EXIT_NO_BUS, EXIT_STARTUP
 from squall_contracts.message import encode
 
 from tests.guest.rig import Guest, Rig
+from tests.ports import free_port
 
 
 async def failed(guest: Guest) -> Any:
@@ -202,12 +202,9 @@ async def test_an_unreadable_assignment_ends_with_one_line(rig: Rig, tmp_path: P
 
 
 async def test_a_server_that_is_not_there_ends_with_one_line(rig: Rig) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        url = f"nats://127.0.0.1:{probe.getsockname()[1]}"
-        function = await rig.function("double")
-        guest = await function.guest(ready=False, servers=(url,))
-        assert await guest.exit_code() == EXIT_NO_BUS
+    function = await rig.function("double")
+    guest = await function.guest(ready=False, servers=(f"nats://127.0.0.1:{free_port()}",))
+    assert await guest.exit_code() == EXIT_NO_BUS
     assert "can't start" in guest.output()
     assert "Traceback" not in guest.output()
 

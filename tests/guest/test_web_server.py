@@ -13,8 +13,8 @@ from squall_guest.web.asgi import App, Receive, Scope, Send, ServerGone, scope_o
 from squall_guest.web.proxy import Proxy, proxy_to
 from squall_guest.web.sockets import SocketTalk
 
-from tests.bench.floor import free_port
 from tests.guest.test_web_asgi import Ingress, asked, head
+from tests.ports import free_port
 
 # Connections are kept for the next request, and go with the container.
 pytestmark = [

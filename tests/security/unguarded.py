@@ -136,27 +136,25 @@ def prepared() -> Iterator[tuple[Path, dict[str, str]]]:
         folders = [str(tree / each) for each in ("contracts", "sdk", "services", "tests")]
         compiling = [sys.executable, "-m", "compileall", "-q", *folders]
         subprocess.run(compiling, capture_output=True, check=False)
-        try:
-            yield tree, environment
-        finally:
-            if shutil.which("docker") is not None:
-                made = [f"{network}{end}" for end in ("", "-blocked", "-build")]
-                subprocess.run(["docker", "network", "rm", *made], capture_output=True, check=False)
+        yield tree, environment
 
 
 def packages(tree: Path) -> str:
     """Where Python finds the packages of a tree, before those that are installed."""
+    return os.pathsep.join(dict.fromkeys(str((tree / each).parent) for each in _places(tree)))
+
+
+def _places(tree: Path) -> list[str]:
+    """The packages' folders in the tree."""
     project = tomllib.loads((tree / "pyproject.toml").read_text())
-    places = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
-    return os.pathsep.join(dict.fromkeys(str((tree / each).parent) for each in places))
+    found: list[str] = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    return found
 
 
 def check_that_the_copy_wins(tree: Path, environment: dict[str, str]) -> None:
     """RuntimeError: the tests would run against something else."""
-    project = tomllib.loads((tree / "pyproject.toml").read_text())
-    places = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
     for_each = "; ".join(
-        f"import {each.rpartition('/')[2]} as m; print(m.__path__[0])" for each in places
+        f"import {each.rpartition('/')[2]} as m; print(m.__path__[0])" for each in _places(tree)
     )
     said = subprocess.run(
         [sys.executable, "-c", for_each],

@@ -3,6 +3,7 @@
 import contextlib
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -38,9 +39,11 @@ def docker_engine() -> str | None:
 class Server:
     """A running one-machine server and where it keeps its things."""
 
-    def __init__(self, runtime: str, state: Path) -> None:
+    def __init__(self, runtime: str, state: Path, **settings: str) -> None:
+        """`settings`: variables of its environment, beside this process's own."""
         self.runtime = runtime
         self.state = state
+        self.settings = settings
         self.process: subprocess.Popen[str] | None = None
         self.ready: dict[str, str] = {}
 
@@ -49,6 +52,7 @@ class Server:
         self.process = subprocess.Popen(
             [*command, "--runtime", self.runtime, "--until-parent-exits", *flags],
             stdout=subprocess.PIPE,
+            env={**os.environ, **self.settings},
             text=True,
         )
         assert self.process.stdout is not None
@@ -77,7 +81,9 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str]
 
     def of(runtime: str) -> Server:
         if runtime not in started:
-            server = Server(runtime, tmp_path_factory.mktemp(f"state-{runtime}"))
+            # Its one machine would rest a minute of those in which tests kill containers of theirs.
+            brief = {"SQUALL_SCHEDULER_BRAKE_REST_S": "1"}
+            server = Server(runtime, tmp_path_factory.mktemp(f"state-{runtime}"), **brief)
             server.start("--ephemeral")
             started[runtime] = server
         return started[runtime]

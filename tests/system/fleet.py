@@ -12,7 +12,7 @@ from squall_bus.access.keyring import Keyring
 from squall_bus.access.resolver import Cluster, server_config
 from squall_server.natsd import find_binary
 
-from tests.bench.floor import free_port
+from tests.ports import free_port
 
 SERVICES = ("gateway", "autoscaler", "scheduler", "cron", "builder", "runner")
 READY_WITHIN_S = 60

@@ -18,12 +18,12 @@ PATIENCE_S = 90.0
 
 
 @pytest.fixture
-def brief(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+def brief(tmp_path: Path) -> Iterator[Server]:
     """A server of its own, with Docker where there is one, whose machine rests for seconds instead
     of a minute."""
     runtime = "docker" if docker_engine() is not None else "process"
-    monkeypatch.setenv("SQUALL_SCHEDULER_BRAKE_REST_S", str(REST_S))
-    running = Server(runtime, tmp_path / "state")
+    rests = {"SQUALL_SCHEDULER_BRAKE_REST_S": str(REST_S)}
+    running = Server(runtime, tmp_path / "state", **rests)
     running.start("--ephemeral")
     try:
         with connected_to(running.ready["url"], running.ready["credentials"], runtime):

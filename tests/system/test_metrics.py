@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from squall.app import App
 
-from tests.bench.floor import free_port
+from tests.ports import free_port
 from tests.system.conftest import Server, connected_to
 
 ROOT = Path(__file__).parents[2]

@@ -3,7 +3,6 @@
 import ast
 import asyncio
 import shutil
-import socket
 import ssl
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import httpx
 import pytest
 import websockets
 
+from tests.ports import await_listener, free_port
 from tests.system.conftest import Server, connected_to, load
 
 CONFIGURATION = Path(__file__).parents[2] / "deploy" / "nginx.conf"
@@ -22,11 +22,13 @@ pytestmark = pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is 
 
 
 @pytest.fixture
-def proxied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+def proxied(tmp_path: Path) -> Iterator[Server]:
     """A server that believes proxies on this machine."""
-    monkeypatch.setenv("SQUALL_GATEWAY_WEB_TRUSTED_PROXIES", "127.0.0.1")
-    monkeypatch.setenv("SQUALL_GATEWAY_WEB_DOMAIN", "apps.example.org")
-    running = Server("process", tmp_path / "state")
+    settings = {
+        "SQUALL_GATEWAY_WEB_TRUSTED_PROXIES": "127.0.0.1",
+        "SQUALL_GATEWAY_WEB_DOMAIN": "apps.example.org",
+    }
+    running = Server("process", tmp_path / "state", **settings)
     running.start("--ephemeral")
     yield running
     running.stop()
@@ -35,9 +37,7 @@ def proxied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]
 @pytest.fixture
 def front(proxied: Server, tmp_path: Path) -> Iterator[int]:
     """nginx as deploy/nginx.conf has it, but for names and ports of this test; its port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    port = free_port()
     subject = ["-subj", "/CN=apps.example.org", "-days", "1"]
     files = ["-keyout", str(tmp_path / "tls.key"), "-out", str(tmp_path / "tls.crt")]
     made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", *subject, *files]
@@ -61,12 +61,7 @@ def front(proxied: Server, tmp_path: Path) -> Iterator[int]:
     (tmp_path / "nginx.conf").write_text(text)
     nginx = subprocess.Popen(["nginx", "-p", str(tmp_path), "-c", "nginx.conf"])
     try:
-        while nginx.poll() is None:
-            try:
-                socket.create_connection(("127.0.0.1", port)).close()
-                break
-            except OSError:
-                time.sleep(0.05)  # a port that opens is no event
+        await_listener(nginx, port)
         yield port
     finally:
         nginx.terminate()

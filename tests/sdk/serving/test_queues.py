@@ -18,7 +18,8 @@ from squall.serving.queues.memory import InMemoryBackend
 from squall.serving.queues.taskiq import TaskiqBackend
 from taskiq import InMemoryBroker
 
-from ...bus.natsd import BINARY, free_port
+from ...bus.natsd import BINARY
+from ...ports import free_port
 
 
 @contextlib.asynccontextmanager

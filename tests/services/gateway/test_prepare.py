@@ -14,7 +14,8 @@ from squall_bus.connection import connect
 from squall_contracts import apps, subjects, verbs
 from squall_gateway.prepare import main
 
-from tests.bus.natsd import BINARY, free_port
+from tests.bus.natsd import BINARY
+from tests.ports import free_port
 
 
 def contents(folder: Path) -> dict[Path, str]:
