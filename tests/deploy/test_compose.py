@@ -1,8 +1,10 @@
 """`just up` as it stands: the image, the keys, every service a container of its own."""
 
+import contextlib
 import itertools
 import os
 import shutil
+import socket
 import subprocess
 import threading
 import uuid
@@ -10,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 
@@ -33,12 +36,16 @@ class Deployed:
             "SQUALL_IMAGE": "squall-deploy-test",
             "SQUALL_NATS_PORT": str(self.port),
             "SQUALL_WEB_PORTS": str(free_port()),
+            "SQUALL_BUILDER_MONITOR_PORT": str(free_port()),
             "SQUALL_RUNNER_MONITOR_PORT": str(free_port()),
         }
 
     @property
     def credentials(self) -> Path:
         return self.home / "fleet" / "workspace-main.creds"
+
+    def connected(self) -> contextlib.AbstractContextManager[None]:
+        return connected_to(f"nats://127.0.0.1:{self.port}", str(self.credentials), "docker")
 
     def do(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [str(ROOT / "deploy" / "compose"), *arguments]
@@ -70,13 +77,13 @@ def has_compose() -> bool:
     return asked.returncode == 0
 
 
-@pytest.fixture
-def deployed(tmp_path: Path) -> Iterator[Deployed]:
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     if docker_engine() is None or not has_compose():
         pytest.skip("needs a Docker engine and its compose")
     if os.geteuid() != 0:
         pytest.skip("only root can give files to the services' user")
-    running = Deployed(tmp_path)
+    running = Deployed(tmp_path_factory.mktemp("deployed"))
     try:
         running.do("up")
         yield running
@@ -92,7 +99,6 @@ def test_scheduler_is_replaced_under_a_map_without_a_failed_call(deployed: Deplo
     assert set(before) == {
         "nats", "gateway", "builder", "scheduler", "autoscaler", "cron", "runner",
     }  # fmt: skip
-    url = f"nats://127.0.0.1:{deployed.port}"
     began, replaced = threading.Event(), threading.Event()
     results: list[tuple[int, int]] = []
 
@@ -107,7 +113,7 @@ def test_scheduler_is_replaced_under_a_map_without_a_failed_call(deployed: Deplo
             results.append((x, square))
             began.set()
 
-    with connected_to(url, str(deployed.credentials), "docker"):
+    with deployed.connected():
         module = load("endurance")
         with module.app.run():
             consumer = threading.Thread(target=consume, args=(module.slow_square,))
@@ -122,6 +128,37 @@ def test_scheduler_is_replaced_under_a_map_without_a_failed_call(deployed: Deplo
             assert module.long_nap.remote(0.0)
     after = deployed.containers()
     assert {service for service in before if before[service] != after[service]} == {"scheduler"}
+
+
+@pytest.mark.docker
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_functions_of_a_deployment_reach_its_nats_and_nothing_else_of_the_machine(
+    deployed: Deployed,
+) -> None:
+    with deployed.connected():
+        prober = load("prober")
+        with prober.app.run(), socket.create_server(("0.0.0.0", 0)) as listener:
+            port = listener.getsockname()[1]
+            for address in own_addresses():
+                assert prober.reach.remote(address, port) == "ConnectionRefusedError"
+            assert prober.reach.remote("169.254.169.254", 80) == "ConnectionRefusedError"
+    for service in ("runner", "builder"):
+        logs = ["docker", "logs", deployed.containers()[service]]
+        said = subprocess.run(logs, capture_output=True, text=True, check=True, timeout=30)
+        assert "guard.off" not in said.stdout + said.stderr
+
+
+def own_addresses() -> list[str]:
+    """This machine's, but for those that only it can reach."""
+    found = [
+        each.address
+        for interface in psutil.net_if_addrs().values()
+        for each in interface
+        if each.family == socket.AF_INET and not each.address.startswith("127.")
+    ]
+    assert found
+    return found
 
 
 def test_every_service_has_its_own_credentials_and_a_health_check() -> None:

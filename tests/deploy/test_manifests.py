@@ -48,3 +48,13 @@ def test_every_service_has_its_own_credentials_alone(service: str) -> None:
     assert secret["items"] == [{"key": f"{service}.creds", "path": f"{service}.creds"}]
     claims = [volume for volume in pod["volumes"] if "persistentVolumeClaim" in volume]
     assert bool(claims) == (service == "gateway")
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_only_what_speaks_to_an_engine_sees_the_node(service: str) -> None:
+    pod = workloads()[service]["spec"]["template"]["spec"]
+    sees = service in {"runner", "builder"}
+    assert pod.get("hostPID", False) is sees
+    assert pod.get("hostNetwork", False) is sees
+    (container,) = pod["containers"]
+    assert ("add" in container["securityContext"].get("capabilities", {})) is sees
