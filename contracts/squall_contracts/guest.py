@@ -70,6 +70,8 @@ class Assignment(Message, frozen=True, kw_only=True):
     """Variables of the function's secrets, opened. With any, the assignment comes through a pipe."""
     ahead: bool = False
     """The container was started before this was known: nobody waited for what it did until then."""
+    ca_file: str = ""
+    """Certificates (PEM) by which to know `servers`; empty: the container's own."""
 
 
 class Template(Message, frozen=True, kw_only=True):

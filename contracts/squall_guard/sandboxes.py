@@ -14,6 +14,9 @@ LABEL_MAKER: Final = "squall.runner"
 """The runner it belongs to, or what else made it."""
 LABEL_SANDBOX: Final = "squall.sandbox"
 LABEL_OWNER: Final = "squall.owner"
+MOST_THREADS: Final = 64
+"""The program has one, but runc, which waits in its place until it is started, may come to need more than
+it has: it would die of a limit that is too low, now and then."""
 NO_NEIGHBOURS: Final = {"com.docker.network.bridge.enable_icc": "false"}
 
 
@@ -30,7 +33,7 @@ async def make(
             "NetworkMode": network,
             "CapDrop": ["ALL"],
             "SecurityOpt": ["no-new-privileges"],
-            "PidsLimit": 4,
+            "PidsLimit": MOST_THREADS,
             "LogConfig": {"Type": "none"},
         },
     }

@@ -315,15 +315,15 @@ async def connected() -> Client:
 
 
 async def _open() -> Client:
-    assignment = _container.assignment()
-    if assignment is not None:
-        if not assignment.servers:
+    given = _container.assignment()
+    if given is not None:
+        if not given.servers:
             raise SnapshotCreationError(
                 "a snapshot is made without a connection: move what needs one from the module or "
                 "an enter(snap=True) hook into an enter() hook"
             )
-        bus = await _connect(list(assignment.servers), assignment.client)
-        return _hold(Client(bus, assignment.environment, assignment.client.seed))
+        bus = await _connect(list(given.servers), given.client, given.ca_file)
+        return _hold(Client(bus, given.environment, given.client.seed))
     server = config.find_server()
     if server is None:
         raise ConnectionError(

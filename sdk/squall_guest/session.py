@@ -61,6 +61,7 @@ class Session:
             name=given.container_id,
             inbox=subjects.inbox(given.container_id),
             renew=self._renew,
+            ca_file=given.ca_file,
         )
         self._tasks.create_task(self._end_with_connection())
         tell_by(Spans(self.bus, given.container_id).tell)

@@ -12,6 +12,8 @@ from squall_bus.errors import BusRefused
 
 MAX_CONTROL_LINE_BYTES: Final = 32 * 1024
 """A user's JWT, which lists all it may touch, is in the first line it sends: 4 KB by default."""
+SIGN_IN_S: Final = 10
+"""Who connects may take so long to say who they are: 2 s, the default, is little for a busy machine."""
 _UPDATE: Final = "$SYS.REQ.CLAIMS.UPDATE"
 
 
@@ -101,6 +103,7 @@ resolver: {{
 resolver_preload: {{
 {preload}
 }}
+authorization {{ timeout: {SIGN_IN_S} }}
 {secured}{sockets}{lobby}max_payload: {MAX_PAYLOAD_BYTES}
 max_control_line: {MAX_CONTROL_LINE_BYTES}
 max_pending: 256MB
@@ -123,7 +126,7 @@ def _cluster_config(cluster: Cluster) -> str:
   name: squall
   listen: "{cluster.listen}"
   no_advertise: true
-  authorization {{ user: squall, password: "{cluster.password}", timeout: 2 }}
+  authorization {{ user: squall, password: "{cluster.password}", timeout: {SIGN_IN_S} }}
   routes: [{routes}]
 }}
 """
@@ -132,7 +135,8 @@ def _cluster_config(cluster: Cluster) -> str:
 def _tls_config(tls: Tls) -> str:
     quoted = msgspec.json.encode
     certificate, key = quoted(tls.certificate).decode(), quoted(tls.key).decode()
-    return f'tls {{ cert_file: {certificate}, key_file: {key}, min_version: "1.2" }}'
+    files = f"cert_file: {certificate}, key_file: {key}"
+    return f'tls {{ {files}, min_version: "1.2", timeout: {SIGN_IN_S} }}'
 
 
 def _websocket_config(listen: str, tls: Tls | None) -> str:

@@ -62,6 +62,8 @@ class NatsWire(Client):  # type: ignore[misc, unused-ignore]
         self._ps: Any = WireParser(self, self._handlers)
         self._failures = 0
         self._last_error = ""
+        self.failure: Exception | None = None
+        """What the last attempt to connect came to."""
         self._returning = False
         """The connection was lost, and what is to be said anew on the next has not all been said."""
 
@@ -174,6 +176,8 @@ class NatsWire(Client):  # type: ignore[misc, unused-ignore]
 
         self.hooks.lost.append(lost)
         try:
+            if not isinstance(self._transport, SocketTransport):
+                await self._transport.drain()  # a WebSocket sends nothing before
             await within(timeout_s, answered)
         except TimeoutError as error:
             raise BusUnreachable(f"the server did not answer within {timeout_s:g} s") from error
@@ -275,6 +279,7 @@ class NatsWire(Client):  # type: ignore[misc, unused-ignore]
         self.hooks.run(self.hooks.reconnected)
 
     async def on_error(self, error: Exception) -> None:
+        self.failure = error
         self._last_error = str(error) or type(error).__name__
         self._failures += 1
         if self._failures == PATIENT_AFTER:

@@ -96,15 +96,23 @@ def _signing_in(jwt: Callable[[], str], seed: str) -> dict[str, Any]:
 
 def _why(url: str, wire: NatsWire, error: Exception, timeout_s: float) -> BusError:
     text = str(error).removeprefix("nats: ").strip("'")
+    if (untrusted := _untrusted(error) or _untrusted(wire.failure)) is not None:
+        why = untrusted.verify_message or str(untrusted)
+        return BusRefused(f"{url} shows a certificate that is not trusted: {why}; set ca_file")
     if isinstance(error, TimeoutError) and not isinstance(error, nats_errors.Error):
         return BusUnreachable(f"{url} did not answer in {timeout_s:g} s: is the server running?")
     if isinstance(error, nats_errors.NoServersError):
         return BusUnreachable(f"can't reach {url}: {wire._last_error}; is the server running?")
-    if isinstance(error, ssl.SSLCertVerificationError):
-        why = error.verify_message or str(error)
-        return BusRefused(f"{url} shows a certificate that is not trusted: {why}; set ca_file")
     if isinstance(error, OSError):
         return BusUnreachable(f"can't reach {url}: {text}; is the server running?")
+    if "authentication timeout" in text.lower():
+        return BusUnreachable(f"{url} did not let us in within its time: it has too much to do")
     if "authori" in text.lower() or "authenti" in text.lower() or "maximum" in text.lower():
         return BusRefused(f"{url} refuses these credentials: {text}; get new ones")
     return BusUnreachable(f"{url} does not answer as a NATS server: {text}")
+
+
+def _untrusted(error: BaseException | None) -> ssl.SSLCertVerificationError | None:
+    """What a certificate was refused for, also where aiohttp has wrapped that; None: it wasn't."""
+    found = getattr(error, "certificate_error", error)
+    return found if isinstance(found, ssl.SSLCertVerificationError) else None

@@ -36,6 +36,7 @@ LAYOUT: Final = Layout(
     flight_record="/squall/out/flight",
     template="/squall/in/template",
     failure="/squall/out/failure",
+    authorities="/squall/in/authorities.pem",
 )
 
 

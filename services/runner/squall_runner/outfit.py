@@ -19,6 +19,7 @@ from squall_runner.files import Files
 from squall_runner.runtime import Launch, Runtime, StartRefused
 from squall_runner.settings import Settings
 from squall_runner.slots import Slot
+from squall_runner.trust import authorities
 from squall_runner.volumes.desk import ContainerVolumes, Desk
 
 NOBODY = Credentials(jwt="", seed="")
@@ -78,7 +79,12 @@ class Outfitter:
             servers = prepare.servers_for_containers(self._context.servers, gateway)
         layout = self._runtime.layout(slot.directory)
         given = prepare.assignment(start, layout, servers, own, self._settings)
-        return encode(msgspec.structs.replace(given, ahead=ahead))
+        ca_file = ""
+        if known := authorities(servers):
+            slot.authorities.write_bytes(known)
+            slot.authorities.chmod(0o644)
+            ca_file = layout.authorities
+        return encode(msgspec.structs.replace(given, ahead=ahead, ca_file=ca_file))
 
     async def template(self, start: StartContainer, slot: Slot, values: Mapping[str, str]) -> bytes:
         """What a guest that is to be held as a snapshot prepares itself for; `values` are those of

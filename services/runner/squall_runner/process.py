@@ -104,6 +104,7 @@ class ProcessRuntime:
             flight_record=str(directory / "out" / "flight"),
             template=str(directory / "in" / "template"),
             failure=str(directory / "out" / "failure"),
+            authorities=str(directory / "in" / "authorities.pem"),
         )
 
     async def compile(self, reference: str, directory: Path) -> None:

@@ -46,6 +46,8 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
     template: str
     failure: str
     """Where a guest says why it can't be held as a snapshot."""
+    authorities: str
+    """The certificates by which it knows NATS, where that shows one."""
 
 
 class Bind(msgspec.Struct, frozen=True, kw_only=True):

@@ -42,7 +42,7 @@ ALONE: Final = (boot, mounting, zygote)
 """Run by their paths before any package is found."""
 OWN_DIRECTORY: Final = "own"
 PACKAGES_DIRECTORY: Final = "packages"
-ROOTS: Final = ("msgspec", "nats-py", "nkeys", "cloudpickle", "uvloop", "h11", "wsproto")
+ROOTS: Final = ("msgspec", "nats-py", "nkeys", "cloudpickle", "uvloop", "h11", "wsproto", "aiohttp")
 OWN_VERSION: Final = f"{sys.version_info.major}.{sys.version_info.minor}"
 _UNWANTED: Final = frozenset({"..", "__pycache__", "tests"})
 _REQUIREMENT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")

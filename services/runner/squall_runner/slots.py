@@ -4,6 +4,7 @@
 <slot>/position        up to where its output is stored in LOGS
 <slot>/in/assignment   what the guest reads (a pipe in a warm container, and where it has secrets)
 <slot>/in/files/...    spec.files
+<slot>/in/authorities.pem  by which the guest knows NATS, where that shows a certificate
 <slot>/in/stdin        a pipe, the standard input of a sandbox's command; stdin.eof: nothing follows
 <slot>/in/template     what a guest prepares itself for, to be held as a snapshot (a pipe with secrets)
 <slot>/out/flight      what the guest is running
@@ -61,6 +62,10 @@ class Slot:
     @property
     def assignment(self) -> Path:
         return self.directory / "in" / "assignment"
+
+    @property
+    def authorities(self) -> Path:
+        return self.directory / "in" / "authorities.pem"
 
     @property
     def input(self) -> Path:

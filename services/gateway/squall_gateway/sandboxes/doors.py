@@ -36,14 +36,13 @@ class Doors:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        folder = await asyncio.to_thread(tempfile.TemporaryDirectory, prefix="squall-")
-        self._place = Path(folder.name)
-        try:
-            yield
-        finally:
-            for door in self._open.values():
-                await door.session.close()
-            await asyncio.to_thread(folder.cleanup)
+        with tempfile.TemporaryDirectory(prefix="squall-") as folder:
+            self._place = Path(folder)
+            try:
+                yield
+            finally:
+                for door in self._open.values():
+                    await door.session.close()
 
     async def session(self, record: SandboxRecord, port: int) -> aiohttp.ClientSession:
         """A client whose every connection is to that port. SquallRefusal: the sandbox does not run
