@@ -199,15 +199,34 @@ async def test_a_snapshot_that_writes_too_much_is_not_held(tmp_path: Path) -> No
     async with running_machine("docker", tmp_path, disk_check_s=OFTEN_S) as machine:
         start = await command(machine, resources=Resources(disk_mib=32))
         await started(machine, start)
-        kept = Slots(Path(machine.settings.state_dir) / "containers").slot(await held(machine))
-        assert kept.load()
-        docker = await engine.connect()
-        container = docker.containers.container(kept.record.handle.partition("+")[0])
-        filling = await container.exec(["dd", "if=/dev/zero", "of=/root/big", "bs=1M", "count=60"])
-        await filling.start(detach=True)
-        await engine.close(docker)
-        await gone(machine, kept.name)
+        waiting = await held(machine)
+        await fill(machine, waiting)
+        await gone(machine, waiting)
         await still_there(machine, start.container_id)
+
+
+@pytest.mark.docker
+async def test_what_was_written_while_no_runner_looked_counts_too(tmp_path: Path) -> None:
+    often = {"disk_check_s": OFTEN_S, "ephemeral": False}
+    async with running_machine("docker", tmp_path, **often) as machine:
+        container_id = await machine.start("def f(): pass", resources=Resources(disk_mib=32))
+        await machine.log.ready(container_id)
+        await machine.crash()
+        await fill(machine, container_id)
+        await machine.begin()
+        ended = await machine.log.ended(container_id)
+        assert (ended.state, ended.overfull) == ("failed", True)
+
+
+async def fill(machine: Machine, name: str) -> None:
+    """Have a container of that slot write 60 MiB, from outside."""
+    slot = Slots(Path(machine.settings.state_dir) / "containers").slot(name)
+    assert slot.load()
+    docker = await engine.connect()
+    container = docker.containers.container(slot.record.handle.partition("+")[0])
+    filling = await container.exec(["dd", "if=/dev/zero", "of=/root/big", "bs=1M", "count=60"])
+    await filling.start(detach=True)
+    await engine.close(docker)
 
 
 async def still_there(machine: Machine, *container_ids: str) -> None:

@@ -6,11 +6,13 @@ engine's own directories are looked at where this process sees them.
 """
 
 import asyncio
+import contextlib
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import anyio
 from aiodocker import Docker
 
 from squall_runner import engine
@@ -53,7 +55,10 @@ async def _below(paths: list[Path]) -> int:
     try:
         said, _ = await process.communicate()
     except BaseException:
-        process.kill()
+        with contextlib.suppress(ProcessLookupError):  # it has just ended
+            process.kill()
+        with anyio.CancelScope(shield=True):
+            await process.wait()
         raise
     # What is gone, or not seen from here, has no line of its own.
     return sum(int(line.split(None, 1)[0]) * _KIB for line in said.splitlines())
