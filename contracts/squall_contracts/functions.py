@@ -34,6 +34,8 @@ class Resources(Message, frozen=True, kw_only=True):
     """Acceptable GPU requests in order of preference, each `TYPE:COUNT`; empty: none needed."""
     labels: dict[str, str] = {}
     """Labels a runner must have, with these values, to be given the container."""
+    disk_mib: Annotated[int, Meta(gt=0)] | None = None
+    """MiB of files outside its volumes past which its runner ends it; None: the runner's own limit."""
 
 
 class Scaling(Message, frozen=True, kw_only=True):

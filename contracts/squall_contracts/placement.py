@@ -98,6 +98,8 @@ class ContainerReport(Message, frozen=True, kw_only=True):
     phases_ms: dict[str, float] = {}
     """In the `starting` report: milliseconds the runner spent in each step, in order."""
     ending: Ending = ""
+    overfull: bool = False
+    """The runner ended it since it had written more files than it may."""
 
 
 class GuestReport(Message, frozen=True, kw_only=True):

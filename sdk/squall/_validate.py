@@ -139,8 +139,15 @@ def _pair(field: str, value: object) -> tuple[object, object]:
     return value, None
 
 
-def resources(cpu: object, memory: object, gpu: object, runner_labels: object = None) -> Resources:
-    """Cores, MiB, GPUs and what a runner must be labelled; a `(request, limit)` tuple also caps."""
+def resources(
+    cpu: object,
+    memory: object,
+    gpu: object,
+    runner_labels: object = None,
+    ephemeral_disk: object = None,
+) -> Resources:
+    """Cores, MiB of memory and of disk, GPUs and what a runner must be labelled; a `(request, limit)`
+    tuple also caps."""
     default = Resources()
     cores, core_limit = (default.cpu, None) if cpu is None else _pair("cpu", cpu)
     mib, mib_limit = (default.memory_mib, None) if memory is None else _pair("memory", memory)
@@ -161,6 +168,9 @@ def resources(cpu: object, memory: object, gpu: object, runner_labels: object = 
         memory_limit_mib=cap_mib,
         gpus=gpus(gpu),
         labels={} if runner_labels is None else labels("runner_labels", runner_labels),
+        disk_mib=None
+        if ephemeral_disk is None
+        else whole("ephemeral_disk", ephemeral_disk, least=1),
     )
 
 

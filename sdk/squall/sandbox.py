@@ -61,6 +61,7 @@ async def _create(
     gpu: str | None = None,
     cpu: float | tuple[float, float] | None = None,
     memory: int | tuple[int, int] | None = None,
+    ephemeral_disk: int | None = None,
     block_network: bool = False,
     outbound_cidr_allowlist: Sequence[str] | None = None,
     outbound_domain_allowlist: Sequence[str] | None = None,
@@ -82,7 +83,8 @@ async def _create(
     Returns once the server has it; its container follows, and commands wait for that. It lives for
     `timeout` seconds at most (None: a day), `idle_timeout` seconds unused, and as long as its `app`
     runs; the end of this process is none of it. `workdir`: an absolute path. `cpu` in cores and
-    `memory` in MiB, each alone or as `(request, limit)`. `env` wins over `secrets`. Inside a
+    `memory` in MiB, each alone or as `(request, limit)`. `ephemeral_disk`: MiB of files outside
+    volumes past which it is ended; None: its runner's own limit. `env` wins over `secrets`. Inside a
     function `app` may be left out. `outbound_cidr_allowlist`: the only networks it may connect to.
     InvalidError names a field at fault; AlreadyExistsError: another of the app has that `name`.
     """
@@ -110,6 +112,7 @@ async def _create(
         gpu=gpu,
         cpu=cpu,
         memory=memory,
+        ephemeral_disk=ephemeral_disk,
         block_network=block_network,
         outbound_cidrs=outbound_cidr_allowlist,
         inbound_cidrs=inbound_cidr_allowlist,

@@ -30,6 +30,9 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"memory": "1G"}, "memory must be an int"),
     ({"memory": 0}, "memory must be at least 1"),
     ({"memory": (512, 256)}, "memory limit 256 MiB is below"),
+    ({"ephemeral_disk": 0}, "ephemeral_disk must be at least 1"),
+    ({"ephemeral_disk": "1G"}, "ephemeral_disk must be an int"),
+    ({"ephemeral_disk": 0.5}, "ephemeral_disk must be an int"),
     ({"timeout": None}, "timeout must be a number"),
     ({"timeout": 0}, "timeout must be between"),
     ({"timeout": 100_000}, "timeout must be between"),
@@ -90,6 +93,7 @@ def test_options_reach_the_wire() -> None:
     options = declared(
         cpu=(1.0, 2.5),
         memory=(256, 512),
+        ephemeral_disk=2048,
         gpu=["h100", "A100:2"],
         runner_labels={"zone": "eu-1"},
         min_containers=1,
@@ -104,6 +108,7 @@ def test_options_reach_the_wire() -> None:
         cpu_limit=2.5,
         memory_mib=256,
         memory_limit_mib=512,
+        disk_mib=2048,
         gpus=("H100:1", "A100:2"),
         labels={"zone": "eu-1"},
     )

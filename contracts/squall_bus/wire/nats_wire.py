@@ -177,7 +177,8 @@ class NatsWire(Client):  # type: ignore[misc, unused-ignore]
         self.hooks.lost.append(lost)
         try:
             if not isinstance(self._transport, SocketTransport):
-                await self._transport.drain()  # a WebSocket sends nothing before
+                # A WebSocket sends nothing before.
+                await self._transport.drain()  # type: ignore[no-untyped-call]
             await within(timeout_s, answered)
         except TimeoutError as error:
             raise BusUnreachable(f"the server did not answer within {timeout_s:g} s") from error

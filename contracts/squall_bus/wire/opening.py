@@ -101,9 +101,8 @@ def _why(url: str, wire: NatsWire, error: Exception, timeout_s: float) -> BusErr
         return BusRefused(f"{url} shows a certificate that is not trusted: {why}; set ca_file")
     if isinstance(error, TimeoutError) and not isinstance(error, nats_errors.Error):
         return BusUnreachable(f"{url} did not answer in {timeout_s:g} s: is the server running?")
-    if isinstance(error, nats_errors.NoServersError):
-        return BusUnreachable(f"can't reach {url}: {wire._last_error}; is the server running?")
-    if isinstance(error, OSError):
+    if isinstance(error, (nats_errors.NoServersError, OSError)):
+        text = text if isinstance(error, OSError) else wire._last_error
         return BusUnreachable(f"can't reach {url}: {text}; is the server running?")
     if "authentication timeout" in text.lower():
         return BusUnreachable(f"{url} did not let us in within its time: it has too much to do")

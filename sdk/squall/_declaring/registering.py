@@ -84,6 +84,7 @@ class Declaring:
         outbound_cidr_allowlist: Sequence[str] | None = None,
         restrict_modal_access: bool = False,
         nonpreemptible: bool = False,
+        ephemeral_disk: int | None = None,
         runner_labels: Mapping[str, str] | None = None,
         single_use_containers: bool = False,
         result_ttl: float | None = None,
@@ -96,7 +97,8 @@ class Declaring:
 
         `cpu` in cores and `memory` in MiB, each alone or as `(request, limit)`; `gpu` is
         `"TYPE"` or `"TYPE:COUNT"`, or a list in order of preference. `runner_labels`: it runs only on
-        runners that have all of them; None: on any. `timeout` and
+        runners that have all of them; None: on any. `ephemeral_disk`: MiB of files outside volumes past
+        which a container is ended; None: its runner's own limit. `timeout` and
         `startup_timeout` in seconds, the latter None: as `timeout`. `scaledown_window`: seconds an
         idle container stays. `result_ttl`: results of spawned calls are kept so many seconds, None:
         seven days. `volumes`: squall.Volume or CloudBucketMount by mount path, beside the app's.
@@ -146,6 +148,7 @@ class Declaring:
                 outbound_cidr_allowlist=outbound_cidr_allowlist,
                 restrict_modal_access=restrict_modal_access,
                 nonpreemptible=nonpreemptible,
+                ephemeral_disk=ephemeral_disk,
                 runner_labels=runner_labels,
                 include_source=include_source,
                 single_use_containers=single_use_containers,
@@ -210,6 +213,7 @@ class Declaring:
         outbound_cidr_allowlist: Sequence[str] | None = None,
         restrict_modal_access: bool = False,
         nonpreemptible: bool = False,
+        ephemeral_disk: int | None = None,
         runner_labels: Mapping[str, str] | None = None,
         single_use_containers: bool = False,
         result_ttl: float | None = None,
@@ -264,6 +268,7 @@ class Declaring:
                 outbound_cidr_allowlist=outbound_cidr_allowlist,
                 restrict_modal_access=restrict_modal_access,
                 nonpreemptible=nonpreemptible,
+                ephemeral_disk=ephemeral_disk,
                 runner_labels=runner_labels,
                 include_source=include_source,
                 single_use_containers=single_use_containers,

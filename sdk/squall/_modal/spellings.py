@@ -22,7 +22,6 @@ WITHOUT_EFFECT: Final = {
     "compute_region": "containers run on your own machines",
     "i6pn": "containers do not reach each other by address",
     "rdma": "the machines' own network is used",
-    "ephemeral_disk": "a container may use what its machine has",
     "experimental_options": "they belong to Modal's own containers",
     "gpu": "images are built without a GPU",
     "proxy_regions": "requests are routed by your own server",

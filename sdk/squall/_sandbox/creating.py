@@ -51,6 +51,7 @@ class Asked:
     gpu: str | None
     cpu: float | tuple[float, float] | None
     memory: int | tuple[int, int] | None
+    ephemeral_disk: int | None
     block_network: bool
     outbound_cidrs: Sequence[str] | None
     inbound_cidrs: Sequence[str] | None
@@ -172,6 +173,7 @@ def _planned(asked: Asked) -> Plan:
         gpu=asked.gpu,
         cpu=asked.cpu,
         memory=asked.memory,
+        ephemeral_disk=asked.ephemeral_disk,
         timeout=DAY_S if asked.timeout is None else asked.timeout,
         block_network=asked.block_network,
         outbound_cidr_allowlist=asked.outbound_cidrs,

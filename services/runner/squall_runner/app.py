@@ -29,6 +29,7 @@ from squall_contracts.usage import RunnerUsage
 
 from squall_runner import machine
 from squall_runner.buckets.desk import Buckets
+from squall_runner.disk.guard import DiskGuard
 from squall_runner.docker import DockerRuntime
 from squall_runner.fetching import ImageFetcher
 from squall_runner.files import Files
@@ -139,6 +140,7 @@ async def _serve(
             pool=pool,
             snapshots=snapshots,
             fetcher=fetcher,
+            disk=DiskGuard(settings, runtime, runner.containers, snapshots),
             tasks=tasks,
             task_status=task_status,
         )
@@ -160,6 +162,7 @@ async def _intakes(
     pool: WarmPool,
     snapshots: SnapshotPool,
     fetcher: ImageFetcher,
+    disk: DiskGuard,
     tasks: TaskGroup,
     task_status: TaskStatus[None],
 ) -> None:
@@ -202,6 +205,8 @@ async def _intakes(
     )
     async with anyio.create_task_group() as intake:
         intake.start_soon(_take_commands, context, durable, runner, settings.starts_at_once)
+        if settings.runtime == "docker":  # plain processes share the machine's disk
+            intake.start_soon(disk.watch)
         await context.stopping.wait()
         intake.cancel_scope.cancel()
     await answering.close()

@@ -14,7 +14,6 @@ from squall_contracts.placement import (
     ContainerReport,
     ContainerState,
     Ending,
-    HeldInput,
     StartContainer,
     StartPath,
 )
@@ -94,6 +93,7 @@ class Container:
         self.secrets: dict[str, str] | None = None
         """Variables of a sandbox's secrets, for commands in it; None: not known yet."""
         self._ending: Ending = ""
+        self._overfull = ""
 
     @property
     def handle(self) -> str:
@@ -104,8 +104,9 @@ class Container:
         """Go on with what the slot remembers, after a restart of the runner."""
         record = self.slot.record
         self._handle, self.gpus, self.stop_reason = record.handle, record.gpus, record.stop_reason
-        if self.stop_reason is not None:
-            self.stop(self.stop_reason, 0.0)
+        self._overfull = record.overfull
+        if self.stop_reason is not None or self._overfull:
+            self._end_by(anyio.current_time())
         self.sandbox = self._attended()
 
     def started(self, slot: Slot, handle: str, begun: Begun) -> None:
@@ -132,18 +133,31 @@ class Container:
         shipper = self._shipper()
         shipper.close(system_line(time.time(), reason))
         async with anyio.create_task_group() as group:
-            group.start_soon(self._report, self._told("failed", reason=reason))
+            group.start_soon(self._report, self._told("failed", reason))
             with anyio.move_on_after(OUTPUT_AFTER_END_S):
                 await shipper.run()
 
     def stop(self, reason: str, grace_s: float) -> None:
         """Have it end within `grace_s`; called again, the earlier time counts."""
-        at = anyio.current_time() + grace_s
-        self._kill_at_s = at if self._kill_at_s is None else min(at, self._kill_at_s)
-        if self.stop_reason is None:
+        if self.stop_reason is None and not self._overfull:
             self.stop_reason = reason
             if self._handle:
                 self.slot.note(stop_reason=reason)
+        self._end_by(anyio.current_time() + grace_s)
+
+    def overfill(self, reason: str) -> None:
+        """End it at once, as one that failed: it has written more than it may. Whatever it was told
+        before stays the reason of its end."""
+        if self.over.is_set():
+            return
+        if self.stop_reason is None and not self._overfull:
+            log.warning("container.overfull", container_id=self.start.container_id, reason=reason)
+            self._overfull = reason
+            self.slot.note(overfull=reason)
+        self._end_by(anyio.current_time())
+
+    def _end_by(self, at_s: float) -> None:
+        self._kill_at_s = at_s if self._kill_at_s is None else min(at_s, self._kill_at_s)
         self._stop_changed.set()
 
     async def exec(self, argv: tuple[str, ...], timeout_s: float) -> ExecFinished:
@@ -309,19 +323,20 @@ class Container:
             ended.code,
             out_of_memory=ended.out_of_memory,
             stop_reason=self.stop_reason,
+            overfull=self._overfull,
             last_words=last_words,
             ending=self._ending,
         )
         held = held_inputs(self.slot.flight, self.start.function_id)
         log.info("container.ended", state=verdict.state, reason=verdict.reason, held=len(held))
         await self._report(
-            self._told(
-                verdict.state,
+            msgspec.structs.replace(
+                self._told(verdict.state, verdict.reason),
                 exit_code=ended.code,
                 out_of_memory=ended.out_of_memory,
-                reason=verdict.reason,
                 held=held,
                 ending=ending,
+                overfull=bool(self._overfull),
             )
         )
 
@@ -371,16 +386,7 @@ class Container:
 
         return Shipper(self.start, store, self.slot.note_position)
 
-    def _told(
-        self,
-        state: ContainerState,
-        *,
-        exit_code: int | None = None,
-        out_of_memory: bool = False,
-        reason: str = "",
-        held: tuple[HeldInput, ...] = (),
-        ending: Ending = "",
-    ) -> ContainerReport:
+    def _told(self, state: ContainerState, reason: str = "") -> ContainerReport:
         return ContainerReport(
             container_id=self.start.container_id,
             function_id=self.start.function_id,
@@ -388,9 +394,5 @@ class Container:
             workspace=self.start.workspace,
             state=state,
             at_unix_s=time.time(),
-            exit_code=exit_code,
-            out_of_memory=out_of_memory,
             reason=reason,
-            held=held,
-            ending=ending,
         )

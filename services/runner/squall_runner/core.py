@@ -117,6 +117,7 @@ def refusal(spec: FunctionSpec, runtime: RuntimeName) -> str | None:
         "outbound_cidr_allowlist": spec.outbound_cidrs is not None,
         "a cpu limit": spec.resources.cpu_limit is not None,
         "a memory limit": limit is not None,
+        "ephemeral_disk": spec.resources.disk_mib is not None,
     }
     for wish, wanted in unmet.items():
         if wanted:
@@ -254,10 +255,15 @@ def end_of(
     *,
     out_of_memory: bool,
     stop_reason: str | None,
+    overfull: str,
     last_words: str,
     ending: Ending,
 ) -> tuple[Verdict, Ending]:
-    """How the end of any container is told."""
+    """How the end of any container is told. `overfull`: what it was ended for if it had written too
+    much, before anybody told it to stop; else empty."""
+    if overfull:
+        state: ContainerState = "failed" if spec.sandbox is None else "stopped"
+        return Verdict(state=state, reason=overfull), ""
     limit = spec.resources.memory_limit_mib
     if spec.sandbox is not None:
         return sandbox_verdict(

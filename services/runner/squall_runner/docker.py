@@ -30,6 +30,7 @@ from squall_runner import (
 )
 from squall_runner.container_files.root import Root
 from squall_runner.core import Found, Limits, RuntimeName
+from squall_runner.disk import written
 from squall_runner.docker_mounts import Mounts
 from squall_runner.networks import Networks
 from squall_runner.runtime import (
@@ -204,6 +205,14 @@ class DockerRuntime:
     async def usage(self, handle: str) -> tuple[float, int]:
         with engine.told("measure the container"):
             return await engine.usage(self._docker, self._container(handle).id)
+
+    async def written_bytes(self, handle: str, directory: Path) -> int:
+        """With what it changed in images that are mounted in it, which is kept for it elsewhere."""
+        container = self._container(handle).id
+        held = await written.by_container(self._docker, container, (directory / "out",))
+        for holder in self._mounts.holders(container):
+            held += await written.by_container(self._docker, holder)
+        return held
 
     async def rename(self, handle: str, name: str) -> None:
         with engine.told("rename the container"):

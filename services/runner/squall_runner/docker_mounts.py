@@ -48,6 +48,10 @@ class Mounts:
         """Those an earlier run left."""
         self._holders = {container: dict(places) for container, places in found.items()}
 
+    def holders(self, container: str) -> tuple[str, ...]:
+        """The containers that hold what is mounted in one."""
+        return tuple(self._holders.get(container, {}).values())
+
     async def mount(
         self, docker: Docker, container: str, at: Directory, reference: str, inside: str
     ) -> None:

@@ -1,6 +1,7 @@
 """Commands in, reports out: the containers of this runner and what is done with them."""
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from typing import Final
 
 import anyio
@@ -181,6 +182,11 @@ class Runner:
     def sites(self) -> set[str]:
         """The site directories containers import from."""
         return {container.slot.record.site for container in self._containers.values()}
+
+    @property
+    def containers(self) -> Mapping[str, Container]:
+        """Those that start, run or end just now, by id."""
+        return self._containers
 
     async def adopt(self) -> None:
         """Go on with the containers an earlier run left; remove those nobody wants any more."""

@@ -184,6 +184,9 @@ class ProcessRuntime:
         tree = proctree.tree(_pid(handle))
         return sum(map(proctree.cpu_s, tree)), sum(map(proctree.memory_bytes, tree))
 
+    async def written_bytes(self, handle: str, directory: Path) -> int:
+        raise StartRefused("a plain process shares this machine's disk")
+
     async def rename(self, handle: str, name: str) -> None:
         """Processes have no names."""
 

@@ -166,6 +166,10 @@ class Runtime(Protocol):
     async def usage(self, handle: str) -> tuple[float, int]:
         """Seconds of processor time its processes have had, and the bytes they hold. RunnerError."""
 
+    async def written_bytes(self, handle: str, directory: Path) -> int:
+        """What a container has on disk of its own, outside its volumes. StartRefused: it is gone, or
+        has no disk of its own; RuntimeUnavailable."""
+
     async def rename(self, handle: str, name: str) -> None:
         """Give a running container the name people see. RunnerError."""
 

@@ -58,6 +58,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Cores to offer; None: all of them."""
     memory_mib: Annotated[int, msgspec.Meta(gt=0)] | None = None
     """Memory to offer; None: all of it."""
+    disk_mib: Annotated[int, msgspec.Meta(gt=0)] | None = None
+    """What a container may write outside its volumes at most, whatever its function says; None: what
+    that says, and no limit where it says nothing. Docker runtime only."""
+    disk_check_s: Annotated[float, msgspec.Meta(ge=0.05)] = 10.0
+    """How long after a look at what containers have written the next one begins."""
     gpus: tuple[str, ...] = ()
     """One GPU type per device, in device order, such as `H100,H100`; empty: those NVML finds."""
     gpu_driver: Literal["nvidia", "none"] = "nvidia"

@@ -46,6 +46,8 @@ class SlotRecord(Message, frozen=True, kw_only=True):
     """How much of its input it was given."""
     stop_reason: str | None = None
     """Why it was told to stop; None: it wasn't."""
+    overfull: str = ""
+    """How much too much it had written when it was ended for that; empty: it wasn't."""
 
 
 class Slot:

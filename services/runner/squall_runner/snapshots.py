@@ -16,7 +16,7 @@ import structlog
 from anyio.abc import TaskGroup
 from squall_bus.errors import BusError
 from squall_bus.stores.kv import KeyValue
-from squall_contracts.functions import FunctionRecord
+from squall_contracts.functions import FunctionRecord, FunctionSpec
 from squall_contracts.message import new_id
 from squall_contracts.placement import StartContainer
 
@@ -69,6 +69,7 @@ class SnapshotPool:
         self._maker = Maker(runtime, outfitter)
         self._functions = functions
         self._makers = Makers(tasks)
+        self._alive: dict[str, tuple[Slot, FunctionSpec]] = {}
         self._turns = anyio.Semaphore(MADE_AT_ONCE)
         self._known: OrderedDict[Key, _Known] = OrderedDict()
         total = machine.memory_mib() * 1024 * 1024
@@ -131,6 +132,10 @@ class SnapshotPool:
         """Ids of the functions there is a snapshot of."""
         return tuple(sorted({key.function_id for key, known in self._known.items() if known.ready}))
 
+    def alive(self) -> list[tuple[Slot, FunctionSpec]]:
+        """Those that are made or held just now; a slot names no handle before it has a container."""
+        return list(self._alive.values())
+
     async def close(self) -> None:
         """Give them all up; none is made any more."""
         await self._makers.close()
@@ -148,6 +153,7 @@ class SnapshotPool:
     ) -> None:
         """Make one, hold it until somebody takes it or nobody may, then leave nothing of it."""
         slot = self._slots.slot(new_id("snap"))
+        self._alive[slot.name] = slot, basis.start.spec
         held: Held | None = None
         try:
             try:
@@ -166,6 +172,7 @@ class SnapshotPool:
             function_id = basis.start.function_id
             log.warning("snapshot.failed", function_id=function_id, error=known.failure)
         finally:
+            del self._alive[slot.name]
             if held is None or not held.taken:
                 await self._discard(known, slot, held)
 

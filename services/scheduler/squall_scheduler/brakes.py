@@ -2,6 +2,7 @@
 
 What counts is the machine's or the container's failure, not the program's: an exception, also one
 at import, does not, and neither does a second death under one input, which more likely died of it.
+Nor does a container that wrote more files than it may: these are its own, measured on its own.
 """
 
 import msgspec
@@ -29,6 +30,8 @@ def culprit(report: ContainerReport, was_told_to_stop: bool) -> str | None:
     None: it says nothing of the machine."""
     excused = {EXIT_STARTUP, EXIT_NO_BUS, EXIT_STUCK}
     if report.state != "failed" or was_told_to_stop or report.exit_code in excused:
+        return None
+    if report.overfull:
         return None
     if report.held and report.held[0].indexes:
         return input_id(report.held[0].call_id, report.held[0].indexes[0])

@@ -93,7 +93,7 @@ def once_failure(report: ContainerReport) -> Failure:
 def is_accident(report: ContainerReport, *, had_started: bool) -> bool:
     """Whether a failed start says little of the function: killed from outside, or without NATS.
     What it does to itself, and what its runner refuses, it would do again."""
-    if report.out_of_memory:
+    if report.out_of_memory or report.overfull:
         return False
     if report.exit_code is None:
         return had_started

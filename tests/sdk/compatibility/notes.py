@@ -16,9 +16,9 @@ REFUSED: Final[dict[str, str]] = {
 """Asking for it raises what to use in its place."""
 
 NOTES: Final[dict[str, str]] = {
-    "App.function": "`cloud`, `region`, `routing_region`, `i6pn`, `proxy`, `ephemeral_disk`, "
-    "`experimental_options`: accepted with a notice; "
-    "`network_file_systems`: refused",
+    "App.function": "`cloud`, `region`, `routing_region`, `i6pn`, `proxy`, "
+    "`experimental_options`: accepted with a notice; `ephemeral_disk` is a limit, which "
+    "needs Docker; `network_file_systems`: refused",
     "App.cls": "as `App.function`",
     "App.server": "`routing_region`, `compute_region`, `h2_enabled`, `scaleup_window`, "
     "`exit_grace_period`: accepted with a notice",

@@ -18,6 +18,9 @@ NAMED: Final = "tests/services/builder/test_references.py::test_what_could_be_an
 READ_ONLY: Final = (
     f"{IN_CONTAINERS}::test_guest_and_assignment_are_read_only_and_the_engine_is_not_there"
 )
+DISK: Final = "tests/services/runner/test_disk.py"
+GUARD: Final = "services/runner/squall_runner/disk/guard.py"
+WRITTEN: Final = "services/runner/squall_runner/disk/written.py"
 FEW: Final = f"{IN_CONTAINERS}::test_capabilities_are_few_and_none_can_be_gained"
 
 LINKS: Final = "links-pipes-devices"
@@ -27,6 +30,7 @@ ELSEWHERE: Final = "connecting-elsewhere-listed"
 BUILDS: Final = "build-steps-reach"
 BASES: Final = "building-another-workspace"
 ESCAPES: Final = "escapes-capabilities-set-uid"
+USED_UP: Final = "workspace-uses-everything"
 
 MUTATIONS: Final = (
     Mutation(
@@ -238,5 +242,96 @@ MUTATIONS: Final = (
         '        f"{launch.site}:/squall/site:ro",\n'
         '        "/var/run/docker.sock:/var/run/docker.sock",\n',
         (READ_ONLY,),
+    ),
+    Mutation(
+        USED_UP,
+        "what containers write is looked at",
+        "services/runner/squall_runner/app.py",
+        "            intake.start_soon(disk.watch)\n",
+        "            pass\n",
+        (f"{DISK}::test_who_writes_too_much_is_ended_and_who_stays_below_goes_on",),
+    ),
+    Mutation(
+        USED_UP,
+        "who wrote too much is ended",
+        GUARD,
+        "                    container.overfill(why)\n",
+        "                    pass\n",
+        (f"{DISK}::test_who_writes_too_much_is_ended_and_who_stays_below_goes_on",),
+    ),
+    Mutation(
+        USED_UP,
+        "so is a snapshot that did",
+        GUARD,
+        "                    await self._end_snapshot(slot.record.handle)\n",
+        "                    pass\n",
+        (f"{DISK}::test_a_snapshot_that_writes_too_much_is_not_held",),
+    ),
+    Mutation(
+        USED_UP,
+        "what is more than allowed is too much",
+        "services/runner/squall_runner/disk/core.py",
+        "    if allowed is None or written_bytes <= allowed * MIB:\n",
+        "    if allowed is None or written_bytes:\n",
+        (f"{DISK}::test_exactly_those_are_ended_that_wrote_more_than_allowed",),
+    ),
+    Mutation(
+        USED_UP,
+        "a function has no more than its runner gives",
+        "services/runner/squall_runner/disk/core.py",
+        " for each in (own, most) if",
+        " for each in (own,) if",
+        (f"{DISK}::test_a_function_has_what_it_says_and_no_more_than_its_runner_gives",),
+    ),
+    Mutation(
+        USED_UP,
+        "a container's own layer counts",
+        WRITTEN,
+        '    layer = int(shown.get("SizeRw") or 0)\n',
+        "    layer = 0\n",
+        (f"{DISK}::test_what_a_container_can_write_to_is_counted[/root/file]",),
+    ),
+    Mutation(
+        USED_UP,
+        "so does the directory of its flight record",
+        "services/runner/squall_runner/docker.py",
+        '(directory / "out",)',
+        "()",
+        (f"{DISK}::test_what_a_container_can_write_to_is_counted[/squall/out/file]",),
+    ),
+    Mutation(
+        USED_UP,
+        "so do the engine's files in /etc",
+        WRITTEN,
+        "        if path := shown.get(name):\n",
+        "        if path := None:\n",
+        (f"{DISK}::test_what_lies_beside_its_layer_is_counted[/etc/hosts]",),
+    ),
+    Mutation(
+        USED_UP,
+        "so do volumes its image declares",
+        WRITTEN,
+        """        if mount["Type"] == "volume" and mount.get("Source"):\n""",
+        """        if mount["Type"] == "none" and mount.get("Source"):\n""",
+        (f"{DISK}::test_what_lies_beside_its_layer_is_counted[/kept/file]",),
+    ),
+    Mutation(
+        USED_UP,
+        "so does what it changed in mounted images",
+        "services/runner/squall_runner/docker.py",
+        "        for holder in self._mounts.holders(container):\n",
+        "        for holder in ():\n",
+        ("tests/system/test_disk.py::test_what_a_sandbox_changes_in_a_mounted_image_counts",),
+    ),
+    Mutation(
+        USED_UP,
+        "a machine doesn't rest for what containers wrote",
+        "services/scheduler/squall_scheduler/brakes.py",
+        "    if report.overfull:\n",
+        "    if report.overfull and was_told_to_stop:\n",
+        (
+            "tests/services/scheduler/test_brakes.py"
+            "::test_a_container_that_wrote_too_much_says_nothing_of_its_machine",
+        ),
     ),
 )

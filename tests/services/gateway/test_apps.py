@@ -13,6 +13,7 @@ from squall_contracts.functions import (
     AppRecord,
     Cron,
     FunctionRecord,
+    FunctionSpec,
     Resources,
     RetryPolicy,
     Scaling,
@@ -195,10 +196,19 @@ async def test_bad_app_is_refused_and_the_field_is_named(
     assert "\n" not in refused.message
 
 
-async def test_number_out_of_range_is_refused_and_the_field_is_named(client: Client) -> None:
-    refused = await client.ask(verbs.START_APP, start(functions=(spec(timeout_s=0.5),)))
+@pytest.mark.parametrize(
+    ("declared", "names"),
+    [
+        (spec(timeout_s=0.5), "timeout_s"),
+        (spec(resources=Resources(disk_mib=0)), "disk_mib"),
+    ],
+)
+async def test_number_out_of_range_is_refused_and_the_field_is_named(
+    client: Client, declared: FunctionSpec, names: str
+) -> None:
+    refused = await client.ask(verbs.START_APP, start(functions=(declared,)))
     assert isinstance(refused, Refused)
-    assert "timeout_s" in refused.message
+    assert names in refused.message
 
 
 async def test_app_whose_image_is_missing_is_refused(client: Client) -> None:

@@ -211,6 +211,7 @@ async def test_process_runtime_says_what_needs_docker(tmp_path: Path) -> None:
             {"block_network": True},
             {"resources": Resources(memory_limit_mib=512)},
             {"resources": Resources(cpu_limit=1.0)},
+            {"resources": Resources(disk_mib=512)},
             {"resources": Resources(gpus=("H100:1",))},
         ):
             container_id = await machine.start(SOURCE, **wish)

@@ -1,5 +1,6 @@
 """The crash brake: what counts against a machine, and when it rests."""
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 from squall_contracts.guest import EXIT_NO_BUS, EXIT_STARTUP, EXIT_STUCK
@@ -33,6 +34,11 @@ def test_exceptions_ends_as_told_and_lost_connections_do_not_count() -> None:
     for code in (EXIT_STARTUP, EXIT_NO_BUS, EXIT_STUCK):
         assert culprit(report(exit_code=code), was_told_to_stop=False) is None
     assert culprit(report(), was_told_to_stop=True) is None
+
+
+def test_a_container_that_wrote_too_much_says_nothing_of_its_machine() -> None:
+    overfull = msgspec.structs.replace(report(), overfull=True)
+    assert culprit(overfull, was_told_to_stop=False) is None
 
 
 def test_a_container_counts_as_itself_or_as_the_input_it_died_under() -> None:

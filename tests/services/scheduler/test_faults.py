@@ -98,6 +98,7 @@ def test_a_killed_container_says_little_of_its_function() -> None:
     assert is_accident(report(), had_started=True)
     assert not is_accident(report(), had_started=False)
     assert not is_accident(report(exit_code=137, out_of_memory=True), had_started=True)
+    assert not is_accident(report(exit_code=137, overfull=True), had_started=True)
     assert not is_accident(report(exit_code=1), had_started=True)
 
 

@@ -107,6 +107,7 @@ def _declared(spec: FunctionSpec) -> list[tuple[str, str]]:
         ("source", f"{spec.module}.{spec.qualname}"),
         ("cpu", _bounded(f"{resources.cpu:g}", resources.cpu_limit)),
         ("memory", f"{_bounded(str(resources.memory_mib), resources.memory_limit_mib)} MiB"),
+        ("disk", f"{resources.disk_mib} MiB" if resources.disk_mib else ""),
         ("GPU", " or ".join(resources.gpus)),
         ("containers", f"{scaling.min_containers} to {scaling.max_containers or 'any number'}"),
         ("buffer", str(scaling.buffer_containers) if scaling.buffer_containers else ""),

@@ -1,0 +1,1 @@
+"""The disk containers fill outside their volumes."""
