@@ -20,7 +20,7 @@ from squall_bus.access.accounts import owner_of, read_credentials
 from squall_bus.access.workspaces import Workspaces
 from squall_bus.bus import Bus
 from squall_bus.connection import connect
-from squall_bus.errors import BusError, BusRefused
+from squall_bus.errors import BusError, BusRefused, NotFound
 from squall_bus.layout import Replicas
 from squall_bus.lease import lead
 from squall_bus.logs import LogFormat, LogLevel, configure_logs
@@ -219,7 +219,10 @@ def main(service: Service[S]) -> int:
         anyio.run(serve, service, settings, process, backend_options={"use_uvloop": True})
     except Exception as error:
         cause = root_cause(error)
-        if isinstance(cause, BusError):
+        if isinstance(cause, NotFound):
+            missing = f"{cause}; gateways make what is missing here: is one up?"
+            log.error("service.failed", service=service.name, error=missing)
+        elif isinstance(cause, BusError):
             log.error("service.failed", service=service.name, error=str(cause))
         else:
             log.error("service.failed", service=service.name, exc_info=error)

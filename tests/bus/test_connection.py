@@ -54,6 +54,23 @@ async def test_something_that_is_no_nats_server_is_unreachable(server: NatsServe
     await other.wait_closed()
 
 
+async def test_a_server_too_busy_to_let_anybody_in_is_no_refusal(server: NatsServer) -> None:
+    async def turn_away(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b'INFO {"server_id":"x","version":"2.15.1","max_payload":1048576}\r\n')
+        writer.write(b"-ERR 'Authentication Timeout'\r\n")
+        await writer.drain()
+        writer.close()
+
+    busy = await asyncio.start_server(turn_away, "127.0.0.1", 0)
+    urls = [f"nats://127.0.0.1:{busy.sockets[0].getsockname()[1]}"]
+    with pytest.raises(BusUnreachable, match="too much to do"):
+        await connect(urls, only_sign_in(server), name="t", inbox=INBOX)
+    async with await connect([*urls, server.url], only_sign_in(server), name="t", inbox=INBOX):
+        pass
+    busy.close()
+    await busy.wait_closed()
+
+
 async def test_the_next_server_is_tried(server: NatsServer) -> None:
     urls = [f"nats://127.0.0.1:{free_port()}", server.url]
     async with await connect(urls, only_sign_in(server), name="t", inbox=INBOX) as bus:

@@ -1,10 +1,17 @@
-"""`squall up SERVICE`: what a bare machine lacks is said before anything starts."""
+"""`squall up SERVICE…`: what a bare machine lacks is said before anything starts, then all start."""
 
+import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from squall_bus.access.accounts import write_credentials
 from squall_bus.access.keyring import Keyring
+
+from tests.bus.natsd import BINARY
+from tests.ports import await_listener, free_port
 
 from .conftest import Squall
 
@@ -36,3 +43,42 @@ def test_services_take_their_own_credentials_of_a_directory(squall: Squall, home
     done = squall("up", "cron", "--nats-url", URL, "--credentials", str(home))
     assert done.returncode == 1
     assert f"can't reach {URL}" in done.stderr
+
+
+def test_services_of_a_new_fleet_start_together(home: Path, environment: dict[str, str]) -> None:
+    port, fleet = free_port(), home / "fleet"
+    listens = ["--listen", f"127.0.0.1:{port}", "--data", str(home / "data")]
+    prepare = [sys.executable, "-m", "squall_gateway.prepare", str(fleet), *listens]
+    subprocess.run(prepare, check=True)
+    told = {
+        "SQUALL_NATS_URLS": f"nats://127.0.0.1:{port}",
+        "SQUALL_CREDENTIALS": str(fleet),
+        "SQUALL_GATEWAY_KEYS_DIR": str(fleet / "keys"),
+        "SQUALL_GATEWAY_WEB_PORTS": "0",
+        "SQUALL_LOG": "json",
+    }
+    names = {"scheduler", "gateway", "autoscaler", "cron"}
+    nats = subprocess.Popen(
+        [BINARY, "--config", str(fleet / "nats.conf"), "--log", "nats.log"], cwd=home
+    )
+    try:
+        await_listener(nats, port)
+        with subprocess.Popen(
+            [sys.executable, "-m", "squall.cli", "up", *names],
+            env={**environment, **told},
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as up:
+            assert up.stderr is not None
+            ready = set()
+            for line in up.stderr:
+                said = json.loads(line)
+                if said["event"] == "service.ready":
+                    ready.add(said["service"])
+                    if ready == names:
+                        up.send_signal(signal.SIGTERM)
+            assert ready == names
+            assert up.wait(60) == 0
+    finally:
+        nats.terminate()
+        nats.wait(20)

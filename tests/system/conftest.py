@@ -107,10 +107,12 @@ def server(request: pytest.FixtureRequest, servers: Callable[[str], Server]) -> 
 
 
 @contextlib.contextmanager
-def connected_to(url: str, credentials: str, runtime: str) -> Iterator[None]:
+def connected_to(url: str, credentials: str, runtime: str, *, ca_file: str = "") -> Iterator[None]:
     """This process's SDK uses that server within the block, and forgets it afterwards."""
     _client.shutdown()
-    use_server(Endpoint(url=url, credentials=credentials, runtime=runtime, source="tests"))
+    use_server(
+        Endpoint(url=url, credentials=credentials, runtime=runtime, ca_file=ca_file, source="tests")
+    )
     try:
         yield
     finally:
@@ -123,7 +125,7 @@ def running(fleet: F) -> Iterator[F]:
     """The fleet is up within the block, and this process's SDK its client."""
     try:
         fleet.up()
-        with connected_to(fleet.url, str(fleet.credentials), fleet.runtime):
+        with connected_to(fleet.url, str(fleet.credentials), fleet.runtime, ca_file=fleet.ca_file):
             yield fleet
     finally:
         fleet.down()

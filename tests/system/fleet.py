@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from squall_bus.access.accounts import write_credentials
 from squall_bus.access.keyring import Keyring
@@ -33,6 +34,8 @@ class Fleet:
             f"nats://{self.address(name)}:{self._ports[name][0]}" for name in self.nats
         )
         self.credentials = state / "client.creds"
+        self.ca_file = ""
+        """By which clients know NATS; empty: it shows no certificate."""
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self._web_ports: dict[str, int] = {}
 
@@ -85,8 +88,17 @@ class Fleet:
                 jetstream_dir=self.state / name / "jetstream",
                 accounts_dir=accounts,
                 cluster=self._cluster(name),
+                **self.secured(name),
             )
         )
+
+    def secured(self, _nats: str) -> dict[str, Any]:
+        """What else one of the NATS servers is configured with."""
+        return {}
+
+    def variables(self) -> dict[str, str]:
+        """What else the services are told."""
+        return {}
 
     def _cluster(self, name: str) -> Cluster | None:
         if len(self.nats) == 1:
@@ -123,6 +135,7 @@ class Fleet:
             "SQUALL_RUNNER_EPHEMERAL": "true",
             "SQUALL_BUILDER_RUNTIME": self.runtime,
             "SQUALL_BUILDER_STATE_DIR": str(self.state / "cache"),
+            **self.variables(),
         }
         with log:
             self.processes[name] = subprocess.Popen(

@@ -1,9 +1,11 @@
 """Single services in the foreground: `squall up SERVICE…` on a bare machine, in units and containers."""
 
 import os
+import select
 import signal
 import subprocess
 import sys
+import tempfile
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,7 +15,8 @@ from squall.cli import servers
 from squall.config import read_credentials
 from squall.exception import InvalidError
 
-SERVICES: Final = ("gateway", "builder", "scheduler", "autoscaler", "cron", "runner")
+GATEWAY: Final = "gateway"
+SERVICES: Final = (GATEWAY, "builder", "scheduler", "autoscaler", "cron", "runner")
 
 
 def run(names: list[str], nats_url: str | None, credentials: Path | None) -> int:
@@ -59,17 +62,45 @@ def _environment(name: str, nats_url: str | None, credentials: Path | None) -> d
 
 
 def _together(environments: dict[str, dict[str, str]]) -> int:
-    """All of them as processes of their own; when one ends, all do."""
-    processes = [
-        subprocess.Popen(_command(name), env=environment)
-        for name, environment in environments.items()
-    ]
+    """All of them as processes of their own; when one ends, all do. A gateway goes ahead: it makes what
+    the others begin with."""
     signal.signal(signal.SIGTERM, interrupt)
+    processes = []
     with suppress(KeyboardInterrupt):  # a terminal's Ctrl-C reached the services too
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
-    for process in processes:
-        servers.stop_process(process)
+        if GATEWAY in environments:
+            processes.append(_gateway(environments.pop(GATEWAY)))
+        if all(process.poll() is None for process in processes):
+            for name, environment in environments.items():
+                processes.append(subprocess.Popen(_command(name), env=environment))
+            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
+    try:
+        for process in processes:
+            servers.stop_process(process)
+    except KeyboardInterrupt:  # asked twice: nothing is waited for
+        for process in processes:
+            process.kill()
     return max(0, *(process.wait() for process in processes))
+
+
+def _gateway(environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    """A gateway that is ready, or has ended."""
+    with tempfile.TemporaryDirectory(prefix="squall-") as folder:
+        ready = Path(folder, "ready")
+        os.mkfifo(ready)
+        told = os.open(ready, os.O_RDONLY | os.O_NONBLOCK)
+        process = subprocess.Popen(
+            _command(GATEWAY), env={**environment, "SQUALL_READY_FILE": str(ready)}
+        )
+        ended = os.pidfd_open(process.pid)
+        try:
+            select.select([told, ended], [], [])
+        except BaseException:
+            servers.stop_process(process)
+            raise
+        finally:
+            os.close(told)
+            os.close(ended)
+        return process
 
 
 def interrupt(_number: int, _frame: object) -> None:

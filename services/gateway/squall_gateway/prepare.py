@@ -21,7 +21,9 @@ from squall_contracts import rights
 def main(argv: Sequence[str] | None = None) -> int:
     """0: done; 2: the directory or a name is no good, which one line says."""
     parser = argparse.ArgumentParser(prog="squall_gateway.prepare", description=__doc__)
-    parser.add_argument("folder", type=Path, help="made if need be, readable by its owner alone")
+    parser.add_argument(
+        "folder", type=Path, help="made if need be; only its owner can read the files"
+    )
     parser.add_argument("--listen", default="0.0.0.0:4222", help="host:port of nats-server")
     parser.add_argument("--data", type=Path, default=Path("/data"), help="nats-server's own store")
     parser.add_argument("--workspace", action="append", help="name; may be repeated; default: main")

@@ -42,7 +42,9 @@ ALONE: Final = (boot, mounting, zygote)
 """Run by their paths before any package is found."""
 OWN_DIRECTORY: Final = "own"
 PACKAGES_DIRECTORY: Final = "packages"
-ROOTS: Final = ("msgspec", "nats-py", "nkeys", "cloudpickle", "uvloop", "h11", "wsproto", "aiohttp")
+ROOTS: Final = ("msgspec", "nats-py", "nkeys", "cloudpickle", "uvloop", "h11", "wsproto")
+FOR_WEBSOCKETS: Final = ("aiohttp",)
+"""What nats-py takes to reach a `wss://` server."""
 OWN_VERSION: Final = f"{sys.version_info.major}.{sys.version_info.minor}"
 _UNWANTED: Final = frozenset({"..", "__pycache__", "tests"})
 _REQUIREMENT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -54,7 +56,12 @@ Compile = Callable[[Path], Awaitable[None]]
 class Sites:
     """Makes site directories below `directory`, each once."""
 
-    def __init__(self, directory: Path, *, ca_bundle: str = "") -> None:
+    def __init__(
+        self, directory: Path, *, ca_bundle: str = "", servers: Sequence[str] = ()
+    ) -> None:
+        """`servers`: what guests connect to."""
+        secured = any(url.startswith(("ws://", "wss://")) for url in servers)
+        self._roots = ROOTS + FOR_WEBSOCKETS if secured else ROOTS
         self._directory = directory
         self._ca_bundle = ca_bundle
         self._locks: dict[str, anyio.Lock] = {}
@@ -81,23 +88,23 @@ class Sites:
     def _prune(self, used: Collection[str]) -> None:
         if not self._directory.is_dir():
             return
-        digest = _digest()
+        digest = _digest(self._roots)
         for path in self._directory.iterdir():
             if str(path) not in used and not path.name.endswith(f"-{digest}"):
                 shutil.rmtree(path, ignore_errors=True)
 
     async def _make(self, version: str, compile_with: Compile) -> Path:
-        digest = await anyio.to_thread.run_sync(_digest)
+        digest = await anyio.to_thread.run_sync(_digest, self._roots)
         target = self._directory / f"{version}-{digest}"
         if target.is_dir():
             return target
         self._directory.mkdir(parents=True, exist_ok=True)
         building = Path(tempfile.mkdtemp(prefix=".new-", dir=self._directory))
         try:
-            compiled = [] if version == OWN_VERSION else _compiled()
+            compiled = [] if version == OWN_VERSION else _compiled(self._roots)
             if compiled:
                 await self._install(building, version, compiled)
-            copied = [name for name in dependencies() if name not in compiled]
+            copied = [name for name in dependencies(self._roots) if name not in compiled]
             await anyio.to_thread.run_sync(_copy_distributions, building, copied)
             await anyio.to_thread.run_sync(_copy_packages, building, version)
             if version != OWN_VERSION:
@@ -136,9 +143,9 @@ def _publish(building: Path, target: Path) -> None:
     building.rename(target)
 
 
-def dependencies() -> tuple[str, ...]:
+def dependencies(roots: Sequence[str] = ROOTS) -> tuple[str, ...]:
     """Distributions the guest needs, those of its dependencies included, sorted."""
-    wanted, pending = set[str](), list(ROOTS)
+    wanted, pending = set[str](), list(roots)
     while pending:
         name = pending.pop()
         if name in wanted:
@@ -160,11 +167,11 @@ def _installed(name: str) -> bool:
     return True
 
 
-def _compiled() -> list[str]:
+def _compiled(roots: Sequence[str]) -> list[str]:
     """The dependencies that hold machine code, each good for one Python version only."""
     return [
         name
-        for name in dependencies()
+        for name in dependencies(roots)
         if any(entry.suffix in {".so", ".pyd"} for entry in metadata.files(name) or ())
     ]
 
@@ -185,10 +192,10 @@ def _sources(package: Path) -> Iterator[Path]:
             yield path
 
 
-def _digest() -> str:
+def _digest(roots: Sequence[str]) -> str:
     """Names what a site directory holds: the dependencies' versions and every source file."""
     digest = hashlib.sha256()
-    for name in dependencies():
+    for name in dependencies(roots):
         digest.update(f"{name}=={metadata.version(name)}\n".encode())
     for name in PACKAGES:
         package = package_directory(name)
