@@ -1,5 +1,6 @@
 """Connections by TLS and by WebSockets, with certificates of an authority made here."""
 
+import asyncio
 import ipaddress
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from squall_bus.access.accounts import owner_of
 from squall_bus.access.resolver import server_config
 from squall_bus.bus import Bus
 from squall_bus.connection import connect
-from squall_bus.errors import BusRefused
+from squall_bus.errors import BusRefused, BusUnreachable
 from squall_bus.wire.nats_wire import NatsWire
 from squall_contracts import subjects
 
@@ -19,6 +20,8 @@ from tests.ports import free_port
 
 from .authority import Authority
 from .natsd import NatsServer
+
+INBOX = "_INBOX_tester"
 
 
 def encrypted(bus: Bus) -> bool:
@@ -118,3 +121,32 @@ async def test_file_without_certificates_is_named(tmp_path: Path) -> None:
     empty.write_text("")
     with pytest.raises(BusRefused, match=r"empty\.pem"):
         await connect(["tls://127.0.0.1:1"], None, name="x", inbox="_INBOX_x", ca_file=str(empty))
+
+
+async def test_large_messages_pass_whole_over_websockets(secured: Secured) -> None:
+    credentials = secured.server.user(secured.server.workspace)
+    async with await connect(
+        [secured.url("wss")], credentials, name="x", inbox=INBOX, ca_file=secured.ca_file
+    ) as bus:
+        heard: asyncio.Queue[bytes] = asyncio.Queue()
+        await bus.subscribe("large", lambda delivery: heard.put_nowait(delivery.data))
+        for number in range(8):
+            await bus.publish("large", bytes([number]) * (number * 512 * 1024 + 1))
+        for number in range(8):
+            data = await asyncio.wait_for(heard.get(), 30)
+            assert (len(data), data[-1]) == (number * 512 * 1024 + 1, number)
+
+
+async def test_who_takes_no_websockets_is_named() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    other = await asyncio.start_server(answer, "127.0.0.1", 0)
+    url = f"ws://127.0.0.1:{other.sockets[0].getsockname()[1]}"
+    with pytest.raises(BusUnreachable, match="takes no WebSockets: HTTP status 404"):
+        await connect([url], None, name="x", inbox=INBOX)
+    other.close()
+    await other.wait_closed()

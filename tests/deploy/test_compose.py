@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 import uuid
 from collections.abc import Iterator
@@ -147,6 +148,27 @@ def test_functions_of_a_deployment_reach_its_nats_and_nothing_else_of_the_machin
         logs = ["docker", "logs", deployed.containers()[service]]
         said = subprocess.run(logs, capture_output=True, text=True, check=True, timeout=30)
         assert "guard.off" not in said.stdout + said.stderr
+
+
+@pytest.mark.docker
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_the_first_token_of_a_deployment_runs_the_first_example(
+    deployed: Deployed, tmp_path: Path
+) -> None:
+    def squall(*arguments: str, told: str = "") -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "squall.cli", *arguments],
+            env={**os.environ, "HOME": str(tmp_path)},
+            cwd=tmp_path, input=told, capture_output=True, text=True, timeout=200, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    token = (deployed.home / "fleet" / "keys" / "admin-token").read_text()
+    squall("token", "set", "--server", f"nats://127.0.0.1:{deployed.port}", told=token)
+    assert "operator" in squall("token", "info")
+    assert "Hello, world!" in squall("run", str(ROOT / "examples" / "01_hello.py"))
 
 
 def own_addresses() -> list[str]:

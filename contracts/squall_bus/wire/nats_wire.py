@@ -6,7 +6,6 @@ It overrides private methods of nats-py, which is why that is pinned to 2.16.
 import asyncio
 import logging
 import re
-import warnings
 from typing import Any, Final
 
 from squall_bus.errors import (
@@ -176,9 +175,6 @@ class NatsWire(Client):  # type: ignore[misc, unused-ignore]
 
         self.hooks.lost.append(lost)
         try:
-            if not isinstance(self._transport, SocketTransport):
-                # A WebSocket sends nothing before.
-                await self._transport.drain()  # type: ignore[no-untyped-call]
             await within(timeout_s, answered)
         except TimeoutError as error:
             raise BusUnreachable(f"the server did not answer within {timeout_s:g} s") from error
@@ -194,8 +190,8 @@ class NatsWire(Client):  # type: ignore[misc, unused-ignore]
     @property
     def is_encrypted(self) -> bool:
         """Whether what goes over this connection is."""
-        transport = self._transport
-        return not isinstance(transport, SocketTransport) or transport.is_encrypted
+        transport: Any = self._transport
+        return bool(transport is not None and transport.is_encrypted)
 
     async def reconnect(self) -> None:
         await self.force_reconnect()
@@ -204,28 +200,17 @@ class NatsWire(Client):  # type: ignore[misc, unused-ignore]
 
     async def _connect_to_server(self, s: Any) -> None:
         """As nats-py does, but a socket whose sign-in was refused is closed, not left behind; and
-        plain sockets are ours."""
+        the sockets are ours."""
         if self._transport is not None:
             self._transport.close()  # type: ignore[no-untyped-call]
-        if s.uri.scheme not in {"ws", "wss"}:
-            self._transport = SocketTransport(self._ps.take)
-            await super()._connect_to_server(s)
-            return
-        self._transport = None  # one that was closed can't be opened again
-        with warnings.catch_warnings():  # nats-py spells aiohttp's timeout in an older way
-            warnings.simplefilter("ignore", DeprecationWarning)
-            try:
-                await super()._connect_to_server(s)
-            except BaseException:
-                await self._abandon_websocket()
-                raise
+        if s.uri.scheme in {"ws", "wss"}:
+            # Few need it, and all import this.
+            from squall_bus.wire.websockets import WebSocketTransport
 
-    async def _abandon_websocket(self) -> None:
-        """A session whose socket never opened is closed by nobody else."""
-        transport: Any = self._transport
-        self._transport = None
-        if transport is not None:
-            await transport._client.close()
+            self._transport = WebSocketTransport()
+        else:
+            self._transport = SocketTransport(self._ps.take)
+        await super()._connect_to_server(s)
 
     async def _process_err(self, err_msg: str) -> None:
         """Expired credentials reconnect, newer ones may be at hand; who asked hears of refusals."""

@@ -10,7 +10,7 @@ import nkeys
 from squall_bus.errors import BusError, BusRefused, BusUnreachable
 from squall_bus.tasks import within
 from squall_bus.wire.nats_wire import RECONNECT_WAIT_S, NatsWire
-from squall_bus.wire.stock import nats_errors, unmask_websockets
+from squall_bus.wire.stock import nats_errors
 
 PING_S = 8
 """Three unanswered in a row and the connection counts as lost: after a broken network the kernel alone
@@ -33,8 +33,6 @@ async def open_wire(
     A `tls://` or `wss://` server must show a certificate for its name, of an authority in `ca_file`
     (PEM), or where that is empty in SSL_CERT_FILE or the system's.
     """
-    if any(url.startswith(("ws://", "wss://")) for url in servers):
-        unmask_websockets()
     secured = ssl_context(servers, ca_file)
     signing_in = _signing_in(jwt, seed) if seed else {}
     failure: BusError = BusUnreachable("no server is named: give at least one NATS URL")
@@ -96,8 +94,8 @@ def _signing_in(jwt: Callable[[], str], seed: str) -> dict[str, Any]:
 
 def _why(url: str, wire: NatsWire, error: Exception, timeout_s: float) -> BusError:
     text = str(error).removeprefix("nats: ").strip("'")
-    if (untrusted := _untrusted(error) or _untrusted(wire.failure)) is not None:
-        why = untrusted.verify_message or str(untrusted)
+    if isinstance(wire.failure, ssl.SSLCertVerificationError):
+        why = wire.failure.verify_message or str(wire.failure)
         return BusRefused(f"{url} shows a certificate that is not trusted: {why}; set ca_file")
     if isinstance(error, TimeoutError) and not isinstance(error, nats_errors.Error):
         return BusUnreachable(f"{url} did not answer in {timeout_s:g} s: is the server running?")
@@ -109,9 +107,3 @@ def _why(url: str, wire: NatsWire, error: Exception, timeout_s: float) -> BusErr
     if "authori" in text.lower() or "authenti" in text.lower() or "maximum" in text.lower():
         return BusRefused(f"{url} refuses these credentials: {text}; get new ones")
     return BusUnreachable(f"{url} does not answer as a NATS server: {text}")
-
-
-def _untrusted(error: BaseException | None) -> ssl.SSLCertVerificationError | None:
-    """What a certificate was refused for, also where aiohttp has wrapped that; None: it wasn't."""
-    found = getattr(error, "certificate_error", error)
-    return found if isinstance(found, ssl.SSLCertVerificationError) else None

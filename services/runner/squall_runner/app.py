@@ -84,7 +84,7 @@ async def _serve(
     )
     desk = await Desk.open(context, settings, runtime)
     buckets = Buckets(settings, runtime)
-    sites = Sites(state / "site", ca_bundle=settings.ca_bundle, servers=servers)
+    sites = Sites(state / "site", ca_bundle=settings.ca_bundle)
     pool = WarmPool(settings, slots, runtime, desk, tasks)
     outfitter = Outfitter(
         settings=settings,

@@ -112,7 +112,7 @@ class Container:
     def started(self, slot: Slot, handle: str, begun: Begun) -> None:
         """It runs, in `slot`: from here on `watch` must see it through."""
         self.slot, self._handle = slot, handle
-        slot.note(
+        slot.remember(
             start=self.start,
             handle=handle,
             gpus=self.gpus,
@@ -142,7 +142,7 @@ class Container:
         if self.stop_reason is None and not self._overfull:
             self.stop_reason = reason
             if self._handle:
-                self.slot.note(stop_reason=reason)
+                self.slot.remember(stop_reason=reason)
         self._end_by(anyio.current_time() + grace_s)
 
     def overfill(self, reason: str) -> None:
@@ -153,7 +153,7 @@ class Container:
         if self.stop_reason is None and not self._overfull:
             log.warning("container.overfull", container_id=self.start.container_id, reason=reason)
             self._overfull = reason
-            self.slot.note(overfull=reason)
+            self.slot.remember(overfull=reason)
         self._end_by(anyio.current_time())
 
     def _end_by(self, at_s: float) -> None:

@@ -43,8 +43,6 @@ ALONE: Final = (boot, mounting, zygote)
 OWN_DIRECTORY: Final = "own"
 PACKAGES_DIRECTORY: Final = "packages"
 ROOTS: Final = ("msgspec", "nats-py", "nkeys", "cloudpickle", "uvloop", "h11", "wsproto")
-FOR_WEBSOCKETS: Final = ("aiohttp",)
-"""What nats-py takes to reach a `wss://` server."""
 OWN_VERSION: Final = f"{sys.version_info.major}.{sys.version_info.minor}"
 _UNWANTED: Final = frozenset({"..", "__pycache__", "tests"})
 _REQUIREMENT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -56,12 +54,7 @@ Compile = Callable[[Path], Awaitable[None]]
 class Sites:
     """Makes site directories below `directory`, each once."""
 
-    def __init__(
-        self, directory: Path, *, ca_bundle: str = "", servers: Sequence[str] = ()
-    ) -> None:
-        """`servers`: what guests connect to."""
-        secured = any(url.startswith(("ws://", "wss://")) for url in servers)
-        self._roots = ROOTS + FOR_WEBSOCKETS if secured else ROOTS
+    def __init__(self, directory: Path, *, ca_bundle: str = "") -> None:
         self._directory = directory
         self._ca_bundle = ca_bundle
         self._locks: dict[str, anyio.Lock] = {}
@@ -88,23 +81,23 @@ class Sites:
     def _prune(self, used: Collection[str]) -> None:
         if not self._directory.is_dir():
             return
-        digest = _digest(self._roots)
+        digest = _digest()
         for path in self._directory.iterdir():
             if str(path) not in used and not path.name.endswith(f"-{digest}"):
                 shutil.rmtree(path, ignore_errors=True)
 
     async def _make(self, version: str, compile_with: Compile) -> Path:
-        digest = await anyio.to_thread.run_sync(_digest, self._roots)
+        digest = await anyio.to_thread.run_sync(_digest)
         target = self._directory / f"{version}-{digest}"
         if target.is_dir():
             return target
         self._directory.mkdir(parents=True, exist_ok=True)
         building = Path(tempfile.mkdtemp(prefix=".new-", dir=self._directory))
         try:
-            compiled = [] if version == OWN_VERSION else _compiled(self._roots)
+            compiled = [] if version == OWN_VERSION else _compiled()
             if compiled:
                 await self._install(building, version, compiled)
-            copied = [name for name in dependencies(self._roots) if name not in compiled]
+            copied = [name for name in dependencies() if name not in compiled]
             await anyio.to_thread.run_sync(_copy_distributions, building, copied)
             await anyio.to_thread.run_sync(_copy_packages, building, version)
             if version != OWN_VERSION:
@@ -143,9 +136,9 @@ def _publish(building: Path, target: Path) -> None:
     building.rename(target)
 
 
-def dependencies(roots: Sequence[str] = ROOTS) -> tuple[str, ...]:
+def dependencies() -> tuple[str, ...]:
     """Distributions the guest needs, those of its dependencies included, sorted."""
-    wanted, pending = set[str](), list(roots)
+    wanted, pending = set[str](), list(ROOTS)
     while pending:
         name = pending.pop()
         if name in wanted:
@@ -167,11 +160,11 @@ def _installed(name: str) -> bool:
     return True
 
 
-def _compiled(roots: Sequence[str]) -> list[str]:
+def _compiled() -> list[str]:
     """The dependencies that hold machine code, each good for one Python version only."""
     return [
         name
-        for name in dependencies(roots)
+        for name in dependencies()
         if any(entry.suffix in {".so", ".pyd"} for entry in metadata.files(name) or ())
     ]
 
@@ -192,10 +185,10 @@ def _sources(package: Path) -> Iterator[Path]:
             yield path
 
 
-def _digest(roots: Sequence[str]) -> str:
+def _digest() -> str:
     """Names what a site directory holds: the dependencies' versions and every source file."""
     digest = hashlib.sha256()
-    for name in dependencies(roots):
+    for name in dependencies():
         digest.update(f"{name}=={metadata.version(name)}\n".encode())
     for name in PACKAGES:
         package = package_directory(name)

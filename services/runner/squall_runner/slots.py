@@ -19,11 +19,14 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+import structlog
 from squall_contracts.guest import FLIGHT_RECORD_BYTES
 from squall_contracts.message import Message, decode, encode
 from squall_contracts.placement import StartContainer
 
 from squall_runner.volumes.view import take_down
+
+log = structlog.get_logger()
 
 LONGEST_FAILURE: Final = 300
 
@@ -123,8 +126,21 @@ class Slot:
         self.record = msgspec.structs.replace(self.record, **changes)
         self._write("record", encode(self.record))
 
+    def remember(self, **changes: object) -> None:
+        """As `note`, of a container that runs: it goes on where the disk is full. A runner that starts
+        anew then knows it as it was, or removes it."""
+        try:
+            self.note(**changes)
+        except OSError as error:
+            log.warning("slot.not_written", slot=self.name, error=str(error))
+
     def note_position(self, position: str) -> None:
-        self._write("position", position.encode())
+        """Up to where its output is stored. Where the disk is full, a runner that starts anew stores
+        what follows once more."""
+        try:
+            self._write("position", position.encode())
+        except OSError as error:
+            log.warning("slot.not_written", slot=self.name, error=str(error))
 
     def position(self) -> str:
         """Up to where its output is stored; empty: nothing is."""

@@ -224,7 +224,7 @@ class WarmPool:
                 warm.close()
                 await self._discard(slot, handle, volumes)
             else:
-                slot.note(waits=True)
+                slot.remember(waits=True)
                 self._ready.setdefault(key, []).append(warm)
                 log.info("warm.ready", slot=slot.name, workspace=key.workspace)
         finally:

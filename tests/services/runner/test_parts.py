@@ -364,3 +364,19 @@ def test_sandbox_program_sleeps_until_killed(tmp_path: Path) -> None:
     path.chmod(0o755)
     with pytest.raises(subprocess.TimeoutExpired):
         subprocess.run([path], timeout=0.2, check=False)
+
+
+def test_a_container_that_runs_is_remembered_where_the_disk_takes_no_more(tmp_path: Path) -> None:
+    slot = Slots(tmp_path).slot("ct-1")
+    slot.make()
+    slot.note(handle="one")
+    for taken in (".record", ".position"):
+        (slot.directory / taken).mkdir()  # what is written there first can't be
+    slot.remember(stop_reason="no longer needed")
+    slot.note_position("7")
+    assert (slot.record.handle, slot.record.stop_reason) == ("one", "no longer needed")
+    with pytest.raises(OSError, match="directory"):
+        slot.note(handle="another")
+    anew = Slots(tmp_path).slot("ct-1")
+    assert anew.load()
+    assert (anew.record.handle, anew.record.stop_reason, anew.position()) == ("one", None, "")

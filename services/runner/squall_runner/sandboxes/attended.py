@@ -59,7 +59,7 @@ class Attended:
             fresh = data[given - at :]
             if fresh:
                 given += await typing.give(self._slot.input, fresh)
-                self._slot.note(input_bytes=given)
+                self._slot.remember(input_bytes=given)
             if eof and given == at + len(data):
                 self._slot.end_of_input.touch()
                 await self._runtime.end_input(self._handle)
