@@ -26,6 +26,7 @@ from squall_contracts.guest import (
     ASSIGNMENT_VARIABLE,
     EXIT_FAULT,
     EXIT_INTERRUPTED,
+    EXIT_MACHINE,
     EXIT_NO_BUS,
     EXIT_STARTUP,
     TEMPLATE_VARIABLE,
@@ -95,6 +96,9 @@ def _live() -> int:
     except BusError as error:
         _log.error("the container can't start: %s", error)
         return EXIT_NO_BUS
+    except layout.MachineError as error:
+        _log.error("the container can't start: %s", error)
+        return EXIT_MACHINE
     if executor is None:
         return EXIT_STARTUP
     session = start.session
@@ -156,7 +160,7 @@ class _Start:
         limit = self._link.call(self._limit())
         try:
             service = self._guarded_load()
-        except (KeyboardInterrupt, BusError):
+        except (KeyboardInterrupt, BusError, layout.MachineError):
             raise
         except BaseException as error:  # noqa: BLE001 - user code's imports may raise anything
             limit.cancel()

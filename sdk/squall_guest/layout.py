@@ -1,5 +1,6 @@
 """Makes the container what user code expects: environment, files, working folder, sys.path."""
 
+import errno
 import math
 import os
 import shutil
@@ -11,6 +12,7 @@ from squall.exception import InvalidError
 from squall_contracts.functions import FileEntry
 from squall_contracts.guest import Assignment
 
+_OF_THE_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
 _COPIED_BYTES = 1024 * 1024
 """Larger files are linked, not copied: a cold start must not wait for them."""
 
@@ -49,8 +51,22 @@ def say_where(assignment: Assignment, **more: str) -> None:
         os.environ[f"MODAL_{name}"] = value
 
 
+class MachineError(Exception):
+    """Raised where a start failed by what is no fault of the function: elsewhere it may succeed."""
+
+
 def lay_files(assignment: Assignment) -> None:
-    """Put `spec.files` in place over the image. InvalidError names the file that can't be."""
+    """Put `spec.files` in place over the image. InvalidError names the file that can't be; MachineError:
+    the disk is full, or broken."""
+    try:
+        _lay_files(assignment)
+    except OSError as error:
+        if error.errno not in _OF_THE_DISK:
+            raise
+        raise MachineError(f"the function's files can't be laid: {error}") from error
+
+
+def _lay_files(assignment: Assignment) -> None:
     source, root = Path(assignment.files_dir), Path(assignment.root)
     made: set[Path] = set()
     for entry in assignment.spec.files:
@@ -76,6 +92,8 @@ def _lay(source: Path, target: Path, entry: FileEntry) -> None:
             shutil.copyfile(source, target)
             target.chmod(entry.mode)
     except OSError as error:
+        if error.errno in _OF_THE_DISK:
+            raise
         raise InvalidError(
             f"can't lay {entry.path} over the image: {error.strerror or error}; "
             "the container's user must be able to write there"

@@ -14,9 +14,10 @@ from squall import _pickling
 from squall_contracts import subjects
 from squall_contracts.calls import Exhausted
 from squall_contracts.functions import FileEntry
-from squall_contracts.guest import EXIT_INTERRUPTED, EXIT_NO_BUS, EXIT_STARTUP
+from squall_contracts.guest import EXIT_INTERRUPTED, EXIT_MACHINE, EXIT_NO_BUS, EXIT_STARTUP
 from squall_contracts.message import encode
 
+from tests.chaos.disks import Disk
 from tests.guest.rig import Guest, Rig
 from tests.ports import free_port
 
@@ -90,6 +91,29 @@ async def test_a_file_that_is_missing_is_named(rig: Rig) -> None:
     function = await rig.function("f", module="lost", files=(entry,))
     failure = await failed(await function.guest(ready=False))
     assert "can't lay /root/lost.py" in failure.message
+
+
+async def test_a_full_disk_is_the_machines_fault_not_the_functions(
+    rig: Rig, tmp_path: Path
+) -> None:
+    (tmp_path / "files" / "root").mkdir(parents=True)
+    (tmp_path / "files" / "root" / "m.py").write_text("x = 1\n" * 5000)
+    entry = FileEntry(path="/root/m.py", sha256="", size_bytes=30_000)
+    function = await rig.function("f", module="m", files=(entry,))
+    try:
+        disk = Disk(tmp_path / "disk")
+    except RuntimeError:
+        pytest.skip("this process may not mount a tmpfs")
+    try:
+        (tmp_path / "disk" / "root").mkdir()
+        disk.fill()
+        guest = await function.guest(
+            ready=False, files_dir=str(tmp_path / "files"), root=str(tmp_path / "disk")
+        )
+        assert await guest.exit_code() == EXIT_MACHINE
+    finally:
+        disk.remove()
+    assert "No space left on device" in guest.output()
 
 
 async def test_large_files_are_linked_and_small_ones_copied(rig: Rig, tmp_path: Path) -> None:

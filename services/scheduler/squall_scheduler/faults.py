@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 from squall_contracts.failures import Failure
-from squall_contracts.guest import EXIT_NO_BUS
+from squall_contracts.guest import EXIT_MACHINE, EXIT_NO_BUS
 from squall_contracts.placement import ContainerRecord, ContainerReport
 
 LONGEST_PAUSE_S: Final = 30.0
@@ -91,13 +91,15 @@ def once_failure(report: ContainerReport) -> Failure:
 
 
 def is_accident(report: ContainerReport, *, had_started: bool) -> bool:
-    """Whether a failed start says little of the function: killed from outside, or without NATS.
+    """Whether a failed start says little of the function: killed from outside, without NATS, or on a
+    machine that had no room.
     What it does to itself, and what its runner refuses, it would do again."""
     if report.out_of_memory or report.overfull:
         return False
     if report.exit_code is None:
         return had_started
-    return report.exit_code == EXIT_NO_BUS or report.exit_code > 128 or report.exit_code < 0
+    by_others = report.exit_code in {EXIT_NO_BUS, EXIT_MACHINE}
+    return by_others or report.exit_code > 128 or report.exit_code < 0
 
 
 def cause(report: ContainerReport) -> str:

@@ -3,6 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 from squall_contracts.failures import Failure
+from squall_contracts.guest import EXIT_MACHINE, EXIT_NO_BUS
 from squall_contracts.placement import ContainerRecord, ContainerReport, ContainerState
 from squall_scheduler.faults import (
     NEVER,
@@ -94,7 +95,8 @@ def test_an_open_breaker_answers_until_its_pause_is_over_and_then_tries_one(
 
 def test_a_killed_container_says_little_of_its_function() -> None:
     assert is_accident(report(exit_code=137), had_started=True)
-    assert is_accident(report(exit_code=3), had_started=True)
+    assert is_accident(report(exit_code=EXIT_NO_BUS), had_started=True)
+    assert is_accident(report(exit_code=EXIT_MACHINE), had_started=True)
     assert is_accident(report(), had_started=True)
     assert not is_accident(report(), had_started=False)
     assert not is_accident(report(exit_code=137, out_of_memory=True), had_started=True)
