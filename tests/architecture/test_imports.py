@@ -17,7 +17,7 @@ ALLOWED: dict[str, set[str]] = {
         "structlog",
         "uvloop",
         "aiohttp",
-        "multidict",
+        "wsproto",
         "prometheus_client",
         "opentelemetry",
     },
