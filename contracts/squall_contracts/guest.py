@@ -19,10 +19,10 @@ EXIT_NO_BUS = 3
 """The guest never reached NATS, or its connection ended for good; stderr names the reason."""
 EXIT_STUCK = 4
 """User code yielded neither to its timeout nor to its cancellation; its outcome is stored."""
-EXIT_MACHINE = 5
-"""The machine could not do what a start takes, such as hold its files; stderr says what."""
 EXIT_FAULT = 70
 """The guest itself failed; stderr has the traceback."""
+EXIT_MACHINE = 71
+"""The machine could not do what a start takes, such as hold its files; stderr says what."""
 EXIT_INTERRUPTED = 130
 """User code raised KeyboardInterrupt, or the guest was told to end while it started."""
 EXIT_KILLED = 143

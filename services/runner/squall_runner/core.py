@@ -31,7 +31,7 @@ _SIGNALS.update({9: "SIGKILL", 11: "SIGSEGV", 13: "SIGPIPE", 15: "SIGTERM", 24: 
 _GUEST_EXITS: Final = {
     EXIT_STARTUP: "container could not be made ready, exit code 1",
     EXIT_NO_BUS: "container could not reach NATS, exit code 3",
-    EXIT_MACHINE: "container could not be started by its machine, exit code 5",
+    EXIT_MACHINE: "container could not be started by its machine, exit code 71",
     EXIT_STUCK: "container ended: user code yielded neither to its timeout nor to its cancellation",
 }
 

@@ -13,7 +13,7 @@ from squall_contracts import access_subjects, subjects
 from squall_contracts.calls import Raised, Results
 from squall_contracts.failures import Failure
 from squall_contracts.functions import FunctionRecord
-from squall_contracts.guest import EXIT_MACHINE, EXIT_NO_BUS, EXIT_STUCK
+from squall_contracts.guest import EXIT_NO_BUS, EXIT_STUCK
 from squall_contracts.message import input_id
 from squall_contracts.placement import ContainerRecord, ContainerReport, Deaths, HeldInput
 
@@ -45,7 +45,7 @@ def is_own(held: HeldInput, function_id: str) -> bool:
 
 def is_death(report: ContainerReport, was_told_to_stop: bool) -> bool:
     """Whether the inputs it held may be what killed it. A stuck guest has stored who did it."""
-    excused = report.exit_code in {EXIT_NO_BUS, EXIT_MACHINE, EXIT_STUCK}
+    excused = report.exit_code in {EXIT_NO_BUS, EXIT_STUCK}
     return report.state == "failed" and not was_told_to_stop and not excused
 
 
