@@ -219,11 +219,10 @@ def main(service: Service[S]) -> int:
         anyio.run(serve, service, settings, process, backend_options={"use_uvloop": True})
     except Exception as error:
         cause = root_cause(error)
-        if isinstance(cause, NotFound):
-            missing = f"{cause}; gateways make what is missing here: is one up?"
-            log.error("service.failed", service=service.name, error=missing)
-        elif isinstance(cause, BusError):
-            log.error("service.failed", service=service.name, error=str(cause))
+        if isinstance(cause, BusError):
+            new = isinstance(cause, NotFound)
+            hint = "; gateways make what is missing here: is one up?" if new else ""
+            log.error("service.failed", service=service.name, error=f"{cause}{hint}")
         else:
             log.error("service.failed", service=service.name, exc_info=error)
         return 1

@@ -74,9 +74,14 @@ async def open_wire(
     raise failure
 
 
+def show_certificates(servers: Sequence[str]) -> bool:
+    """Whether any of them does."""
+    return any(url.startswith(("tls://", "wss://")) for url in servers)
+
+
 def ssl_context(servers: Sequence[str], ca_file: str) -> ssl.SSLContext | None:
     """What certificates are checked with; None: no server wants any. BusRefused for a bad file."""
-    if not ca_file and not any(url.startswith(("tls://", "wss://")) for url in servers):
+    if not ca_file and not show_certificates(servers):
         return None
     try:
         return ssl.create_default_context(cafile=ca_file or None)

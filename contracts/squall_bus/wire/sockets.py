@@ -240,12 +240,9 @@ class SocketTransport(TcpTransport):  # type: ignore[misc, unused-ignore]
         if self._io_reader is not None:
             line: bytes = await self._io_reader.readline()
             return line
-        while (end := self._unread.find(b"\n")) < 0 and not self._eof:
+        while b"\n" not in self._unread and not self._eof:
             await self._more()
-        end = end + 1 if end >= 0 else len(self._unread)
-        line = bytes(self._unread[:end])
-        del self._unread[:end]
-        return line
+        return cut_line(self._unread)
 
     async def _more(self) -> None:
         """Wait for something to be received, or for the end."""
@@ -290,6 +287,14 @@ class SocketTransport(TcpTransport):  # type: ignore[misc, unused-ignore]
     async def wait_closed(self) -> None:
         if self._io_writer is not None:
             await self._io_writer.wait_closed()
+
+
+def cut_line(unread: bytearray) -> bytes:
+    """Take the first line off; all there is, where no line has ended."""
+    end = unread.find(b"\n") + 1 or len(unread)
+    line = bytes(unread[:end])
+    del unread[:end]
+    return line
 
 
 async def _dial(host: str, port: int) -> socket.socket:

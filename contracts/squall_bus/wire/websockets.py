@@ -20,6 +20,7 @@ from wsproto.events import (
 from wsproto.utilities import RemoteProtocolError
 
 from squall_bus.tasks import within
+from squall_bus.wire.sockets import cut_line
 from squall_bus.wire.stock import Transport
 
 RECEIVE_BYTES: Final = 256 * 1024
@@ -104,12 +105,9 @@ class WebSocketTransport(Transport):  # type: ignore[misc, unused-ignore]
         return received
 
     async def readline(self) -> bytes:
-        while (end := self._unread.find(b"\n")) < 0 and not self._eof:
+        while b"\n" not in self._unread and not self._eof:
             await self._receive()
-        end = end + 1 if end >= 0 else len(self._unread)
-        line = bytes(self._unread[:end])
-        del self._unread[:end]
-        return line
+        return cut_line(self._unread)
 
     async def _receive(self) -> None:
         """Wait for bytes, and take what they say. OSError: they are no WebSocket's."""
